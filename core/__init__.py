@@ -1,0 +1,1 @@
+"""The engine: everything true without a screen."""

@@ -1,0 +1,41 @@
+"""The registry: one table per kind of choice, and the only place a choice is named.
+
+Menus, URL values, documentation and contract tests derive from the rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a visitor can pick: `key` is stable (URLs hold it), the rest is shown."""
+
+    key: str
+    label: str
+    latex: str  # the formula, or "" where words say it better
+    summary: str  # one sentence a student understands
+    reference: str  # source, with version
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Registry(Mapping[str, R], Generic[R]):
+    """An ordered, immutable mapping from key to row."""
+
+    def __init__(self, name: str, rows: Sequence[R]) -> None:
+        self.name = name
+        self._rows = {row.key: row for row in rows}
+        if len(self._rows) != len(rows):
+            raise ValueError(f"{name}: two rows share a key")
+
+    def __getitem__(self, key: str) -> R:
+        return self._rows[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)

@@ -1,0 +1,44 @@
+"""Contracts that every table of choices keeps."""
+
+import re
+
+import pytest
+
+from core.choices import SCALINGS, STREAMS, TASKS
+from core.data import SOURCES
+from core.dropout import DROPOUTS
+from core.losses import LOSSES
+from core.models import INITIALIZERS, MODELS
+from core.optimizers import OPTIMIZERS
+from core.presets import PRESETS
+from core.registry import Registry, Row
+
+TABLES = [
+    DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRESETS, SCALINGS, SOURCES, STREAMS, TASKS,
+]  # fmt: skip
+
+
+def row(key: str) -> Row:
+    return Row(key=key, label=key, latex="", summary="", reference="")
+
+
+def test_order_and_lookup() -> None:
+    first, second = row("b"), row("a")
+    registry = Registry("letters", [first, second])
+    assert list(registry) == ["b", "a"]
+    assert list(registry.values()) == [first, second]
+    assert (registry["a"], len(registry), "c" in registry) == (second, 2, False)
+
+
+def test_two_rows_cannot_share_a_key() -> None:
+    with pytest.raises(ValueError, match="letters: two rows share a key"):
+        Registry("letters", [row("a"), row("a")])
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_rows_can_be_shown_and_linked_to(table: Registry) -> None:
+    assert len({each.label for each in table.values()}) == len(table)
+    for key, each in table.items():
+        assert key == each.key
+        assert re.fullmatch(r"[a-z0-9_.]+", key), "a key stands in URLs as it is"
+        assert each.label.strip() and each.summary[-1] in ".?"
