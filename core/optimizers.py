@@ -1,0 +1,46 @@
+"""OPTIMIZERS: optax transformations without their learning rate, which is traced."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import optax
+
+from core.registry import Registry, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(Row):
+    """A way to turn gradients into updates."""
+
+    transform: Callable[[], optax.GradientTransformation]  # update = -learning_rate · transform(g)
+
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    [
+        Optimizer(
+            key="sgd",
+            label="SGD",
+            latex=r"w \leftarrow w - \eta\, g",
+            summary="One step down the gradient.",
+            reference="optax 0.2.8",
+            transform=optax.identity,
+        ),
+        Optimizer(
+            key="momentum",
+            label="momentum 0.9",
+            latex=r"m \leftarrow 0.9\,m + g,\quad w \leftarrow w - \eta\, m",
+            summary="SGD along a running sum of gradients.",
+            reference="optax.trace, optax 0.2.8",
+            transform=lambda: optax.trace(decay=0.9),
+        ),
+        Optimizer(
+            key="adam",
+            label="Adam",
+            latex=r"w \leftarrow w - \eta\, \hat m / (\sqrt{\hat v} + 10^{-8})",
+            summary="Each weight's step is scaled by the size of its recent gradients.",
+            reference="optax.scale_by_adam, optax 0.2.8; Kingma and Ba, 2015",
+            transform=optax.scale_by_adam,
+        ),
+    ],
+)

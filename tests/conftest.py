@@ -1,0 +1,77 @@
+"""What the tests share: small configurations, trained runs, and random valid configurations."""
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import train
+from core.config import FIELDS, RunConfig, agree
+from core.data import load
+from core.fields import Choice, Range
+from core.snapshot import Snapshot
+
+# A shared or busy machine may be slow; a slow example is no failure.
+hypothesis.settings.register_profile("samenet", deadline=None)
+hypothesis.settings.load_profile("samenet")
+
+ROOT = Path(__file__).parents[1]
+MINUTE = 60.0  # what a busy machine may take for one page
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share compiled programs among all tests and servers, and leave none behind."""
+    folder = tempfile.TemporaryDirectory(prefix="samenet-tests-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def tiny(**overrides: Any) -> RunConfig:
+    """A run of 10 steps that compiles and ends in no time."""
+    small = {"train_size": 100, "batch_size": 20, "widths": (8,), "scaling": "unit", "epochs": 2}
+    return RunConfig(**{**small, "loss": "from_logits", **overrides})
+
+
+@cache
+def trained(config: RunConfig) -> list[Snapshot]:
+    """The snapshots of a run, trained once however many tests look at them."""
+    return list(train.run(config, load(config.source, config.train_size)))
+
+
+def _values(allowed: Any) -> st.SearchStrategy[Any]:
+    match allowed:
+        case Choice():
+            return st.sampled_from(list(allowed.registry))
+        case Range(whole=True):
+            return st.integers(int(allowed.low), int(allowed.high))
+        case Range():
+            return st.floats(allowed.low, allowed.high)
+    return st.lists(_values(allowed.each), min_size=1, max_size=allowed.most).map(tuple)
+
+
+parts = st.fixed_dictionaries({}, optional={name: _values(FIELDS[name]) for name in FIELDS})
+configs = parts.map(lambda values: agree(values)[0])
+
+
+def open_page(file: str, **query: str) -> AppTest:
+    """A page as a visitor with this query finds it; the first run is the home page's."""
+    page = AppTest.from_file(ROOT / "app.py", default_timeout=MINUTE).run()
+    page.query_params.update(query)
+    return page.switch_page(file).run()
+
+
+@pytest.fixture
+def no_full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that neither has the full data nor reaches the network."""
+    monkeypatch.setenv("SAMENET_MNIST_DIR", str(tmp_path / "manual"))
+    monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path / "prepared"))
+    monkeypatch.setattr("core.mnist_tfds.URL", "http://127.0.0.1:1/")

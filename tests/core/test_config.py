@@ -1,0 +1,147 @@
+"""RunConfig refuses what cannot be run, and survives the way through a URL."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from core.config import FIELDS, RunConfig, agree, from_query, to_query
+from core.fields import Choice, Range
+from core.presets import PRESETS
+from tests.conftest import configs, parts
+
+
+def bad_values() -> Iterator[Any]:
+    """For every field: beyond both ends, of the wrong type, and what only looks right."""
+    for name, allowed in FIELDS.items():
+        match allowed:
+            case Choice():
+                bad = ["no such key", "", None, 3]
+            case Range():
+                ends = [allowed.low - 1, allowed.high + 1, math.nan, math.inf, 10**400]
+                bad = [*ends, str(allowed.low), None, True]
+                if allowed.whole:
+                    bad += [allowed.low + 0.5, float(allowed.low)]
+            case _:
+                bad = [(), (0,), (16_385,), (8,) * 9, (1.5,), (8.0,), [8], 8, "8", None]
+        for value in bad:
+            yield pytest.param(name, value, id=f"{name}={str(value)[:20]}")
+
+
+def words(name: str) -> list[str]:
+    """What a message about a field must say of its range."""
+    match FIELDS[name]:
+        case Choice(registry=registry):
+            return list(registry)
+        case Range(low=low, high=high):
+            return [str(low), str(high)]
+        case widths:
+            return [str(widths.most), str(widths.each.low), str(widths.each.high)]
+
+
+@pytest.mark.parametrize(("name", "value"), list(bad_values()))
+def test_bad_value_names_field_value_and_range(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is ") as caught:
+        RunConfig(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} is {value!r}; allowed ")
+    assert all(word in message for word in words(name))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train_size": 4001, "batch_size": 1}, "train_size is 4001; .* from 10 to 4000"),
+        ({"batch_size": 1001}, "batch_size is 1001; .* from 1 to 1000"),
+        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, clip, "),
+        ({"task": "digits"}, "loss is 'question_stable'; allowed for task digits are naive_exp, "),
+        ({"epsilon": 0}, r"epsilon is 0; .* from 1e-12 to 0\.499"),
+        ({"epsilon": 0.5}, r"epsilon is 0\.5; .* from 1e-12 to 0\.499"),
+    ],
+)
+def test_fields_must_fit_together(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**overrides)
+
+
+def test_steps_leave_out_the_rest_of_an_epoch() -> None:
+    config = RunConfig(train_size=1000, batch_size=300, epochs=4)
+    assert (config.steps_per_epoch, config.steps, config.full_batch) == (3, 12, False)
+    assert RunConfig().full_batch and RunConfig().steps == 10
+
+
+@given(configs)
+def test_what_differs_rebuilds_it(config: RunConfig) -> None:
+    rebuilt = RunConfig(**config.differences())
+    assert rebuilt == config and hash(rebuilt) == hash(config)
+    defaults = RunConfig()
+    assert all(getattr(defaults, name) != value for name, value in config.differences().items())
+
+
+@given(configs)
+def test_url_restores_every_config(config: RunConfig) -> None:
+    assert from_query(to_query(config)) == (config, [])
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_url_restores_presets(preset: Any) -> None:
+    config = RunConfig(**preset.overrides)
+    query = to_query(config)
+    assert from_query(query) == (config, [])
+    assert query.keys() == config.differences().keys()  # defaults are left out
+    assert all(re.fullmatch(r"[\w.+-]+", text) for text in query.values())
+
+
+numberlike = st.one_of(st.floats(), st.integers()).map(str)
+junk = st.dictionaries(
+    st.sampled_from(list(FIELDS)) | st.text(max_size=10), st.text(max_size=50) | numberlike
+)
+
+
+@given(junk)
+def test_junk_in_a_url_is_told_and_never_raises(query: dict[str, str]) -> None:
+    config, notes = from_query(query)
+    RunConfig(**config.differences())
+    unknown = [name for name in query if name not in FIELDS]
+    assert sum("is no setting" in note for note in notes) == len(unknown)
+    for name in query.keys() - unknown:
+        if not any(note.startswith(f"{name} ") for note in notes):
+            assert getattr(config, name) == FIELDS[name].parse(query[name])
+    assert not re.search(r"[<>`\[\]*$\\\n]", "".join(notes)), "a stranger's markup"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "value", "note"),
+    [
+        ({"learning_rate": "5000"}, "learning_rate", 1000, "learning_rate is now 1000 instead"),
+        ({"learning_rate": "nan"}, "learning_rate", 0.01, "learning_rate cannot be"),
+        ({"seed": "-3"}, "seed", 0, "seed is now 0 instead of “-3”"),
+        ({"seed": "1e999"}, "seed", 2**31 - 1, "seed is now 2147483647"),
+        ({"widths": ""}, "widths", (1000,), "widths cannot be “”; allowed are 1 to 8 widths"),
+        ({"widths": "0-99999"}, "widths", (1, 16384), "widths is now 1-16384 instead"),
+        ({"loss": "<b>"}, "loss", "question_stable", "loss cannot be “?b?”"),
+        ({"nope": "1"}, "loss", "question_stable", "“nope” is no setting"),
+        ({"train_size": "100"}, "batch_size", 100, "batch_size is now 100"),
+        ({"task": "digits"}, "loss", "from_logits", "loss is now from_logits"),
+        ({"train_size": "9000"}, "train_size", 4000, "train_size is now 4000"),
+    ],
+)
+def test_url_is_moved_into_range_with_a_note(
+    query: dict[str, str], field: str, value: Any, note: str
+) -> None:
+    config, notes = from_query(query)
+    assert getattr(config, field) == value
+    assert [text for text in notes if text.startswith(note)] == notes and notes
+
+
+@given(parts)
+def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
+    config, notes = agree(values)
+    moved = {name for name, value in values.items() if getattr(config, name) != value}
+    told = {note.split()[0] for note in notes}
+    assert moved <= told <= {"train_size", "batch_size", "loss"}
+    assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
