@@ -1,0 +1,141 @@
+"""The trainer in a real browser: what a visitor sees, and what his keys change."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+Visit = Callable[..., Page]
+LOSS = "loss, from fragile to exact"
+
+
+def metric(page: Page, label: str) -> Locator:
+    """The value of a metric."""
+    shown = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
+    return shown.get_by_test_id("stMetricValue")
+
+
+def chart(page: Page, alt: str) -> Locator:
+    """A chart's SVG, by the beginning of its text for screen readers."""
+    return page.locator(f'[aria-label^="{alt}"] svg.marks')
+
+
+def curves(page: Page, alt: str) -> list[str]:
+    """The paths of a chart's lines."""
+    lines = chart(page, alt).locator("g.mark-line path[d]")
+    return [path.get_attribute("d") or "" for path in lines.all()]
+
+
+def seed(page: Page) -> Locator:
+    return page.get_by_role("spinbutton", name="seed", exact=True)
+
+
+def progress(page: Page) -> Locator:
+    return page.get_by_test_id("stProgress")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.locator(f".st-key-{name.lower()}").get_by_role("button", name=name)
+
+
+def trainer(visit: Visit, server: str, query: str = "") -> Page:
+    """The trainer with its first look at the network."""
+    page = visit(f"{server}/train{query}")
+    expect(metric(page, "training accuracy")).to_have_text(re.compile(r"0\.\d{3}"))
+    return page
+
+
+def train(page: Page) -> None:
+    button(page, "Train").click()
+    expect(progress(page)).to_contain_text("step 10 of 10, done")
+
+
+def test_first_deep_link_to_a_fresh_server(fresh_server: str, visit: Visit) -> None:
+    page = visit(f"{fresh_server}/train?seed=3")
+    expect(page.get_by_role("heading", name="Train a network")).to_be_visible()
+    expect(seed(page)).to_have_value("3")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
+def test_home_leads_to_the_trainer(visit: Visit, server: str) -> None:
+    page = visit(server)
+    page.get_by_test_id("stPageLink").filter(has_text="Train").first.click()
+    expect(page.get_by_role("heading", name="Train a network")).to_be_visible()
+
+
+def test_train_then_move_the_loss_slider_with_the_keyboard(visit: Visit, server: str) -> None:
+    page = trainer(visit, server)
+    expect(metric(page, "training accuracy")).to_have_text("0.435")
+    expect(page.get_by_text("84% of the predictions are saturated")).to_be_visible()
+    train(page)
+    assert 0.55 <= float(metric(page, "training accuracy").inner_text()) <= 0.85
+    before = curves(page, "Accuracy by step")
+    assert len(before) == 2 and all("L" in path for path in before)
+
+    slider = page.get_by_role("slider", name=LOSS)
+    slider.focus()
+    slider.press("End")
+    expect(metric(page, "training accuracy")).to_have_text("0.909")
+    expect(progress(page)).to_contain_text("step 10 of 10, done")
+    expect(page).to_have_url(re.compile(r"loss=from_logits"))
+    expect(chart(page, "Accuracy by step").locator("g.mark-line path[d]")).to_have_count(4)
+    after = curves(page, "Accuracy by step")
+    assert set(before) <= set(after), "the run before stays"
+    assert len(set(after) - set(before)) == 2, "and the new one is drawn"
+
+
+def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?loss=naive")
+    train(page)
+    expect(metric(page, "loss")).to_have_text("NaN")
+    expect(metric(page, "training accuracy")).to_have_text("0.510")
+    expect(chart(page, "Loss by step").get_by_text("NaN", exact=True).first).to_be_visible()
+    assert not any("NaN" in path for path in curves(page, "Loss by step"))
+    expect(page.get_by_text("100% of the predictions are NaN")).to_be_visible()
+
+
+def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
+    page = trainer(visit, server)
+    words = chart(page, "Histogram of predictions").locator("text")
+    for label in ("exactly 0", "clipped", "exactly 1", "NaN"):
+        expect(words.filter(has_text=label).first).to_be_visible()
+    assert {"26%", "46%", "12%"} <= set(words.all_text_contents())  # exact 0, clipped, exact 1
+
+
+def test_step_pause_and_reset(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?seed=5")
+    button(page, "Step").click()
+    expect(progress(page)).to_contain_text("step 1 of 10, paused")
+    button(page, "Step").click()
+    expect(progress(page)).to_contain_text("step 2 of 10, paused")
+    button(page, "Reset").click()
+    expect(progress(page)).to_contain_text("step 0 of 10, paused")
+
+
+def test_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?loss=clip&learning_rate=0.1&seed=4")
+    expect(page.get_by_role("slider", name=LOSS)).to_have_attribute(
+        "aria-valuetext", "Clip, then naive"
+    )
+    expect(seed(page)).to_have_value("4")
+    expect(page).to_have_url(re.compile(r"\?loss=clip&learning_rate=0\.1&seed=4$|seed=4"))
+
+
+def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
+    page = visit(f"{server}/train?loss=%3Cscript%3E&nope=1")
+    toasts = page.get_by_test_id("stToast")
+    expect(toasts.filter(has_text="loss cannot be “?script?”")).to_be_visible()
+    expect(toasts.filter(has_text="“nope” is no setting")).to_be_visible()
+    expect(metric(page, "training accuracy")).to_have_text("0.435")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["", "/train"])
+def test_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
+    page = visit(server + path, width=390, height=844)
+    expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
+    if path:
+        expect(chart(page, "Gradient norm")).to_be_visible()
+    overflow = "[...document.querySelectorAll('html, body, [data-testid=stMain]')].map("
+    assert set(page.evaluate(overflow + "e => e.scrollWidth - e.clientWidth)")) == {0}

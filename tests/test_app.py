@@ -1,0 +1,186 @@
+"""Every page as a visitor finds it, with the real engine. AppTest fires no timers: it reruns."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, to_query
+from core.engine import Status, View, Viewer
+from core.presets import PRESETS
+from tests.conftest import MINUTE, open_page, tiny
+from ui import live
+from ui.pages import PAGES
+
+FAST = to_query(tiny())
+LONG = to_query(tiny(epochs=1000))
+
+
+@pytest.fixture(autouse=True)
+def let_go() -> Iterator[None]:
+    """Leave no run behind that the next test would wait for."""
+    yield
+    with live.engine()._changed:
+        for job in live.engine()._jobs.values():
+            job.viewers.clear()
+
+
+def trainer(**query: str) -> AppTest:
+    page = open_page("views/lab/train.py", **query)
+    return seen(page, 1)
+
+
+def viewer(page: AppTest) -> Viewer:
+    return page.session_state["viewer"]
+
+
+def seen(page: AppTest, snapshots: int) -> AppTest:
+    """The page once its run has that many snapshots, or has ended."""
+    view = live.engine().wait(viewer(page), snapshots, MINUTE)
+    assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def ended(page: AppTest) -> View:
+    return live.engine().wait(viewer(page), 10**9, MINUTE)
+
+
+def press(page: AppTest, button: str) -> AppTest:
+    page.button(key=button).click().run()
+    assert not page.exception
+    return page
+
+
+def metrics(page: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def disabled(page: AppTest) -> dict[str, bool]:
+    return {button.key: button.disabled for button in page.button}
+
+
+def text(page: AppTest) -> str:
+    return " ".join(info.value for info in page.info)
+
+
+@pytest.mark.parametrize("file", ["views/home.py", *(row.file for row in PAGES.values())])
+def test_page_opens(file: str) -> None:
+    page = open_page(file)
+    assert not page.exception and page.title
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.usefixtures("no_full_mnist")
+def test_trainer_opens_on_every_preset(preset: str) -> None:
+    config = RunConfig(**PRESETS[preset].overrides)
+    page = trainer(**to_query(config))
+    assert viewer(page).config == config
+    if config.source == "full":  # not on this machine, as far as the test is concerned
+        assert len(page.error) == 1
+        assert "Full MNIST is not on this machine" in page.error[0].value
+        assert "sample" in page.error[0].value
+    else:
+        assert re.fullmatch(r"0\.\d{3}", metrics(page)["training accuracy"])
+        assert text(page).startswith("After step 0: ")
+    page.selectbox(key="preset").set_value("question").run()  # and from there to another one
+    assert "84% of the predictions are saturated" in text(seen(page, 1))
+
+
+def test_train_to_the_end() -> None:
+    page = trainer()
+    assert metrics(page) == {
+        "loss": "7.584", "training accuracy": "0.435", "held-out accuracy": "0.406",
+        "zero gradient": "83.8%", "wrong, zero gradient": "48.4%",
+    }  # fmt: skip
+    assert text(page).startswith(
+        "After step 0: 84% of the predictions are saturated and 48% of the samples are wrong "
+        "with zero gradient: this loss cannot fix them."
+    )
+    assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
+    press(page, "train")
+    assert ended(page).status is Status.DONE
+    page.run()
+    assert 0.55 <= float(metrics(page)["training accuracy"]) <= 0.85
+    assert disabled(page) == {"train": True, "pause": True, "step": True, "reset": False}
+    assert "step 10 of 10, done" in page.get("progress")[0].proto.text
+
+
+def test_moving_the_loss_slider_trains_another_run() -> None:
+    page = trainer()
+    press(page, "train")
+    ended(page)
+    page.select_slider(key="control_loss").set_value("from_logits").run()
+    assert viewer(page).config == RunConfig(loss="from_logits")
+    assert page.query_params == {"loss": "from_logits"}
+    assert ended(page).status is Status.DONE, "what plays goes on playing"
+    page.run()
+    assert metrics(page)["training accuracy"] == "0.909"
+    assert page.session_state["before"][-1].step == 10, "the run before stays as grey curves"
+
+
+def test_naive_is_shown_as_nan() -> None:
+    page = press(trainer(loss="naive"), "train")
+    ended(page)
+    page.run()
+    assert (metrics(page)["loss"], metrics(page)["training accuracy"]) == ("NaN", "0.510")
+    assert "100% of the predictions are NaN" in text(page)
+
+
+def test_step_pause_and_reset() -> None:
+    page = trainer(**LONG)
+    for step in (1, 2):
+        press(page, "step")
+        seen(page, step + 1)
+        assert f"After step {viewer(page).view().snapshots[-1].step}:" in text(page)
+        assert len(viewer(page).view().snapshots) == step + 1
+        assert viewer(page).view().status is Status.PAUSED
+    press(page, "train")
+    assert disabled(page)["train"] and not disabled(page)["pause"]
+    seen(page, 4)
+    press(page, "pause")
+    held = viewer(page).view()
+    assert held.status is Status.PAUSED or held.snapshots[-1].step == held.steps
+    press(page, "reset")
+    assert "After step 0:" in text(seen(page, 1))
+    assert disabled(page)["pause"]
+
+
+def test_scrubber_looks_back() -> None:
+    page = press(trainer(**FAST), "train")
+    ended(page)
+    page.run()
+    last = metrics(page)
+    page.slider(key="scrubber").set_value(3).run()
+    assert "After step 3:" in text(page) and metrics(page) != last
+    page.slider(key="scrubber").set_value(10).run()
+    assert metrics(page) == last
+
+
+def test_junk_in_the_url_trains_the_rest() -> None:
+    page = open_page("views/lab/train.py", loss="<b>", seed="1", learning_rate="1e99")
+    told = [toast.value for toast in page.toast]
+    assert len(told) == 2 and told[0].startswith("loss cannot be “?b?”")
+    assert "84%" not in told and viewer(page).config == RunConfig(seed=1, learning_rate=1000.0)
+    assert not seen(page, 1).exception
+
+
+def test_failure_is_told_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.train.free_bytes", lambda: 1e6)
+    page = press(trainer(seed="99"), "train")  # a run that no other test has
+    assert "Make the layers narrower" in page.error[0].value
+    monkeypatch.undo()
+    page.number_input(key="control_seed").set_value(1).run()
+    assert ended(page).status is Status.DONE
+    page.run()
+    assert not page.error and not page.exception
+
+
+def test_two_visitors_share_one_run() -> None:
+    first, second = trainer(**FAST), trainer(**FAST)
+    press(first, "train")
+    ended(first)
+    assert "After step 0:" in text(seen(second, 1)), "each plays for himself"
+    assert viewer(first)._job is viewer(second)._job

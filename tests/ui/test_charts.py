@@ -1,0 +1,187 @@
+"""Charts: constant specs, tidy tables, nothing dropped, colours that can be seen."""
+
+import tomllib
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pytest
+
+from core.snapshot import BINS, Census, Saturation, Snapshot
+from tests.conftest import ROOT
+from ui.charts import frame, live, palette
+
+NAN, INF = float("nan"), float("inf")
+CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
+SERIES = {"loss": 1, "accuracy": 2, "gradients": 2}
+
+
+def snapshot(step: int, loss: float = 1.0, norms: tuple[float, ...] = (1.0, 2.0)) -> Snapshot:
+    histogram = np.zeros(BINS + 5, int)
+    histogram[[0, 1, 5, BINS + 2, BINS + 3, BINS + 4]] = 20, 10, 30, 10, 20, 10
+    return Snapshot(
+        step=step, epoch=step / 10, loss=loss, train_accuracy=0.6, test_accuracy=0.5,
+        test_examples=10, gradient_norms=np.float32(norms),
+        saturation=Saturation(histogram, 0.2, 0.2, 0.6, 0.1), census=Census(0.4, 0.6, 0.3),
+        margins=np.zeros(100, np.float32), labels=np.zeros(100, np.uint8),
+    )  # fmt: skip
+
+
+RUN = [snapshot(step) for step in range(5)]
+BEFORE = [snapshot(step, loss=3.0) for step in range(3)]
+
+
+def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list[live.Drawing]:
+    curves = [draw(run, before, 10, None) for draw in CURVES.values()]
+    return [*curves, live.saturation(run[-1] if run else None, "p", clips=True)]
+
+
+def test_spec_is_constant_while_a_run_grows() -> None:
+    other = [snapshot(step, loss=NAN, norms=(0.0, INF)) for step in range(7)]
+    for first, second in zip(drawings(), drawings(other, []), strict=True):
+        assert first.spec == second.spec and first.key == second.key
+        assert "datasets" not in first.spec
+    for draw in CURVES.values():  # at another step too, and not with another axis
+        assert draw(RUN, [], 10, 3).spec == draw(RUN, [], 10, None).spec
+        assert draw(RUN, [], 20, None).spec != draw(RUN, [], 10, None).spec
+
+
+@pytest.mark.parametrize("drawing", drawings(), ids=lambda drawing: drawing.key)
+def test_spec_is_vega_lite_and_names_its_tables(drawing: live.Drawing) -> None:
+    alt.LayerChart.from_dict(drawing.spec, validate=True)
+    named = {layer["data"]["name"] for layer in layers(drawing.spec) if "data" in layer}
+    assert named == drawing.tables.keys()
+
+
+def layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    inner = [found for layer in spec.get("layer", []) for found in layers(layer)]
+    return [spec, *inner]
+
+
+@pytest.mark.parametrize("run", [RUN, []], ids=["run", "no step yet"])
+def test_every_field_of_the_spec_is_a_column(run: list[Snapshot]) -> None:
+    for drawing in drawings(run, []):
+        for layer in layers(drawing.spec):
+            table = drawing.tables.get(layer.get("data", {}).get("name"))
+            for channel in layer.get("encoding", {}).values():
+                for part in channel if isinstance(channel, list) else [channel]:
+                    assert (
+                        table is None
+                        or part.get("field", table.column_names[0]) in table.schema.names
+                    )
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_columns_of_curves(name: str) -> None:
+    tables = CURVES[name](RUN, BEFORE, 10, 3).tables
+    assert tables["run"].column_names == ["step", "value", "series", "line"]
+    assert len(tables["run"]) == SERIES[name] * (len(RUN) + len(BEFORE))
+    assert len(set(tables["run"]["line"].to_pylist())) == 2 * SERIES[name]
+    before = [row for row in tables["run"].to_pylist() if row["series"] == "before"]
+    assert len(before) == SERIES[name] * len(BEFORE)
+    assert tables["cursor"].to_pylist() == [{"step": 3}]
+    assert CURVES[name](RUN, BEFORE, 10, None).tables["cursor"].num_rows == 0
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_long_run_stays_small(name: str) -> None:
+    run = [snapshot(step) for step in range(400)]
+    table = CURVES[name](run, run, 400, None).tables["run"]
+    counts = table.group_by("line").aggregate([("step", "count")])["step_count"].to_pylist()
+    assert max(counts) <= 500 and len(counts) == 2 * SERIES[name]
+
+
+def values(drawing: live.Drawing, line: str) -> list[float | None]:
+    return [row["value"] for row in drawing.tables["run"].to_pylist() if row["line"] == line]
+
+
+def gaps(drawing: live.Drawing) -> list[tuple[int, str, str]]:
+    return [tuple(row.values()) for row in drawing.tables["gaps"].to_pylist()]
+
+
+def test_nonfinite_losses_are_gaps_with_marks() -> None:
+    losses = [1.0, NAN, NAN, INF, -INF, 2.0, NAN]
+    drawing = live.loss([snapshot(i, loss) for i, loss in enumerate(losses)], [], 10, None)
+    assert values(drawing, "loss now") == [1.0, None, None, None, None, 2.0, None]
+    assert gaps(drawing) == [
+        (1, "NaN", "NaN"), (2, "NaN", ""), (3, "inf", "inf"), (4, "-inf", "-inf"),
+        (6, "NaN", "NaN"),
+    ]  # fmt: skip
+    assert "now nan" in drawing.alt
+
+
+def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
+    norms = [(1.0, 2.0), (0.0, 2.0), (0.0, 0.0), (NAN, 1.0), (INF, 1.0)]
+    run = [snapshot(i, norms=pair) for i, pair in enumerate(norms)]
+    drawing = live.gradients(run, [], 10, None)
+    assert values(drawing, "layer 1 now") == [1.0, None, None, None, None]
+    assert values(drawing, "layer 2 now") == [2.0, 2.0, None, 1.0, 1.0]
+    assert [gap[:2] for gap in gaps(drawing)] == [(2, "exactly 0"), (3, "NaN"), (4, "inf")]
+
+
+def test_run_before_with_other_layers_is_left_out() -> None:
+    other = [snapshot(0, norms=(1.0, 1.0, 1.0))]
+    assert len(live.gradients(RUN, other, 10, None).tables["run"]) == 2 * len(RUN)
+
+
+@pytest.mark.parametrize("clips", [True, False])
+def test_histogram(clips: bool) -> None:
+    drawing = live.saturation(RUN[-1], "p", clips)
+    rows = drawing.tables["run"].to_pylist()
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    shown = {row["place"].strip(): row["text"] for row in rows if row["text"]}
+    assert shown == {"exactly 0": "20%", "clipped": "10%", "exactly 1": "20%", "NaN": "10%"}
+    dead = {row["place"].strip() for row in rows if row["state"] == "no gradient"}
+    assert dead == ({"exactly 0", "clipped", "exactly 1", "NaN"} if clips else {"NaN"})
+    assert drawing.alt == (
+        "Histogram of predictions: 20% exactly 0, 20% exactly 1, 20% more clipped, 10% NaN."
+    )
+
+
+def test_nothing_yet() -> None:
+    for drawing in drawings([], []):
+        assert "no step yet" in drawing.alt
+        assert all(table.schema.names for table in drawing.tables.values())
+
+
+def test_finite() -> None:
+    assert frame.finite([1, NAN, INF, -INF, 0.0]) == [1.0, None, None, None, 0.0]
+
+
+# Colours
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+COLOURS = {
+    name if isinstance(value, str) else f"{name}[{i}]": colour
+    for name, value in vars(palette).items()
+    if name.isupper()
+    for i, colour in enumerate([value] if isinstance(value, str) else value)
+}
+
+
+def test_contrast_is_measured_as_wcag_does() -> None:
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("name", "colour"), COLOURS.items())
+def test_colours_can_be_seen(name: str, colour: str, theme: str) -> None:
+    config = tomllib.loads((ROOT / ".streamlit/config.toml").read_text())
+    assert contrast(colour, config["theme"][theme]["backgroundColor"]) >= 3
+
+
+def test_layers_have_colours_of_their_own() -> None:
+    assert len(set(palette.LAYERS)) == len(palette.LAYERS) >= 8

@@ -1,0 +1,195 @@
+"""RunConfig <-> widgets <-> URL, without an engine behind them."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import FIELDS, RunConfig, to_query
+from core.fields import to_text
+from core.presets import PRESETS
+from tests.conftest import open_page
+from ui import controls, live
+
+# For every field a value that is not the default's, and that stands in no slider's grid.
+OTHER = {
+    "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "mlp",
+    "widths": (300, 100), "initializer": "normal_0.01", "stream": "partitionable", "seed": 7,
+    "loss": "from_logits", "epsilon": 3e-4, "dropout": "rate", "dropout_value": 0.33,
+    "optimizer": "adam", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """The trainer page without training: the configurations that its panel was asked for."""
+    asked: list[RunConfig] = []
+    monkeypatch.setattr(live, "panel", asked.append)
+    return asked
+
+
+def trainer(**query: str) -> AppTest:
+    page = open_page("views/lab/train.py", **query)
+    assert not page.exception
+    return page
+
+
+def widget(page: AppTest, name: str) -> Any:
+    kinds = (page.select_slider, page.selectbox, page.number_input, page.button_group)
+    found = [each for kind in kinds for each in kind if each.key == f"control_{name}"]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def notes(page: AppTest) -> list[str]:
+    return [toast.value for toast in page.toast]
+
+
+def test_defaults(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    assert chosen[-1] == RunConfig() and page.query_params == {} and not notes(page)
+    assert page.selectbox(key="preset").value == "question"
+
+
+def test_every_field_has_a_widget() -> None:
+    page = trainer()
+    for name in FIELDS.keys() - {"model"}:  # there is one model so far
+        assert widget(page, name).value == getattr(RunConfig(), name)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
+    config = RunConfig(**{"loss": "from_logits", name: OTHER[name]})
+    page = trainer(**to_query(config))
+    assert chosen[-1] == config and not notes(page)
+    assert page.query_params == to_query(config)
+    if name != "model":
+        assert widget(page, name).value == OTHER[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "from_logits"), ("epsilon", 1e-3), ("learning_rate", 0.1), ("seed", 3),
+        ("dropout", "keep_prob"), ("scaling", "unit"), ("optimizer", "momentum"),
+        ("widths", (512, 512)), ("epochs", 20), ("batch_size", 100), ("stream", "partitionable"),
+    ],
+)  # fmt: skip
+def test_widget_writes_config_and_url_and_back(
+    name: str, value: Any, chosen: list[RunConfig]
+) -> None:
+    page = trainer()
+    widget(page, name).set_value(value).run()
+    assert chosen[-1] == RunConfig(**{name: value})
+    assert page.query_params == {name: to_text(value)}
+    widget(page, name).set_value(getattr(RunConfig(), name)).run()
+    assert chosen[-1] == RunConfig() and page.query_params == {}
+    assert not page.exception and not notes(page)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> None:
+    page = trainer(seed="5")
+    assert page.selectbox(key="preset").value is None
+    page.selectbox(key="preset").set_value(preset).run()
+    config = RunConfig(**PRESETS[preset].overrides)
+    assert chosen[-1] == config and page.query_params == to_query(config)
+    assert page.selectbox(key="preset").value == preset
+    trainer(**page.query_params)
+    assert chosen[-1] == config
+
+
+@pytest.mark.parametrize(
+    ("query", "note", "config"),
+    [
+        ({"loss": "junk"}, "loss cannot be “junk”; allowed are naive_exp, ", RunConfig()),
+        ({"nope": "<script>"}, "“nope” is no setting and was ignored", RunConfig()),
+        ({"learning_rate": "nan"}, "learning_rate cannot be “nan”", RunConfig()),
+        ({"epochs": "100000"}, "epochs is now 1000 instead", RunConfig(epochs=1000)),
+        ({"widths": "-"}, "widths cannot be “-”", RunConfig()),
+        ({"batch_size": "60000"}, "batch_size is now 1000", RunConfig()),
+    ],
+)
+def test_junk_in_the_url_is_told_once(
+    query: dict[str, str], note: str, config: RunConfig, chosen: list[RunConfig]
+) -> None:
+    page = trainer(**query)
+    assert [text for text in notes(page) if text.startswith(note)] == notes(page) and notes(page)
+    assert chosen[-1] == config and page.query_params == to_query(config)
+    page.run()
+    assert not notes(page) and not page.exception
+
+
+def test_repeated_parameter_is_one() -> None:
+    page = open_page("views/lab/train.py")
+    page.query_params["seed"] = ["1", "2"]
+    page.run()
+    assert not page.exception and widget(page, "seed").value == 2
+
+
+def test_another_task_moves_the_loss_and_says_so(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    widget(page, "task").set_value("digits").run()
+    assert (chosen[-1].task, chosen[-1].loss) == ("digits", "from_logits")
+    assert notes(page) == ["loss is now from_logits: the other has no form for this task"]
+
+
+def test_fewer_images_move_the_batch_and_say_so(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    widget(page, "train_size").set_value(500).run()
+    assert (chosen[-1].train_size, chosen[-1].batch_size) == (500, 500)
+    assert notes(page) == ["batch_size is now 500: the whole training set"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "widths", "note"),
+    [
+        ("300-100", (300, 100), ""),
+        ("0-99999", (1, 16_384), "widths is now 1-16384 instead of “0-99999”"),
+        ("wide", (1000,), "widths cannot be “wide”"),
+    ],
+)
+def test_widths_can_be_typed(
+    typed: str, widths: tuple[int, ...], note: str, chosen: list[RunConfig]
+) -> None:
+    page = trainer()
+    box = widget(page, "widths")
+    box.options.append(typed)  # AppTest sends known options only
+    box.set_value(typed).run()
+    assert chosen[-1].widths == widths and not page.exception
+    assert all(text.startswith(note) for text in notes(page)) and bool(notes(page)) == bool(note)
+    assert page.query_params == to_query(RunConfig(widths=widths))
+
+
+def test_other_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:
+    page = trainer(seed="5")
+    page.switch_page("views/home.py")
+    page.query_params.clear()
+    page.run()
+    page.switch_page("views/lab/train.py").run()
+    assert chosen[-1] == RunConfig(seed=5) and page.query_params == {"seed": "5"}
+
+
+def test_dropout_value_needs_dropout() -> None:
+    page = trainer()
+    assert widget(page, "dropout_value").disabled
+    widget(page, "dropout").set_value("rate").run()
+    assert not widget(page, "dropout_value").disabled
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "epsilon"])
+def test_log_scales_cover_the_field(name: str) -> None:
+    grid = controls.decades(name)
+    allowed = FIELDS[name]
+    assert grid == sorted(grid) and not any(allowed.fault(value) for value in grid)
+    ratios = [b / a for a, b in pairwise(grid)]
+    assert max(ratios) < 2.6 and min(ratios) > 1.9
+    assert grid[0] / allowed.low < 2.6 and allowed.high / grid[-1] < 2.6
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.01, "0.01"), (1e-6, "1e-6"), (1e-12, "1e-12"), (1000.0, "1000")]
+)
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert controls.number(value) == shown

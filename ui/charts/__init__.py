@@ -1,0 +1,1 @@
+"""Arrays in, Vega-Lite out."""

@@ -1,0 +1,130 @@
+"""What all charts share: size, axes, gap markers, the cursor, and the finished spec.
+
+A chart is a constant Vega-Lite spec with named data; a frame sends only new tables.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import pyarrow as pa
+
+from ui.charts.palette import BEFORE, DEAD
+
+Tables = dict[str, pa.Table]
+HEIGHT = 300  # pixels, axes and legend included
+FOOT = 150  # pixels from the top of the plot, where gap markers stand
+GAPS = pa.schema([("step", pa.int64()), ("what", pa.string()), ("first", pa.string())])
+
+
+def finite(values: Iterable[float]) -> list[float | None]:
+    """NaN and infinities as None, which Vega-Lite draws as a gap."""
+    return [value if math.isfinite(value) else None for value in map(float, values)]
+
+
+def gaps(steps: Sequence[int], values: Sequence[float], zero: bool = False) -> pa.Table:
+    """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. `first` labels each stretch."""
+    rows, before = [], ""
+    for step, value in zip(steps, values, strict=True):
+        what = _what(float(value), zero)
+        if what:
+            rows.append({"step": step, "what": what, "first": what if what != before else ""})
+        before = what
+    return pa.Table.from_pylist(rows, schema=GAPS)
+
+
+def _what(value: float, zero: bool) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return "exactly 0" if zero and value == 0 else ""
+
+
+def bracket(values: Iterable[float], edges: Sequence[float]) -> tuple[float, float]:
+    """The neighbours among `edges` that hold all finite values: an axis that moves seldom.
+
+    There must be such a value.
+    """
+    known = [value for value in values if math.isfinite(value)]
+    low = max((edge for edge in edges if edge <= min(known)), default=edges[0])
+    high = min((edge for edge in edges if edge >= max(known)), default=edges[-1])
+    return low, high if high > low else edges[edges.index(low) + 1]
+
+
+def cursor(step: int | None) -> pa.Table:
+    """The step that the visitor has scrubbed to, or nothing."""
+    return pa.table({"step": pa.array([] if step is None else [step], pa.int64())})
+
+
+def step_axis(steps: int) -> alt.X:
+    """A step axis that does not move while the run grows."""
+    return alt.X(
+        "step:Q",
+        title="step",
+        scale=alt.Scale(domain=[-0.02 * steps, 1.02 * steps], nice=False),  # room for end points
+        axis=alt.Axis(tickMinStep=1, grid=False, tickCount=5),
+    )
+
+
+def curves(
+    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str], before: bool = True
+) -> alt.Chart:
+    """One line for each `line` of the table, coloured by `series`, broken where a value is missing.
+
+    With `before`, a series of that name is the run before the last change: dashed and grey.
+    """
+    names, range_ = list(series), list(colours[: len(series)])
+    if before:
+        names, range_ = [*names, "before"], [*range_, BEFORE]
+    is_before = alt.datum.series == "before"
+    points = {"size": 35, "filled": True} if steps <= 60 else False
+    return (
+        alt.Chart(alt.NamedData("run"))
+        .mark_line(strokeWidth=2.5, clip=True, point=points)
+        .encode(
+            x=step_axis(steps),
+            y=y,
+            color=alt.Color("series:N", scale=alt.Scale(domain=names, range=range_)),
+            strokeDash=alt.when(is_before).then(alt.value([4, 4])).otherwise(alt.value([1, 0])),
+            opacity=alt.when(is_before).then(alt.value(0.7)).otherwise(alt.value(1)),
+            detail="line:N",
+            tooltip=["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")],
+        )
+    )
+
+
+def gap_marks(steps: int) -> Any:
+    """A cross at the foot of the chart for each missing value, and its name once a stretch."""
+    base = alt.Chart(alt.NamedData("gaps")).encode(
+        x=step_axis(steps), y=alt.value(FOOT), tooltip=["what:N", "step:Q"]
+    )
+    crosses = base.mark_point(shape="cross", angle=45, size=70, filled=True, color=DEAD, opacity=1)
+    names = base.mark_text(color=DEAD, dy=-16, fontSize=15, fontWeight="bold", align="left", dx=-4)
+    return alt.layer(crosses, names.encode(text="first:N"))
+
+
+def cursor_rule(steps: int) -> alt.Chart:
+    """A vertical line at the step that the visitor looks back to."""
+    rule = alt.Chart(alt.NamedData("cursor")).mark_rule(strokeWidth=2, color=BEFORE)
+    return rule.encode(x=step_axis(steps))
+
+
+def zoomable(lines: alt.Chart, *rest: Any) -> dict[str, Any]:
+    """The finished spec of layers. Shift and wheel zoom, drag pans, a double click resets."""
+    window = alt.selection_interval(
+        name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
+    )
+    return spec(alt.layer(lines.add_params(window), *rest))
+
+
+def spec(chart: Any) -> dict[str, Any]:
+    """The spec as Streamlit takes it, without data."""
+    finished: dict[str, Any] = (
+        chart.properties(height=HEIGHT)
+        .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
+        .configure_legend(labelFontSize=13, orient="top", title=None, symbolStrokeWidth=3)
+        .to_dict(validate=False)
+    )
+    return finished

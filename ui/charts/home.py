@@ -1,0 +1,51 @@
+"""The home page's picture: three curves that were measured, as a spec written by hand.
+
+By hand, because the home page must not wait for Altair to load.
+"""
+
+from typing import Any
+
+from ui.charts.palette import BEFORE, DEAD, TRAIN
+
+
+def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Accuracy over steps, one line a loss, each named at its end."""
+    last = max(row["step"] for row in rows)
+    losses = list(dict.fromkeys(row["loss"] for row in rows))
+    colour = {
+        "field": "loss",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": losses, "range": [BEFORE, DEAD, TRAIN]},
+    }
+    x = {
+        "field": "step",
+        "type": "quantitative",
+        "title": "training step",
+        "axis": {"grid": False, "tickMinStep": 1},
+    }
+    y = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "title": "training images right",
+        "scale": {"domain": [0.4, 1]},
+        "axis": {"format": "%", "tickCount": 4},
+    }
+    text = {"calculate": "datum.loss + ' ' + format(datum.accuracy, '.1%')", "as": "text"}
+    return {
+        "height": 320,
+        "padding": {"right": 150, "left": 5, "top": 5, "bottom": 5},
+        "data": {"values": rows},
+        "encoding": {"x": x, "y": y, "color": colour},
+        "layer": [
+            {"mark": {"type": "line", "strokeWidth": 4, "point": {"size": 60}}},
+            {
+                "transform": [{"filter": f"datum.step == {last}"}, text],
+                "mark": {"type": "text", "align": "left", "dx": 12, "fontSize": 16,
+                         "fontWeight": "bold"},
+                "encoding": {"text": {"field": "text"}},
+            },
+        ],
+        "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14,
+                            "titleFontWeight": "normal"}},
+    }  # fmt: skip

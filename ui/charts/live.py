@@ -1,0 +1,246 @@
+"""The four live charts: snapshots in, named tables and a constant spec out."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from core.snapshot import BINS, Snapshot
+from ui.charts import frame
+from ui.charts.frame import Tables
+from ui.charts.palette import DEAD, HELD_OUT, LAYERS, TRAIN
+
+Snapshots = Sequence[Snapshot]
+Values = dict[str, list[float]]  # a curve's name -> its values
+
+
+class Drawing(NamedTuple):
+    """What a page needs for one chart."""
+
+    key: str
+    title: str
+    spec: dict[str, Any]
+    tables: Tables
+    alt: str  # for screen readers
+    zoom: bool
+
+
+def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
+    """Mean loss over steps, nats; NaN and inf are marked at the foot."""
+    values = [s.loss for s in run]
+    return Drawing(
+        key="loss",
+        title="Loss",
+        spec=_loss_spec(steps, loss_top([*values, *(s.loss for s in before)])),
+        tables={
+            "run": _table(run, before, lambda snapshots: {"loss": [s.loss for s in snapshots]}),
+            "gaps": frame.gaps([s.step for s in run], values),
+            "cursor": frame.cursor(at),
+        },
+        alt=f"Loss by step, now {values[-1]:.4g}." if run else "Loss by step, no step yet.",
+        zoom=True,
+    )
+
+
+def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
+    """Accuracy on the training and on the held-out images over steps."""
+
+    def values(snapshots: Snapshots) -> Values:
+        return {
+            "training": [s.train_accuracy for s in snapshots],
+            "held out": [s.test_accuracy for s in snapshots],
+        }
+
+    now = (
+        f"now {run[-1].train_accuracy:.3f} on training and {run[-1].test_accuracy:.3f} on "
+        "held-out images"
+        if run
+        else "no step yet"
+    )
+    return Drawing(
+        key="accuracy",
+        title="Accuracy",
+        spec=_accuracy_spec(steps),
+        tables={"run": _table(run, before, values), "cursor": frame.cursor(at)},
+        alt=f"Accuracy by step, {now}.",
+        zoom=True,
+    )
+
+
+def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
+    """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot."""
+    layers = len(run[0].gradient_norms) if run else 1
+
+    def values(snapshots: Snapshots) -> Values:
+        return {
+            # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
+            name: [float(s.gradient_norms[i]) or float("nan") for s in snapshots]
+            for i, name in enumerate(_layer_names(layers))
+        }
+
+    same = [s for s in before if len(s.gradient_norms) == layers]
+    norms = [float(norm) for s in (*run, *same) for norm in s.gradient_norms if 0 < norm < np.inf]
+    whole = [float(np.linalg.norm(s.gradient_norms)) for s in run]
+    return Drawing(
+        key="gradients",
+        title="Gradient norm by layer",
+        spec=_gradient_spec(steps, layers, *frame.bracket(norms or [1.0], GRADIENT_EDGES)),
+        tables={
+            "run": _table(run, same, values),
+            "gaps": frame.gaps([s.step for s in run], whole, zero=True),
+            "cursor": frame.cursor(at),
+        },
+        alt="Gradient norm of each layer by step, "
+        + (f"whole norm now {whole[-1]:.3g}." if run else "no step yet."),
+        zoom=True,
+    )
+
+
+PLACES = (
+    "exactly 0", "clipped", *(f"{i / BINS:.2f}" for i in range(BINS)),
+    "clipped ", "exactly 1", "NaN",  # the blank keeps the two ends apart
+)  # fmt: skip
+LOW_ENDS, HIGH_ENDS, NAN = (0, 1), (BINS + 2, BINS + 3), BINS + 4
+MARKED = {*LOW_ENDS, *HIGH_ENDS, NAN}  # their share stands above the bar
+
+
+def saturation(snapshot: Snapshot | None, of: str, clips: bool) -> Drawing:
+    """Where the predictions stand in [0, 1]; the ends of a loss that clips are red.
+
+    Args:
+      of: what the probability is of; the axis title.
+      clips: whether the loss gives no gradient beyond its clip.
+    """
+    counts = snapshot.saturation.histogram if snapshot else np.zeros(len(PLACES))
+    shares = counts / max(1, counts.sum())
+    dead = {NAN, *LOW_ENDS, *HIGH_ENDS} if clips else {NAN}
+    table = pa.table(
+        {
+            "place": PLACES,
+            "share": pa.array(shares, pa.float64()),
+            "state": ["no gradient" if i in dead else "has a gradient" for i in range(len(PLACES))],
+            "text": [
+                f"{share:.0%}" if i in MARKED and share >= 0.005 else ""
+                for i, share in enumerate(shares)
+            ],
+        }
+    )
+    ends = (
+        f"{shares[0]:.0%} exactly 0, {shares[BINS + 3]:.0%} exactly 1, "
+        f"{shares[1] + shares[BINS + 2]:.0%} more clipped, {shares[NAN]:.0%} NaN"
+    )
+    return Drawing(
+        key="saturation",
+        title="Where the predictions stand",
+        spec=_saturation_spec(of),
+        tables={"run": table},
+        alt=f"Histogram of predictions: {ends if snapshot else 'no step yet'}.",
+        zoom=False,
+    )
+
+
+def _table(run: Snapshots, before: Snapshots, values: Callable[[Snapshots], Values]) -> pa.Table:
+    """Both runs as rows of step, value, series (the legend's name) and line (unique)."""
+    rows: dict[str, list[Any]] = {"step": [], "value": [], "series": [], "line": []}
+    for snapshots, series in ((before, "before"), (run, None)):
+        for name, curve in values(snapshots).items():
+            rows["step"] += [s.step for s in snapshots]
+            rows["value"] += frame.finite(curve)
+            rows["series"] += [series or name] * len(snapshots)
+            rows["line"] += [f"{name} {series or 'now'}"] * len(snapshots)
+    types = {"step": pa.int64(), "value": pa.float64(), "series": pa.string(), "line": pa.string()}
+    return pa.table({name: pa.array(column, types[name]) for name, column in rows.items()})
+
+
+LOSS_EDGES = (0.0, 3.0, 30.0, 300.0, 3e3, 3e4, 3e6, 3e12, 3e38)
+GRADIENT_EDGES = (1e-38, 1e-18, 1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e12, 1e38)
+
+
+def loss_top(losses: Sequence[float]) -> float:
+    """Where a loss axis ends, from a few round values."""
+    return frame.bracket([0.0, *losses], LOSS_EDGES)[1]
+
+
+def loss_axis(top: float) -> alt.Y:
+    """Linear near 0, logarithmic above 0.1 nats, from 0 to `top`."""
+    ticks = [0, 0.1, 0.3, *(digit * 10.0**power for power in range(39) for digit in (1, 3))]
+    return alt.Y(
+        "value:Q",
+        title="nats",
+        scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
+        axis=alt.Axis(
+            values=[tick for tick in ticks if tick <= top], format="~r", labelOverlap=True
+        ),
+    )
+
+
+@cache
+def _loss_spec(steps: int, top: float) -> dict[str, Any]:
+    y = loss_axis(top)
+    lines = frame.curves(y, steps, ["loss"], [TRAIN])
+    return frame.zoomable(lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+
+
+def accuracy_axis() -> alt.Y:
+    """From 0% to 100%, always."""
+    return alt.Y(
+        "value:Q",
+        title="share right",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+
+
+@cache
+def _accuracy_spec(steps: int) -> dict[str, Any]:
+    y = accuracy_axis()
+    lines = frame.curves(y, steps, ["training", "held out"], [TRAIN, HELD_OUT])
+    return frame.zoomable(lines, frame.cursor_rule(steps))
+
+
+@cache
+def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str, Any]:
+    powers = range(round(np.log10(low)), round(np.log10(high)) + 1)
+    y = alt.Y(
+        "value:Q",
+        title="norm",
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+        axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
+    )
+    lines = frame.curves(y, steps, _layer_names(layers), LAYERS)
+    return frame.zoomable(lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+
+
+def _layer_names(layers: int) -> list[str]:
+    return [f"layer {i + 1}" for i in range(layers)]
+
+
+@cache
+def _saturation_spec(of: str) -> dict[str, Any]:
+    labels = "{'0.00': '0', '0.25': '¼', '0.50': '½', '0.75': '¾', '0.95': '1'}[datum.label]"
+    ends = "indexof(datum.label, '.') > 0 ? '' : datum.label"
+    x = alt.X(
+        "place:N",
+        title=of,
+        sort=None,
+        scale=alt.Scale(domain=list(PLACES), paddingInner=0.08),
+        axis=alt.Axis(
+            labelExpr=f"{labels} || ({ends})", labelAngle=-60, ticks=False, labelOverlap=False
+        ),
+    )
+    y = alt.Y(
+        "share:Q",
+        title="share of samples",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    states = alt.Scale(domain=["has a gradient", "no gradient"], range=[TRAIN, DEAD])
+    base = alt.Chart(alt.NamedData("run")).encode(
+        x=x, y=y, tooltip=["place:N", alt.Tooltip("share:Q", format=".1%")]
+    )
+    bars = base.mark_bar().encode(color=alt.Color("state:N", scale=states))
+    text = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", color=DEAD)
+    return frame.spec(alt.layer(bars, text.encode(text="text:N")))

@@ -1,0 +1,8 @@
+"""The one palette. Every colour has a contrast of 3 or more on both backgrounds."""
+
+TRAIN = "#3f7fef"  # the run itself
+HELD_OUT = "#d7730f"
+BEFORE = "#828da3"  # the run before the last change
+DEAD = "#e0454f"  # clipped, zero gradient, NaN
+BROKEN = "#a56be0"  # NaN or inf, where it must differ from DEAD
+LAYERS = [TRAIN, HELD_OUT, "#299f77", BROKEN, "#aa8917", "#e15e9e", "#3097bd", "#8d6e52"]

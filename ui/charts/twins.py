@@ -1,0 +1,123 @@
+"""Two runs side by side: shared axes, the rounding band, and outcomes as a strip."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from ui.charts import frame, live
+from ui.charts.frame import Tables
+from ui.charts.palette import BEFORE, DEAD, TRAIN
+
+COLOURS = [DEAD, TRAIN]  # the twin that stops, the twin that learns
+
+
+class Band(NamedTuple):
+    """Accuracies of one run repeated: float [runs, steps + 1], the unperturbed one first."""
+
+    label: str
+    accuracy: np.ndarray
+
+
+@cache
+def pair_spec(labels: tuple[str, str], steps: int, top: float | None = None) -> dict[str, Any]:
+    """Both runs over the same steps: their losses up to `top` nats, or their accuracies."""
+    y = live.accuracy_axis() if top is None else live.loss_axis(top)
+    return frame.spec(
+        alt.layer(frame.curves(y, steps, labels, COLOURS, before=False), frame.gap_marks(steps))
+    )
+
+
+def pair_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
+    """label -> (steps, values) as rows of step, value, series, line; and the gaps."""
+    rows: dict[str, list[Any]] = {"step": [], "value": [], "series": [], "line": []}
+    for label, (steps, values) in curves.items():
+        rows["step"] += steps
+        rows["value"] += frame.finite(values)
+        rows["series"] += [label] * len(steps)
+        rows["line"] += [label] * len(steps)
+    types = {"step": pa.int64(), "value": pa.float64(), "series": pa.string(), "line": pa.string()}
+    table = pa.table({name: pa.array(column, types[name]) for name, column in rows.items()})
+    gaps = [frame.gaps(*curve) for curve in curves.values()]
+    return {"run": table, "gaps": pa.concat_tables(gaps)}
+
+
+@cache
+def band_spec(labels: tuple[str, ...], steps: int) -> dict[str, Any]:
+    """For each run the range of its repetitions, and the run itself as a line."""
+    colour = alt.Color("series:N", scale=alt.Scale(domain=list(labels), range=COLOURS))
+    y = alt.Y(
+        "low:Q",
+        title=None,
+        scale=alt.Scale(domain=[0.4, 1]),
+        axis=alt.Axis(format="%", tickCount=4),
+    )
+    base = alt.Chart(alt.NamedData("band")).encode(x=frame.step_axis(steps), color=colour)
+    area = base.mark_area(opacity=0.3, clip=True).encode(y=y, y2="high:Q")
+    line = base.mark_line(strokeWidth=2.5, clip=True).encode(y="own:Q")
+    return frame.spec(alt.layer(area, line))
+
+
+def band_tables(bands: Sequence[Band]) -> Tables:
+    """Rows of series, step, low, high, own."""
+    rows: list[dict[str, Any]] = [
+        {"series": band.label, "step": step, "low": low, "high": high, "own": own}
+        for band in bands
+        for step, (low, high, own) in enumerate(
+            zip(
+                band.accuracy.min(axis=0).tolist(),
+                band.accuracy.max(axis=0).tolist(),
+                band.accuracy[0].tolist(),
+                strict=True,
+            )
+        )
+    ]
+    return {"band": pa.Table.from_pylist(rows)}
+
+
+@cache
+def strip_spec(rows: tuple[str, ...], published: tuple[float, ...]) -> dict[str, Any]:
+    """Final accuracies as ticks, a row each; dashed rules stand at the published ones."""
+    y = alt.Y(
+        "row:N",
+        title=None,
+        sort=None,
+        scale=alt.Scale(domain=list(rows)),
+        axis=alt.Axis(labelLimit=260, minExtent=200, ticks=False, domain=False),
+    )
+    scale = alt.Scale(domain=[0.45, 0.96])
+    axis = alt.Axis(format="%", tickCount=5)
+    x = alt.X("accuracy:Q", title="final training accuracy", scale=scale, axis=axis)
+    ticks = (
+        alt.Chart(alt.NamedData("strip"))
+        .mark_tick(thickness=3, size=26, opacity=0.6)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("series:N", scale=alt.Scale(range=COLOURS), legend=None),
+            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=".3f")],
+        )
+    )
+    rules = [
+        alt.Chart(alt.NamedData("strip"))
+        .mark_rule(strokeDash=[4, 4], color=BEFORE)
+        .encode(x=alt.XDatum(value, scale=scale))
+        for value in published
+    ]
+    return {**frame.spec(alt.layer(*rules, ticks)), "height": 90 + 40 * len(rows)}
+
+
+def strip_tables(outcomes: Mapping[str, tuple[int, Sequence[float], Sequence[str]]]) -> Tables:
+    """row label -> (which twin, final accuracies, their names)."""
+    return {
+        "strip": pa.Table.from_pylist(
+            [
+                {"row": row, "series": str(twin), "accuracy": float(value), "name": name}
+                for row, (twin, values, names) in outcomes.items()
+                for value, name in zip(values, names, strict=True)
+            ]
+        )
+    }

@@ -1,0 +1,70 @@
+"""PAGES: every page, where it stands in the navigation, and what it is for.
+
+No page is named anywhere else; app.py and the home page read this table. Nothing heavy is
+imported here: the home page must come up at once.
+"""
+
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from core.registry import Registry, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Row):
+    """A page; `key` is its address."""
+
+    section: str
+    file: str
+    icon: str
+
+
+PAGES = Registry(
+    "page",
+    [
+        Page(
+            key="train",
+            label="Train a network",
+            latex="",
+            summary="Press Train, move a slider, see what changes: loss, accuracy, saturation, "
+            "gradients.",
+            reference="",
+            section="Lab",
+            file="views/lab/train.py",
+            icon=":material/model_training:",
+        ),
+        Page(
+            key="microscope",
+            label="A loss under the microscope",
+            latex="",
+            summary="Every framework's cross-entropy against the logit: where its gradient is "
+            "exactly 0, half, or NaN.",
+            reference="",
+            section="Lab",
+            file="views/lab/microscope.py",
+            icon=":material/biotech:",
+        ),
+        Page(
+            key="jax_vs_keras",
+            label="Story: 79% or 91%?",
+            latex="",
+            summary="The same network in JAX and in Keras, from the same weights. One of them "
+            "stops learning.",
+            reference="the JAX/Keras question",
+            section="Stories",
+            file="views/stories/jax_vs_keras.py",
+            icon=":material/call_split:",
+        ),
+    ],
+)
+
+
+def navigation() -> dict[str, list[StreamlitPage]]:
+    """The pages as `st.navigation` takes them, the home page first."""
+    sections = {"": [st.Page("views/home.py", title="Same(?) net", default=True)]}
+    for row in PAGES.values():
+        page = st.Page(row.file, title=row.label, icon=row.icon, url_path=row.key)
+        sections.setdefault(row.section, []).append(page)
+    return sections
