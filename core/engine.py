@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
+from weakref import WeakSet
 
 from core import train
 from core.config import RunConfig
@@ -193,6 +194,7 @@ class Engine:
         self._line: deque[_Job] = deque()  # admitted runs, the next to advance first
         self._current: _Job | None = None
         self._worker: threading.Thread | None = None
+        self._preparing: WeakSet[threading.Thread] = WeakSet()
         self._closed = False
         atexit.register(self.close)
 
@@ -203,7 +205,9 @@ class Engine:
             if job is None or job.status is Status.FAILED:
                 job = self._jobs[config] = _Job(config)
                 log.info("run started: %s", config.differences())
-                threading.Thread(target=self._make_ready, args=(job,), daemon=True).start()
+                thread = threading.Thread(target=self._make_ready, args=(job,), daemon=True)
+                self._preparing.add(thread)
+                thread.start()
             self._jobs.move_to_end(config)
             viewer = Viewer(self, job, time.monotonic() + self._lease)
             viewer.limit = float("inf") if play else 0
@@ -232,12 +236,16 @@ class Engine:
             return self._jobs.get(job.config) is job
 
     def close(self) -> None:
-        """Stop the worker, at the end of its chunk."""
+        """Stop the worker, at the end of its chunk, and the preparations.
+
+        A compilation cannot be interrupted, and a process that ends inside one crashes.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._worker is not None:
-            self._worker.join(timeout=10)
+        for thread in [*self._preparing, self._worker]:
+            if thread is not None:
+                thread.join(timeout=60)
 
     # What follows is called with the lock held, but for the two threads' own functions.
 
@@ -335,7 +343,8 @@ class Engine:
 
         def report(status: Status, fraction: float, message: str) -> None:
             with self._changed:
-                if not any(viewer.lease > time.monotonic() for viewer in job.viewers):
+                watched = any(viewer.lease > time.monotonic() for viewer in job.viewers)
+                if self._closed or not watched:
                     self._drop(job)  # before it tidies up, so that a newcomer starts anew
                     raise Abandoned("Nobody waits for this run any more.")
                 job.status, job.fraction, job.message = status, fraction, message

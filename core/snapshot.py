@@ -45,6 +45,16 @@ class Snapshot(NamedTuple):
     labels: np.ndarray  # uint8 [probe]
 
 
+def is_chaotic(first: Snapshot) -> bool:
+    """Whether rounding alone moves where a run ends.
+
+    So it is where the loss clips most predictions at once: who is clipped next depends on the
+    last bits. Measured on the question (JAX 0.10.2): 100 runs from weights moved by one rounding
+    end anywhere from 0.51 to 0.83 with 84% clipped, and all at 0.909 with none.
+    """
+    return bool(first.saturation.clipped > 0.5)
+
+
 def _percent(share: float) -> str:
     """84%, but never 0% or 100% for what is not exactly none or all."""
     if 0 < share < 0.005:
