@@ -90,6 +90,7 @@ class Viewer:
         self._engine, self._job = engine, job
         self.lease = lease  # until when the visitor counts as looking
         self.limit: float = float("inf")  # the step this visitor wants to see, at most
+        self.stopped = False
 
     @property
     def config(self) -> RunConfig:
@@ -123,8 +124,9 @@ class Viewer:
             self._engine._changed.notify_all()
 
     def stop(self) -> None:
-        """Let go of the run."""
+        """Let go of the run; a late look does not take hold of it again."""
         with self._engine._changed:
+            self.stopped = True
             self._job.viewers.discard(self)
 
 
@@ -226,6 +228,11 @@ class Engine:
                     return view
                 self._changed.wait(left)
 
+    def viewers(self) -> int:
+        """How many visitors are looking at a run that goes on."""
+        with self._changed:
+            return sum(len(job.viewers) for job in self._runnable())
+
     def running(self) -> int:
         """How many runs are going on for somebody."""
         with self._changed:
@@ -262,8 +269,9 @@ class Engine:
 
     def _view(self, viewer: Viewer, job: _Job) -> View:
         with self._changed:
-            job.viewers.add(viewer)
-            self._look(viewer, job)
+            if not viewer.stopped:
+                job.viewers.add(viewer)
+                self._look(viewer, job)
             shown = [s for s in job.snapshots if s.step <= viewer.limit]
             place, status = 0, job.status
             if status is Status.RUNNING:
@@ -316,7 +324,10 @@ class Engine:
         """Free runs that nobody has looked at for long, and the oldest finished ones."""
         now = time.monotonic()
         for job in list(self._jobs.values()):
-            job.viewers = {viewer for viewer in job.viewers if viewer.lease > now}
+            looking = {viewer for viewer in job.viewers if viewer.lease > now}
+            if job.viewers and not looking and not job.ended():
+                log.info("run paused, nobody looks: %s", job.config.differences())
+            job.viewers = looking
             if not job.ended() and now - job.seen > self._forget:
                 self._drop(job)
         finished = [job for job in self._jobs.values() if job.ended()]

@@ -83,7 +83,7 @@ class Program(NamedTuple):
     init: Callable[..., State]  # knobs -> state
     order: Callable[..., Array]  # knobs, epoch -> int32 [train_size], the epoch's shuffle
     advance: Callable[..., State]  # state, images, labels, order, knobs, stop -> state at `stop`
-    diagnose: Callable[..., Any]  # state, images, labels, order, knobs -> see `_diagnose`
+    diagnose: Callable[..., Any]  # state, images, labels, order, knobs -> what is seen, next state
     accuracy: dict[int, Callable[..., Array]]  # number of images -> params, images, labels, knobs
 
 
@@ -232,7 +232,8 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
 
     def diagnose(
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], State]:
+        """What there is to see, and the state after the next step, whose gradient was seen."""
         params = state.params
         x, batch_labels, key = batch(state, images, labels, order, knobs)
         batch_logits, pull_back = forward(apply, params, x, knobs, key)
@@ -245,7 +246,7 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         gradients = pull_back(slopes[: len(x)] / len(x))[0]
         is_correct = diagnostics.correct(logits, labels)
         p = diagnostics.probability(logits, labels)
-        return {
+        seen = {
             "loss": jnp.mean(loss),
             "train_accuracy": jnp.mean(is_correct),
             "gradient_norms": diagnostics.gradient_norms(gradients),
@@ -255,6 +256,7 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
             "margins": diagnostics.margin(logits, labels),
             "labels": labels,
         }
+        return seen, update(state, gradients, knobs)
 
     def accuracy(params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
         return jnp.mean(diagnostics.correct(apply(params, pixels(images, knobs)), labels))
@@ -369,16 +371,17 @@ def snapshot_steps(config: RunConfig) -> list[int]:
 
 def _snapshot(
     config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
-) -> Snapshot:
+) -> tuple[Snapshot, State]:
+    """A look at a state, and the next state: the look's gradient is the next step's own."""
     step = int(state.step)
     ends_epoch = step > 0 and step % config.steps_per_epoch == 0
     examples = len(data.test_images) if ends_epoch else min(PROBE, len(data.test_images))
-    seen = program.diagnose(state, data.train_images, data.train_labels, order, knobs)
+    seen, after = program.diagnose(state, data.train_images, data.train_labels, order, knobs)
     test_accuracy = program.accuracy[examples](
         state.params, data.test_images[:examples], data.test_labels[:examples], knobs
     )
     seen, test_accuracy = jax.device_get((seen, test_accuracy))
-    return Snapshot(
+    snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
         loss=float(seen.pop("loss")),
@@ -387,6 +390,7 @@ def _snapshot(
         test_examples=examples,
         **seen,
     )
+    return snapshot, after
 
 
 def ticks(config: RunConfig, program: Program, data: DeviceData) -> Iterator[Snapshot | None]:
@@ -414,7 +418,9 @@ def ticks(config: RunConfig, program: Program, data: DeviceData) -> Iterator[Sna
             if step < mark:
                 yield None
         next_order = order(step // config.steps_per_epoch)
-        yield _snapshot(config, program, state, data, next_order, traced)
+        snapshot, state = _snapshot(config, program, state, data, next_order, traced)
+        step += 1
+        yield snapshot
 
 
 def run(config: RunConfig, data: Dataset) -> Iterator[Snapshot]:

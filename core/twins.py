@@ -323,7 +323,7 @@ def swap(a: RunConfig, b: RunConfig, data: Dataset) -> list[SwapRow]:
         own = program.init(train.knobs(config))  # for slots of the right kind
         state = own._replace(params=weights.state.params)
         inputs = (on_device.train_images, on_device.train_labels, weights.order)
-        return float(program.diagnose(state, *inputs, train.knobs(config))["train_accuracy"])
+        return float(program.diagnose(state, *inputs, train.knobs(config))[0]["train_accuracy"])
 
     return [
         SwapRow("Initial Keras accuracy", 0.435, accuracy(b, keras_start)),

@@ -4,8 +4,10 @@ The run belongs to the engine; the session holds a Viewer of it. Controls stay o
 polling fragment. When the run ends, one full rerun takes the timer away.
 """
 
+import logging
 import math
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,7 @@ COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
 FIRST_FRAME_SECONDS = 0.15  # how long a changed control waits for the new run's first step
+POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 10 ms of one core
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
 
@@ -39,7 +42,16 @@ def engine() -> Engine:
     if jax.config.jax_compilation_cache_dir is None:  # JAX_COMPILATION_CACHE_DIR goes first
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    _log_to_stderr(os.environ.get("SAMENET_LOG", "WARNING"))
     return Engine()
+
+
+def _log_to_stderr(level: str) -> None:
+    """SAMENET_LOG=INFO tells which runs start, pause and are freed."""
+    log = logging.getLogger("samenet")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    log.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
 
 
 def device() -> str:
@@ -56,7 +68,7 @@ def panel(config: RunConfig) -> None:
     status = engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS).status
     _transport(status)
     at = _scrubber(config)
-    st.fragment(_frame, run_every=_poll_seconds(status))(viewer, status, at)
+    st.fragment(_frame_in_turn, run_every=_poll_seconds(status))(viewer, status, at)
 
 
 def _viewer(config: RunConfig) -> Viewer:
@@ -81,7 +93,7 @@ def _let_go(viewer: Viewer) -> None:
 
 def _poll_seconds(status: Status) -> float | None:
     if status in MOVING:
-        return POLL_SECONDS
+        return max(POLL_SECONDS, engine().viewers() / POLLS_A_SECOND)
     return PAUSED_POLL_SECONDS if status is Status.PAUSED else None
 
 
@@ -134,6 +146,15 @@ def _scrubber(config: RunConfig) -> int:
         "look back to step", 0, config.steps, st.session_state["scrubber"], key="scrubber",
         help="At its right end it follows the run.",
     )  # fmt: skip
+
+
+_one_frame = threading.Lock()
+
+
+def _frame_in_turn(viewer: Viewer, drawn_as: Status, at: int) -> None:
+    """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue."""
+    with _one_frame:
+        _frame(viewer, drawn_as, at)
 
 
 def _frame(viewer: Viewer, drawn_as: Status, at: int) -> None:

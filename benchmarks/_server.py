@@ -1,0 +1,129 @@
+"""A real Samenet server in its own process, on a free loopback port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+HOST = "127.0.0.1"
+ROOT = Path(__file__).parents[1]
+MNIST = ROOT.parent / "shared" / "mnist"  # the official files, where a workplace has them
+MNIST_VARIABLE = "SAMENET_MNIST_DIR"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+def use_local_mnist() -> None:
+    """Name the folder of the official files in the environment, if nobody has and it is there."""
+    if MNIST_VARIABLE not in os.environ and MNIST.is_dir():
+        os.environ[MNIST_VARIABLE] = str(MNIST)
+
+
+def say(text: str) -> None:
+    """Progress, beside the JSON on stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Server:
+    """A running server: its log, its resources, its end."""
+
+    def __init__(self) -> None:
+        use_local_mnist()
+        self.port = _free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.log: list[tuple[float, str]] = []  # (time.monotonic(), line)
+        options = {"headless": "true", "address": HOST, "port": str(self.port)}
+        self.process = subprocess.Popen(
+            # By this name, whoever clears up stray `streamlit run`s spares a measurement.
+            [sys.executable, "-m", "streamlit.web.cli", "run", "app.py"]
+            + [f"--server.{name}={value}" for name, value in options.items()],
+            cwd=ROOT,
+            env={**os.environ, "SAMENET_LOG": "INFO", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a terminal's Ctrl-C stops the benchmark, which stops it
+        )
+        threading.Thread(target=self._read_log, daemon=True).start()
+        self._info = psutil.Process(self.process.pid)
+        self._wait_for_health()
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far, user and system, all threads."""
+        times = self._info.cpu_times()
+        return times.user + times.system
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        return self._info.memory_info().rss
+
+    def children(self) -> list[psutil.Process]:
+        return self._info.children(recursive=True)
+
+    def lines(self, text: str, since: float = 0.0) -> list[tuple[float, str]]:
+        """The log lines with `text` in them, as (time.monotonic(), line)."""
+        return [(at, line) for at, line in list(self.log) if text in line and at >= since]
+
+    def listening(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex((HOST, self.port)) == 0
+
+    def stop(self) -> int | None:
+        """SIGINT, as Ctrl-C; SIGKILL if that does not end it. The exit code, None if killed."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+
+    def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.log.append((time.monotonic(), line.rstrip()))
+
+    def _wait_for_health(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1.0) as answer:
+                    if answer.status == 200:
+                        return
+            except OSError:
+                time.sleep(0.1)
+        log = "\n".join(line for _, line in self.log[-20:])
+        self.process.kill()
+        raise RuntimeError(f"the server did not come up in {START_SECONDS:.0f} s:\n{log}")
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server for the time of the block, even if the block is told to end (SIGTERM)."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    server = Server()
+    try:
+        yield server
+    except Exception:
+        say("\n".join(["the end of the server's log:", *(line for _, line in server.log[-20:])]))
+        say(f"exit code so far: {server.process.poll()}")
+        raise
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]

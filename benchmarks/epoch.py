@@ -1,0 +1,241 @@
+"""Seconds an epoch: the product's own path beside a bare loop, alternating in one process.
+
+The network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000 images
+(600 steps). `product` is core.train.run with everything it shows: ten looks at the network
+and one test over all held-out images. `bare` is the loop a good engineer writes by hand: one
+jitted step, weights donated, images as bytes on the device, a new shuffle every epoch; it
+looks at nothing. `engine` (with --engine) is the product's run through core.engine.Engine
+while a viewer polls it every 0.3 s. A warm-up of each, compilation included, is not counted.
+
+JSON:
+  data         "mnist", or "random bytes" of the same shape where the full set cannot be had
+  device       what JAX computes on
+  rounds       epochs counted of each
+  bare, product, engine
+               seconds: wall seconds of each epoch; median: of these; cpu_median: of the CPU
+               seconds of the whole process, which other programs on the machine bend less
+  product_over_bare, engine_over_bare
+               ratio of the medians; with _cpu, of the CPU seconds
+  product_over_bare_rounds, engine_over_bare_rounds
+               the ratio round by round, which a machine that slows down does not bend
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+
+from benchmarks._server import say, use_local_mnist
+from core import train
+from core.config import RunConfig
+from core.data import SOURCES, Dataset, DataUnavailable, load
+from core.engine import Engine, Report, Status, Viewer
+from core.snapshot import Snapshot
+
+CONFIG = RunConfig(
+    source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),
+    loss="from_logits", optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=1,
+)  # fmt: skip
+POLL_SECONDS = 0.3  # as the live panel does
+LONGEST_RUN = 600.0  # seconds
+
+
+class Seconds(NamedTuple):
+    """What something took."""
+
+    wall: float
+    cpu: float  # of the whole process, all threads
+
+
+Epoch = Callable[[], Seconds]  # trains for one epoch and says what it took
+
+
+def now() -> Seconds:
+    """What the process has taken so far."""
+    return Seconds(time.perf_counter(), time.process_time())
+
+
+def since(start: Seconds) -> Seconds:
+    """What it has taken since."""
+    return Seconds(*(after - before for after, before in zip(now(), start, strict=True)))
+
+
+def main() -> None:
+    """Print the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7, help="epochs of each (default 7)")
+    parser.add_argument("--engine", action="store_true", help="also through the engine")
+    parser.add_argument("--bare", action="store_true", help="only the bare loop")
+    parser.add_argument(
+        "--images", type=int, default=60_000, help="for a short test; a multiple of 100"
+    )
+    arguments = parser.parse_args()
+    use_local_mnist()
+    name, data = full_data(arguments.images)
+    config = replace(CONFIG, train_size=arguments.images)
+    peers: dict[str, Epoch] = {"bare": bare_epochs(data, config)}
+    if not arguments.bare:
+        peers["product"] = product_epochs(data, config)
+    if arguments.engine:
+        peers["engine"] = engine_epochs(data, config)
+    seconds = alternate(peers, arguments.rounds)
+    print(json.dumps({"data": name, **report(seconds)}, indent=2))
+
+
+def full_data(images: int) -> tuple[str, Dataset]:
+    """Full MNIST, or random bytes of its shape."""
+    try:
+        return "mnist", load("full", images)
+    except DataUnavailable as why:
+        say(f"random bytes, for the full data cannot be had: {why}")
+    random = np.random.default_rng(0)
+
+    def some(n: int) -> tuple[np.ndarray, np.ndarray]:
+        bytes_ = random.integers(0, 256, (n, 784), np.uint8)
+        return bytes_, random.integers(0, 10, n, np.uint8)
+
+    return "random bytes", Dataset(*some(images), *some(SOURCES["full"].test_size))
+
+
+def alternate(peers: dict[str, Epoch], rounds: int) -> dict[str, list[Seconds]]:
+    """One epoch of each in turn, the first of each thrown away."""
+    seconds: dict[str, list[Seconds]] = {name: [] for name in peers}
+    for round_ in range(rounds + 1):
+        for name, epoch in peers.items():
+            took = epoch()
+            say(f"round {round_ or '(warm-up)'} {name}: {took.wall:.3f} s, CPU {took.cpu:.3f} s")
+            if round_:
+                seconds[name].append(took)
+    return seconds
+
+
+def report(seconds: dict[str, list[Seconds]]) -> dict[str, Any]:
+    """The figures of the JSON."""
+    figures: dict[str, Any] = {"device": str(jax.devices()[0]), "rounds": len(seconds["bare"])}
+    for name, each in seconds.items():
+        figures[name] = {
+            "seconds": [took.wall for took in each],
+            "median": statistics.median(took.wall for took in each),
+            "cpu_median": statistics.median(took.cpu for took in each),
+        }
+    for name in list(seconds)[1:]:
+        mine, bare = figures[name], figures["bare"]
+        figures[f"{name}_over_bare"] = mine["median"] / bare["median"]
+        figures[f"{name}_over_bare_cpu"] = mine["cpu_median"] / bare["cpu_median"]
+        figures[f"{name}_over_bare_rounds"] = [
+            one.wall / other.wall for one, other in zip(seconds[name], seconds["bare"], strict=True)
+        ]
+    return figures
+
+
+def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
+    """The hand-written loop. It shares no code with the product."""
+    batch, steps = config.batch_size, config.train_size // config.batch_size
+    optimizer = optax.adam(config.learning_rate)
+    images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
+
+    def loss(params: Any, x: Array, y: Array) -> Array:
+        for weights, bias in params[:-1]:
+            x = jax.nn.relu(x @ weights + bias)
+        weights, bias = params[-1]
+        logits = x @ weights + bias
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(params: Any, slots: Any, images: Array, labels: Array, order: Array, i: Any) -> Any:
+        chosen = lax.dynamic_slice_in_dim(order, i * batch, batch)
+        x, y = images[chosen].astype(jnp.float32) / 255, labels[chosen].astype(jnp.int32)
+        updates, slots = optimizer.update(jax.grad(loss)(params, x, y), slots)
+        return optax.apply_updates(params, updates), slots
+
+    @jax.jit
+    def shuffled(key: Array) -> Array:
+        return jax.random.permutation(key, config.train_size)
+
+    def epoch() -> Seconds:
+        nonlocal params, slots
+        start = now()
+        order = shuffled(next(keys))
+        for i in range(steps):
+            params, slots = step(params, slots, images, labels, order, i)
+        jax.block_until_ready(params)
+        return since(start)
+
+    keys = (jax.random.key(i) for i in count())
+    params = layers([784, *config.widths, 10])
+    slots = optimizer.init(params)
+    return epoch
+
+
+def layers(sizes: list[int]) -> list[tuple[Array, Array]]:
+    """Normal weights, scaled by their number of inputs, and zero biases."""
+    keys = jax.random.split(jax.random.key(1), len(sizes) - 1)
+    return [
+        (jax.random.normal(key, (fan_in, out)) / fan_in**0.5, jnp.zeros(out))
+        for key, fan_in, out in zip(keys, sizes, sizes[1:], strict=False)
+    ]
+
+
+def product_epochs(data: Dataset, config: RunConfig) -> Epoch:
+    """A run of one epoch, timed from its first look at the network to its last."""
+    seeds = count()
+
+    def epoch() -> Seconds:
+        return between_looks(train.run(replace(config, seed=next(seeds)), data))
+
+    return epoch
+
+
+def between_looks(snapshots: Iterator[Snapshot]) -> Seconds:
+    """From the first snapshot to the last."""
+    next(snapshots)
+    start = now()
+    for _ in snapshots:
+        pass
+    return since(start)
+
+
+def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
+    """The same through the engine, as the live panel watches it, on data that is at hand."""
+    on_device = train.on_device(config.task, data)
+    seeds = count()
+
+    def ready(config: RunConfig, report: Report) -> Iterator[Snapshot | None]:
+        return train.ticks(config, train.program(train.shape(config)), on_device)
+
+    engine = Engine(prepare=ready)
+
+    def epoch() -> Seconds:
+        viewer = engine.submit(replace(config, seed=next(seeds)), play=False)
+        engine.wait(viewer, snapshots=1, timeout=LONGEST_RUN)
+        start = now()
+        viewer.resume()
+        finish(viewer)
+        seconds = since(start)
+        viewer.stop()
+        return seconds
+
+    def finish(viewer: Viewer) -> None:
+        """Poll as the panel does, and wake at the end."""
+        marks = len(train.snapshot_steps(viewer.config))
+        for _ in range(int(LONGEST_RUN / POLL_SECONDS)):
+            view = engine.wait(viewer, snapshots=marks, timeout=POLL_SECONDS)
+            if view.status in (Status.DONE, Status.FAILED):
+                return
+
+    return epoch
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,429 @@
+"""Many visitors on one server, by a client that speaks Streamlit's own websocket protocol.
+
+`python -m benchmarks.load SCENARIO`: each starts its own server on a free loopback port and
+stops it at the end. How many trainings the server ran, paused and freed is read from its log
+("run started", "run paused", "run freed", one line each).
+
+thirty-seeds  30 sessions of the question, a seed each, press Train at once. Then 30 others,
+              in runs that do not end, where some (--changes) move the learning rate one after
+              the other; and then all move it at once.
+    finish_s            start of all to the end of each run: fastest, median, slowest
+    half_time           at half of the slowest: steps done by the slowest and the fastest run,
+                        and ratio: fastest over slowest (null where the slowest has none)
+    slider_ms           send of a change to the first chart of the page's answer: count,
+                        median, p95, largest, and unanswered: how many never came, which the
+                        others take in at the 15 s they were waited for; first_look_*: the
+                        same to the new run's first snapshot
+    slider_at_once_ms   the same, when all move it at once
+one-preset    30 sessions of one preset press Train at once.
+    finish_s            as above
+    trainings           runs that the server's log says were started; null if it says nothing
+soak          10 sessions start, change, pause and abandon runs at random (--minutes, --seed).
+    actions             how often each thing was done
+    memory_mb           resident memory of the server, [seconds, MB], each 10 s
+    at_quarter_mb, at_end_mb, end_over_quarter
+                        a quarter of the time is minute 5 of 20: means of the 30 s around the
+                        first and before the second, and their ratio
+drop          The websocket is dropped for 3 s in mid-run and comes back with its session.
+    same_session, step_before, step_after, still_running, trainings
+close         The tab is closed in mid-run.
+    paused_after_s, freed_after_s
+                        by the log; null if it did not say so within 25 s and 120 s
+    idle_after_s        until the server used less than a tenth of a core for 2 s; null: never
+stop          Ctrl-C to the server in mid-run.
+    exit_code (null: it had to be killed), seconds, orphans: processes of it left over,
+    still_listening, last_log: the end of its log
+every scenario
+    first_open_s: a fresh server's first page, until it describes the network; open_s: the same
+    for the sessions that open at once thereafter; sessions; errors: what pages and connections
+    complained of; server_errors: tracebacks and errors in its log; server_cpu_s;
+    server_memory_mb
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import psutil
+
+from benchmarks._client import (
+    DONE,
+    LEARNING_RATE,
+    PAUSE,
+    RESET,
+    RUNNING,
+    STEP,
+    TRAIN,
+    Session,
+    percentile,
+)
+from benchmarks._server import Server, say, serving
+
+ENDLESS = "epochs=1000"  # of the question: a run that outlasts the measurement
+STARTED, RUN_PAUSED, FREED = "run started", "run paused", "run freed"
+PATIENCE = 120.0  # seconds that anything may take
+CHANGE_PATIENCE = 15.0  # seconds that a slider change may take
+SAMPLE_SECONDS = 10.0
+
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Print the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("scenario", choices=SCENARIOS)
+    parser.add_argument("--sessions", type=int, help="default 30, soak 10")
+    parser.add_argument("--changes", type=int, default=10, help="slider changes one by one")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of soak (default 20)")
+    parser.add_argument("--seed", type=int, default=0, help="of soak's choices (default 0)")
+    arguments = parser.parse_args()
+    with serving() as server:
+        figures = asyncio.run(measure(server, arguments))
+        figures |= figures.pop("server", None) or resources(server)
+    print(json.dumps({"scenario": arguments.scenario, **figures}, indent=2))
+
+
+async def measure(server: Server, arguments: argparse.Namespace) -> Figures:
+    """A scenario, after a first visit that every scenario needs."""
+    first = await first_visit(server)
+    return {"first_open_s": first, **await SCENARIOS[arguments.scenario](server, arguments)}
+
+
+def resources(server: Server) -> Figures:
+    """What the server has used and complained of."""
+    return {
+        "server_errors": [line for _, line in server.log if "Traceback" in line or "Error" in line],
+        "server_cpu_s": server.cpu_seconds(),
+        "server_memory_mb": server.memory() / 2**20,
+    }
+
+
+async def thirty_seeds(server: Server, arguments: argparse.Namespace) -> Figures:
+    """Many runs at once, then sliders under load."""
+    count = arguments.sessions or 30
+    start = time.monotonic()
+    visitors = await open_all(server, [f"seed={seed}" for seed in range(1, count + 1)])
+    open_s = time.monotonic() - start
+    figures = await race(visitors)
+    await close_all(visitors)
+    endless = await open_all(server, [f"seed={seed}&{ENDLESS}" for seed in range(1, count + 1)])
+    await together(visitor.press(TRAIN) for visitor in endless)
+    await asyncio.sleep(2.0)
+    say("sliders, one after the other")
+    figures["slider_ms"] = latencies([await change(v) for v in endless[: arguments.changes]])
+    say("sliders, all at once")
+    figures["slider_at_once_ms"] = latencies(await together(change(v) for v in endless))
+    await close_all(endless)
+    errors = complaints([*visitors, *endless])
+    return {"sessions": count, "open_s": open_s, **figures, "errors": errors}
+
+
+async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
+    """Many visitors, one run."""
+    count = arguments.sessions or 30
+    start = time.monotonic()
+    visitors = await open_all(server, [""] * count)
+    open_s = time.monotonic() - start
+    figures = await race(visitors)
+    await close_all(visitors)
+    return {
+        "sessions": count,
+        "open_s": open_s,
+        **figures,
+        "trainings": started(server, since=start),
+        "errors": complaints(visitors),
+    }
+
+
+async def soak(server: Server, arguments: argparse.Namespace) -> Figures:
+    """Memory while visitors come and go."""
+    count, seconds = arguments.sessions or 10, 60 * arguments.minutes
+    start = time.monotonic()
+    done: Counter[str] = Counter()
+    errors: list[str] = []
+    sampling = asyncio.create_task(sample_memory(server, start + seconds))
+    await together(
+        wander(server, random.Random(arguments.seed * 1000 + i), start + seconds, done, errors)
+        for i in range(count)
+    )
+    curve = await sampling
+    quarter = around(curve, seconds / 4 - 15, seconds / 4 + 15)
+    end = around(curve, seconds - 30, seconds + 30)
+    return {
+        "sessions": count,
+        "minutes": arguments.minutes,
+        "actions": dict(sorted(done.items())),
+        "memory_mb": curve,
+        "at_quarter_mb": quarter,
+        "at_end_mb": end,
+        "end_over_quarter": end / quarter,
+        "errors": errors,
+    }
+
+
+async def drop(server: Server, arguments: argparse.Namespace) -> Figures:
+    """A connection that is lost for a while."""
+    start = time.monotonic()
+    [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
+    await visitor.press(TRAIN)
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    session, before = visitor.id, visitor.progress.step
+    await visitor.close()
+    await asyncio.sleep(3.0)
+    visitor.progress = type(visitor.progress)()
+    await visitor.connect()
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    first = visitor.progress.step
+    await visitor.until(lambda: visitor.progress.step > first, PATIENCE)
+    figures = {
+        "same_session": visitor.id == session,
+        "step_before": before,
+        "step_after": first,
+        "still_running": visitor.progress.status == RUNNING,
+        "trainings": started(server, since=start),
+    }
+    await visitor.close()
+    return {"sessions": 1, **figures, "errors": complaints([visitor])}
+
+
+async def close(server: Server, arguments: argparse.Namespace) -> Figures:
+    """A tab that is closed."""
+    [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
+    await visitor.press(TRAIN)
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    await visitor.close()
+    closed = time.monotonic()
+    idle, paused = await asyncio.gather(
+        seconds_to_idle(server, PATIENCE), seconds_to_line(server, RUN_PAUSED, closed, 25.0)
+    )
+    freed = await seconds_to_line(server, FREED, closed, PATIENCE) if paused else None
+    return {
+        "sessions": 1,
+        "paused_after_s": paused,
+        "idle_after_s": idle,
+        "freed_after_s": freed,
+        "errors": complaints([visitor]),
+    }
+
+
+async def stop(server: Server, arguments: argparse.Namespace) -> Figures:
+    """A server that is stopped."""
+    [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
+    await visitor.press(TRAIN)
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    family, last = server.children(), resources(server)
+    start = time.monotonic()
+    code = await asyncio.to_thread(server.stop)
+    seconds = time.monotonic() - start
+    errors = [error for error in visitor.errors if "connection closed" not in error]
+    await visitor.close()
+    return {
+        "sessions": 1,
+        "exit_code": code,
+        "seconds": seconds,
+        "orphans": [process.pid for process in psutil.wait_procs(family, timeout=1.0)[1]],
+        "still_listening": server.listening(),
+        "last_log": [line for _, line in server.log[-5:]],
+        "errors": errors,
+        "server": last,
+    }
+
+
+SCENARIOS: dict[str, Callable[[Server, argparse.Namespace], Awaitable[Figures]]] = {
+    "thirty-seeds": thirty_seeds,
+    "one-preset": one_preset,
+    "soak": soak,
+    "drop": drop,
+    "close": close,
+    "stop": stop,
+}
+
+
+async def open_all(server: Server, queries: Sequence[str]) -> list[Session]:
+    """A session for each query, all open and ready to train."""
+    visitors = [Session(server.url, query) for query in queries]
+    start = time.monotonic()
+    await together(visitor.open() for visitor in visitors)
+    say(f"{len(visitors)} open after {time.monotonic() - start:.1f} s")
+    return visitors
+
+
+async def first_visit(server: Server) -> float:
+    """Seconds until a fresh server's first visitor sees the network; the visitor leaves again."""
+    start = time.monotonic()
+    await close_all(await open_all(server, [ENDLESS]))
+    return time.monotonic() - start
+
+
+def started(server: Server, since: float) -> int | None:
+    """How many runs the log says were started since; None if it never says so."""
+    return len(server.lines(STARTED, since)) if server.lines(STARTED) else None
+
+
+async def close_all(visitors: Sequence[Session]) -> None:
+    """Close every tab."""
+    await together(visitor.close() for visitor in visitors)
+
+
+async def together(work: Any) -> list[Any]:
+    """The answers of several coroutines, run side by side."""
+    return list(await asyncio.gather(*work))
+
+
+async def race(visitors: Sequence[Session]) -> Figures:
+    """All press Train at once; when each is done, and who was where at half-time."""
+    start = time.perf_counter()
+    await together(visitor.press(TRAIN) for visitor in visitors)
+    await together(visitor.until(lambda v=visitor: v.progress.status == DONE, PATIENCE)
+                   for visitor in visitors)  # fmt: skip
+    finish = [visitor.history[-1][0] - start for visitor in visitors]
+    steps = [step_at(visitor, start + max(finish) / 2) for visitor in visitors]
+    slowest, fastest = min(steps), max(steps)
+    return {
+        "finish_s": {
+            "fastest": min(finish),
+            "median": statistics.median(finish),
+            "slowest": max(finish),
+        },
+        "half_time": {
+            "slowest_step": slowest,
+            "fastest_step": fastest,
+            "ratio": fastest / slowest if slowest else None,
+        },
+    }
+
+
+def step_at(visitor: Session, moment: float) -> int:
+    """The step that the visitor's page showed at a moment."""
+    return max((shown.step for at, shown in visitor.history if at <= moment), default=0)
+
+
+async def change(visitor: Session) -> tuple[float | None, float | None]:
+    """Seconds to the first chart and to the first look; None, and an error, if missing."""
+    before, start = visitor.full_runs, time.perf_counter()
+    seconds: list[float | None] = [None, None]
+    try:
+        await visitor.move(LEARNING_RATE, by=1)
+        await visitor.until(lambda: visitor.chart_changed_in > before, CHANGE_PATIENCE)
+        seconds[0] = time.perf_counter() - start
+        await visitor.until(lambda: visitor.looked_in > before, CHANGE_PATIENCE)
+        seconds[1] = time.perf_counter() - start
+    except TimeoutError:
+        visitor.errors.append(f"a slider was not answered in full: {visitor}")
+    return seconds[0], seconds[1]
+
+
+def latencies(changes: Sequence[tuple[float | None, float | None]]) -> Figures:
+    """Both times of several changes, as figures."""
+    charts, looks = zip(*changes, strict=True)
+    return {
+        "count": len(changes),
+        **spread(charts),
+        **{f"first_look_{name}": figure for name, figure in spread(looks).items()},
+    }
+
+
+def spread(seconds: Sequence[float | None]) -> Figures:
+    """In ms. What never came counts as the time waited for it, so that it is not left out."""
+    waited = [1000 * (CHANGE_PATIENCE if each is None else each) for each in seconds]
+    return {
+        "median": statistics.median(waited),
+        "p95": percentile(waited, 0.95),
+        "largest": max(waited),
+        "unanswered": sum(each is None for each in seconds),
+    }
+
+
+def complaints(visitors: Sequence[Session]) -> list[str]:
+    """What went wrong for any of them."""
+    return [error for visitor in visitors for error in visitor.errors]
+
+
+async def wander(
+    server: Server, chance: random.Random, end: float, done: Counter[str], errors: list[str]
+) -> None:
+    """One visitor after another on one seat, until the end; each abandons what it started."""
+    while time.monotonic() < end:
+        query = chance.choice(
+            [
+                f"seed={chance.randrange(1000)}&epochs={chance.choice([10, 50, 400])}",
+                f"task=digits&loss=from_logits&scaling=unit&optimizer=adam&learning_rate=0.001"
+                f"&train_size=4000&batch_size=100&epochs=20&seed={chance.randrange(1000)}",
+                f"widths={chance.choice(['32', '256', '256-256'])}&epochs=100",
+            ]
+        )
+        visitor = Session(server.url, query)
+        try:
+            await visitor.open()
+            done["open"] += 1
+            for _ in range(chance.randrange(3, 12)):
+                done[await act(visitor, chance)] += 1
+                await asyncio.sleep(chance.uniform(0.2, 4.0))
+                if time.monotonic() > end:
+                    break
+        except (TimeoutError, ConnectionError, OSError) as error:
+            errors.append(f"{type(error).__name__}: {error}")
+        await visitor.close()
+        errors += visitor.errors
+        await asyncio.sleep(chance.uniform(0.0, 2.0))
+
+
+async def act(visitor: Session, chance: random.Random) -> str:
+    """Do one thing that the page offers."""
+    presses = [label for label in (TRAIN, PAUSE, STEP, RESET) if visitor.has("button", label)]
+    weighted = [*presses, *(TRAIN,) * (TRAIN in presses), LEARNING_RATE, LEARNING_RATE]
+    choice = chance.choice(weighted)
+    if choice == LEARNING_RATE:
+        await visitor.move(LEARNING_RATE, by=chance.choice([-1, 1]))
+    else:
+        await visitor.press(choice)
+    return choice
+
+
+async def sample_memory(server: Server, end: float) -> list[tuple[float, float]]:
+    """[(seconds, MB)] each SAMPLE_SECONDS until the end."""
+    start, curve = time.monotonic(), []
+    while time.monotonic() < end:
+        await asyncio.sleep(min(SAMPLE_SECONDS, max(0.1, end - time.monotonic())))
+        curve.append((round(time.monotonic() - start, 1), round(server.memory() / 2**20, 1)))
+        say(f"{curve[-1][0]:.0f} s: {curve[-1][1]:.0f} MB")
+    return curve
+
+
+def around(curve: Sequence[tuple[float, float]], low: float, high: float) -> float:
+    """The mean of the samples between two times, or the one next to them."""
+    inside = [mb for at, mb in curve if low <= at <= high]
+    middle = (low + high) / 2
+    return statistics.mean(inside or [min(curve, key=lambda sample: abs(sample[0] - middle))[1]])
+
+
+async def seconds_to_line(server: Server, text: str, since: float, timeout: float) -> float | None:
+    """Seconds from `since` to a line of the server's log; None if none comes."""
+    for _ in range(int(timeout / 0.1)):
+        if found := server.lines(text, since):
+            return found[0][0] - since
+        if time.monotonic() > since + timeout:
+            return None
+        await asyncio.sleep(0.1)
+    return None
+
+
+async def seconds_to_idle(server: Server, timeout: float) -> float | None:
+    """Seconds until the server used less than a tenth of a core for two seconds."""
+    start = time.monotonic()
+    for _ in range(int(timeout / 2.0)):
+        used = server.cpu_seconds()
+        await asyncio.sleep(2.0)
+        if server.cpu_seconds() - used < 0.2:
+            return time.monotonic() - start - 2.0
+    return None
+
+
+if __name__ == "__main__":
+    main()
