@@ -170,7 +170,9 @@ def chromium() -> str | None:
 def open_page(page: Page, server: Server, config: RunConfig) -> None:
     """Open the trainer, wait until it can train, and begin to watch it."""
     page.goto(f"{server.url}/train?{urlencode(to_query(config))}")
-    page.wait_for_selector(f"{CHART} path", timeout=READY_SECONDS * 1000)
+    page.wait_for_selector(
+        f"{CHART} svg.marks path", state="attached", timeout=READY_SECONDS * 1000
+    )
     page.get_by_text("After step 0").wait_for(timeout=READY_SECONDS * 1000)
     page.evaluate(WATCH)
 

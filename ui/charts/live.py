@@ -73,21 +73,25 @@ def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> D
 def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
     """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot."""
     layers = len(run[0].gradient_norms) if run else 1
+    same = [s for s in before if len(s.gradient_norms) == layers]
+
+    def norms(snapshots: Snapshots) -> np.ndarray:
+        rows = [s.gradient_norms for s in snapshots]
+        return np.array(rows, np.float64).reshape(-1, layers)
 
     def values(snapshots: Snapshots) -> Values:
-        return {
-            # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
-            name: [float(s.gradient_norms[i]) or float("nan") for s in snapshots]
-            for i, name in enumerate(_layer_names(layers))
-        }
+        # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
+        drawn = np.where(norms(snapshots) == 0, np.nan, norms(snapshots))
+        return dict(zip(_layer_names(layers), drawn.T.tolist(), strict=True))
 
-    same = [s for s in before if len(s.gradient_norms) == layers]
-    norms = [float(norm) for s in (*run, *same) for norm in s.gradient_norms if 0 < norm < np.inf]
-    whole = [float(np.linalg.norm(s.gradient_norms)) for s in run]
+    every = norms([*run, *same])
+    every = every[(every > 0) & np.isfinite(every)]
+    span = [float(every.min()), float(every.max())] if every.size else [1.0]
+    whole = np.linalg.norm(norms(run), axis=1).tolist()
     return Drawing(
         key="gradients",
         title="Gradient norm by layer",
-        spec=_gradient_spec(steps, layers, *frame.bracket(norms or [1.0], GRADIENT_EDGES)),
+        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
         tables={
             "run": _table(run, same, values),
             "gaps": frame.gaps([s.step for s in run], whole, zero=True),
