@@ -103,6 +103,9 @@ def ulp(x: Floats, dtype: np.dtype[Any]) -> Floats:
     return np.ldexp(1.0, np.maximum(exponent - 1, info.minexp) - info.nmant)
 
 
+_POINTS = 8192  # logits evaluated at once
+
+
 # --- evaluating a row -----------------------------------------------------------------------------
 
 
@@ -121,8 +124,10 @@ def _evaluate(
 def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tuple[Floats, Floats]:
     """Loss and derivative by z of a row at each z, computed in the dtype of z, given as float64.
 
-    One program serves every row, label and epsilon; a new dtype or number of points compiles.
+    One program serves every row, label, epsilon and up to _POINTS logits; a new dtype compiles.
     """
+    n = len(z)
+    z = np.resize(z, -(-n // _POINTS) * _POINTS)  # filled up with itself
     with jax.enable_x64(z.dtype == np.float64):
         loss, gradient = _evaluate(
             form,
@@ -131,7 +136,7 @@ def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tu
             np.int32(label),
             np.asarray(epsilon, np.float64 if z.dtype == np.float64 else np.float32),
         )
-        return np.asarray(loss, np.float64), np.asarray(gradient, np.float64)
+        return np.asarray(loss, np.float64)[:n], np.asarray(gradient, np.float64)[:n]
 
 
 # --- the exact values -----------------------------------------------------------------------------
@@ -232,7 +237,6 @@ def curve(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> Curve
 
 # --- edges ----------------------------------------------------------------------------------------
 
-_POINTS = 8192  # evaluated at once: the first scan, and each narrowing
 Fault = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 

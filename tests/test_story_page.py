@@ -1,0 +1,91 @@
+"""The story of 79% or 91%, as a visitor reads it."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import twins as core_twins
+from core.engine import Status
+from tests.conftest import MINUTE, open_page
+from ui import live, twins
+from ui.charts import twins as charts
+
+PAGE = "views/stories/jax_vs_keras.py"
+
+
+def told(query: dict[str, str], guess: int = 1) -> AppTest:
+    """The story after a guess, with every run at its end."""
+    page = open_page(PAGE, **query)
+    assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
+    page.radio(key="guess").set_value(page.radio(key="guess").options[guess]).run()
+    for _ in range(2):  # the pair, and then the backends
+        for viewer in page.session_state["twin_viewers"].values():
+            assert live.engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
+        page.run()
+        assert not page.exception
+    return page
+
+
+def column(page: AppTest, name: str) -> list[str]:
+    return next(t.value[name].tolist() for t in page.table if name in t.value.columns)
+
+
+def test_the_story_as_it_was_asked() -> None:
+    page = told({})
+    assert "Keras at 90.9%: that was it." in page.success[0].value
+    assert column(page, "JAX, clipped") == ["56.5%", "38.1%", "83.8%", "83.8%", "48.4%"]
+    assert column(page, "Keras on TensorFlow")[-1] == "0.0%"
+    assert any("**484 of 1,000 digits are stuck" in text.value for text in page.markdown)
+    assert any("part at **step 0**" in text.value for text in page.markdown)
+    assert column(page, "published") == ["0.435", "0.435", "0.792", "0.909", "0.909", "0.792"]
+    measured = [float(text) for text in column(page, "measured here")]
+    assert measured[:2] == [0.435, 0.435] and measured[3] == measured[4] == 0.909
+    assert measured[2] == measured[5] and 0.51 <= measured[2] <= 0.85
+    assert column(page, "final accuracy")[0] == "0.909"
+
+
+def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
+    page = told({"scaling": "unit"}, guess=2)
+    assert page.success[0].value.endswith("that was it.")
+    assert any("No digit is stuck" in text.value for text in page.markdown)
+
+
+def test_a_wrong_guess_is_told() -> None:
+    assert told({}, guess=0).success[0].value.endswith("look why not.")
+
+
+def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twins, "PERTURBATIONS", 7)
+    monkeypatch.setattr(twins, "SEEDS", range(2))
+    page = told({"seed": "3"})  # collapsed: also without chance
+    next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
+    assert not page.exception
+    says = [text.value for text in page.markdown if text.value.startswith("- **")]
+    assert len(says) == 2 and all("a fact." in text for text in says)
+    assert "0.510 every time" in says[0] and "0.907 every time" in says[1]
+
+
+def test_band_tables_hold_the_whole_range() -> None:
+    accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, 0.9]])
+    table = charts.band_tables([charts.Band("a", accuracy)])["band"].to_pylist()
+    assert table[1] == {"series": "a", "step": 1, "low": 0.5, "high": 0.9, "own": 0.7}
+
+
+def test_contact_sheet_is_ink_on_paper() -> None:
+    images = np.zeros((5, 784), np.uint8)
+    images[4] = 255
+    sheet = twins.contact_sheet(images, columns=3)
+    assert sheet.shape == (2 * 32 * 4, 3 * 32 * 4)
+    assert sheet[0, 0] == 255, "paper"
+    assert sheet[32 * 4 + 64, 32 * 4 + 64] == 0, "the fifth is in the second row, second column"
+
+
+def test_stuck_samples_are_wrong_and_shown_surest_first() -> None:
+    page = told({})
+    twin = twins.Twin("JAX, clipped", page.session_state["twin_viewers"]["JAX, clipped"].config)
+    first = page.session_state["twin_viewers"][twin.label].view().snapshots[0]
+    data = twins.load(twin.config.source, twin.config.train_size)
+    found = core_twins.stuck(twin.config, first, data)
+    logits = found.logits[0][:, 0]
+    assert np.all((logits >= 0) != (found.labels == 1))
+    assert np.all(np.diff(np.abs(logits)) <= 0)
