@@ -45,6 +45,15 @@ INITIALIZERS = Registry(
             biases=initializers.normal(1e-2),
         ),
         Initializer(
+            key="keras",
+            label="Glorot uniform, biases 0",
+            latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b = 0",
+            summary="What a Dense layer of Keras starts with.",
+            reference="keras.layers.Dense, Keras 3.15",
+            weights=initializers.glorot_uniform(),
+            biases=initializers.zeros,
+        ),
+        Initializer(
             key="glorot_uniform",
             label="Glorot uniform, biases N(0, 1)",
             latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b \sim N(0, 1)",

@@ -46,8 +46,8 @@ PRESETS = Registry(
             reference="Getting started with JAX (a post), with a mean loss",
             overrides={
                 "source": "full", "task": "digits", "train_size": 60_000, "scaling": "unit",
-                "widths": (512, 512), "loss": "from_logits", "optimizer": "adam",
-                "learning_rate": 1e-3, "batch_size": 100, "epochs": 3,
+                "widths": (512, 512), "initializer": "keras", "loss": "from_logits",
+                "optimizer": "adam", "learning_rate": 1e-3, "batch_size": 100, "epochs": 3,
             },
         ),
         Preset(

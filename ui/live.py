@@ -97,24 +97,31 @@ def _poll_seconds(status: Status) -> float | None:
     return PAUSED_POLL_SECONDS if status is Status.PAUSED else None
 
 
+# A second click may come before the script has got a new viewer after the first.
+
+
 def _train() -> None:
     st.session_state["playing"] = True
-    st.session_state["viewer"].resume()
+    if viewer := st.session_state.get("viewer"):
+        viewer.resume()
 
 
 def _pause() -> None:
     st.session_state["playing"] = False
-    st.session_state["viewer"].pause()
+    if viewer := st.session_state.get("viewer"):
+        viewer.pause()
 
 
 def _step() -> None:
     st.session_state["playing"] = False
-    st.session_state["viewer"].step()
+    if viewer := st.session_state.get("viewer"):
+        viewer.step()
 
 
 def _reset() -> None:
     st.session_state["playing"] = False
-    _let_go(st.session_state.pop("viewer"))
+    if viewer := st.session_state.pop("viewer", None):
+        _let_go(viewer)
 
 
 def _abandon() -> None:
