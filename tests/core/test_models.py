@@ -64,6 +64,7 @@ def test_dropout_needs_a_random_key(model: str) -> None:
 SPREADS = {
     "glorot_normal": (np.sqrt(2 / (784 + 600)), 0.01),
     "normal_0.01": (0.01, 0.01),
+    "keras": (np.sqrt(2 / (784 + 600)), 0.0),
     "glorot_uniform": (np.sqrt(6 / (784 + 600)) / np.sqrt(3), 1.0),
 }
 
@@ -76,7 +77,7 @@ def test_initial_spread(key: str) -> None:
     of_weights, of_biases = SPREADS[key]
     assert np.std(weights) == pytest.approx(of_weights, rel=0.01)
     assert np.std(biases) == pytest.approx(of_biases, rel=0.15)
-    if "uniform" in key:
+    if key in ("keras", "glorot_uniform"):
         assert np.abs(weights).max() <= of_weights * np.sqrt(3)
 
 
