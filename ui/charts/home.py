@@ -34,14 +34,13 @@ def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
     text = {"calculate": "datum.loss + ' ' + format(datum.accuracy, '.1%')", "as": "text"}
     return {
         "height": 320,
-        "padding": {"right": 150, "left": 5, "top": 5, "bottom": 5},
         "data": {"values": rows},
         "encoding": {"x": x, "y": y, "color": colour},
         "layer": [
             {"mark": {"type": "line", "strokeWidth": 4, "point": {"size": 60}}},
             {
                 "transform": [{"filter": f"datum.step == {last}"}, text],
-                "mark": {"type": "text", "align": "left", "dx": 12, "fontSize": 16,
+                "mark": {"type": "text", "align": "right", "dy": -18, "fontSize": 16,
                          "fontWeight": "bold"},
                 "encoding": {"text": {"field": "text"}},
             },

@@ -18,7 +18,7 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 EXACT = "exact"
-AXIS = 120  # pixels kept left of every chart, so that the logit axes stand above each other
+AXIS = 90  # pixels kept left of every chart, so that the logit axes stand above each other
 BINS = 60
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # label -> (z, value)
 
@@ -53,7 +53,11 @@ def curve_spec(labels: tuple[str, ...], low: float, high: float, span: float) ->
         .encode(
             x=z_axis(span),
             y=y,
-            color=alt.Color("variant:N", scale=alt.Scale(domain=names, range=colours)),
+            color=alt.Color(
+                "variant:N",
+                scale=alt.Scale(domain=names, range=colours),
+                legend=alt.Legend(columns=2, labelLimit=130),
+            ),
             strokeDash=alt.when(exact).then(alt.value([5, 4])).otherwise(alt.value([1, 0])),
             strokeWidth=alt.when(exact).then(alt.value(1.5)).otherwise(alt.value(3)),
         )
@@ -132,7 +136,8 @@ def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, An
             minExtent=AXIS, maxExtent=AXIS, labelLimit=AXIS - 4, ticks=False, domain=False
         ),
     )
-    colour = alt.Color("state:N", scale=alt.Scale(domain=list(STATES), range=list(STATES.values())))
+    states = alt.Scale(domain=list(STATES), range=list(STATES.values()))
+    colour = alt.Color("state:N", scale=states, legend=alt.Legend(columns=2))
     live = alt.Chart(alt.NamedData("live")).mark_bar(color=BEFORE, opacity=0.25)
     bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True)
     words = alt.Chart(alt.NamedData("live")).mark_text(
@@ -147,7 +152,7 @@ def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, An
         ),
         words.encode(x=alt.datum(end), y=y, text="text:N"),
     )  # fmt: skip
-    return {**frame.spec(chart), "height": 70 + 34 * len(labels)}
+    return {**frame.spec(chart), "height": 90 + 34 * len(labels)}
 
 
 def strip_tables(
