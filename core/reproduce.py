@@ -314,7 +314,7 @@ CASES = Registry(
             ),
             (
                 "gap", "Where the gap vanishes",
-                "Smaller steps or smaller pixels leave nothing to clip.", _FACTS, gap,
+                "Smaller pixels close the gap; smaller steps only narrow it.", _FACTS, gap,
             ),
             (
                 "full_mnist", "Full MNIST",

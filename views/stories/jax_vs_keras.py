@@ -46,9 +46,10 @@ st.success(
 
 st.subheader("Why: the wrong ones cannot move")
 st.markdown(
-    "Raw pixels make logits of hundreds, so before the first step most predictions are 0 or 1 "
-    "to the last bit. The clip is flat there: its gradient is exactly zero. Keras on TensorFlow "
-    "looks behind the sigmoid, finds the logits, and never clips."
+    "Raw pixels make logits of hundreds, so before the first step most predictions lie beyond "
+    "the clip, many of them 0 or 1 to the last bit. The clip is flat there: its gradient is "
+    "exactly zero. Keras on TensorFlow looks behind the sigmoid, finds the logits, and never "
+    "clips."
 )
 twins.census(pair)
 twins.stuck_digits(pair[0])
