@@ -40,7 +40,7 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
             "gaps": frame.gaps([s.step for s in run], values),
             "cursor": frame.cursor(at),
         },
-        alt=f"Loss by step, now {values[-1]:.4g}." if run else "Loss by step, no step yet.",
+        alt="Loss by step; its newest value stands above.",
         zoom=True,
     )
 
@@ -54,18 +54,12 @@ def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> D
             "held out": [s.test_accuracy for s in snapshots],
         }
 
-    now = (
-        f"now {run[-1].train_accuracy:.3f} on training and {run[-1].test_accuracy:.3f} on "
-        "held-out images"
-        if run
-        else "no step yet"
-    )
     return Drawing(
         key="accuracy",
         title="Accuracy",
         spec=_accuracy_spec(steps),
         tables={"run": _table(run, before, values), "cursor": frame.cursor(at)},
-        alt=f"Accuracy by step, {now}.",
+        alt="Accuracy by step, on training and held-out images; the newest values stand above.",
         zoom=True,
     )
 
@@ -97,8 +91,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
             "gaps": frame.gaps([s.step for s in run], whole, zero=True),
             "cursor": frame.cursor(at),
         },
-        alt="Gradient norm of each layer by step, "
-        + (f"whole norm now {whole[-1]:.3g}." if run else "no step yet."),
+        alt="Gradient norm of each layer by step.",
         zoom=True,
     )
 
@@ -132,16 +125,12 @@ def saturation(snapshot: Snapshot | None, of: str, clips: bool) -> Drawing:
             ],
         }
     )
-    ends = (
-        f"{shares[0]:.0%} exactly 0, {shares[BINS + 3]:.0%} exactly 1, "
-        f"{shares[1] + shares[BINS + 2]:.0%} more clipped, {shares[NAN]:.0%} NaN"
-    )
     return Drawing(
         key="saturation",
         title="Where the predictions stand",
         spec=_saturation_spec(of),
         tables={"run": table},
-        alt=f"Histogram of predictions: {ends if snapshot else 'no step yet'}.",
+        alt="Histogram of predictions; each bar names its share.",
         zoom=False,
     )
 
