@@ -4,17 +4,20 @@ A chart is a constant Vega-Lite spec with named data; a frame sends only new tab
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pyarrow as pa
 
 from ui.charts.palette import BEFORE, DEAD
 
 Tables = dict[str, pa.Table]
+Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
 FOOT = 150  # pixels from the top of the plot, where gap markers stand
+TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
 GAPS = pa.schema([("step", pa.int64()), ("what", pa.string()), ("first", pa.string())])
 
 
@@ -23,23 +26,38 @@ def finite(values: Iterable[float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in map(float, values)]
 
 
-def gaps(steps: Sequence[int], values: Sequence[float], zero: bool = False) -> pa.Table:
+def table(curves: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
+    """Curves (name -> steps and values) as rows of step, value and series, the curve's name."""
+    steps = np.concatenate([np.asarray(steps, np.int64) for steps, _ in curves.values()])
+    values = np.concatenate([np.asarray(values, np.float64) for _, values in curves.values()])
+    names = np.repeat(list(curves), [len(steps) for steps, _ in curves.values()])
+    return pa.table(
+        {
+            "step": pa.array(steps),
+            "value": pa.array(values, mask=~np.isfinite(values)),  # drawn as a gap
+            "series": pa.array(names, pa.string()),
+        }
+    )
+
+
+def gaps(steps: Sequence[int], values: Values, zero: bool = False) -> pa.Table:
     """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. `first` labels each stretch."""
-    rows, before = [], ""
-    for step, value in zip(steps, values, strict=True):
-        what = _what(float(value), zero)
-        if what:
-            rows.append({"step": step, "what": what, "first": what if what != before else ""})
-        before = what
+    known = np.asarray(values, np.float64)
+    missing = np.flatnonzero(~np.isfinite(known) | (zero & (known == 0)))
+    what = {int(i): _what(float(known[i])) for i in missing}
+    rows = [
+        {"step": steps[i], "what": name, "first": name if what.get(i - 1) != name else ""}
+        for i, name in what.items()
+    ]
     return pa.Table.from_pylist(rows, schema=GAPS)
 
 
-def _what(value: float, zero: bool) -> str:
+def _what(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
-    return "exactly 0" if zero and value == 0 else ""
+    return "exactly 0"
 
 
 def bracket(values: Iterable[float], edges: Sequence[float]) -> tuple[float, float]:
@@ -68,31 +86,38 @@ def step_axis(steps: int) -> alt.X:
     )
 
 
-def curves(
-    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str], before: bool = True
-) -> alt.Chart:
-    """One line for each `line` of the table, coloured by `series`, broken where a value is missing.
-
-    With `before`, a series of that name is the run before the last change: dashed and grey.
-    """
-    names, range_ = list(series), list(colours[: len(series)])
-    if before:
-        names, range_ = [*names, "before"], [*range_, BEFORE]
-    is_before = alt.datum.series == "before"
+def curves(y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]) -> alt.Chart:
+    """The lines of the table `run`, coloured by `series`, broken where a value is missing."""
     points = {"size": 35, "filled": True} if steps <= 60 else False
+    scale = alt.Scale(domain=list(series), range=list(colours[: len(series)]))
     return (
         alt.Chart(alt.NamedData("run"))
         .mark_line(strokeWidth=2.5, clip=True, point=points)
+        .encode(x=step_axis(steps), y=y, color=alt.Color("series:N", scale=scale), tooltip=TOOLTIP)
+    )
+
+
+def curves_before(
+    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]
+) -> tuple[alt.Chart, alt.Chart]:
+    """Behind the curves those of the table `before`, the run before the last change, in grey.
+
+    A table of their own: it changes with a control and not with a frame, and what has not changed
+    the browser leaves alone.
+    """
+    names, range_ = [*series, "before"], [*colours[: len(series)], BEFORE]
+    grey = (
+        alt.Chart(alt.NamedData("before"))
+        .mark_line(strokeWidth=2.5, strokeDash=[4, 4], opacity=0.7, clip=True)
         .encode(
             x=step_axis(steps),
             y=y,
-            color=alt.Color("series:N", scale=alt.Scale(domain=names, range=range_)),
-            strokeDash=alt.when(is_before).then(alt.value([4, 4])).otherwise(alt.value([1, 0])),
-            opacity=alt.when(is_before).then(alt.value(0.7)).otherwise(alt.value(1)),
-            detail="line:N",
-            tooltip=["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")],
+            color=alt.datum("before"),
+            detail="series:N",
+            tooltip=TOOLTIP,
         )
     )
+    return grey, curves(y, steps, names, range_)
 
 
 def gap_marks(steps: int) -> Any:
@@ -112,7 +137,10 @@ def cursor_rule(steps: int) -> alt.Chart:
 
 
 def zoomable(lines: alt.Chart, *rest: Any) -> dict[str, Any]:
-    """The finished spec of layers. Shift and wheel zoom, drag pans, a double click resets."""
+    """The finished spec of layers, from the lowest up.
+
+    Shift and wheel zoom, drag pans, a double click resets.
+    """
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )
@@ -124,7 +152,9 @@ def spec(chart: Any) -> dict[str, Any]:
     finished: dict[str, Any] = (
         chart.properties(height=HEIGHT)
         .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
-        .configure_legend(labelFontSize=13, orient="top", title=None, symbolStrokeWidth=3)
+        .configure_legend(
+            labelFontSize=13, orient="top", title=None, symbolStrokeWidth=3, symbolOpacity=1
+        )
         .to_dict(validate=False)
     )
     return finished

@@ -1,6 +1,6 @@
 """The four live charts: snapshots in, named tables and a constant spec out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,11 +14,15 @@ from ui.charts.frame import Tables
 from ui.charts.palette import DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
-Values = dict[str, list[float]]  # a curve's name -> its values
+ACCURACIES = ("training", "held out")
 
 
 class Drawing(NamedTuple):
-    """What a page needs for one chart."""
+    """What a page needs for one chart.
+
+    Only the tables change from frame to frame: for another spec, or another `alt`, the browser
+    builds the whole chart anew.
+    """
 
     key: str
     title: str
@@ -30,14 +34,15 @@ class Drawing(NamedTuple):
 
 def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
     """Mean loss over steps, nats; NaN and inf are marked at the foot."""
-    values = [s.loss for s in run]
+    now, then = [s.loss for s in run], [s.loss for s in before]
     return Drawing(
         key="loss",
         title="Loss",
-        spec=_loss_spec(steps, loss_top([*values, *(s.loss for s in before)])),
+        spec=_loss_spec(steps, loss_top([*now, *then])),
         tables={
-            "run": _table(run, before, lambda snapshots: {"loss": [s.loss for s in snapshots]}),
-            "gaps": frame.gaps([s.step for s in run], values),
+            "run": _table(run, {"loss": now}),
+            "before": _table(before, {"loss": then}),
+            "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
         alt="Loss by step; its newest value stands above.",
@@ -48,17 +53,21 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
 def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
     """Accuracy on the training and on the held-out images over steps."""
 
-    def values(snapshots: Snapshots) -> Values:
-        return {
-            "training": [s.train_accuracy for s in snapshots],
-            "held out": [s.test_accuracy for s in snapshots],
-        }
+    def table(snapshots: Snapshots) -> pa.Table:
+        training, held_out = ACCURACIES
+        return _table(
+            snapshots,
+            {
+                training: [s.train_accuracy for s in snapshots],
+                held_out: [s.test_accuracy for s in snapshots],
+            },
+        )
 
     return Drawing(
         key="accuracy",
         title="Accuracy",
         spec=_accuracy_spec(steps),
-        tables={"run": _table(run, before, values), "cursor": frame.cursor(at)},
+        tables={"run": table(run), "before": table(before), "cursor": frame.cursor(at)},
         alt="Accuracy by step, on training and held-out images; the newest values stand above.",
         zoom=True,
     )
@@ -68,32 +77,35 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
     """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot."""
     layers = len(run[0].gradient_norms) if run else 1
     same = [s for s in before if len(s.gradient_norms) == layers]
-
-    def norms(snapshots: Snapshots) -> np.ndarray:
-        rows = [s.gradient_norms for s in snapshots]
-        return np.array(rows, np.float64).reshape(-1, layers)
-
-    def values(snapshots: Snapshots) -> Values:
-        # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
-        drawn = np.where(norms(snapshots) == 0, np.nan, norms(snapshots))
-        return dict(zip(_layer_names(layers), drawn.T.tolist(), strict=True))
-
-    every = norms([*run, *same])
+    now, then = _norms(run, layers), _norms(same, layers)
+    every = np.concatenate([now, then])
     every = every[(every > 0) & np.isfinite(every)]
     span = [float(every.min()), float(every.max())] if every.size else [1.0]
-    whole = np.linalg.norm(norms(run), axis=1).tolist()
+
+    def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
+        # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
+        drawn = np.where(norms == 0, np.nan, norms)
+        return _table(snapshots, dict(zip(_layer_names(layers), drawn.T, strict=True)))
+
     return Drawing(
         key="gradients",
         title="Gradient norm by layer",
         spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
         tables={
-            "run": _table(run, same, values),
-            "gaps": frame.gaps([s.step for s in run], whole, zero=True),
+            "run": table(run, now),
+            "before": table(same, then),
+            "gaps": frame.gaps(_steps(run), np.linalg.norm(now, axis=1), zero=True),
             "cursor": frame.cursor(at),
         },
         alt="Gradient norm of each layer by step.",
         zoom=True,
     )
+
+
+def _norms(snapshots: Snapshots, layers: int) -> np.ndarray:
+    """float64 [snapshots, layers]"""
+    rows = [s.gradient_norms for s in snapshots]
+    return np.array(rows, np.float64).reshape(-1, layers)
 
 
 PLACES = (
@@ -135,17 +147,13 @@ def saturation(snapshot: Snapshot | None, of: str, clips: bool) -> Drawing:
     )
 
 
-def _table(run: Snapshots, before: Snapshots, values: Callable[[Snapshots], Values]) -> pa.Table:
-    """Both runs as rows of step, value, series (the legend's name) and line (unique)."""
-    rows: dict[str, list[Any]] = {"step": [], "value": [], "series": [], "line": []}
-    for snapshots, series in ((before, "before"), (run, None)):
-        for name, curve in values(snapshots).items():
-            rows["step"] += [s.step for s in snapshots]
-            rows["value"] += frame.finite(curve)
-            rows["series"] += [series or name] * len(snapshots)
-            rows["line"] += [f"{name} {series or 'now'}"] * len(snapshots)
-    types = {"step": pa.int64(), "value": pa.float64(), "series": pa.string(), "line": pa.string()}
-    return pa.table({name: pa.array(column, types[name]) for name, column in rows.items()})
+def _table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
+    steps = _steps(run)
+    return frame.table({name: (steps, curve) for name, curve in values.items()})
+
+
+def _steps(run: Snapshots) -> list[int]:
+    return [s.step for s in run]
 
 
 LOSS_EDGES = (0.0, 3.0, 30.0, 300.0, 3e3, 3e4, 3e6, 3e12, 3e38)
@@ -173,8 +181,8 @@ def loss_axis(top: float) -> alt.Y:
 @cache
 def _loss_spec(steps: int, top: float) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves(y, steps, ["loss"], [TRAIN])
-    return frame.zoomable(lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    lines = frame.curves_before(y, steps, ["loss"], [TRAIN])
+    return frame.zoomable(*lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
 def accuracy_axis() -> alt.Y:
@@ -190,8 +198,8 @@ def accuracy_axis() -> alt.Y:
 @cache
 def _accuracy_spec(steps: int) -> dict[str, Any]:
     y = accuracy_axis()
-    lines = frame.curves(y, steps, ["training", "held out"], [TRAIN, HELD_OUT])
-    return frame.zoomable(lines, frame.cursor_rule(steps))
+    lines = frame.curves_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
+    return frame.zoomable(*lines, frame.cursor_rule(steps))
 
 
 @cache
@@ -203,8 +211,8 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
     )
-    lines = frame.curves(y, steps, _layer_names(layers), LAYERS)
-    return frame.zoomable(lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    lines = frame.curves_before(y, steps, _layer_names(layers), LAYERS)
+    return frame.zoomable(*lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
 def _layer_names(layers: int) -> list[str]:

@@ -26,23 +26,13 @@ class Band(NamedTuple):
 def pair_spec(labels: tuple[str, str], steps: int, top: float | None = None) -> dict[str, Any]:
     """Both runs over the same steps: their losses up to `top` nats, or their accuracies."""
     y = live.accuracy_axis() if top is None else live.loss_axis(top)
-    return frame.spec(
-        alt.layer(frame.curves(y, steps, labels, COLOURS, before=False), frame.gap_marks(steps))
-    )
+    return frame.spec(alt.layer(frame.curves(y, steps, labels, COLOURS), frame.gap_marks(steps)))
 
 
 def pair_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
-    """label -> (steps, values) as rows of step, value, series, line; and the gaps."""
-    rows: dict[str, list[Any]] = {"step": [], "value": [], "series": [], "line": []}
-    for label, (steps, values) in curves.items():
-        rows["step"] += steps
-        rows["value"] += frame.finite(values)
-        rows["series"] += [label] * len(steps)
-        rows["line"] += [label] * len(steps)
-    types = {"step": pa.int64(), "value": pa.float64(), "series": pa.string(), "line": pa.string()}
-    table = pa.table({name: pa.array(column, types[name]) for name, column in rows.items()})
+    """label -> (steps, values) as rows of step, value and series; and the gaps."""
     gaps = [frame.gaps(*curve) for curve in curves.values()]
-    return {"run": table, "gaps": pa.concat_tables(gaps)}
+    return {"run": frame.table(curves), "gaps": pa.concat_tables(gaps)}
 
 
 @cache
