@@ -259,13 +259,11 @@ def clips(loss: str) -> bool:
 
 
 def _charts(drawn: Sequence[Drawing]) -> None:
-    columns = [*st.columns(2, gap="medium"), *st.columns(2, gap="medium")]
-    for column, drawing in zip(columns, drawn, strict=True):
-        with column:
-            st.markdown(f"**{drawing.title}**")
-            st.vega_lite_chart(
-                {**drawing.spec, "datasets": drawing.tables},
-                key=f"chart_{drawing.key}",
-                alt=drawing.alt,
-                on_select="rerun" if drawing.zoom else "ignore",
-            )
+    columns = st.columns(2, gap="medium")
+    for i, drawing in enumerate(drawn):
+        columns[i % 2].vega_lite_chart(
+            {**drawing.spec, "datasets": drawing.tables},
+            key=f"chart_{drawing.key}",
+            alt=drawing.alt,
+            on_select="rerun" if drawing.zoom else "ignore",
+        )

@@ -15,7 +15,7 @@ from ui.charts.palette import BEFORE, DEAD
 
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
-HEIGHT = 300  # pixels, axes and legend included
+HEIGHT, TITLE = 300, 40  # pixels, axes and legend included; a title comes on top
 FOOT = 150  # pixels from the top of the plot, where gap markers stand
 TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
 GAPS = pa.schema([("step", pa.int64()), ("what", pa.string()), ("first", pa.string())])
@@ -136,7 +136,7 @@ def cursor_rule(steps: int) -> alt.Chart:
     return rule.encode(x=step_axis(steps))
 
 
-def zoomable(lines: alt.Chart, *rest: Any) -> dict[str, Any]:
+def zoomable(title: str, lines: alt.Chart, *rest: Any) -> dict[str, Any]:
     """The finished spec of layers, from the lowest up.
 
     Shift and wheel zoom, drag pans, a double click resets.
@@ -144,14 +144,17 @@ def zoomable(lines: alt.Chart, *rest: Any) -> dict[str, Any]:
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )
-    return spec(alt.layer(lines.add_params(window), *rest))
+    return spec(alt.layer(lines.add_params(window), *rest), title)
 
 
-def spec(chart: Any) -> dict[str, Any]:
+def spec(chart: Any, title: str = "") -> dict[str, Any]:
     """The spec as Streamlit takes it, without data."""
+    if title:
+        chart = chart.properties(title=title, height=HEIGHT + TITLE)
+    else:
+        chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (
-        chart.properties(height=HEIGHT)
-        .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
+        chart.configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
         .configure_legend(
             labelFontSize=13, orient="top", title=None, symbolStrokeWidth=3, symbolOpacity=1
         )

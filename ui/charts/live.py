@@ -25,7 +25,6 @@ class Drawing(NamedTuple):
     """
 
     key: str
-    title: str
     spec: dict[str, Any]
     tables: Tables
     alt: str  # for screen readers
@@ -37,7 +36,6 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
     now, then = [s.loss for s in run], [s.loss for s in before]
     return Drawing(
         key="loss",
-        title="Loss",
         spec=_loss_spec(steps, loss_top([*now, *then])),
         tables={
             "run": _table(run, {"loss": now}),
@@ -65,7 +63,6 @@ def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> D
 
     return Drawing(
         key="accuracy",
-        title="Accuracy",
         spec=_accuracy_spec(steps),
         tables={"run": table(run), "before": table(before), "cursor": frame.cursor(at)},
         alt="Accuracy by step, on training and held-out images; the newest values stand above.",
@@ -89,7 +86,6 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
 
     return Drawing(
         key="gradients",
-        title="Gradient norm by layer",
         spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
         tables={
             "run": table(run, now),
@@ -116,7 +112,9 @@ LOW_ENDS, HIGH_ENDS, NAN = (0, 1), (BINS + 2, BINS + 3), BINS + 4
 MARKED = {*LOW_ENDS, *HIGH_ENDS, NAN}  # their share stands above the bar
 
 
-def saturation(snapshot: Snapshot | None, of: str, clips: bool) -> Drawing:
+def saturation(
+    snapshot: Snapshot | None, of: str, clips: bool, title: str = "Where the predictions stand"
+) -> Drawing:
     """Where the predictions stand in [0, 1]; the ends of a loss that clips are red.
 
     Args:
@@ -139,8 +137,7 @@ def saturation(snapshot: Snapshot | None, of: str, clips: bool) -> Drawing:
     )
     return Drawing(
         key="saturation",
-        title="Where the predictions stand",
-        spec=_saturation_spec(of),
+        spec=_saturation_spec(of, title),
         tables={"run": table},
         alt="Histogram of predictions; each bar names its share.",
         zoom=False,
@@ -182,7 +179,7 @@ def loss_axis(top: float) -> alt.Y:
 def _loss_spec(steps: int, top: float) -> dict[str, Any]:
     y = loss_axis(top)
     lines = frame.curves_before(y, steps, ["loss"], [TRAIN])
-    return frame.zoomable(*lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    return frame.zoomable("Loss", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
 def accuracy_axis() -> alt.Y:
@@ -199,7 +196,7 @@ def accuracy_axis() -> alt.Y:
 def _accuracy_spec(steps: int) -> dict[str, Any]:
     y = accuracy_axis()
     lines = frame.curves_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
-    return frame.zoomable(*lines, frame.cursor_rule(steps))
+    return frame.zoomable("Accuracy", *lines, frame.cursor_rule(steps))
 
 
 @cache
@@ -212,7 +209,9 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
     )
     lines = frame.curves_before(y, steps, _layer_names(layers), LAYERS)
-    return frame.zoomable(*lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    return frame.zoomable(
+        "Gradient norm by layer", *lines, frame.gap_marks(steps), frame.cursor_rule(steps)
+    )
 
 
 def _layer_names(layers: int) -> list[str]:
@@ -220,7 +219,7 @@ def _layer_names(layers: int) -> list[str]:
 
 
 @cache
-def _saturation_spec(of: str) -> dict[str, Any]:
+def _saturation_spec(of: str, title: str) -> dict[str, Any]:
     labels = "{'0.00': '0', '0.25': '¼', '0.50': '½', '0.75': '¾', '0.95': '1'}[datum.label]"
     ends = "indexof(datum.label, '.') > 0 ? '' : datum.label"
     x = alt.X(
@@ -244,4 +243,4 @@ def _saturation_spec(of: str) -> dict[str, Any]:
     )
     bars = base.mark_bar().encode(color=alt.Color("state:N", scale=states))
     text = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", color=DEAD)
-    return frame.spec(alt.layer(bars, text.encode(text="text:N")))
+    return frame.spec(alt.layer(bars, text.encode(text="text:N")), title)
