@@ -8,9 +8,10 @@ slider   While the network trains, ArrowRight on the learning-rate slider; the p
          alone. `any` is the time to the first change of any chart, which may be one more
          frame of the old run.
 frame    The server's CPU time for one frame of the four charts. A run of 400 steps (401
-         points a series) with a grey run of as many behind it has finished, so that nothing
-         trains; a client without a screen asks for frames one after the other; the server's
-         CPU time over them, less what it uses idle for as long, by their number.
+         points a series) has finished, so that nothing trains; a client without a screen asks
+         for frames one after the other; the server's CPU time over them, less what it uses
+         idle for as long, by their number. Once for a run alone and once for a run with as
+         long a grey one behind it.
 epoch    Full MNIST (the sample where it cannot be had), MLP 784-512-512-10, Adam, batch 100,
          with the panel open, timed in the page: steps between its first and last frame of
          the run over the time between them, turned into seconds an epoch. The bare loop of
@@ -19,8 +20,9 @@ frames   Frames a second that the browser drew during that run: changes of the p
 
 JSON:
   slider   count; median_ms, p95_ms, largest_ms of the answers; any_median_ms, any_p95_ms
-  frame    count; points: rows of the four charts' tables a frame; cpu_ms: CPU a frame;
-           idle_cpu_share: cores that the idle server uses; wall_ms: time a frame
+  frame    run and run_and_grey, each count; points: rows of the four charts' tables a frame;
+           cpu_ms: CPU a frame; idle_cpu_share: cores that the idle server uses; wall_ms: time
+           a frame
   epoch    data; seconds: with the panel open; steps: that they were taken over;
            bare_seconds: the loop's medians before and after; ratio: to the mean of these
   frames   per_second; largest_gap_ms
@@ -104,7 +106,7 @@ def main() -> None:
     """Print the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--changes", type=int, default=30, help="slider changes (default 30)")
-    parser.add_argument("--frames", type=int, default=100, help="frames for the CPU (default 100)")
+    parser.add_argument("--frames", type=int, default=300, help="frames for the CPU (default 300)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of the run (default 10)")
     parser.add_argument("--bare-rounds", type=int, default=5, help="epochs of the bare loop")
     parser.add_argument("--sample", action="store_true", help="the sample even where MNIST is")
@@ -235,19 +237,24 @@ async def frame(server: Server, count: int) -> dict[str, Any]:
     """CPU time of the server for one frame, with no training in it."""
     visitor = Session(server.url, FRAME_QUERY)
     await visitor.open()
-    for _ in range(2):  # a run, then another in front of its grey curves
+    figures = {}
+    for name in ("run", "run_and_grey"):
         await visitor.press(TRAIN)
         await visitor.until(lambda: visitor.progress.status == DONE, READY_SECONDS)
+        figures[name] = await frames_of(server, visitor, count)
         await visitor.move(LEARNING_RATE, by=1)
         await visitor.until(lambda: visitor.progress.status != DONE, READY_SECONDS)
-    await visitor.press(TRAIN)
-    await visitor.until(lambda: visitor.progress.status == DONE, READY_SECONDS)
+    await visitor.close()
+    return figures
+
+
+async def frames_of(server: Server, visitor: Session, count: int) -> dict[str, Any]:
+    """The same frame `count` times."""
     await asyncio.sleep(2.0)
     for _ in range(5):
         await visitor.poll()
     cpu, wall = await used(server, poll_times(visitor, count))
     idle, idle_wall = await used(server, asyncio.sleep(wall))
-    await visitor.close()
     return {
         "count": count,
         "points": visitor.points(),

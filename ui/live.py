@@ -229,9 +229,9 @@ def _numbers(now: Snapshot | None) -> None:
             "zero gradient": f"{now.census.zero_gradient:.1%}",
             "wrong, zero gradient": f"{now.census.stuck:.1%}",
         }
-    with st.container(horizontal=True, key="numbers"):
-        for label, value in numbers.items():
-            st.metric(label, value)
+    # One element in place of five metrics, which took a tenth of a frame's time.
+    rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
+    st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
 
 
 def drawings(

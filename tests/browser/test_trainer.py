@@ -11,9 +11,10 @@ LOSS = "loss, from fragile to exact"
 
 
 def metric(page: Page, label: str) -> Locator:
-    """The value of a metric."""
-    shown = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
-    return shown.get_by_test_id("stMetricValue")
+    """One of the figures."""
+    return (
+        page.locator(".numbers div").filter(has=page.get_by_text(label, exact=True)).locator("dd")
+    )
 
 
 def chart(page: Page, alt: str) -> Locator:
