@@ -60,14 +60,16 @@ def _what(value: float) -> str:
     return "exactly 0"
 
 
-def bracket(values: Iterable[float], edges: Sequence[float]) -> tuple[float, float]:
+def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
     """The neighbours among `edges` that hold all finite values: an axis that moves seldom.
 
     There must be such a value.
     """
-    known = [value for value in values if math.isfinite(value)]
-    low = max((edge for edge in edges if edge <= min(known)), default=edges[0])
-    high = min((edge for edge in edges if edge >= max(known)), default=edges[-1])
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    lowest, highest = known.min(), known.max()
+    low = max((edge for edge in edges if edge <= lowest), default=edges[0])
+    high = min((edge for edge in edges if edge >= highest), default=edges[-1])
     return low, high if high > low else edges[edges.index(low) + 1]
 
 
