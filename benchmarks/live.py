@@ -63,7 +63,7 @@ LAUNCH = [
     "--disable-sync",
 ]
 CHART = '[class*="st-key-chart_"]'
-BEFORE = '.st-key-chart_accuracy path[aria-label*="series: before"]'  # the grey curves
+BEFORE = '.st-key-chart_accuracy path[aria-label="the run before"]'  # the grey curves
 PROGRESS_BAR = '[data-testid="stProgress"]'
 EXCEPTION = '[data-testid="stException"]'
 FRAME_QUERY = "train_size=100&batch_size=100&widths=32&epochs=400"  # 400 quick steps, 401 looks

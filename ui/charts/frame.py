@@ -110,7 +110,9 @@ def curves_before(
     names, range_ = [*series, "before"], [*colours[: len(series)], BEFORE]
     grey = (
         alt.Chart(alt.NamedData("before"))
-        .mark_line(strokeWidth=2.5, strokeDash=[4, 4], opacity=0.7, clip=True)
+        .mark_line(
+            strokeWidth=2.5, strokeDash=[4, 4], opacity=0.7, clip=True, description="the run before"
+        )
         .encode(
             x=step_axis(steps),
             y=y,
