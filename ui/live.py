@@ -178,12 +178,7 @@ def _frame(viewer: Viewer, drawn_as: Status, at: int) -> None:
     _progress(view)
     _words(view, now)
     _numbers(now)
-    if view.snapshots and is_chaotic(view.snapshots[0]):
-        st.caption(
-            "This run is chaotic: its loss clips most predictions from the start, and rounding "
-            "alone moves where it ends. Its accuracy is an example and not a constant; the story "
-            f"[{PAGES['jax_vs_keras'].label}](/jax_vs_keras) repeats it."
-        )
+    _caution(view)
     before = st.session_state.get("before", [])
     scrubbed = now.step if now and at < viewer.config.steps else None
     _charts(drawings(viewer.config, view.snapshots, before, now, scrubbed))
@@ -236,6 +231,17 @@ def _numbers(now: Snapshot | None) -> None:
     # One element in place of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
+
+
+def _caution(view: View) -> None:
+    if view.snapshots and is_chaotic(view.snapshots[0]):
+        st.caption(
+            "This run is chaotic: its loss clips most predictions from the start, and rounding "
+            "alone moves where it ends. Its accuracy is an example and not a constant; the story "
+            f"[{PAGES['jax_vs_keras'].label}](/jax_vs_keras) repeats it."
+        )
+    else:
+        st.empty()  # holds the place: the browser builds anew what moves up or down a place
 
 
 def drawings(

@@ -96,6 +96,17 @@ def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
     expect(page.get_by_text("100% of the predictions are NaN")).to_be_visible()
 
 
+def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?epochs=200")
+    page.evaluate("window.first = [...document.querySelectorAll('svg.marks')]")
+    before = curves(page, "Loss by step")
+    button(page, "Train").click()
+    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d+ of 200, running"))
+    assert curves(page, "Loss by step") != before
+    kept = "[...document.querySelectorAll('svg.marks')].map(e => window.first.includes(e))"
+    assert page.evaluate(kept) == [True] * 4
+
+
 def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
     words = chart(page, "Histogram of predictions").locator("text")
