@@ -90,11 +90,10 @@ def step_axis(steps: int) -> alt.X:
 
 def curves(y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]) -> alt.Chart:
     """The lines of the table `run`, coloured by `series`, broken where a value is missing."""
-    points = {"size": 35, "filled": True} if steps <= 60 else False
     scale = alt.Scale(domain=list(series), range=list(colours[: len(series)]))
     return (
         alt.Chart(alt.NamedData("run"))
-        .mark_line(strokeWidth=2.5, clip=True, point=points)
+        .mark_line(**_line(steps))
         .encode(x=step_axis(steps), y=y, color=alt.Color("series:N", scale=scale), tooltip=TOOLTIP)
     )
 
@@ -110,9 +109,7 @@ def curves_before(
     names, range_ = [*series, "before"], [*colours[: len(series)], BEFORE]
     grey = (
         alt.Chart(alt.NamedData("before"))
-        .mark_line(
-            strokeWidth=2.5, strokeDash=[4, 4], opacity=0.7, clip=True, description="the run before"
-        )
+        .mark_line(**_line(steps), strokeDash=[4, 4], opacity=0.7, description="the run before")
         .encode(
             x=step_axis(steps),
             y=y,
@@ -122,6 +119,12 @@ def curves_before(
         )
     )
     return grey, curves(y, steps, names, range_)
+
+
+def _line(steps: int) -> dict[str, Any]:
+    """A line, with its points where they are few."""
+    points = {"size": 35, "filled": True} if steps <= 60 else False
+    return {"strokeWidth": 2.5, "clip": True, "point": points}
 
 
 def gap_marks(steps: int) -> Any:
