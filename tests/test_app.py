@@ -55,7 +55,8 @@ def press(page: AppTest, button: str) -> AppTest:
 
 
 def metrics(page: AppTest) -> dict[str, str]:
-    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page.get("html")[0].proto.body))
+    figures = next(html for html in page.get("html") if "numbers" in html.proto.body)
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", figures.proto.body))
 
 
 def disabled(page: AppTest) -> dict[str, bool]:

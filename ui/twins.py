@@ -135,7 +135,12 @@ def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
 def _saturation(twin: Twin, now: Snapshot | None) -> None:
     st.markdown(f"**{twin.label}: where its predictions stand**")
     drawing = live_charts.saturation(now, "predicted probability", live.clips(twin.config.loss), "")
-    _chart(f"saturation_{twin.config.loss}", drawing.spec, drawing.tables, drawing.alt)
+    _chart(
+        f"saturation_{twin.config.loss}",
+        drawing.spec,
+        drawing.tables,
+        f"{twin.label}: {drawing.alt}",
+    )
 
 
 def _chart(key: str, spec: dict, tables: charts.Tables, alt: str) -> None:

@@ -98,13 +98,22 @@ def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
 
 def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?epochs=200")
+    charts = page.locator("svg.marks")
+    expect(charts).to_have_count(4)
     page.evaluate("window.first = [...document.querySelectorAll('svg.marks')]")
-    before = curves(page, "Loss by step")
+    kept = "[...document.querySelectorAll('svg.marks')].map(e => window.first.includes(e))"
+    line = chart(page, "Accuracy by step").locator("g.mark-line path[d]").last
+    before = line.get_attribute("d") or ""
     button(page, "Train").click()
     expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d+ of 200, running"))
-    assert curves(page, "Loss by step") != before
-    kept = "[...document.querySelectorAll('svg.marks')].map(e => window.first.includes(e))"
+    expect(line).not_to_have_attribute("d", before)
     assert page.evaluate(kept) == [True] * 4
+
+    page.get_by_role("slider", name=LOSS).press("End")  # no chaos, so the note on it goes
+    expect(page.get_by_text("This run is chaotic")).to_have_count(0)
+    expect(charts).to_have_count(4)
+    _, predictions, accuracy, _ = page.evaluate(kept)  # the other two get another axis
+    assert predictions and accuracy
 
 
 def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:

@@ -84,7 +84,7 @@ def test_columns_of_curves(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_a_long_run_stays_small(name: str) -> None:
+def test_every_look_is_drawn(name: str) -> None:
     run = [snapshot(step) for step in range(400)]
     tables = CURVES[name](run, run, 400, None).tables
     assert len(tables["run"]) == len(tables["before"]) == 400 * SERIES[name]
@@ -119,7 +119,14 @@ def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
 
 def test_run_before_with_other_layers_is_left_out() -> None:
     other = [snapshot(0, norms=(1.0, 1.0, 1.0))]
-    assert len(live.gradients(RUN, other, 10, None).tables["run"]) == 2 * len(RUN)
+    assert len(live.gradients(RUN, other, 10, None).tables["before"]) == 0
+
+
+def test_a_run_without_a_step_keeps_the_axes_of_the_one_before() -> None:
+    before = [snapshot(step, norms=(1.0, 2.0, 3.0)) for step in range(3)]
+    drawn = live.gradients([], before, 10, None)
+    assert drawn.spec == live.gradients(before[:1], before, 10, None).spec
+    assert len(drawn.tables["before"]) == 9
 
 
 @pytest.mark.parametrize("clips", [True, False])
@@ -135,7 +142,8 @@ def test_histogram(clips: bool) -> None:
 
 def test_nothing_yet() -> None:
     for drawing in drawings([], []):
-        assert not any(row.get("share") for row in drawing.tables["run"].to_pylist())
+        rows = drawing.tables["run"].to_pylist()
+        assert not rows if drawing.key in CURVES else not any(row["share"] for row in rows)
         assert all(table.schema.names for table in drawing.tables.values())
 
 

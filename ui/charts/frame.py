@@ -26,11 +26,12 @@ def finite(values: Iterable[float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in map(float, values)]
 
 
-def table(curves: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
+def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
     """Curves (name -> steps and values) as rows of step, value and series, the curve's name."""
-    steps = np.concatenate([np.asarray(steps, np.int64) for steps, _ in curves.values()])
-    values = np.concatenate([np.asarray(values, np.float64) for _, values in curves.values()])
-    names = np.repeat(list(curves), [len(steps) for steps, _ in curves.values()])
+    assert all(len(steps) == len(values) for steps, values in named.values())
+    steps = np.concatenate([np.asarray(each, np.int64) for each, _ in named.values()])
+    values = np.concatenate([np.asarray(each, np.float64) for _, each in named.values()])
+    names = np.repeat(list(named), [len(each) for each, _ in named.values()])
     return pa.table(
         {
             "step": pa.array(steps),
@@ -43,6 +44,7 @@ def table(curves: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
 def gaps(steps: Sequence[int], values: Values, zero: bool = False) -> pa.Table:
     """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. `first` labels each stretch."""
     known = np.asarray(values, np.float64)
+    assert len(steps) == len(known)
     missing = np.flatnonzero(~np.isfinite(known) | (zero & (known == 0)))
     what = {int(i): _what(float(known[i])) for i in missing}
     rows = [
@@ -53,6 +55,7 @@ def gaps(steps: Sequence[int], values: Values, zero: bool = False) -> pa.Table:
 
 
 def _what(value: float) -> str:
+    """The name of a value that cannot be drawn."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -70,7 +73,10 @@ def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
     lowest, highest = known.min(), known.max()
     low = max((edge for edge in edges if edge <= lowest), default=edges[0])
     high = min((edge for edge in edges if edge >= highest), default=edges[-1])
-    return low, high if high > low else edges[edges.index(low) + 1]
+    if high > low:
+        return low, high
+    at = min(edges.index(low), len(edges) - 2)
+    return edges[at], edges[at + 1]
 
 
 def cursor(step: int | None) -> pa.Table:
@@ -98,10 +104,10 @@ def curves(y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]) 
     )
 
 
-def curves_before(
+def curves_over_before(
     y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]
 ) -> tuple[alt.Chart, alt.Chart]:
-    """Behind the curves those of the table `before`, the run before the last change, in grey.
+    """The curves of the table `before`, in grey, and over them those of the table `run`.
 
     A table of their own: it changes with a control and not with a frame, and what has not changed
     the browser leaves alone.
@@ -109,22 +115,22 @@ def curves_before(
     names, range_ = [*series, "before"], [*colours[: len(series)], BEFORE]
     grey = (
         alt.Chart(alt.NamedData("before"))
-        .mark_line(**_line(steps), strokeDash=[4, 4], opacity=0.7, description="the run before")
+        .mark_line(**_line(steps, opacity=0.7, description="the run before"), strokeDash=[4, 4])
         .encode(
             x=step_axis(steps),
             y=y,
             color=alt.datum("before"),
             detail="series:N",
-            tooltip=TOOLTIP,
+            tooltip=[alt.Tooltip("series:N", title="before"), *TOOLTIP[1:]],
         )
     )
     return grey, curves(y, steps, names, range_)
 
 
-def _line(steps: int) -> dict[str, Any]:
+def _line(steps: int, **looks: Any) -> dict[str, Any]:
     """A line, with its points where they are few."""
-    points = {"size": 35, "filled": True} if steps <= 60 else False
-    return {"strokeWidth": 2.5, "clip": True, "point": points}
+    points = {"size": 35, "filled": True, **looks} if steps <= 60 else False
+    return {"strokeWidth": 2.5, "clip": True, "point": points, **looks}
 
 
 def gap_marks(steps: int) -> Any:
@@ -143,7 +149,7 @@ def cursor_rule(steps: int) -> alt.Chart:
     return rule.encode(x=step_axis(steps))
 
 
-def zoomable(title: str, lines: alt.Chart, *rest: Any) -> dict[str, Any]:
+def zoomable(title: str, lowest: alt.Chart, *rest: Any) -> dict[str, Any]:
     """The finished spec of layers, from the lowest up.
 
     Shift and wheel zoom, drag pans, a double click resets.
@@ -151,7 +157,7 @@ def zoomable(title: str, lines: alt.Chart, *rest: Any) -> dict[str, Any]:
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )
-    return spec(alt.layer(lines.add_params(window), *rest), title)
+    return spec(alt.layer(lowest.add_params(window), *rest), title)
 
 
 def spec(chart: Any, title: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ ACCURACIES = ("training", "held out")
 class Drawing(NamedTuple):
     """What a page needs for one chart.
 
-    Only the tables change from frame to frame: for another spec, or another `alt`, the browser
-    builds the whole chart anew.
+    Only the tables change from frame to frame, unless an axis must grow: for another spec, or
+    another `alt`, the browser builds the whole chart anew.
     """
 
     key: str
@@ -43,7 +43,7 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
             "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
-        alt="Loss by step; its newest value stands above.",
+        alt="Loss by step; one value stands above.",
         zoom=True,
     )
 
@@ -65,14 +65,15 @@ def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> D
         key="accuracy",
         spec=_accuracy_spec(steps),
         tables={"run": table(run), "before": table(before), "cursor": frame.cursor(at)},
-        alt="Accuracy by step, on training and held-out images; the newest values stand above.",
+        alt="Accuracy by step, on training and held-out images; one value of each stands above.",
         zoom=True,
     )
 
 
 def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
     """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot."""
-    layers = len(run[0].gradient_norms) if run else 1
+    known = run or before  # a run that has shown nothing yet keeps the axis of the one before
+    layers = len(known[0].gradient_norms) if known else 1
     same = [s for s in before if len(s.gradient_norms) == layers]
     now, then = _norms(run, layers), _norms(same, layers)
     every = np.concatenate([now, then])
@@ -93,7 +94,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
             "gaps": frame.gaps(_steps(run), np.linalg.norm(now, axis=1), zero=True),
             "cursor": frame.cursor(at),
         },
-        alt="Gradient norm of each layer by step.",
+        alt="Gradient norm of each layer by step; a cross stands where it is 0, NaN or inf.",
         zoom=True,
     )
 
@@ -139,7 +140,7 @@ def saturation(
         key="saturation",
         spec=_saturation_spec(of, title),
         tables={"run": table},
-        alt="Histogram of predictions; each bar names its share.",
+        alt="Histogram of predictions; the bars of the ends and of NaN name their share.",
         zoom=False,
     )
 
@@ -178,7 +179,7 @@ def loss_axis(top: float) -> alt.Y:
 @cache
 def _loss_spec(steps: int, top: float) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves_before(y, steps, ["loss"], [TRAIN])
+    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN])
     return frame.zoomable("Loss", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
@@ -195,7 +196,7 @@ def accuracy_axis() -> alt.Y:
 @cache
 def _accuracy_spec(steps: int) -> dict[str, Any]:
     y = accuracy_axis()
-    lines = frame.curves_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
+    lines = frame.curves_over_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
     return frame.zoomable("Accuracy", *lines, frame.cursor_rule(steps))
 
 
@@ -208,7 +209,7 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
     )
-    lines = frame.curves_before(y, steps, _layer_names(layers), LAYERS)
+    lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
     return frame.zoomable(
         "Gradient norm by layer", *lines, frame.gap_marks(steps), frame.cursor_rule(steps)
     )
