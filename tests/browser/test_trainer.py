@@ -116,6 +116,25 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     assert predictions and accuracy
 
 
+def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?epochs=200")
+    ticks = chart(page, "Accuracy by step").locator("g.role-axis-label").first.locator("text")
+    expect(ticks.last).to_have_text("200")
+    button(page, "Train").click()
+    expect(progress(page)).to_contain_text("running")
+    chart(page, "Accuracy by step").hover()
+    page.keyboard.down("Shift")
+    for _ in range(4):
+        page.mouse.wheel(0, -200)
+    page.keyboard.up("Shift")
+    expect(ticks.filter(has_text="200")).to_have_count(0)
+    page.wait_for_timeout(500)  # until the last turn of the wheel has been drawn
+    zoomed = ticks.all_text_contents()
+    assert "200" not in zoomed
+    expect(progress(page)).to_contain_text("step 200 of 200, done")
+    assert ticks.all_text_contents() == zoomed
+
+
 def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
     words = chart(page, "Histogram of predictions").locator("text")

@@ -54,7 +54,9 @@ def test_spec_is_vega_lite_and_names_its_tables(drawing: live.Drawing) -> None:
 
 
 def layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    inner = [found for layer in spec.get("layer", []) for found in layers(layer)]
+    """A spec and all inside it; a layer without data of its own has its parent's."""
+    parent = {"data": spec["data"]} if "data" in spec else {}
+    inner = [found for layer in spec.get("layer", []) for found in layers({**parent, **layer})]
     return [spec, *inner]
 
 

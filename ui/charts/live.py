@@ -121,6 +121,7 @@ def saturation(
     Args:
       of: what the probability is of; the axis title.
       clips: whether the loss gives no gradient beyond its clip.
+      title: above the chart; may be empty.
     """
     counts = snapshot.saturation.histogram if snapshot else np.zeros(len(PLACES))
     shares = counts / max(1, counts.sum())
