@@ -1,10 +1,10 @@
 """Seconds an epoch: the product's own path beside a bare loop, alternating in one process.
 
 The network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000 images
-(600 steps). `product` is core.train.run with everything it shows: ten looks at the network
+(600 steps). `product` is core.run.train.run with everything it shows: ten looks at the network
 and one test over all held-out images. `bare` is the loop a good engineer writes by hand: one
 jitted step, weights donated, images as bytes on the device, a new shuffle every epoch; it
-looks at nothing. `engine` (with --engine) is the product's run through core.engine.Engine
+looks at nothing. `engine` (with --engine) is the product's run through core.run.engine.Engine
 while a viewer polls it every 0.3 s. A warm-up of each, compilation included, is not counted.
 
 JSON:
@@ -37,11 +37,11 @@ import optax
 from jax import Array, lax
 
 from benchmarks._server import say, use_local_mnist
-from core import train
 from core.config import RunConfig
 from core.data import SOURCES, Dataset, DataUnavailable, load
-from core.engine import Engine, Report, Status, Viewer
-from core.snapshot import Snapshot
+from core.run import train
+from core.run.engine import Engine, Report, Status, Viewer
+from core.run.snapshot import Snapshot
 
 CONFIG = RunConfig(
     source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from core.choices import SCALINGS, STREAMS, TASKS
 from core.data import SOURCES
-from core.dropout import DROPOUTS
 from core.fields import Choice, Field, Range, Widths, parse_query, to_text
-from core.losses import LOSSES, losses_for
-from core.models import INITIALIZERS, MODELS
-from core.optimizers import OPTIMIZERS
+from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.dropout import DROPOUTS
+from core.parts.losses import LOSSES, losses_for
+from core.parts.models import INITIALIZERS, MODELS
+from core.parts.optimizers import OPTIMIZERS
 
 
 def _field(default: Any, allowed: Field) -> Any:

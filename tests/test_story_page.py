@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import twins as core_twins
-from core.engine import Status
+from core.run.job import Status
+from core.run.snapshot import silent_and_wrong
 from tests.conftest import MINUTE, open_page
-from ui import live, twins
 from ui.charts import twins as charts
+from ui.engine import engine
+from ui.pictures import contact_sheet
+from ui.story import chance
 
 PAGE = "views/stories/jax_vs_keras.py"
 
@@ -19,8 +21,8 @@ def told(query: dict[str, str], guess: int = 1) -> AppTest:
     assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
     page.radio(key="guess").set_value(page.radio(key="guess").options[guess]).run()
     for _ in range(2):  # the pair, and then the backends
-        for viewer in page.session_state["twin_viewers"].values():
-            assert live.engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
+        for viewer in page.session_state["story_viewers"].values():
+            assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
         page.run()
         assert not page.exception
     return page
@@ -55,8 +57,8 @@ def test_a_wrong_guess_is_told() -> None:
 
 
 def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins, "PERTURBATIONS", 7)
-    monkeypatch.setattr(twins, "SEEDS", range(2))
+    monkeypatch.setattr(chance, "PERTURBATIONS", 7)
+    monkeypatch.setattr(chance, "SEEDS", range(2))
     page = told({"seed": "3"})  # collapsed: also without chance
     next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
     assert not page.exception
@@ -74,7 +76,7 @@ def test_band_tables_hold_the_whole_range() -> None:
 def test_contact_sheet_is_ink_on_paper() -> None:
     images = np.zeros((5, 784), np.uint8)
     images[4] = 255
-    sheet = twins.contact_sheet(images, columns=3)
+    sheet = contact_sheet(images, columns=3)
     assert sheet.shape == (2 * 32 * 4, 3 * 32 * 4)
     assert sheet[0, 0] == 255, "paper"
     assert sheet[32 * 4 + 64, 32 * 4 + 64] == 0, "the fifth is in the second row, second column"
@@ -82,10 +84,7 @@ def test_contact_sheet_is_ink_on_paper() -> None:
 
 def test_stuck_samples_are_wrong_and_shown_surest_first() -> None:
     page = told({})
-    twin = twins.Twin("JAX, clipped", page.session_state["twin_viewers"]["JAX, clipped"].config)
-    first = page.session_state["twin_viewers"][twin.label].view().snapshots[0]
-    data = twins.load(twin.config.source, twin.config.train_size)
-    found = core_twins.stuck(twin.config, first, data)
-    logits = found.logits[0][:, 0]
-    assert np.all((logits >= 0) != (found.labels == 1))
+    first = page.session_state["story_viewers"]["JAX, clipped"].view().snapshots[0]
+    logits = first.margins[silent_and_wrong(first)]
+    assert np.all((logits >= 0) != (first.labels[silent_and_wrong(first)] == 1))
     assert np.all(np.diff(np.abs(logits)) <= 0)

@@ -6,22 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from core.choices import SCALINGS, STREAMS, TASKS
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
-from core.data import SOURCES
-from core.dropout import DROPOUTS
-from core.fields import Range, parse_query, to_text
-from core.losses import LOSSES, losses_for
-from core.models import INITIALIZERS
-from core.optimizers import OPTIMIZERS
+from core.fields import parse_query, to_text
+from core.parts.choices import TASKS
+from core.parts.losses import LOSSES, losses_for
 from core.presets import PRESETS
-from core.registry import Registry
+from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
+from ui.widgets import WIDGETS, integer, menu, options, segments, slider
 
-SIZES = (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000)
-BATCHES = (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000)
-EPOCHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
 
@@ -44,8 +38,8 @@ def config() -> RunConfig:
     with st.sidebar:
         _preset()
         _loss()
-        _slider("learning_rate", "learning rate", decades("learning_rate"), format_func=number)
-        _seed()
+        slider(STATE, "learning_rate", on_change=_changed)
+        integer(STATE, "seed", on_change=_changed)
         _dropout()
         with st.expander("Network and data"):
             _network_and_data()
@@ -58,19 +52,6 @@ def config() -> RunConfig:
 def set_config(chosen: RunConfig) -> None:
     """Set every widget; only before they are drawn, or in a callback."""
     STATE.set(asdict(chosen))
-
-
-def number(value: float) -> str:
-    """0.01 as 0.01, 1e-06 as 1e-6."""
-    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
-
-
-def decades(name: str) -> list[float]:
-    """1, 2, 5, 10, 20 … over the range of a field: a slider's log scale."""
-    allowed = FIELDS[name]
-    assert isinstance(allowed, Range)
-    grid = [float(f"{digit}e{power}") for power in range(-12, 4) for digit in (1, 2, 5)]
-    return [value for value in grid if allowed.low <= value <= allowed.high]
 
 
 def _changed() -> None:
@@ -114,31 +95,6 @@ def _preset() -> None:
         st.caption(PRESETS[preset].summary)
 
 
-def _options(name: str, grid: Any) -> list[Any]:
-    """The grid, with the value that a URL or preset has put beside it, as far as allowed."""
-    allowed, value = FIELDS[name], STATE.value(name)
-    return sorted({*(option for option in grid if not allowed.fault(option)), value})
-
-
-def _slider(name: str, label: str, grid: Any, **kwargs: Any) -> None:
-    st.select_slider(
-        label, _options(name, grid), STATE.value(name), key=STATE.key(name), on_change=_changed,
-        **kwargs,
-    )  # fmt: skip
-
-
-def _menu(name: str, label: str, registry: Registry[Any]) -> None:
-    st.selectbox(
-        label,
-        list(registry),
-        list(registry).index(STATE.value(name)),
-        key=STATE.key(name),
-        format_func=lambda key: registry[key].label,
-        on_change=_changed,
-        help="  \n".join(f"**{row.label}**: {row.summary}" for row in registry.values()),
-    )
-
-
 def _loss() -> None:
     form = TASKS[STATE.value("task")].form
     st.select_slider(
@@ -151,64 +107,44 @@ def _loss() -> None:
     )
     row = LOSSES[STATE.value("loss")]
     st.caption(f"{row.summary} *Failure:* {row.failure}")
+    near = microscope.Setting(
+        task=STATE.value("task"),
+        losses=tuple(dict.fromkeys([row.key, "from_logits"])),
+        epsilon=0.0 if row.epsilon in (None, STATE.value("epsilon")) else STATE.value("epsilon"),
+    )
     st.page_link(
         PAGES["microscope"].file,
         label="See it under the microscope",
         icon=PAGES["microscope"].icon,
-        query_params={
-            "losses": ".".join(dict.fromkeys([row.key, "from_logits"])),
-            "task": STATE.value("task"),
-        },
+        query_params=microscope.link(near),
     )
-    _slider(
-        "epsilon", "epsilon", decades("epsilon"), format_func=number,
-        help="How far from 0 and 1 a clipping loss keeps the probability.",
-        disabled=row.epsilon is None,
-    )  # fmt: skip
-
-
-def _seed() -> None:
-    allowed = FIELDS["seed"]
-    assert isinstance(allowed, Range)
-    st.number_input(
-        "seed", int(allowed.low), int(allowed.high), STATE.value("seed"),
-        key=STATE.key("seed"), on_change=_changed,
-        help="Decides the initial weights, the order of the images and the dropped units.",
-    )  # fmt: skip
+    slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 
 def _dropout() -> None:
-    st.segmented_control(
-        "dropout: what the number means",
-        list(DROPOUTS),
-        default=STATE.value("dropout"),
-        key=STATE.key("dropout"),
-        format_func=lambda key: DROPOUTS[key].label,
-        on_change=_changed,
-        required=True,
-    )
+    segments(STATE, "dropout", on_change=_changed)
     off = STATE.value("dropout") == "off"
-    grid = [round(0.05 * i, 2) for i in range(1, 20)]
-    _slider("dropout_value", "dropout value", grid, format_func=number, disabled=off)
+    slider(STATE, "dropout_value", on_change=_changed, disabled=off)
 
 
 def _network_and_data() -> None:
-    _menu("source", "images", SOURCES)
-    _slider("train_size", "training images", SIZES, format_func=lambda n: f"{n:,}")
-    _menu("task", "task", TASKS)
-    _menu("scaling", "pixels", SCALINGS)
-    widths = _options("widths", WIDTHS)
+    menu(STATE, "source", on_change=_changed)
+    slider(STATE, "train_size", on_change=_changed)
+    menu(STATE, "task", on_change=_changed)
+    menu(STATE, "scaling", on_change=_changed)
+    widths = options(STATE, "widths", WIDTHS)
     st.selectbox(
         "hidden layers", widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
         on_change=_changed, format_func=to_text, accept_new_options=True,
         help="Their widths. Type your own, as in 300-100.",
     )  # fmt: skip
-    _menu("initializer", "initial weights", INITIALIZERS)
-    _menu("optimizer", "optimizer", OPTIMIZERS)
+    menu(STATE, "initializer", on_change=_changed)
+    menu(STATE, "optimizer", on_change=_changed)
     most = STATE.value("train_size")
-    _slider(
-        "batch_size", "batch", [n for n in {*BATCHES, most} if n <= most],
-        format_func=lambda n: f"all {n:,}" if n == most else f"{n:,}",
+    slider(
+        STATE, "batch_size", on_change=_changed,
+        grid=[n for n in {*WIDGETS["batch_size"].grid, most} if n <= most],
+        text=lambda n: f"all {n:,}" if n == most else f"{n:,}",
     )  # fmt: skip
-    _slider("epochs", "epochs", EPOCHS)
-    _menu("stream", "random numbers", STREAMS)
+    slider(STATE, "epochs", on_change=_changed)
+    menu(STATE, "stream", on_change=_changed)

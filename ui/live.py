@@ -4,59 +4,31 @@ The run belongs to the engine; the session holds a Viewer of it. Controls stay o
 polling fragment. When the run ends, one full rerun takes the timer away.
 """
 
-import gc
-import logging
 import math
 import os
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import streamlit as st
 
-from core.choices import TASKS
 from core.config import RunConfig
-from core.engine import Engine, Status, View, Viewer
-from core.losses import LOSSES
-from core.snapshot import Snapshot, diagnosis, is_chaotic
+from core.parts.choices import TASKS
+from core.parts.losses import LOSSES
+from core.run.job import Status, View, Viewer
+from core.run.snapshot import Snapshot, diagnosis, is_chaotic
 from ui import controls
 from ui.charts import live as charts
 from ui.charts.live import Drawing
+from ui.engine import engine
 from ui.pages import PAGES
 
-COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
 FIRST_FRAME_SECONDS = 0.15  # how long a changed control waits for the new run's first step
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
-
-
-@st.cache_resource
-def engine() -> Engine:
-    """One engine for all visitors of this server.
-
-    Compiled programs are kept on disk: a restarted server is ready in a third of the time.
-    """
-    if jax.config.jax_compilation_cache_dir is None:  # JAX_COMPILATION_CACHE_DIR goes first
-        jax.config.update("jax_compilation_cache_dir", str(COMPILED))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    _log_to_stderr(os.environ.get("SAMENET_LOG", "WARNING"))
-    # What is imported stays: a full collection that walks all of it holds everything up for
-    # 150 ms, and 33 ms without it.
-    gc.collect()
-    gc.freeze()
-    return Engine()
-
-
-def _log_to_stderr(level: str) -> None:
-    """SAMENET_LOG=INFO tells which runs start, pause and are freed."""
-    log = logging.getLogger("samenet")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-    log.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
 
 
 def device() -> str:

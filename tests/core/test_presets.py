@@ -6,7 +6,7 @@ import pytest
 
 from core.config import RunConfig
 from core.presets import PRESETS
-from core.train import snapshot_steps
+from core.run.train import snapshot_steps
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))

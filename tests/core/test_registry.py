@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from core.choices import SCALINGS, STREAMS, TASKS
 from core.data import SOURCES
-from core.dropout import DROPOUTS
-from core.losses import LOSSES
-from core.models import INITIALIZERS, MODELS
-from core.optimizers import OPTIMIZERS
+from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.dropout import DROPOUTS
+from core.parts.losses import LOSSES
+from core.parts.models import INITIALIZERS, MODELS
+from core.parts.optimizers import OPTIMIZERS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pytest
 
-from core.snapshot import BINS, Census, Saturation, Snapshot
+from core.run.snapshot import BINS, Census, Saturation, Snapshot
 from tests.conftest import ROOT
 from ui.charts import frame, live, palette
 
@@ -24,6 +24,7 @@ def snapshot(step: int, loss: float = 1.0, norms: tuple[float, ...] = (1.0, 2.0)
         test_examples=10, gradient_norms=np.float32(norms),
         saturation=Saturation(histogram, 0.2, 0.2, 0.6, 0.1), census=Census(0.4, 0.6, 0.3),
         margins=np.zeros(100, np.float32), labels=np.zeros(100, np.uint8),
+        correct=np.zeros(100, bool), gradients=np.zeros(100, np.uint8),
     )  # fmt: skip
 
 

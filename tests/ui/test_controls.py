@@ -10,7 +10,7 @@ from core.config import FIELDS, RunConfig, to_query
 from core.fields import to_text
 from core.presets import PRESETS
 from tests.conftest import open_page
-from ui import controls, live
+from ui import live, widgets
 
 # For every field a value that is not the default's, and that stands in no slider's grid.
 OTHER = {
@@ -180,9 +180,9 @@ def test_dropout_value_needs_dropout() -> None:
 
 @pytest.mark.parametrize("name", ["learning_rate", "epsilon"])
 def test_log_scales_cover_the_field(name: str) -> None:
-    grid = controls.decades(name)
+    grid = widgets.decades(name)
     allowed = FIELDS[name]
-    assert grid == sorted(grid) and not any(allowed.fault(value) for value in grid)
+    assert list(grid) == sorted(grid) and not any(allowed.fault(value) for value in grid)
     ratios = [b / a for a, b in pairwise(grid)]
     assert max(ratios) < 2.6 and min(ratios) > 1.9
     assert grid[0] / allowed.low < 2.6 and allowed.high / grid[-1] < 2.6
@@ -192,4 +192,4 @@ def test_log_scales_cover_the_field(name: str) -> None:
     ("value", "shown"), [(0.01, "0.01"), (1e-6, "1e-6"), (1e-12, "1e-12"), (1000.0, "1000")]
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
-    assert controls.number(value) == shown
+    assert widgets.number(value) == shown

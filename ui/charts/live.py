@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from core.snapshot import BINS, Snapshot
+from core.run.snapshot import BINS, Snapshot
 from ui.charts import frame
 from ui.charts.frame import Tables
 from ui.charts.palette import DEAD, HELD_OUT, LAYERS, TRAIN

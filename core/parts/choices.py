@@ -1,0 +1,111 @@
+"""The small choices that need no file of their own: task, pixel scaling, random stream."""
+
+from dataclasses import dataclass
+
+from core.parts.losses import Form
+from core.registry import Registry, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Row):
+    """What the network is asked."""
+
+    form: Form  # which form of a loss it needs
+    outputs: int  # logits per image
+
+
+TASKS = Registry(
+    "task",
+    [
+        Task(
+            key="binary",
+            label="5 or more?",
+            latex=r"y = [\,\mathrm{digit} \ge 5\,]",
+            summary="One logit: is the digit five or more?",
+            reference="the JAX/Keras question",
+            form="binary",
+            outputs=1,
+        ),
+        Task(
+            key="digits",
+            label="which digit?",
+            latex=r"y \in \{0, \dots, 9\}",
+            summary="Ten logits, one for each digit.",
+            reference="",
+            form="softmax",
+            outputs=10,
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling(Row):
+    """x = (pixel - shift) · scale, pixel in 0..255."""
+
+    shift: float
+    scale: float
+
+
+SCALINGS = Registry(
+    "scaling",
+    [
+        Scaling(
+            key="raw",
+            label="raw, 0 to 255",
+            latex=r"x = \mathrm{pixel}",
+            summary="Bytes as they are. Logits start in the hundreds.",
+            reference="the JAX/Keras question",
+            shift=0.0,
+            scale=1.0,
+        ),
+        Scaling(
+            key="unit",
+            label="0 to 1",
+            latex=r"x = \mathrm{pixel} / 255",
+            summary="Bytes divided by 255.",
+            reference="the keep_prob question",
+            shift=0.0,
+            scale=1 / 255,
+        ),
+        Scaling(
+            key="standardised",
+            label="standardised",
+            latex=r"x = (\mathrm{pixel}/255 - 0.1307) / 0.3081",
+            summary="Mean 0 and standard deviation 1 over MNIST.",
+            reference="Getting started with JAX (a post)",
+            shift=0.1307 * 255,
+            scale=1 / (0.3081 * 255),
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Row):
+    """Which random numbers a seed gives."""
+
+    partitionable: bool  # jax.threefry_partitionable
+
+
+STREAMS = Registry(
+    "stream",
+    [
+        Stream(
+            key="original",
+            label="of the question's day",
+            latex="",
+            summary="The random numbers that JAX gave for a seed when the question was asked.",
+            reference="jax.threefry_partitionable(False)",
+            partitionable=False,
+        ),
+        Stream(
+            key="partitionable",
+            label="today's default",
+            latex="",
+            summary="The random numbers that JAX gives for a seed today.",
+            reference="jax.threefry_partitionable(True), the default of JAX 0.10.2",
+            partitionable=True,
+        ),
+    ],
+)

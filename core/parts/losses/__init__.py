@@ -1,0 +1,23 @@
+"""Every cross-entropy as one framework or one author computes it.
+
+All of these are the same function on paper. With p = sigmoid(z), for a logit z and a label y,
+
+    binary:   L(z, y) = -y log p - (1 - y) log(1 - p)      dL/dz   = p - y
+    softmax:  L(z, y) = log sum_j exp(z_j) - z_y           dL/dz_j = softmax(z)_j - [j = y]
+
+and they differ in what they do with a p that rounds to 0 or 1. Logits have no unit; losses are in
+nats. Every function is per example and unreduced, computes in the dtype of the logits unless its
+framework computes in another, and takes
+
+    binary:   logits [...],           labels 0/1 [...], epsilon scalar -> loss [...]
+    softmax:  logits [..., classes],  labels [...],     epsilon scalar -> loss [...]
+
+Sources: the code of Keras 3.15, TensorFlow 2.21, PyTorch 2.13, JAX 0.10.2, optax 0.2.8,
+Theano 0.8.2 with Lasagne 0.1, and the question "JAX vs Keras" with its two functions.
+"""
+
+from core.parts.losses.apply import loss_and_grad, with_grad
+from core.parts.losses.row import Form, Loss, LossFunction
+from core.parts.losses.table import LOSSES, losses_for
+
+__all__ = ["LOSSES", "Form", "Loss", "LossFunction", "loss_and_grad", "losses_for", "with_grad"]

@@ -1,0 +1,25 @@
+"""The row of a loss."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from jax import Array
+
+from core.registry import Row
+
+Form = Literal["binary", "softmax"]
+LossFunction = Callable[[Array, Array, Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Row):
+    """A cross-entropy as somebody computes it; functions as the module docstring describes them."""
+
+    failure: str  # the failure to expect, one sentence
+    binary: LossFunction | None
+    softmax: LossFunction | None
+    epsilon: float | None = None  # the source's own; None where the row ignores epsilon
+    clip_range: Callable[[float], tuple[float, float]] | None = None  # where p is clipped to
+    reproduces: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

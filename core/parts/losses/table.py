@@ -1,0 +1,275 @@
+"""LOSSES: every cross-entropy, a row each, from fragile to exact."""
+
+from core.parts.losses import clipped, exact, keras, mxnet, tensorflow, textbook, theano, torch
+from core.parts.losses.row import Form, Loss
+from core.registry import Registry
+
+
+def _symmetric(epsilon: float) -> tuple[float, float]:
+    return epsilon, 1 - epsilon
+
+
+_KERAS = "Keras 3.15 binary_crossentropy and categorical_crossentropy"
+
+LOSSES: Registry[Loss] = Registry(
+    "losses",
+    [
+        Loss(
+            key="naive_exp",
+            label="Naive, exp over its sum",
+            latex=r"-\log\frac{e^{z_y}}{\sum_j e^{z_j}}",
+            summary="Softmax as exp(z) over its sum, no maximum subtracted, and then the log.",
+            failure="exp overflows float32 past a logit of 88.7, and the loss is NaN.",
+            reference="The formula as a first try writes it; measured on JAX 0.10.2",
+            binary=None,
+            softmax=textbook.naive_exp_softmax,
+            reproduces={"jax_naive_exp_norm_log": 1e-7},
+        ),
+        Loss(
+            key="naive",
+            label="Naive",
+            latex=r"-y\log p-(1-y)\log(1-p),\quad p=\sigma(z)",
+            summary="The textbook formula, on a probability that has already been rounded.",
+            failure=(
+                "float32 rounds p to 1 from z = 16.64 and to 0 below z = -87.34: inf when wrong, "
+                "NaN even when right."
+            ),
+            reference="The question's first function; measured on JAX 0.10.2",
+            binary=textbook.naive,
+            softmax=textbook.naive_softmax,
+            reproduces={"jax_naive": 1e-7, "jax_naive_softmax_log": 1e-7},
+        ),
+        Loss(
+            key="theano_onehot",
+            label="Lasagne on Theano, one-hot labels",
+            latex=r"\log\sum_j e^{z_j}-z_y,\quad\nabla=\mathrm{SoftmaxGrad}(-y/p)",
+            summary="Theano makes the forward pass stable and leaves the naive backward pass.",
+            failure="The loss stays finite while the gradient is NaN: 0/0 once any p rounds to 0.",
+            reference="Lasagne 0.1 on Theano 0.8.2, FAST_RUN; Lasagne issue 567",
+            binary=None,
+            softmax=theano.one_hot_labels,
+        ),
+        Loss(
+            key="clip",
+            label="Clip, then naive",
+            latex=(
+                r"-y\log q-(1-y)\log(1-q),\quad "
+                r"q=\mathrm{clip}(p,\varepsilon,1-\varepsilon)"
+            ),
+            summary="Hold p inside [epsilon, 1 - epsilon], then take the logs.",
+            failure=(
+                "Outside the clip the gradient is exactly 0: with epsilon 1e-7 in float32, "
+                "z above 16.64 or below -16.12 stops teaching."
+            ),
+            reference="Measured on JAX 0.10.2 (jnp.clip)",
+            binary=clipped.clip,
+            softmax=clipped.clip_softmax,
+            epsilon=1e-7,
+            clip_range=_symmetric,
+            reproduces={
+                "jax_clip_1e-7": 1e-7,
+                "jax_clip_1e-8": 1e-8,
+                "jax_softmax_clip_1e-7": 1e-7,
+            },
+        ),
+        Loss(
+            key="question_stable",
+            label='The question\'s "stable" loss',
+            latex=(
+                r"\hat z-\hat z y+m+\log(e^{-m}+e^{-\hat z-m}),\quad "
+                r"\hat z=\log\tfrac{q}{1-q},\ m=\max(\hat z,0),\ "
+                r"q=\mathrm{clip}(p,\varepsilon,1-\tfrac{\varepsilon}{10})"
+            ),
+            summary="Clip p, turn it back into a logit, then use a stable formula on that logit.",
+            failure=(
+                "The gradient is exactly 0 for z up to -13.816 and from 16.636 in float32, "
+                "and half of what it should be on 15.54 to 16.64."
+            ),
+            reference="The question's binary_cross_entropy_stable; measured on JAX 0.10.2",
+            binary=clipped.question_stable,
+            softmax=None,
+            epsilon=1e-6,
+            clip_range=lambda epsilon: (epsilon, 1 - epsilon / 10),
+            reproduces={"jax_stable_q": 1e-6},
+        ),
+        Loss(
+            key="keras_jax",
+            label="Keras 3 on JAX",
+            latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
+            summary="Keras clips the probability to its epsilon; it cannot see the logits.",
+            failure=(
+                "In float32 the gradient is exactly 0 from z = 16.64 when y = 0 and up to -16.12 "
+                "when y = 1, and half just before the upper edge."
+            ),
+            reference=_KERAS + ", from_logits=False, on JAX 0.10.2",
+            binary=keras.on_jax,
+            softmax=keras.on_jax_softmax,
+            epsilon=1e-7,
+            clip_range=_symmetric,
+            reproduces={
+                "keras_jax_sigmoid_probs": 1e-7,
+                "keras_jax_cce_softmax_probs": 1e-7,
+                "keras_jax_scce_softmax_probs": 1e-7,
+            },
+        ),
+        Loss(
+            key="keras_torch",
+            label="Keras 3 on PyTorch",
+            latex=r"\mathrm{BCELoss}(q,y),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
+            summary="Keras clips the probability, then calls PyTorch's own loss on it.",
+            failure=(
+                "In float32 the gradient is exactly 0 from z = 16.64 when y = 0 and up to -16.12 "
+                "when y = 1."
+            ),
+            reference=_KERAS + ", from_logits=False, on PyTorch 2.13",
+            binary=keras.on_torch,
+            softmax=keras.on_torch_softmax,
+            epsilon=1e-7,
+            clip_range=_symmetric,
+            reproduces={"keras_torch_sigmoid_probs": 1e-7},
+        ),
+        Loss(
+            key="keras_tf_hidden",
+            label="Keras 3 on TensorFlow, logits hidden",
+            latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
+            summary=(
+                "With any layer between the sigmoid and the loss, even one that does nothing, "
+                "Keras cannot find the logits and clips."
+            ),
+            failure="In float32 the gradient is exactly 0 past about 16.2 on either side.",
+            reference=_KERAS + ", from_logits=False after an identity op, on TensorFlow 2.21",
+            binary=keras.on_tensorflow_hidden,
+            softmax=keras.on_tensorflow_hidden_softmax,
+            epsilon=1e-7,
+            clip_range=_symmetric,
+            reproduces={"keras_tf_sigmoid_probs_identity": 1e-7},
+        ),
+        Loss(
+            key="keras1_tf",
+            label="Keras 1.0 to 2.2.4 on TensorFlow",
+            latex=(
+                r"\max(\hat z,0)-\hat z y+\log(1+e^{-|\hat z|}),\quad "
+                r"\hat z=\log\tfrac{q}{1-q}"
+            ),
+            summary="Clip p, turn it back into a logit, and hand that to TensorFlow's stable loss.",
+            failure="The stable loss comes too late: in float32 the gradient is 0 past about 16.1.",
+            reference="Keras 1.0 to 2.2.4, TensorFlow backend; read in source, not run",
+            binary=keras.keras_1_on_tensorflow,
+            softmax=None,
+            epsilon=1e-7,
+            clip_range=_symmetric,
+        ),
+        Loss(
+            key="mxnet",
+            label="MXNet Gluon, from_sigmoid",
+            latex=r"-y\log(p+\varepsilon)-(1-y)\log(1-p+\varepsilon)",
+            summary="Add a tiny epsilon inside each log instead of clipping.",
+            failure=(
+                "The loss stays finite, but in float32 the gradient is 0 from z = 16.64 when "
+                "y = 0; in float16 1e-12 is 0 and nothing is protected."
+            ),
+            reference="MXNet Gluon SigmoidBinaryCrossEntropyLoss; read in source, not run",
+            binary=mxnet.from_sigmoid,
+            softmax=None,
+            epsilon=1e-12,
+        ),
+        Loss(
+            key="torch_bce",
+            label="PyTorch BCELoss",
+            latex=(
+                r"-y\max(\log p,-100)-(1-y)\max(\log(1-p),-100),\quad "
+                r"\frac{dL}{dp}=\frac{p-y}{\max(p(1-p),10^{-12})}"
+            ),
+            summary="Hold each log at -100 or above, and use a hand-written gradient.",
+            failure=(
+                "In float32, y = 0: the loss jumps to 100 with gradient 0 from z = 16.64; "
+                "y = 1: the gradient decays from z = -27.6."
+            ),
+            reference="torch.nn.BCELoss, PyTorch 2.13",
+            binary=torch.bce,
+            softmax=None,
+        ),
+        Loss(
+            key="theano_int",
+            label="Lasagne on Theano, integer labels",
+            latex=r"\log\sum_j e^{z_j}-z_y",
+            summary="With integer labels Theano recognises the pattern, forward and backward.",
+            failure="None for the gradient; a loss much smaller than the logits rounds to 0.",
+            reference="Lasagne 0.1 on Theano 0.8.2; Lasagne issue 567",
+            binary=None,
+            softmax=theano.integer_labels,
+            reproduces={"jax_logits_minus_logsumexp": 1e-7},
+        ),
+        Loss(
+            key="torch_bce_logits",
+            label="PyTorch BCEWithLogitsLoss and CrossEntropyLoss",
+            latex=r"(1-y)z-\log\sigma(z)",
+            summary="PyTorch's losses on logits: log-sigmoid, and log-softmax.",
+            failure="None for the gradient; a loss below about 4e-7 may round to 0.",
+            reference="torch.nn.BCEWithLogitsLoss and CrossEntropyLoss, PyTorch 2.13",
+            binary=torch.bce_logits,
+            softmax=torch.cross_entropy,
+        ),
+        Loss(
+            key="optax",
+            label="optax",
+            latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
+            summary="optax's losses on logits; with classes, log-sum-exp minus the label's logit.",
+            failure="None for the gradient; with classes, a loss near 0 may round to 0.",
+            reference=(
+                "optax 0.2.8 sigmoid_binary_cross_entropy and "
+                "softmax_cross_entropy_with_integer_labels"
+            ),
+            binary=exact.optax_binary,
+            softmax=exact.optax_softmax,
+            reproduces={"optax_sigmoid_bce": 1e-7, "optax_softmax_ce_int": 1e-7},
+        ),
+        Loss(
+            key="keras_jax_logits",
+            label="Keras 3 on JAX, from_logits=True",
+            latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
+            summary="The same Keras, told that it is given logits: log-sigmoid and log-softmax.",
+            failure="None for the gradient.",
+            reference=_KERAS + ", from_logits=True, on JAX 0.10.2; optax 0.2.8",
+            binary=keras.on_jax_logits,
+            softmax=exact.log_softmax_one_hot,
+            reproduces={
+                "keras_jax_from_logits": 1e-7,
+                "keras_jax_cce_from_logits": 1e-7,
+                "keras_jax_scce_from_logits": 1e-7,
+                "optax_softmax_ce": 1e-7,
+            },
+        ),
+        Loss(
+            key="keras_tf",
+            label="Keras 3 on TensorFlow",
+            latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
+            summary="Keras finds the logits behind the sigmoid or softmax, and uses those.",
+            failure="None, until an op in between hides the logits.",
+            reference=_KERAS + ", from_logits=False, on TensorFlow 2.21",
+            binary=exact.from_logits,
+            softmax=tensorflow.softmax_logits,
+            reproduces={
+                "keras_tf_sigmoid_probs": 1e-7,
+                "keras_tf_cce_softmax_probs": 1e-7,
+                "keras_tf_cce_from_logits": 1e-7,
+            },
+        ),
+        Loss(
+            key="from_logits",
+            label="From logits",
+            latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
+            summary="Work on the logit itself: the probability is never formed, so never rounded.",
+            failure="None: the gradient is p - y at every logit, to the last bits.",
+            reference="Keras 3.15 binary_crossentropy, from_logits=True, on TensorFlow 2.21",
+            binary=exact.from_logits,
+            softmax=exact.from_logits_softmax,
+            reproduces={"keras_tf_from_logits": 1e-7},
+        ),
+    ],
+)
+
+
+def losses_for(form: Form) -> tuple[str, ...]:
+    """The keys of the rows that have this form, in the table's order."""
+    return tuple(key for key, row in LOSSES.items() if getattr(row, form) is not None)

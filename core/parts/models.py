@@ -1,0 +1,133 @@
+"""MODELS: what is trained, as stax-style (init, apply) pairs that return logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import Array
+from jax.example_libraries import stax
+from jax.nn import initializers
+
+from core.parts.dropout import dropout
+from core.registry import Registry, Row
+
+Params = Any  # a pytree: one entry a layer, () for layers without weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initializer(Row):
+    """How weights and biases are drawn."""
+
+    weights: initializers.Initializer
+    biases: initializers.Initializer
+
+
+INITIALIZERS = Registry(
+    "initializer",
+    [
+        Initializer(
+            key="glorot_normal",
+            label="Glorot normal",
+            latex=r"W \sim N(0, 2/(n_{in} + n_{out})),\quad b \sim N(0, 10^{-4})",
+            summary="The spread shrinks as layers widen; stax's default.",
+            reference="jax.example_libraries.stax, JAX 0.10.2; Glorot and Bengio, 2010",
+            weights=initializers.glorot_normal(),
+            biases=initializers.normal(1e-2),
+        ),
+        Initializer(
+            key="normal_0.01",
+            label="normal, 0.01",
+            latex=r"W, b \sim N(0, 10^{-4})",
+            summary="A hundredth of a standard normal, whatever the width.",
+            reference="Getting started with JAX (a post)",
+            weights=initializers.normal(1e-2),
+            biases=initializers.normal(1e-2),
+        ),
+        Initializer(
+            key="keras",
+            label="Glorot uniform, biases 0",
+            latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b = 0",
+            summary="What a Dense layer of Keras starts with.",
+            reference="keras.layers.Dense, Keras 3.15",
+            weights=initializers.glorot_uniform(),
+            biases=initializers.zeros,
+        ),
+        Initializer(
+            key="glorot_uniform",
+            label="Glorot uniform, biases N(0, 1)",
+            latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b \sim N(0, 1)",
+            summary="Keras's weights with standard normal biases.",
+            reference="the keep_prob question (TensorFlow 1)",
+            weights=initializers.glorot_uniform(),
+            biases=initializers.normal(1.0),
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Row):
+    """`build(widths, outputs, initializer)` gives (init, apply)."""
+
+    build: Callable[
+        [tuple[int, ...], int, Initializer], tuple[Callable[..., Any], Callable[..., Array]]
+    ]
+
+
+def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """ReLU and then dropout, as one layer.
+
+    One layer and not two, because stax hands every layer its own random key:
+    a layer more would give the following Dense other weights than the sources have.
+    """
+
+    def init(rng: Array, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[()]]:
+        return input_shape, ()
+
+    def apply(params: tuple[()], x: Array, *, rng: Array | None, keep_prob: Array) -> Array:
+        x = jax.nn.relu(x)
+        return x if rng is None else dropout(x, keep_prob, rng)
+
+    return init, apply
+
+
+def mlp(
+    widths: tuple[int, ...], outputs: int, initializer: Initializer
+) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """Dense layers of the given widths, ReLU and dropout after each, then Dense(outputs).
+
+    `apply(params, x, rng=None, keep_prob=1.0)` maps x [batch, 784] to logits
+    [batch, outputs]; without `rng` nothing is dropped.
+    """
+
+    def dense(width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return stax.Dense(width, W_init=initializer.weights, b_init=initializer.biases)
+
+    hidden = [layer for width in widths for layer in (dense(width), _relu_dropout())]
+    init, serial = stax.serial(*hidden, dense(outputs))
+
+    def apply(params: Params, x: Array, *, rng: Array | None = None, keep_prob: Any = 1.0) -> Array:
+        return serial(params, x, rng=rng, keep_prob=keep_prob)
+
+    return init, apply
+
+
+MODELS = Registry(
+    "model",
+    [
+        Model(
+            key="mlp",
+            label="MLP",
+            latex=r"z = W_L\,\mathrm{relu}(\cdots\mathrm{relu}(W_1 x + b_1)\cdots) + b_L",
+            summary="Dense layers with ReLU between them.",
+            reference="jax.example_libraries.stax, JAX 0.10.2",
+            build=mlp,
+        ),
+    ],
+)
+
+
+def layers(params: Params) -> list[Any]:
+    """The layers that have weights, in order."""
+    return [layer for layer in params if layer]

@@ -1,0 +1,1 @@
+"""A RunConfig in, snapshots out."""

@@ -1,0 +1,439 @@
+"""One step, one chunk, one run: a RunConfig in, snapshots out.
+
+Everything scalar is traced (`Knobs`), so that moving a slider compiles nothing; what
+fixes shapes or structure is static (`Shape`) and has one compiled `Program`.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from core.config import RunConfig
+from core.data import SOURCES, Dataset
+from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.dropout import DROPOUTS, keep_prob
+from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
+from core.parts.models import INITIALIZERS, MODELS, Params
+from core.parts.optimizers import OPTIMIZERS
+from core.run import diagnostics
+from core.run.snapshot import Snapshot
+
+PROBE = 1000  # images a snapshot looks at, of either set; all of the question's
+SNAPSHOTS = 400  # the most a run yields, about what a chart can show
+LOOKS = 5  # at an epoch: ten cost 15% of the training itself on full MNIST, five half of that
+CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
+
+
+class Shape(NamedTuple):
+    """What a program is compiled for."""
+
+    task: str
+    model: str
+    widths: tuple[int, ...]
+    initializer: str
+    optimizer: str
+    stream: str
+    train_size: int
+    test_size: int
+    batch_size: int
+
+
+class Knobs(NamedTuple):
+    """The traced scalars of a run. Choices are positions in their registries."""
+
+    seed: Any
+    loss: Any
+    epsilon: Any
+    dropout: Any
+    dropout_value: Any
+    learning_rate: Any
+    shift: Any
+    scale: Any
+
+
+class State(NamedTuple):
+    """What a step changes."""
+
+    params: Params
+    slots: Any  # the optimizer's own
+    step: Array  # updates done
+
+
+class Look(NamedTuple):
+    """What a step sees of its batch, and the gradient it follows."""
+
+    logits: Array  # [batch, outputs], with units dropped where the run drops them
+    loss: Array  # [batch]
+    slope: Array  # dloss/dlogits, [batch, outputs]
+    gradients: Params  # of the batch's mean loss
+
+
+class Program(NamedTuple):
+    """Compiled functions; `images` are uint8 [n, 784], `labels` the task's own, [n]."""
+
+    init: Callable[..., State]  # knobs -> state
+    order: Callable[..., Array]  # knobs, epoch -> int32 [train_size], the epoch's shuffle
+    advance: Callable[..., State]  # state, images, labels, order, knobs, stop -> state at `stop`
+    diagnose: Callable[..., Any]  # state, images, labels, order, knobs -> what is seen, next state
+    accuracy: dict[int, Callable[..., Array]]  # number of images -> params, images, labels, knobs
+
+
+def knobs(config: RunConfig) -> Knobs:
+    """The traced part of a configuration."""
+    scaling = SCALINGS[config.scaling]
+    return Knobs(
+        seed=np.int32(config.seed),
+        loss=np.int32(losses_for(TASKS[config.task].form).index(config.loss)),
+        epsilon=np.float32(config.epsilon),
+        dropout=np.int32(list(DROPOUTS).index(config.dropout)),
+        dropout_value=np.float32(config.dropout_value),
+        learning_rate=np.float32(config.learning_rate),
+        shift=np.float32(scaling.shift),
+        scale=np.float32(scaling.scale),
+    )
+
+
+def shape(config: RunConfig) -> Shape:
+    """The static part of a configuration."""
+    return Shape(
+        task=config.task,
+        model=config.model,
+        widths=config.widths,
+        initializer=config.initializer,
+        optimizer=config.optimizer,
+        stream=config.stream,
+        train_size=config.train_size,
+        test_size=SOURCES[config.source].test_size,
+        batch_size=config.batch_size,
+    )
+
+
+def labels_of(task: str, digits: np.ndarray) -> np.ndarray:
+    """The task's labels, uint8 [n]: digit >= 5 (binary) or the digit itself."""
+    return (digits >= 5).astype(np.uint8) if TASKS[task].form == "binary" else digits
+
+
+def pixels(images: Array, knobs: Knobs) -> Array:
+    """float32 [batch, 784]: (byte - shift) · scale."""
+    return (images.astype(jnp.float32) - knobs.shift) * knobs.scale
+
+
+def losses_and_slopes(
+    form: Form, logits: Array, labels: Array, knobs: Knobs
+) -> tuple[Array, Array]:
+    """The chosen loss per example [batch] and dloss/dlogits [batch, outputs]."""
+    if form == "softmax":
+        return loss_and_grad(form, knobs.loss, logits, labels.astype(jnp.int32), knobs.epsilon)
+    loss, slope = loss_and_grad(
+        form, knobs.loss, logits[:, 0], labels.astype(logits.dtype), knobs.epsilon
+    )
+    return loss, slope[:, None]
+
+
+def forward(
+    apply: Callable[..., Array], params: Params, x: Array, knobs: Knobs, key: Array
+) -> tuple[Array, Callable[[Array], tuple[Params]]]:
+    """Logits [batch, outputs] with units dropped, and the way back from their slopes."""
+    keep = keep_prob(knobs.dropout, knobs.dropout_value)
+    return jax.vjp(lambda params: apply(params, x, rng=key, keep_prob=keep), params)
+
+
+def look(
+    form: Form,
+    apply: Callable[..., Array],
+    params: Params,
+    x: Array,
+    labels: Array,
+    knobs: Knobs,
+    key: Array,
+) -> Look:
+    """A forward and a backward pass: logits, losses, and the mean loss's gradient.
+
+    The loss's slope is taken per example first and pulled back through the network, so
+    that what a loss does to one example stays visible.
+    """
+    logits, pull_back = forward(apply, params, x, knobs, key)
+    loss, slope = losses_and_slopes(form, logits, labels, knobs)
+    return Look(logits, loss, slope, pull_back(slope / len(x))[0])
+
+
+def clip_range(form: Form, knobs: Knobs) -> tuple[Array, Array]:
+    """The interval that the chosen loss clips p to; [0, 1] where it does not clip."""
+
+    def of(row: Any) -> Callable[[Array], tuple[Array, Array]]:
+        ends = row.clip_range or (lambda epsilon: (0.0, 1.0))
+        return lambda epsilon: jax.tree.map(jnp.float32, ends(epsilon))
+
+    return lax.switch(knobs.loss, [of(LOSSES[key]) for key in losses_for(form)], knobs.epsilon)
+
+
+def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
+    """The program's functions, as Python."""
+    form, outputs = TASKS[shape.task].form, TASKS[shape.task].outputs
+    initializer = INITIALIZERS[shape.initializer]
+    model_init, apply = MODELS[shape.model].build(shape.widths, outputs, initializer)
+    optimizer = OPTIMIZERS[shape.optimizer].transform()
+    steps_per_epoch = shape.train_size // shape.batch_size
+    probe = min(PROBE, shape.train_size)
+
+    def root(knobs: Knobs) -> Array:
+        return jax.random.PRNGKey(knobs.seed)  # the sources' own: their weights need it
+
+    def init(knobs: Knobs) -> State:
+        _, params = model_init(root(knobs), (1, 784))
+        return State(params, optimizer.init(params), jnp.int32(0))
+
+    def order(knobs: Knobs, epoch: Array) -> Array:
+        key = jax.random.fold_in(jax.random.fold_in(root(knobs), 1), epoch)
+        return jax.random.permutation(key, shape.train_size)
+
+    def batch(
+        state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[Array, Array, Array]:
+        """The inputs, labels and dropout key of the step that comes next."""
+        key = jax.random.fold_in(jax.random.fold_in(root(knobs), 2), state.step)
+        if shape.batch_size == shape.train_size:  # the data's own order: its sums are the sources'
+            return pixels(images, knobs), labels, key
+        start = state.step % steps_per_epoch * shape.batch_size
+        chosen = lax.dynamic_slice_in_dim(order, start, shape.batch_size)
+        return pixels(images[chosen], knobs), labels[chosen], key
+
+    def look_at_batch(
+        state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> Look:
+        x, some_labels, key = batch(state, images, labels, order, knobs)
+        return look(form, apply, state.params, x, some_labels, knobs, key)
+
+    def update(state: State, gradients: Params, knobs: Knobs) -> State:
+        updates, slots = optimizer.update(gradients, state.slots, state.params)
+        params = jax.tree.map(lambda w, u: w - knobs.learning_rate * u, state.params, updates)
+        return State(params, slots, state.step + 1)
+
+    def step(state: State, images: Array, labels: Array, order: Array, knobs: Knobs) -> State:
+        return update(state, look_at_batch(state, images, labels, order, knobs).gradients, knobs)
+
+    def advance(
+        state: State, images: Array, labels: Array, order: Array, knobs: Knobs, stop: Array
+    ) -> State:
+        return lax.while_loop(
+            lambda state: state.step < stop,
+            lambda state: step(state, images, labels, order, knobs),
+            state,
+        )
+
+    def diagnose(
+        state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
+        """What there is to see, and the state after the next step, whose gradient was seen."""
+        params = state.params
+        x, batch_labels, key = batch(state, images, labels, order, knobs)
+        batch_logits, pull_back = forward(apply, params, x, knobs, key)
+        labels = labels[:probe]
+        logits = apply(params, pixels(images[:probe], knobs))
+        # One call for both: every row of LOSSES is compiled once less, a third of the time.
+        both = jnp.concatenate([batch_logits, logits]), jnp.concatenate([batch_labels, labels])
+        losses, slopes = losses_and_slopes(form, *both, knobs)
+        loss, slope = losses[len(x) :], slopes[len(x) :]
+        gradients = pull_back(slopes[: len(x)] / len(x))[0]
+        is_correct = diagnostics.correct(logits, labels)
+        p = diagnostics.probability(logits, labels)
+        # As the weights see it, in the batch's mean: tiny slopes underflow here.
+        kinds = diagnostics.gradient_kinds(slope / shape.batch_size)
+        seen = {
+            "loss": jnp.mean(loss),
+            "train_accuracy": jnp.mean(is_correct),
+            "gradient_norms": diagnostics.gradient_norms(gradients),
+            "saturation": diagnostics.saturation(p, *clip_range(form, knobs)),
+            "census": diagnostics.census(is_correct, kinds),
+            "margins": diagnostics.margin(logits, labels),
+            "labels": labels,
+            "correct": is_correct,
+            "gradients": kinds,
+        }
+        return seen, update(state, gradients, knobs)
+
+    def accuracy(params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
+        return jnp.mean(diagnostics.correct(apply(params, pixels(images, knobs)), labels))
+
+    return {
+        "init": init,
+        "order": order,
+        "look": look_at_batch,
+        "update": update,
+        "advance": advance,
+        "diagnose": diagnose,
+        "accuracy": accuracy,
+    }
+
+
+def _knob_types() -> Knobs:
+    return jax.tree.map(lambda knob: jax.ShapeDtypeStruct((), knob.dtype), knobs(RunConfig()))
+
+
+@contextmanager
+def numerics(shape: Shape) -> Iterator[None]:
+    """What a program must be traced under to give the run's own numbers."""
+    with (
+        jax.threefry_partitionable(STREAMS[shape.stream].partitionable),
+        jax.default_matmul_precision("highest"),  # float32 means float32 on a GPU too
+    ):
+        yield
+
+
+@lru_cache(maxsize=32)
+def _compile(shape: Shape) -> Program:
+    parts = functions(shape)
+    knob_types, whole = _knob_types(), jax.ShapeDtypeStruct((), np.int32)
+
+    def images(n: int) -> tuple[Any, Any]:
+        return jax.ShapeDtypeStruct((n, 784), np.uint8), jax.ShapeDtypeStruct((n,), np.uint8)
+
+    def compiled(name: str, *types: Any, donate: tuple[int, ...] = ()) -> Any:
+        return jax.jit(parts[name], donate_argnums=donate).lower(*types).compile()
+
+    with numerics(shape):
+        state = jax.eval_shape(parts["init"], knob_types)
+        epoch_order = jax.eval_shape(parts["order"], knob_types, whole)
+        inputs = (*images(shape.train_size), epoch_order, knob_types)
+        return Program(
+            init=compiled("init", knob_types),
+            order=compiled("order", knob_types, whole),
+            advance=compiled("advance", state, *inputs, whole, donate=(0,)),
+            diagnose=compiled("diagnose", state, *inputs),
+            accuracy={
+                n: compiled("accuracy", state.params, *images(n), knob_types)
+                for n in {min(PROBE, shape.test_size), shape.test_size}
+            },
+        )
+
+
+def bytes_needed(shape: Shape) -> int:
+    """The memory that a run's weights take: themselves, their gradient, update and slots."""
+    parts = functions(shape)
+    state = jax.eval_shape(parts["init"], _knob_types())
+    weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
+    slots = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.slots))
+    return 3 * weights + slots
+
+
+def free_bytes() -> int:
+    """Memory that the device, or on a CPU the machine, has left for runs."""
+    if stats := jax.devices()[0].memory_stats():
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+_compiling = threading.Lock()
+
+
+def program(shape: Shape) -> Program:
+    """The compiled program for a shape; thirty callers at once compile it once."""
+    with _compiling:
+        return _compile(shape)
+
+
+class DeviceData(NamedTuple):
+    """A data set on the device, with the task's labels; images stay bytes."""
+
+    train_images: Array
+    train_labels: Array
+    test_images: Array
+    test_labels: Array
+
+
+def on_device(task: str, data: Dataset) -> DeviceData:
+    """Copy a data set to the accelerator."""
+    return DeviceData(
+        jnp.asarray(data.train_images),
+        jnp.asarray(labels_of(task, data.train_labels)),
+        jnp.asarray(data.test_images),
+        jnp.asarray(labels_of(task, data.test_labels)),
+    )
+
+
+def snapshot_steps(config: RunConfig) -> list[int]:
+    """The steps at which a run is looked at: first, last, ends of epochs, and evenly between.
+
+    They depend on the configuration alone, so that a run is the same whoever watches it.
+    """
+    every = max(1, config.steps_per_epoch // LOOKS, -(-config.steps // SNAPSHOTS))
+    marks = {0, config.steps, *range(0, config.steps, every)}
+    if config.epochs <= SNAPSHOTS // LOOKS:
+        marks |= {epoch * config.steps_per_epoch for epoch in range(config.epochs)}
+    return sorted(marks)
+
+
+def _snapshot(
+    config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
+) -> tuple[Snapshot, State]:
+    """A look at a state, and the next state: the look's gradient is the next step's own."""
+    step = int(state.step)
+    ends_epoch = step > 0 and step % config.steps_per_epoch == 0
+    examples = len(data.test_images) if ends_epoch else min(PROBE, len(data.test_images))
+    seen, after = program.diagnose(state, data.train_images, data.train_labels, order, knobs)
+    test_accuracy = program.accuracy[examples](
+        state.params, data.test_images[:examples], data.test_labels[:examples], knobs
+    )
+    seen, test_accuracy = jax.device_get((seen, test_accuracy))
+    snapshot = Snapshot(
+        step=step,
+        epoch=step / config.steps_per_epoch,
+        loss=float(seen.pop("loss")),
+        train_accuracy=float(seen.pop("train_accuracy")),
+        test_accuracy=float(test_accuracy),
+        test_examples=examples,
+        **seen,
+    )
+    return snapshot, after
+
+
+def ticks(config: RunConfig, program: Program, data: DeviceData) -> Iterator[Snapshot | None]:
+    """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None."""
+    traced = knobs(config)
+    state = program.init(traced)
+    step, chunk = 0, 1
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> Array:
+        return program.order(traced, np.int32(epoch))
+
+    for mark in snapshot_steps(config):
+        while step < mark:
+            epoch = step // config.steps_per_epoch
+            stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
+            started = time.perf_counter()
+            state = program.advance(
+                state, data.train_images, data.train_labels, order(epoch), traced, np.int32(stop)
+            )
+            jax.block_until_ready(state)
+            seconds = time.perf_counter() - started
+            chunk = max(1, min(2 * chunk, round((stop - step) * CHUNK_SECONDS / seconds)))
+            step = stop
+            if step < mark:
+                yield None
+        next_order = order(step // config.steps_per_epoch)
+        snapshot, state = _snapshot(config, program, state, data, next_order, traced)
+        step += 1
+        yield snapshot
+
+
+def run(config: RunConfig, data: Dataset) -> Iterator[Snapshot]:
+    """Train `config` on `data` and yield a Snapshot at each of `snapshot_steps(config)`.
+
+    The same configuration gives the same snapshots on the same device and version.
+    """
+    if len(data.train_images) != config.train_size:
+        raise ValueError(
+            f"the data has {len(data.train_images)} images, the run {config.train_size}"
+        )
+    training = ticks(config, program(shape(config)), on_device(config.task, data))
+    return (snapshot for snapshot in training if snapshot is not None)

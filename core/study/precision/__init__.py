@@ -1,0 +1,27 @@
+"""What a loss does in a floating-point format: its curve, its error, its edges, its epsilon.
+
+Everything is found by evaluating the rows of LOSSES, or NumPy, on the format's own numbers; no
+threshold here comes from a formula. Logits have no unit, losses are in nats, errors in ulp (units
+in the last place of the exact value, in the format at hand).
+
+A softmax row is looked at along one line: three classes with logits (z, 0, 1), and the derivative
+is by z.
+"""
+
+from core.study.precision.curve import Curve, curve
+from core.study.precision.edges import Edges, edges
+from core.study.precision.epsilon import EpsilonLimits, epsilon_limits
+from core.study.precision.evaluate import evaluate
+from core.study.precision.exact import Exact, exact
+
+__all__ = [
+    "Curve",
+    "Edges",
+    "EpsilonLimits",
+    "Exact",
+    "curve",
+    "edges",
+    "epsilon_limits",
+    "evaluate",
+    "exact",
+]

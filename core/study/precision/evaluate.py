@@ -1,0 +1,43 @@
+"""A row of LOSSES on a format's own numbers."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from core.parts.dtypes import Floats, Numbers
+from core.parts.losses import Form, loss_and_grad, losses_for
+
+POINTS = 8192  # logits evaluated at once
+
+
+@partial(jax.jit, static_argnames="form")
+def _evaluate(
+    form: Form, index: Array, z: Array, label: Array, epsilon: Array
+) -> tuple[Array, Array]:
+    labels = jnp.broadcast_to(label, z.shape)
+    if form == "binary":
+        return loss_and_grad(form, index, z, labels, epsilon)
+    logits = jnp.stack([z, jnp.zeros_like(z), jnp.ones_like(z)], axis=-1)
+    loss, gradient = loss_and_grad(form, index, logits, labels, epsilon)
+    return loss, gradient[..., 0]
+
+
+def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tuple[Floats, Floats]:
+    """Loss and derivative by z of a row at each z, computed in the dtype of z, given as float64.
+
+    One program serves every row, label, epsilon and up to POINTS logits; a new dtype compiles.
+    """
+    n = len(z)
+    z = np.resize(z, -(-n // POINTS) * POINTS)  # filled up with itself
+    with jax.enable_x64(z.dtype == np.float64):
+        loss, gradient = _evaluate(
+            form,
+            np.int32(losses_for(form).index(key)),
+            z,
+            np.int32(label),
+            np.asarray(epsilon, np.float64 if z.dtype == np.float64 else np.float32),
+        )
+        return np.asarray(loss, np.float64)[:n], np.asarray(gradient, np.float64)[:n]

@@ -1,0 +1,59 @@
+"""CASES: what is reproduced."""
+
+from core.registry import Registry
+from core.study.reproduce.finding import Case
+from core.study.reproduce.full_mnist import full_mnist
+from core.study.reproduce.question import (
+    band,
+    collapse,
+    gap,
+    gradient_norms,
+    question,
+    seeds,
+    start,
+)
+
+_QUESTION = "the JAX/Keras question"
+_FACTS = "measured on JAX 0.10.2, Keras 3.15, TensorFlow 2.21, PyTorch 2.13, optax 0.2.8"
+
+CASES = Registry(
+    "case",
+    [
+        Case(key=key, label=label, latex="", summary=summary, reference=reference, run=run)
+        for key, label, summary, reference, run in [
+            (
+                "question", "The question, and its fix",
+                "One loss stops at about 79%, the other reaches 91%.", _QUESTION, question,
+            ),
+            (
+                "seeds", "Ten seeds, every implementation",
+                "Which runs collapse is a fact; where the others end is not.", _FACTS, seeds,
+            ),
+            (
+                "start", "Before the first step",
+                "Most predictions are saturated before any training.", _FACTS, start,
+            ),
+            (
+                "gradient_norms", "The size of the gradients",
+                "The exact loss starts with far larger steps.", _FACTS, gradient_norms,
+            ),
+            (
+                "collapse", "A collapsed run",
+                "Every sample is clipped and no gradient is left.", _FACTS, collapse,
+            ),
+            (
+                "band", "The rounding band",
+                "One rounding of the initial weights moves a chaotic result.", _FACTS, band,
+            ),
+            (
+                "gap", "Where the gap vanishes",
+                "Smaller pixels close the gap; smaller steps only narrow it.", _FACTS, gap,
+            ),
+            (
+                "full_mnist", "Full MNIST",
+                "A healthy network on all of MNIST.", "Getting started with JAX (a post)",
+                full_mnist,
+            ),
+        ]
+    ],
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""Run what the project says happened, and compare: `python -m core.reproduce [--json] [--case X]`.
+
+Prints published, measured and verdict for each row; `--json` prints a list of {case, quantity,
+published, measured, low, high, ok} and nothing else. JSON has no NaN or infinity: they are the
+strings "NaN", "Infinity" and "-Infinity", which float() and Number() read, and a figure that was
+never published is null. Exit status 1 if a row fails. A case whose data is not on this machine is
+left out, with the reason on stderr.
+
+A row says what is judged. Where a result is chaos, moved by one rounding of the weights, no
+figure can be reproduced: such a row is judged by a band, and says so.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from core.data import DataUnavailable
+from core.study.reproduce.cases import CASES
+from core.study.reproduce.finding import Finding
+
+
+def reproduce(keys: Iterable[str]) -> Iterator[tuple[str, Finding]]:
+    """Every finding of these cases with its case's key; says on stderr which were left out."""
+    for key in keys:
+        try:
+            for finding in CASES[key].run():
+                yield key, finding
+        except DataUnavailable as reason:
+            print(f"{key} is left out: {reason}", file=sys.stderr)
+
+
+def as_json(case: str, finding: Finding) -> dict[str, Any]:
+    """The row that --json prints; see above."""
+    figures = {name: _figure(value) for name, value in finding._asdict().items()}
+    return {"case": case, **figures, "ok": finding.ok}
+
+
+def _figure(value: Any) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _line(case: str, finding: Finding) -> str:
+    published = "" if finding.published is None else f"{finding.published:.4g}"
+    allowed = "NaN" if math.isnan(finding.low) else f"{finding.low:.4g} to {finding.high:.4g}"
+    verdict = "ok" if finding.ok else "FAILED"
+    return (
+        f"{case:15}{finding.quantity:66}{published:>10}{finding.measured:>10.4g}"
+        f"  {allowed:20}{verdict}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m core.reproduce", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print a JSON list and nothing else")
+    parser.add_argument("--case", choices=list(CASES), help="run this case only")
+    options = parser.parse_args(arguments)
+    findings = []
+    if not options.json:
+        print(f"{'case':15}{'quantity':66}{'published':>10}{'measured':>10}  allowed")
+    for case, finding in reproduce([options.case] if options.case else CASES):
+        findings.append((case, finding))
+        if not options.json:
+            print(_line(case, finding), flush=True)
+    if options.json:
+        print(json.dumps([as_json(*each) for each in findings], indent=1, allow_nan=False))
+    return 0 if all(finding.ok for _, finding in findings) else 1

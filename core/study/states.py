@@ -1,0 +1,52 @@
+"""A run without snapshots, step by step, and functions compiled to give its numbers."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from core.config import RunConfig
+from core.run import train
+
+
+class At(NamedTuple):
+    """A run before its next step."""
+
+    state: train.State
+    order: Any  # of the images in the epoch that the next step belongs to
+
+
+def states(config: RunConfig, data: train.DeviceData) -> Iterator[At]:
+    """A run without snapshots: its state before each step, and after the last.
+
+    A state's arrays are gone once the next one is asked for.
+    """
+    program, knobs = train.program(train.shape(config)), train.knobs(config)
+    order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
+    state = program.init(knobs)
+    for step in range(config.steps):
+        at = At(state, order(step // config.steps_per_epoch))
+        yield at
+        images, labels = data.train_images, data.train_labels
+        state = program.advance(state, images, labels, at.order, knobs, np.int32(step + 1))
+    yield At(state, order(config.epochs))
+
+
+def ends(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
+    """The first and the last state of a run."""
+    end = deque(states(config, data), maxlen=1)[0]
+    return next(states(config, data)), end
+
+
+def compiled_for(shape: train.Shape, function: Callable[..., Any], **options: Any) -> Any:
+    """`function`, compiled on first use to give the numbers of this shape's program."""
+    jitted = jax.jit(function, **options)
+
+    def call(*arguments: Any) -> Any:
+        with train.numerics(shape):
+            return jitted(*arguments)
+
+    return call

@@ -1,0 +1,27 @@
+"""Who may be twins: runs from identical weights, images and batches."""
+
+from dataclasses import fields
+from typing import Any
+
+from core.config import RunConfig
+
+# What twins may differ in: what turns the same batch and the same weights into other weights.
+MAY_DIFFER = ("loss", "epsilon", "dropout", "dropout_value", "optimizer", "learning_rate")
+
+
+def differences(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configurations differ, with both values.
+
+    Raises:
+      ValueError: they differ in more than MAY_DIFFER, so that weights, images or batches would
+        not be identical; names the field.
+    """
+    pairs = {f.name: (getattr(a, f.name), getattr(b, f.name)) for f in fields(RunConfig)}
+    found = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    for name, (one, other) in found.items():
+        if name not in MAY_DIFFER:
+            raise ValueError(
+                f"{name} is {one!r} in one twin and {other!r} in the other; "
+                f"twins may differ in {', '.join(MAY_DIFFER)} only"
+            )
+    return found

@@ -1,0 +1,141 @@
+"""The first step at which two runs' gradients differ by more than rounding, and by whose doing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from core.config import RunConfig
+from core.data import Dataset
+from core.parts.models import Params, layers
+from core.run import train
+from core.study.states import At, compiled_for, states
+from core.study.twins.differences import differences
+
+# Rows of LOSSES that are one function rounded in other places (from_logits, optax, PyTorch) gave
+# gradients 2 roundings (2^-24 each) apart at the question's first step and 17 after ten of them,
+# which is the most that rounding grew to; clipping in another place differed by a million.
+TOLERANCE = 64 * 2.0**-24
+MOST = 24  # samples named
+
+Array = Any  # a numpy array
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some training images and what the network says of them; k of them, at most MOST."""
+
+    index: Array  # int [k], position in the training images
+    images: Array  # uint8 [k, 784]
+    labels: Array  # uint8 [k], the task's
+    logits: tuple[Array, ...]  # float32 [k, outputs] of each run
+    slopes: tuple[Array, ...]  # dloss/dlogits, float32 [k, outputs] of each run
+
+
+class Divergence(NamedTuple):
+    """The first step whose gradients differ by more than rounding."""
+
+    step: int
+    layer: int  # where they differ most, among the layers with weights, from 0
+    relative: Array  # float64 [layers]: see `relative_differences`
+    differing: int  # samples of that step's batch whose slopes differ at all
+    samples: Samples  # those that differ most, largest |slope_a - slope_b| first
+
+
+def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Divergence | None]:
+    """Step both until their gradients differ: None a step while they agree, then a Divergence.
+
+    Ends without one where they agree to the last step. A layer's gradients differ where
+    |g_a - g_b| > TOLERANCE max(|g_a|, |g_b|) in the Euclidean norm.
+
+    Raises ValueError as `differences` does.
+    """
+    differences(a, b)
+    on_device, look = train.on_device(a.task, data), _look(train.shape(a))
+
+    def look_from(config: RunConfig, at: At) -> train.Look:
+        state, inputs = at.state._replace(slots=()), (*on_device[:2], at.order)
+        seen: train.Look = jax.device_get(look(state, *inputs, train.knobs(config)))
+        return seen
+
+    both = zip(states(a, on_device), states(b, on_device), strict=True)
+    for step, (at_a, at_b) in enumerate(both):
+        looks = look_from(a, at_a), look_from(b, at_b)
+        relative = relative_differences(looks[0].gradients, looks[1].gradients)
+        if relative.max() > TOLERANCE:
+            yield _divergence(step, relative, _batch(a, step, at_a.order), looks, data, a.task)
+            return
+        yield None
+
+
+def relative_differences(a: Params, b: Params) -> Array:
+    """|g_a - g_b| / max(|g_a|, |g_b|) of each layer with weights: float64 [layers].
+
+    0 where they are equal, NaN in the same places included; inf where one alone is not finite.
+    """
+    pairs = zip(layers(a), layers(b), strict=True)
+    return np.array([_relative(_flat(x), _flat(y)) for x, y in pairs])
+
+
+def _flat(layer: Any) -> Array:
+    return np.concatenate([np.ravel(leaf).astype(np.float64) for leaf in jax.tree.leaves(layer)])
+
+
+def _gap(a: Array, b: Array) -> Array:
+    """|a - b|, 0 where both are the same infinity or NaN, inf where one alone is not finite."""
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(a - b)
+    return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.where(np.isnan(gap), np.inf, gap))
+
+
+def _relative(a: Array, b: Array) -> float:
+    gap = np.linalg.norm(_gap(a, b))
+    if gap == 0 or not np.isfinite(gap):
+        return float(gap)
+    size = max(np.linalg.norm(x[np.isfinite(x)]) for x in (a, b))
+    return float(gap / size)
+
+
+def _batch(config: RunConfig, step: int, order: Any) -> Array:
+    """Which training images the step uses: int [batch]."""
+    if config.full_batch:
+        return np.arange(config.train_size)
+    start = step % config.steps_per_epoch * config.batch_size
+    return np.asarray(order)[start : start + config.batch_size]
+
+
+def _divergence(
+    step: int,
+    relative: Array,
+    batch: Array,  # which images it uses
+    looks: tuple[train.Look, train.Look],
+    data: Dataset,
+    task: str,
+) -> Divergence:
+    slopes = [np.asarray(look.slope, np.float64) for look in looks]
+    contribution = np.max(_gap(*slopes), axis=-1)
+    differing = int(np.count_nonzero(contribution))
+    worst = np.argsort(-contribution, kind="stable")[: min(MOST, differing)]
+    index = batch[worst]
+    return Divergence(
+        step=step,
+        layer=int(relative.argmax()),
+        relative=relative,
+        differing=differing,
+        samples=Samples(
+            index=index,
+            images=data.train_images[index],
+            labels=train.labels_of(task, data.train_labels[index]),
+            logits=tuple(look.logits[worst] for look in looks),
+            slopes=tuple(look.slope[worst] for look in looks),
+        ),
+    )
+
+
+@lru_cache(maxsize=8)
+def _look(shape: train.Shape) -> Any:
+    """state without slots, images, labels, order, knobs -> train.Look"""
+    return compiled_for(shape, train.functions(shape)["look"])

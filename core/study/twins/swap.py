@@ -1,0 +1,43 @@
+"""Each twin's final weights, evaluated by the other's program."""
+
+from typing import NamedTuple
+
+from core.config import RunConfig
+from core.data import Dataset
+from core.run import train
+from core.study.states import At, ends
+from core.study.twins.differences import differences
+
+
+class Swap(NamedTuple):
+    """Accuracies over the first train.PROBE images, as (a, b)."""
+
+    initial: tuple[float, float]  # each from its own first weights
+    final: tuple[float, float]  # each with its own last weights
+    swapped: tuple[float, float]  # each with the other's last weights
+
+
+def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
+    """Train both, and let each side's program also evaluate the other's final weights.
+
+    The accuracies move with the weights, so that it is the training that differs and not the
+    prediction.
+
+    Raises ValueError as `differences` does.
+    """
+    differences(a, b)
+    on_device = train.on_device(a.task, data)
+    (start_a, end_a), (start_b, end_b) = ends(a, on_device), ends(b, on_device)
+
+    def accuracy(config: RunConfig, weights: At) -> float:
+        program = train.program(train.shape(config))
+        own = program.init(train.knobs(config))  # for slots of the right kind
+        state = own._replace(params=weights.state.params)
+        inputs = (on_device.train_images, on_device.train_labels, weights.order)
+        return float(program.diagnose(state, *inputs, train.knobs(config))[0]["train_accuracy"])
+
+    return Swap(
+        initial=(accuracy(a, start_a), accuracy(b, start_b)),
+        final=(accuracy(a, end_a), accuracy(b, end_b)),
+        swapped=(accuracy(a, end_b), accuracy(b, end_a)),
+    )

@@ -1,0 +1,74 @@
+"""The Keras rows against Keras itself, on its JAX backend, in a process of its own.
+
+Keras chooses its backend when it is imported, and that import is slow; hence the subprocess.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core.parts.losses import LOSSES, with_grad
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("keras") is None,
+    reason="needs keras: pip install -r requirements-dev.txt",
+)
+
+SCRIPT = """
+import json, sys
+import jax, jax.numpy as jnp, keras
+
+z = jnp.linspace(-25, 25, 401)
+three = jnp.stack([z, 0 * z, 0 * z + 1], axis=-1)
+k, a = keras.losses, keras.activations
+
+def run(loss, z):
+    value, pull_back = jax.vjp(loss, z)
+    return value.tolist(), pull_back(jnp.ones_like(value))[0].tolist()
+
+results = {}
+for y in (0, 1):
+    t = jnp.full((401, 1), y)
+    for key, loss in {
+        "keras_jax": lambda z: k.binary_crossentropy(t, a.sigmoid(z[:, None])),
+        "keras_jax_logits": lambda z: k.binary_crossentropy(t, z[:, None], from_logits=True),
+    }.items():
+        results[f"binary {key} {y}"] = run(loss, z)
+for y in (0, 1, 2):
+    t = jnp.full(401, y)
+    h = jax.nn.one_hot(t, 3)
+    for key, loss in {
+        "keras_jax": lambda z: k.categorical_crossentropy(h, a.softmax(z)),
+        "keras_jax_logits": lambda z: k.sparse_categorical_crossentropy(t, z, from_logits=True),
+    }.items():
+        results[f"softmax {key} {y}"] = run(loss, three)
+json.dump({"backend": keras.backend.backend(), "results": results}, sys.stdout)
+"""
+
+
+def test_the_rows_are_what_keras_computes_on_jax():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["backend"] == "jax" and len(answer["results"]) == 10
+    z = jnp.linspace(-25, 25, 401)
+    logits = {"binary": z, "softmax": jnp.stack([z, 0 * z, 0 * z + 1], axis=-1)}
+    for name, (loss, gradient) in answer["results"].items():
+        form, key, label = name.split()
+        function = with_grad(getattr(LOSSES[key], form))
+        labels = jnp.full(401, int(label))
+        with jax.numpy_rank_promotion("raise"):
+            got_loss, got_gradient = function(logits[form], labels, jnp.float32(1e-7))
+        # The same operations in the same order, on the same library: the same bits.
+        np.testing.assert_array_equal(got_loss, np.array(loss, np.float32), err_msg=name)
+        np.testing.assert_array_equal(got_gradient, np.array(gradient, np.float32), err_msg=name)

@@ -1,0 +1,184 @@
+"""Diagnostics on arrays made by hand, and the one sentence in each of its forms."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from core.run import diagnostics
+from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot, diagnosis
+
+NAN = float("nan")
+
+
+# Saturation
+
+
+def test_saturation_puts_every_prediction_in_its_place() -> None:
+    p = jnp.array([0.0, 0.0, 1e-9, 0.001, 0.5, 0.999, 1 - 2**-24, 1.0, NAN, 0.05], jnp.float32)
+    found = diagnostics.saturation(p, jnp.float32(1e-6), jnp.float32(0.9999999))
+    histogram = np.zeros(BINS + 5, int)
+    # exactly 0, clipped low, 0.001, 0.05, 0.5, 0.999, clipped high, exactly 1, NaN
+    histogram[[0, 1, 2, 3, BINS // 2 + 2, BINS + 1, BINS + 2, BINS + 3, BINS + 4]] = 1
+    histogram[0] = 2
+    np.testing.assert_array_equal(found.histogram, histogram)
+    np.testing.assert_allclose(found.zero, 0.2)
+    np.testing.assert_allclose(found.one, 0.1)
+    np.testing.assert_allclose(found.nonfinite, 0.1)
+    np.testing.assert_allclose(found.clipped, 0.5)  # the exact ends too
+
+
+def test_nothing_is_clipped_at_the_ends_themselves() -> None:
+    low, high = jnp.float32(0.25), jnp.float32(0.75)
+    p = jnp.array([0.25, 0.75, 0.2, 0.8], jnp.float32)
+    found = diagnostics.saturation(p, low, high)
+    assert found.clipped == 0.5
+    assert (found.histogram[1], found.histogram[BINS + 2]) == (1, 1)
+
+
+def test_bins_are_equal_and_complete() -> None:
+    p = jnp.linspace(1e-4, 1 - 1e-4, 10_000)
+    found = diagnostics.saturation(p, jnp.float32(0), jnp.float32(1))
+    np.testing.assert_allclose(found.histogram[2 : BINS + 2], 10_000 / BINS, atol=2)
+    assert found.histogram.sum() == 10_000
+    assert (found.zero, found.one, found.clipped, found.nonfinite) == (0, 0, 0, 0)
+
+
+# Predictions
+
+
+def test_binary_probability_and_correctness() -> None:
+    logits = jnp.array([[-200.0], [-1.0], [0.0], [1.0], [40.0], [NAN]])
+    p = diagnostics.probability(logits, jnp.zeros(6, int))
+    np.testing.assert_allclose(p, [0, 0.26894142, 0.5, 0.73105858, 1, NAN], rtol=1e-6)
+    # p >= 1/2 says 1, as in the question; NaN is not >= 1/2, so it says 0.
+    labels = jnp.array([0, 1, 1, 1, 0, 0])
+    right = [True, False, True, True, False, True]
+    np.testing.assert_array_equal(diagnostics.correct(logits, labels), right)
+
+
+def test_softmax_probability_and_correctness() -> None:
+    logits, labels = jnp.array([[1.0, 2.0, 3.0], [3.0, 1.0, 1.0]]), jnp.array([2, 1])
+    e = np.exp(np.float64(logits))
+    expected = (e / e.sum(1, keepdims=True))[[0, 1], [2, 1]]
+    np.testing.assert_allclose(diagnostics.probability(logits, labels), expected, rtol=1e-6)
+    np.testing.assert_array_equal(diagnostics.correct(logits, labels), [True, False])
+
+
+def test_margin_is_the_logit_of_p() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50, 10)).astype(np.float32) * 3
+    labels = rng.integers(0, 10, 50)
+    e = np.exp(np.float64(logits))
+    p = (e / e.sum(1, keepdims=True))[range(50), labels]
+    found = diagnostics.margin(jnp.asarray(logits), jnp.asarray(labels))
+    np.testing.assert_allclose(found, np.log(p / (1 - p)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(
+        diagnostics.margin(jnp.asarray(logits[:, :1]), labels), logits[:, 0]
+    )
+
+
+def test_margin_stays_finite_where_p_does_not() -> None:
+    logits = jnp.array([[900.0, 0.0, -900.0]])
+    np.testing.assert_allclose(diagnostics.margin(logits, jnp.array([0])), [900.0])
+    np.testing.assert_allclose(diagnostics.margin(logits, jnp.array([2])), [-1800.0])
+
+
+# Gradients
+
+
+def test_census_counts_only_exact_zeros() -> None:
+    correct = jnp.array([True, True, False, False, False])
+    slopes = jnp.array([[0.0, 0.0], [0.1, -0.1], [0.0, -0.0], [0.0, 1e-37], [NAN, NAN]])
+    kinds = diagnostics.gradient_kinds(slopes)
+    some, zero, nonfinite = Gradient
+    np.testing.assert_array_equal(kinds, [zero, some, zero, some, nonfinite])
+    found = diagnostics.census(correct, kinds)
+    np.testing.assert_allclose([*found], [0.6, 0.4, 0.2], rtol=1e-6)
+
+
+def test_gradient_norm_is_of_weights_and_biases_together() -> None:
+    gradients = [(jnp.full((2, 2), 2.0), jnp.array([3.0])), (), (jnp.array([[NAN]]), jnp.ones(1))]
+    np.testing.assert_allclose(diagnostics.gradient_norms(gradients), [5.0, NAN])
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e30])
+def test_gradient_norm_is_zero_only_for_zero_and_infinite_only_for_infinite(size: float) -> None:
+    gradients = [(jnp.array([[3 * size, 0.0]]), jnp.array([-4 * size]))]
+    np.testing.assert_allclose(diagnostics.gradient_norms(gradients), [5 * size], rtol=1e-5)
+    assert diagnostics.gradient_norms([(jnp.zeros((1, 2)), jnp.zeros(2))]) == 0
+
+
+# The sentence
+
+
+def snapshot(
+    zero: float = 0, one: float = 0, clipped: float = 0, nan: float = 0, wrong: float = 0.1,
+    zero_gradient: float = 0, stuck: float = 0, norms: tuple[float, ...] = (1.0, 1.0),
+) -> Snapshot:  # fmt: skip
+    return Snapshot(
+        step=1, epoch=1.0, loss=1.0, train_accuracy=1 - wrong, test_accuracy=0.5,
+        test_examples=10, gradient_norms=np.float32(norms),
+        saturation=Saturation(np.zeros(BINS + 5, int), zero, one, clipped, nan),
+        census=Census(wrong, zero_gradient, stuck), margins=np.zeros(1), labels=np.zeros(1),
+        correct=np.ones(1, bool), gradients=np.zeros(1, np.uint8),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"clipped": 0.838, "zero": 0.262, "one": 0.119, "wrong": 0.565, "stuck": 0.484},
+            "84% of the predictions are saturated and 48% of the samples are wrong with zero "
+            "gradient: this loss cannot fix them.",
+        ),
+        (
+            {"zero": 0.262, "one": 0.119},
+            "38% of the predictions are saturated, but every wrong sample still has a gradient: "
+            "this loss can fix them.",
+        ),
+        (
+            {"wrong": 0.03},
+            "3% of the samples are wrong, and every one of them has a gradient: "
+            "this loss can fix them.",
+        ),
+        (
+            {"norms": (0.0, 0.0), "clipped": 1, "wrong": 0.49, "stuck": 0.49, "zero_gradient": 1},
+            "The gradient is exactly zero while 49% of the samples are wrong: "
+            "this network has stopped for good.",
+        ),
+        (
+            {"norms": (1.0, NAN), "stuck": 0.4},
+            "The predictions are still finite, but the gradient is not: "
+            "the next step turns the weights into NaN.",
+        ),
+        (
+            {"nan": 1.0, "norms": (NAN, NAN)},
+            "100% of the predictions are NaN: "
+            "the weights are gone, and no further step can bring them back.",
+        ),
+    ],
+)
+def test_diagnosis(given: dict[str, Any], says: str) -> None:
+    assert diagnosis(snapshot(**given)) == says
+
+
+def test_a_few_stuck_samples_are_not_said_to_have_a_gradient() -> None:
+    for saturated in (0.0, 0.5):
+        says = diagnosis(snapshot(clipped=saturated, stuck=0.003, wrong=0.05))
+        assert "under 1% of the samples are wrong with zero gradient" in says
+
+
+def test_a_batch_without_gradient_is_not_the_end() -> None:
+    """A batch of one that is right and saturated: others still teach."""
+    says = diagnosis(snapshot(norms=(0.0, 0.0), wrong=0.2, zero_gradient=0.7, stuck=0))
+    assert "for good" not in says
+
+
+@pytest.mark.parametrize("examples", [10, 200, 1000])
+def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
+    for count in range(1, examples):
+        says = diagnosis(snapshot(wrong=float(np.float32(count / examples))))
+        assert not says.startswith(("0%", "100%")), (count, examples)

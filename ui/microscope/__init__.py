@@ -1,0 +1,1 @@
+"""The microscope: why a loss stops learning."""

@@ -1,0 +1,130 @@
+"""What is under the microscope: its setting, its widgets, its link."""
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.fields import Choice, Choices, Field, Range, parse_query, to_text
+from core.parts.choices import TASKS
+from core.parts.dtypes import DTYPES
+from core.parts.losses import LOSSES, Form, losses_for
+from ui.state import PageState, Values
+from ui.widgets import decades, number
+
+SPANS = (5, 10, 20, 30, 50, 120)
+
+FIELDS: dict[str, Field] = {
+    "task": Choice(TASKS),
+    "losses": Choices(LOSSES, most=6),
+    "dtype": Choice(DTYPES),
+    "label": Range(0, 1, whole=True),
+    "epsilon": Range(0, 0.499),
+    "span": Range(SPANS[0], SPANS[-1], whole=True),
+}
+
+
+class Setting(NamedTuple):
+    """What is under the microscope."""
+
+    task: str = "binary"
+    losses: tuple[str, ...] = ("question_stable", "keras_jax", "from_logits")
+    dtype: str = "float32"
+    label: int = 1  # 1: a large logit is right; 0: a large logit is wrong
+    epsilon: float = 0.0  # 0: each loss's own
+    span: int = 30  # logits shown, from -span to span
+
+    @property
+    def form(self) -> Form:
+        """The form of the losses."""
+        return TASKS[self.task].form
+
+    @property
+    def class_index(self) -> int:
+        """The label as core.study.precision counts it: in its softmax line z is class 0's logit."""
+        return self.label if self.form == "binary" else 1 - self.label
+
+    def epsilon_of(self, key: str) -> float:
+        """The epsilon that a loss is shown with; 1e-7 stands for those that ignore it."""
+        own = LOSSES[key].epsilon
+        return 1e-7 if own is None else self.epsilon or own
+
+
+def _fit(values: Values) -> Setting:
+    """The setting nearest to these values: only losses that the task has."""
+    setting = Setting(**values)
+    allowed = losses_for(setting.form)
+    kept = tuple(key for key in setting.losses if key in allowed) or allowed[-1:]
+    return setting._replace(losses=kept)
+
+
+def _from_query(query: dict[str, str]) -> tuple[Values, list[str]]:
+    values, notes = parse_query(FIELDS, query)
+    return _fit({**Setting()._asdict(), **values})._asdict(), notes
+
+
+def _to_query(values: Values) -> dict[str, str]:
+    default = Setting()._asdict()
+    return {name: to_text(value) for name, value in values.items() if value != default[name]}
+
+
+def link(chosen: Setting) -> dict[str, str]:
+    """The query of a link to this setting: as the page itself would write it.
+
+    With defaults in it the page would rewrite its address, and Back would stop there once more.
+    """
+    return _to_query(chosen._asdict())
+
+
+STATE = PageState("microscope", Setting._fields, _from_query, _to_query)
+
+
+def setting() -> Setting:
+    """Draw the controls in the sidebar and return what they say."""
+    STATE.take_over()
+    key, value = STATE.key, STATE.value
+    form = TASKS[value("task")].form
+    with st.sidebar:
+        st.multiselect(
+            "losses", losses_for(form), value("losses"), key=key("losses"), on_change=_changed,
+            max_selections=FIELDS["losses"].most,
+            format_func=lambda loss: LOSSES[loss].label,
+        )  # fmt: skip
+        st.segmented_control(
+            "label", [1, 0], default=value("label"), key=key("label"), on_change=_changed,
+            required=True,
+            format_func=lambda y: f"y = {y}" if form == "binary" else ("others'", "z's own")[y],
+            help="Which answer is right. With label 1 the far left is as wrong as can be.",
+        )  # fmt: skip
+        st.select_slider(
+            "epsilon", sorted({0.0, *decades("epsilon"), value("epsilon")}), value("epsilon"),
+            key=key("epsilon"), on_change=_changed,
+            format_func=lambda e: number(e) if e else "each its own",
+        )  # fmt: skip
+        st.segmented_control(
+            "number format", list(DTYPES), default=value("dtype"), key=key("dtype"),
+            on_change=_changed, required=True,
+        )  # fmt: skip
+        st.select_slider(
+            "logits shown", sorted({*SPANS, value("span")}), value("span"), key=key("span"),
+            on_change=_changed, format_func=lambda span: f"±{span}",
+        )  # fmt: skip
+        st.segmented_control(
+            "task", list(TASKS), default=value("task"), key=key("task"), on_change=_changed,
+            required=True,
+            format_func=lambda task: TASKS[task].label,
+        )  # fmt: skip
+    chosen = _fit(_values())
+    STATE.write(chosen._asdict())
+    STATE.tell_notes()
+    return chosen
+
+
+def _values() -> Values:
+    return {**STATE.values(), "losses": tuple(STATE.values()["losses"])}
+
+
+def _changed() -> None:
+    values = _values()
+    if not values["losses"]:
+        values["losses"] = ("from_logits",)
+    STATE.set(_fit(values)._asdict())

@@ -1,0 +1,1 @@
+"""What a story is told with; each piece is usable by any story."""

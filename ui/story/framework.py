@@ -1,0 +1,86 @@
+"""A framework's own code: its backends as rows of ours, and the real one run here."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.data import load
+from core.parts.losses import LOSSES
+from core.run.job import Status, Viewer
+from core.study import real_keras
+from ui.charts import twins as charts
+from ui.charts.palette import LAYERS
+from ui.draw import chart
+from ui.engine import engine
+from ui.live import POLL_SECONDS
+from ui.state import Values
+from ui.story.chance import one_at_a_time
+from ui.story.twin import all_done, viewers, with_own_epsilon
+from ui.story.watch import curve
+
+
+def backends(values: Values, rows: Mapping[str, str]) -> None:
+    """The same Keras code on its backends: `rows` maps what is written to a loss."""
+    configs = {name: with_own_epsilon(loss, values) for name, loss in rows.items()}
+    running = not all_done(viewers(configs))
+    st.fragment(_backends, run_every=POLL_SECONDS if running else None)(configs, running)
+
+
+def _backends(configs: Mapping[str, RunConfig], drawn_running: bool) -> None:
+    held = viewers(configs)
+    if drawn_running and all_done(held):
+        st.rerun()
+    texts = {name: _final_accuracy(viewer) for name, viewer in held.items()}
+    st.table(
+        {
+            "written": list(configs),
+            "what it does": [LOSSES[config.loss].summary for config in configs.values()],
+            "final accuracy": [texts[name] for name in configs],
+        },
+        hide_index=True,
+    )
+
+
+def _final_accuracy(viewer: Viewer) -> str:
+    """The final training accuracy of a run as text, or how far it is."""
+    view = viewer.view()
+    done = view.status is Status.DONE
+    return f"{view.snapshots[-1].train_accuracy:.3f}" if done else str(view.status)
+
+
+def real(values: Values, rows: Mapping[str, str]) -> None:
+    """A button that runs the real Keras here and lays it over our row of its backend.
+
+    `rows` maps a Keras backend to the loss that says what it does.
+    """
+    installed = [backend for backend in real_keras.available_backends() if backend in rows]
+    if not installed:
+        st.caption("With Keras installed beside Samenet, the real one could be run here.")
+        return
+    backend = st.segmented_control("the real Keras, on", installed, default=installed[0],
+                                   key="keras_backend", required=True)  # fmt: skip
+    if st.button("Run it in a process of its own", icon=":material/play_circle:"):
+        st.session_state["keras_asked"] = True
+    if not st.session_state.get("keras_asked"):
+        return
+    config = with_own_epsilon(rows[backend], values)
+    try:
+        found = _keras(config, backend)
+    except real_keras.KerasError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    ours, theirs = f"our row for {backend}", f"Keras {found.version} on {backend}"
+    held = viewers({f"keras {backend}": config})[f"keras {backend}"]
+    run = engine().wait(held, snapshots=config.steps + 1, timeout=5.0).snapshots
+    measured = (list(range(len(found.accuracy))), found.accuracy.tolist())
+    curves = {theirs: measured, ours: curve(run, "accuracy")}
+    spec = charts.curves_spec((theirs, ours), tuple(LAYERS[:2]), config.steps)
+    words = f"Accuracy of {theirs} and of {ours}."
+    chart("twins_keras", spec, charts.curves_tables(curves), words)
+
+
+@st.cache_data(max_entries=32, show_spinner="starting Keras; this takes some seconds")
+def _keras(config: RunConfig, backend: str) -> real_keras.KerasRun:
+    with one_at_a_time:
+        return real_keras.run(config, load(config.source, config.train_size), backend)

@@ -1,0 +1,38 @@
+"""The knobs that all twins of a story share; the story names them."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.config import FIELDS, RunConfig
+from core.fields import parse_query, to_text
+from ui.state import PageState, Values
+from ui.widgets import knob
+
+
+def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> Values:
+    """Draw the named fields in the sidebar, under `words`, and return what they say.
+
+    Args:
+      story: keeps its widgets apart from other pages'.
+      start: where the knobs stand at first; a link holds what differs.
+    """
+    default = {name: getattr(start, name) for name in names}
+
+    def from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
+        values, notes = parse_query({name: FIELDS[name] for name in names}, query)
+        return {**default, **values}, notes
+
+    def to_query(values: Values) -> dict[str, str]:
+        return {name: to_text(value) for name, value in values.items() if value != default[name]}
+
+    state = PageState(story, names, from_query, to_query)
+    state.take_over()
+    with st.sidebar:
+        st.markdown(words)
+        for name in names:
+            knob(state, name)
+    values = state.values()
+    state.write(values)
+    state.tell_notes()
+    return values

@@ -1,0 +1,22 @@
+"""Each twin's final weights under the other's program."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.data import load
+from core.study.reproduce.finding import Finding
+from core.study.twins import Swap, swap
+from ui.story.published import beside_measured
+from ui.story.twin import Twin
+
+
+def swap_table(a: Twin, b: Twin, findings: Callable[[Swap], Sequence[Finding]]) -> None:
+    """What the source prints, published beside measured; `findings` names the rows."""
+    beside_measured(findings(_swap(a.config, b.config)), "as the question prints it")
+
+
+@st.cache_data(max_entries=64, show_spinner="swapping the weights")
+def _swap(a: RunConfig, b: RunConfig) -> Swap:
+    return swap(a, b, load(a.source, a.train_size))

@@ -1,0 +1,71 @@
+"""Twins side by side, live."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core.run.job import Status, Viewer
+from core.run.snapshot import Snapshot
+from ui import live
+from ui.charts import live as live_charts
+from ui.charts import twins as charts
+from ui.draw import chart
+from ui.live import POLL_SECONDS
+from ui.story.twin import Twin, Twins, all_done, viewers_of
+
+CURVES = {"accuracy": "Training accuracy", "loss": "Loss, in nats"}
+
+
+def watch(twins: Twins) -> bool:
+    """All runs, live, with shared axes. True once every one has ended."""
+    held = viewers_of(twins)
+    ended = all_done(held)
+    st.fragment(_watch, run_every=None if ended else POLL_SECONDS)(twins, held, ended)
+    return ended
+
+
+def _watch(twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool) -> None:
+    if not drawn_ended and all_done(held):
+        st.rerun()
+    views = {label: viewer.view() for label, viewer in held.items()}
+    for view in views.values():
+        if view.status is Status.FAILED:
+            st.error(view.message)
+    runs = {label: view.snapshots for label, view in views.items()}
+    if not drawn_ended:
+        done = sum(run[-1].step for run in runs.values() if run)
+        of = sum(view.steps for view in views.values())
+        status = next(iter(views.values())).status
+        st.progress(min(1.0, done / of), text=f"{status}, {len(twins)} runs in lock step")
+    for column, (of_what, title) in zip(
+        st.columns(len(CURVES), gap="medium"), CURVES.items(), strict=True
+    ):
+        with column:
+            st.markdown(f"**{title}**")
+            _curves(twins, runs, of_what)
+    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+        with column:
+            _saturation(twin, runs[twin.label][-1] if runs[twin.label] else None)
+
+
+def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str) -> None:
+    curves = {label: curve(run, of) for label, run in runs.items()}
+    every = [value for _, values in curves.values() for value in values]
+    top = live_charts.loss_top(every) if of == "loss" else None
+    steps = max(twin.config.steps for twin in twins)
+    colours = tuple(twin.colour for twin in twins)
+    spec = charts.curves_spec(tuple(runs), colours, steps, top)
+    chart(f"twins_{of}", spec, charts.curves_tables(curves), f"{of} of each over steps.")
+
+
+def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
+    """Steps and values of a run: "accuracy" on the training images, or "loss"."""
+    values = [s.train_accuracy if of == "accuracy" else s.loss for s in run]
+    return [s.step for s in run], values
+
+
+def _saturation(twin: Twin, now: Snapshot | None) -> None:
+    st.markdown(f"**{twin.label}: where its predictions stand**")
+    drawing = live_charts.saturation(now, "predicted probability", live.clips(twin.config.loss), "")
+    key, words = f"twins_saturation_{twin.label}", f"{twin.label}: {drawing.alt}"
+    chart(key, drawing.spec, drawing.tables, words)

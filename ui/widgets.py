@@ -1,0 +1,153 @@
+"""The widget of each field of a RunConfig: its label, its scale, its words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from core.config import FIELDS
+from core.fields import Choice, Range
+from core.registry import Registry
+from ui.state import PageState
+
+
+def number(value: float) -> str:
+    """0.01 as 0.01, 1e-06 as 1e-6."""
+    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def count(value: int) -> str:
+    """60000 as 60,000."""
+    return f"{value:,}"
+
+
+def decades(name: str) -> tuple[float, ...]:
+    """1, 2, 5, 10, 20 … over the range of a field: a slider's log scale."""
+    allowed = FIELDS[name]
+    assert isinstance(allowed, Range)
+    grid = [float(f"{digit}e{power}") for power in range(-12, 4) for digit in (1, 2, 5)]
+    return tuple(value for value in grid if allowed.low <= value <= allowed.high)
+
+
+@dataclass(frozen=True)
+class Widget:
+    """How a field is asked for: a slider over `grid`, or without one a menu or a number."""
+
+    label: str
+    grid: Sequence[Any] = ()
+    text: Callable[[Any], str] = number
+    help: str | None = None
+
+
+WIDGETS: dict[str, Widget] = {
+    "learning_rate": Widget("learning rate", decades("learning_rate")),
+    "epsilon": Widget(
+        "epsilon",
+        decades("epsilon"),
+        help="How far from 0 and 1 a clipping loss keeps the probability.",
+    ),
+    "seed": Widget(
+        "seed", help="Decides the initial weights, the order of the images and the dropped units."
+    ),
+    "dropout": Widget("dropout: what the number means"),
+    "dropout_value": Widget("dropout value", [round(0.05 * i, 2) for i in range(1, 20)]),
+    "source": Widget("images"),
+    "train_size": Widget(
+        "training images",
+        (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000),
+        text=count,
+    ),
+    "task": Widget("task"),
+    "scaling": Widget("pixels"),
+    "initializer": Widget("initial weights"),
+    "optimizer": Widget("optimizer"),
+    "batch_size": Widget(
+        "batch", (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000), text=count
+    ),
+    "epochs": Widget("epochs", (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000), text=str),
+    "stream": Widget("random numbers"),
+}
+
+
+def options(state: PageState, name: str, grid: Sequence[Any]) -> list[Any]:
+    """The grid, with the value that a URL or preset has put beside it, as far as allowed."""
+    allowed = FIELDS[name]
+    return sorted({*(value for value in grid if not allowed.fault(value)), state.value(name)})
+
+
+def slider(
+    state: PageState,
+    name: str,
+    *,
+    on_change: Callable[[], None] | None = None,
+    grid: Sequence[Any] | None = None,
+    text: Callable[[Any], str] | None = None,
+    disabled: bool = False,
+) -> None:
+    """A slider over the field's grid, or over another one."""
+    row = WIDGETS[name]
+    st.select_slider(
+        row.label,
+        options(state, name, row.grid if grid is None else grid),
+        state.value(name),
+        key=state.key(name),
+        format_func=text or row.text,
+        help=row.help,
+        on_change=on_change,
+        disabled=disabled,
+    )
+
+
+def _registry(name: str) -> Registry[Any]:
+    allowed = FIELDS[name]
+    assert isinstance(allowed, Choice)
+    return allowed.registry
+
+
+def menu(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+    """A menu of the rows of the field's registry."""
+    registry = _registry(name)
+    st.selectbox(
+        WIDGETS[name].label,
+        list(registry),
+        list(registry).index(state.value(name)),
+        key=state.key(name),
+        format_func=lambda key: registry[key].label,
+        on_change=on_change,
+        help="  \n".join(f"**{row.label}**: {row.summary}" for row in registry.values()),
+    )
+
+
+def segments(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+    """The rows of the field's registry side by side."""
+    registry = _registry(name)
+    st.segmented_control(
+        WIDGETS[name].label,
+        list(registry),
+        default=state.value(name),
+        key=state.key(name),
+        format_func=lambda key: registry[key].label,
+        on_change=on_change,
+        required=True,
+    )
+
+
+def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+    """A whole number to be typed."""
+    row, allowed = WIDGETS[name], FIELDS[name]
+    assert isinstance(allowed, Range)
+    st.number_input(
+        row.label, int(allowed.low), int(allowed.high), state.value(name),
+        key=state.key(name), help=row.help, on_change=on_change,
+    )  # fmt: skip
+
+
+def knob(state: PageState, name: str) -> None:
+    """A field's widget by its kind: what a story shows for each knob that it names."""
+    if WIDGETS[name].grid:
+        slider(state, name)
+    elif isinstance(FIELDS[name], Choice):
+        segments(state, name)
+    else:
+        integer(state, name)
