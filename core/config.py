@@ -25,6 +25,9 @@ def _field(default: Any, allowed: Field) -> Any:
 class RunConfig:
     """One training run. The defaults are the JAX/Keras question's, with its "stable" loss.
 
+    A setting that the run ignores is not part of it: epsilon of a loss that has none and the value
+    of a dropout that is off go back to their defaults, so that equal runs are equal.
+
     A batch as large as the training set is full-batch descent in the data's own order;
     a smaller one is drawn without replacement from a new order every epoch, and what is
     left over at an epoch's end is not used.
@@ -71,6 +74,14 @@ class RunConfig:
                 f"loss is {self.loss!r}; allowed for task {self.task} "
                 f"are {', '.join(allowed_losses)}"
             )
+
+        for name in self.ignored():
+            object.__setattr__(self, name, getattr(RunConfig, name))
+
+    def ignored(self) -> tuple[str, ...]:
+        """The fields that this run does not look at."""
+        epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
+        return epsilon + (("dropout_value",) if self.dropout == "off" else ())
 
     @property
     def full_batch(self) -> bool:

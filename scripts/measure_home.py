@@ -19,7 +19,8 @@ def main() -> None:
     for loss, label in LOSSES.items():
         config = RunConfig(loss=loss)
         for snapshot in train.run(config, load(config.source, config.train_size)):
-            accuracy = round(snapshot.train_accuracy, 4)
+            nan = snapshot.saturation.nonfinite > 0
+            accuracy = None if nan else round(snapshot.train_accuracy, 4)
             rows.append({"step": snapshot.step, "accuracy": accuracy, "loss": label})
     measured = f"JAX {jax.__version__} on a {jax.devices()[0].platform.upper()}, seed 0"
     OUT.write_text(json.dumps({"measured_with": measured, "rows": rows}, indent=1) + "\n")

@@ -1,5 +1,6 @@
 """What the tests share: small configurations, trained runs, and random valid configurations."""
 
+import math
 import os
 import tempfile
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import jax
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -16,7 +18,7 @@ from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
 from core.run import train
-from core.run.snapshot import Snapshot
+from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot
 
 # A shared or busy machine may be slow; a slow example is no failure.
 hypothesis.settings.register_profile("samenet", deadline=None)
@@ -75,3 +77,19 @@ def no_full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAMENET_MNIST_DIR", str(tmp_path / "manual"))
     monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path / "prepared"))
     monkeypatch.setattr("core.data.mnist_tfds.URL", "http://127.0.0.1:1/")
+
+
+def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
+    """A healthy look at n images of a network with one hidden layer, with what the test changes."""
+    healthy: dict[str, Any] = {
+        "epoch": step / 10, "loss": 0.5, "train_accuracy": 0.9, "test_accuracy": 0.9,
+        "test_examples": 10, "gradient_norms": np.ones(2, np.float32),
+        "weight_norms": np.full(2, 10, np.float32), "update_norms": np.full(2, 0.01, np.float32),
+        "dead_units": np.zeros(1, np.float32), "one_answer": 0.5,
+        "dropped_accuracy": math.nan, "flipped": math.nan, "next_finite": True, "fixed": False,
+        "saturation": Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, 0),
+        "census": Census(0.1, 0, 0), "margins": np.zeros(n, np.float32),
+        "labels": np.zeros(n, np.uint8), "correct": np.arange(n) >= n // 10,
+        "gradients": np.zeros(n, np.uint8),
+    }  # fmt: skip
+    return Snapshot(step=step, **{**healthy, **overrides})

@@ -1,6 +1,7 @@
 """Every page as a visitor finds it, with the real engine. AppTest fires no timers: it reruns."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from core.config import RunConfig, to_query
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
 from tests.conftest import MINUTE, open_page, tiny
+from ui import chance
 from ui.engine import engine
 from ui.pages import PAGES
 
@@ -60,7 +62,8 @@ def metrics(page: AppTest) -> dict[str, str]:
 
 
 def disabled(page: AppTest) -> dict[str, bool]:
-    return {button.key: button.disabled for button in page.button}
+    keys = ("train", "pause", "step", "reset")
+    return {button.key: button.disabled for button in page.button if button.key in keys}
 
 
 def text(page: AppTest) -> str:
@@ -87,18 +90,18 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         assert re.fullmatch(r"0\.\d{3}", metrics(page)["training accuracy"])
         assert text(page).startswith("After step 0: ")
     page.selectbox(key="preset").set_value("question").run()  # and from there to another one
-    assert "84% of the predictions are saturated" in text(seen(page, 1))
+    assert "48% of the images are wrong and have no say" in text(seen(page, 1))
 
 
 def test_train_to_the_end() -> None:
     page = trainer()
     assert metrics(page) == {
         "loss": "7.584", "training accuracy": "0.435", "held-out accuracy": "0.406",
-        "zero gradient": "83.8%", "wrong, zero gradient": "48.4%",
+        "zero gradient": "83.8%", "wrong, no say": "48.4%",
     }  # fmt: skip
     assert text(page).startswith(
-        "After step 0: 84% of the predictions are saturated and 48% of the samples are wrong "
-        "with zero gradient: this loss cannot fix them."
+        "After step 0: **48% of the images are wrong and have no say: their gradient is exactly "
+        "zero, so nothing in this step comes from them.**"
     )
     assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
     press(page, "train")
@@ -122,11 +125,51 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     assert page.session_state["before"][-1].step == 10, "the run before stays as grey curves"
 
 
+def test_a_cure_sets_the_controls() -> None:
+    page = trainer(learning_rate="100")
+    assert page.button(key="try_cure").label == ("Try the loss “From logits”, learning rate 0.01")
+    press(page, "try_cure")
+    assert viewer(page).config == RunConfig(loss="from_logits")
+    assert page.select_slider(key="control_loss").value == "from_logits"
+    assert page.query_params == {"loss": "from_logits"}
+    assert "try_cure" not in [button.key for button in seen(page, 1).button]
+
+
+def caption_when_copied(page: AppTest) -> str:
+    """What stands under the figures once the copies of the run are there, if they come."""
+    ended(page)
+    deadline = time.monotonic() + MINUTE
+    while True:
+        page.run()
+        told = next(each.value for each in page.caption if each.value.startswith("Over "))
+        if "Measuring" not in told or time.monotonic() > deadline:
+            return told
+        time.sleep(0.1)
+
+
+def test_chance_is_measured_on_copies() -> None:
+    told = caption_when_copied(press(trainer(), "train"))
+    assert "Chaotic: 7 copies whose first weights differ from these by one rounding end" in told
+    assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told
+    assert "Steady: 7 copies" in caption_when_copied(press(trainer(seed="1"), "train")), (
+        "collapsed without chance"
+    )
+    assert "some end in NaN" in caption_when_copied(press(trainer(loss="naive"), "train"))
+
+
+def test_costly_copies_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chance, "CHEAP", 0.0)
+    page = press(trainer(loss="optax", batch_size="500"), "train")
+    assert "has not been measured" in caption_when_copied(page)
+    page.button(key="copies").click().run()
+    assert "Steady: 7 copies" in caption_when_copied(page)
+
+
 def test_naive_is_shown_as_nan() -> None:
     page = press(trainer(loss="naive"), "train")
     ended(page)
     page.run()
-    assert (metrics(page)["loss"], metrics(page)["training accuracy"]) == ("NaN", "0.510")
+    assert (metrics(page)["loss"], metrics(page)["training accuracy"]) == ("NaN", "0.510 NaN")
     assert "100% of the predictions are NaN" in text(page)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
-from core.fields import parse_query, to_text
+from core.fields import Choice, parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, losses_for
 from core.presets import PRESETS
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
-from ui.widgets import WIDGETS, integer, menu, options, segments, slider
+from ui.widgets import WIDGETS, integer, menu, number, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
@@ -35,6 +35,8 @@ def agreed(values: Mapping[str, Any]) -> RunConfig:
 def config() -> RunConfig:
     """Draw the controls in the sidebar and return what they say."""
     STATE.take_over()
+    if (cure := st.session_state.pop("cure", None)) is not None:
+        set_config(cure)
     with st.sidebar:
         _preset()
         _loss()
@@ -52,6 +54,15 @@ def config() -> RunConfig:
 def set_config(chosen: RunConfig) -> None:
     """Set every widget; only before they are drawn, or in a callback."""
     STATE.set(asdict(chosen))
+
+
+def named(name: str, value: Any) -> str:
+    """A setting in the words of its widget, as in: learning rate 0.01."""
+    allowed = FIELDS[name]
+    if name == "loss":
+        return f"the loss “{LOSSES[value].label}”"
+    shown = allowed.registry[value].label if isinstance(allowed, Choice) else number(value)
+    return f"{WIDGETS[name].label} {shown}"
 
 
 def _changed() -> None:

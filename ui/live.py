@@ -7,24 +7,27 @@ polling fragment. When the run ends, one full rerun takes the timer away.
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import jax
 import streamlit as st
 
-from core.config import RunConfig
+from core.config import RunConfig, agree
 from core.parts.choices import TASKS
-from core.parts.losses import LOSSES
+from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
-from core.run.snapshot import Snapshot, diagnosis, is_chaotic
-from ui import controls
+from core.run.snapshot import Snapshot
+from ui import chance, controls
 from ui.charts import live as charts
+from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing
 from ui.engine import engine
-from ui.pages import PAGES
 
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
+COPIES_POLL_SECONDS = 1.0
 FIRST_FRAME_SECONDS = 0.15  # how long a changed control waits for the new run's first step
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
 READYING = (Status.PREPARING, Status.COMPILING)
@@ -46,7 +49,9 @@ def panel(config: RunConfig) -> None:
     _transport(status)
     at = _scrubber(config)
     with st.container(key="live"):
-        st.fragment(_frame_in_turn, run_every=_poll_seconds(status))(viewer, status, at)
+        waits = chance.waits(config, viewer.view())
+        every = COPIES_POLL_SECONDS if waits else _poll_seconds(status)
+        st.fragment(_frame_in_turn, run_every=every)(viewer, status, waits, at)
 
 
 def _viewer(config: RunConfig) -> Viewer:
@@ -136,26 +141,29 @@ def _scrubber(config: RunConfig) -> int:
 _one_frame = threading.Lock()
 
 
-def _frame_in_turn(viewer: Viewer, drawn_as: Status, at: int) -> None:
+def _frame_in_turn(viewer: Viewer, drawn_as: Status, waits: bool, at: int) -> None:
     """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue."""
     with _one_frame:
-        _frame(viewer, drawn_as, at)
+        _frame(viewer, drawn_as, waits, at)
 
 
-def _frame(viewer: Viewer, drawn_as: Status, at: int) -> None:
+def _frame(viewer: Viewer, drawn_as: Status, waited: bool, at: int) -> None:
     """One frame. Runs alone, several times a second."""
-    view = viewer.view()
-    if _buttons(view.status) != _buttons(drawn_as):
-        st.rerun()
+    view, config = viewer.view(), viewer.config
+    if _buttons(view.status) != _buttons(drawn_as) or chance.waits(config, view) != waited:
+        st.rerun()  # other buttons, another timer
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
     _progress(view)
-    _words(view, now)
-    _numbers(now)
-    _caution(view)
+    _words(config, view, shown)
+    _numbers(config, now)
+    copies = chance.copies(config, view)
+    _caption(config, now, chance.words(view, copies))
+    with st.container(key="measure"):  # holds the place: charts are built anew that move up or down
+        chance.ask(config, view, copies)
     before = st.session_state.get("before", [])
-    scrubbed = now.step if now and at < viewer.config.steps else None
-    _charts(drawings(viewer.config, view.snapshots, before, now, scrubbed))
+    scrubbed = now.step if now and at < config.steps else None
+    _charts(drawings(config, view.snapshots, before, now, scrubbed, chance.ribbon(copies)))
 
 
 def _buttons(status: Status) -> Status:
@@ -182,40 +190,60 @@ def _progress(view: View) -> None:
     st.progress(min(1.0, fraction), text=f"{text} · {device()}")
 
 
-def _words(view: View, now: Snapshot | None) -> None:
+def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
+    """The diagnosis: what fits first is said, the rest behind it, and what may help is a button."""
+    findings = diagnose(config, shown) if shown else []
     if view.status is Status.FAILED:
         st.error(view.message, icon=":material/error:")
-    elif now is None:
+    elif not findings:
         st.info("The first look at the network comes in a moment.", icon=":material/search:")
     else:
-        st.info(f"After step {now.step:,}: {diagnosis(now)}", icon=":material/stethoscope:")
+        first, *others = findings
+        says = f"After step {shown[-1].step:,}: **{first.sentence}**"
+        if others:
+            says += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
+        st.info(says, icon=":material/stethoscope:")
+    with st.container(key="cure"):  # holds the place, as above
+        cure = next((found.cure for found in findings if found.cure), None)
+        if cure and view.status is not Status.FAILED:
+            _offer(config, cure)
 
 
-def _numbers(now: Snapshot | None) -> None:
+def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
+    """A button that sets the controls to what may help."""
+    named = ", ".join(controls.named(name, value) for name, value in cure.items())
+    if st.button(f"Try {named}", key="try_cure", icon=":material/healing:"):
+        st.session_state["cure"] = agree({**asdict(config), **cure})[0]
+        st.rerun()
+
+
+def _numbers(config: RunConfig, now: Snapshot | None) -> None:
+    """The figures of the look."""
     numbers = {"loss": "–", "training accuracy": "–", "held-out accuracy": "–",
-               "zero gradient": "–", "wrong, zero gradient": "–"}  # fmt: skip
+               "zero gradient": "–", "wrong, no say": "–"}  # fmt: skip
     if now:
+        nan = " NaN" if now.saturation.nonfinite > 0 else ""
         numbers = {
             "loss": "NaN" if math.isnan(now.loss) else f"{now.loss:.4g}",
-            "training accuracy": f"{now.train_accuracy:.3f}",
-            "held-out accuracy": f"{now.test_accuracy:.3f}",
+            "training accuracy": f"{now.train_accuracy:.3f}{nan}",
+            "held-out accuracy": f"{now.test_accuracy:.3f}{nan}",
             "zero gradient": f"{now.census.zero_gradient:.1%}",
-            "wrong, zero gradient": f"{now.census.stuck:.1%}",
+            "wrong, no say": f"{now.census.stuck:.1%}",
         }
     # One element in place of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
 
 
-def _caution(view: View) -> None:
-    if view.snapshots and is_chaotic(view.snapshots[0]):
-        st.caption(
-            "This run is chaotic: its loss clips most predictions from the start, and rounding "
-            "alone moves where it ends. Its accuracy is an example and not a constant; the story "
-            f"[{PAGES['jax_vs_keras'].label}](/jax_vs_keras) repeats it."
-        )
-    else:
-        st.empty()  # holds the place: the browser builds anew what moves up or down a place
+def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
+    """What the figures are over, and how much of them is chance."""
+    if now is None:
+        st.empty()
+        return
+    probe, of = len(now.labels), config.train_size
+    over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
+    held_out = f"held-out accuracy: {now.test_examples:,} others"
+    st.caption(f"Over {over} training images; {held_out}. {on_chance}")
 
 
 def drawings(
@@ -224,6 +252,7 @@ def drawings(
     before: Sequence[Snapshot],
     now: Snapshot | None,
     scrubbed: int | None,
+    ribbon: Ribbon | None = None,
 ) -> list[Drawing]:
     """The four charts of a frame."""
     binary = TASKS[config.task].form == "binary"
@@ -231,15 +260,10 @@ def drawings(
     curves = (snapshots, before, config.steps, scrubbed)
     return [
         charts.loss(*curves),
-        charts.accuracy(*curves),
-        charts.saturation(now, f"predicted probability of {of}", clips(config.loss)),
+        charts.accuracy(*curves, ribbon),
+        charts.saturation(now, f"predicted probability of {of}"),
         charts.gradients(*curves),
     ]
-
-
-def clips(loss: str) -> bool:
-    """Whether a loss gives no gradient where it clips the probability."""
-    return LOSSES[loss].clip_range is not None
 
 
 def _charts(drawn: Sequence[Drawing]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array
@@ -68,11 +68,17 @@ INITIALIZERS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Row):
-    """`build(widths, outputs, initializer)` gives (init, apply)."""
+    """`build(widths, outputs, initializer)` gives the model's functions."""
 
-    build: Callable[
-        [tuple[int, ...], int, Initializer], tuple[Callable[..., Any], Callable[..., Array]]
-    ]
+    build: Callable[[tuple[int, ...], int, Initializer], "Functions"]
+
+
+class Functions(NamedTuple):
+    """A model; x is [batch, 784], without `rng` no unit is dropped."""
+
+    init: Callable[..., Any]  # rng, input shape -> output shape, params
+    apply: Callable[..., Array]  # params, x, rng=None, keep_prob=1.0 -> logits [batch, outputs]
+    hidden: Callable[..., list[Array]]  # params, x -> each hidden layer's units [batch, width]
 
 
 def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
@@ -92,14 +98,8 @@ def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
     return init, apply
 
 
-def mlp(
-    widths: tuple[int, ...], outputs: int, initializer: Initializer
-) -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """Dense layers of the given widths, ReLU and dropout after each, then Dense(outputs).
-
-    `apply(params, x, rng=None, keep_prob=1.0)` maps x [batch, 784] to logits
-    [batch, outputs]; without `rng` nothing is dropped.
-    """
+def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Functions:
+    """Dense layers of the given widths, ReLU and dropout after each, then Dense(outputs)."""
 
     def dense(width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return stax.Dense(width, W_init=initializer.weights, b_init=initializer.biases)
@@ -110,7 +110,14 @@ def mlp(
     def apply(params: Params, x: Array, *, rng: Array | None = None, keep_prob: Any = 1.0) -> Array:
         return serial(params, x, rng=rng, keep_prob=keep_prob)
 
-    return init, apply
+    def units(params: Params, x: Array) -> list[Array]:
+        each = []
+        for (_, layer), weights in zip(hidden, params, strict=False):
+            x = layer(weights, x, rng=None, keep_prob=1.0)
+            each.append(x)
+        return each[1::2]  # after ReLU
+
+    return Functions(init, apply, units)
 
 
 MODELS = Registry(

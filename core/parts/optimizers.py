@@ -13,6 +13,7 @@ class Optimizer(Row):
     """A way to turn gradients into updates."""
 
     transform: Callable[[], optax.GradientTransformation]  # update = -learning_rate · transform(g)
+    learning_rate: float  # the default of Keras 3.15, for orientation
 
 
 OPTIMIZERS = Registry(
@@ -25,6 +26,7 @@ OPTIMIZERS = Registry(
             summary="One step down the gradient.",
             reference="optax 0.2.8",
             transform=optax.identity,
+            learning_rate=0.01,
         ),
         Optimizer(
             key="momentum",
@@ -33,6 +35,7 @@ OPTIMIZERS = Registry(
             summary="SGD along a running sum of gradients.",
             reference="optax.trace, optax 0.2.8",
             transform=lambda: optax.trace(decay=0.9),
+            learning_rate=0.01,
         ),
         Optimizer(
             key="adam",
@@ -41,6 +44,7 @@ OPTIMIZERS = Registry(
             summary="Each weight's step is scaled by the size of its recent gradients.",
             reference="optax.scale_by_adam, optax 0.2.8; Kingma and Ba, 2015",
             transform=optax.scale_by_adam,
+            learning_rate=0.001,
         ),
     ],
 )

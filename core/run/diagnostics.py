@@ -4,6 +4,8 @@ Pure array functions that run inside the compiled program; `p` is the probabilit
 the network gives: of label 1 (binary), of the true class (softmax).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -19,11 +21,16 @@ def probability(logits: Array, labels: Array) -> Array:
     return jnp.take_along_axis(jax.nn.softmax(logits), labels[:, None], axis=-1)[:, 0]
 
 
-def correct(logits: Array, labels: Array) -> Array:
-    """Whether the predicted class is the label; [batch, 1]: p >= 1/2, so NaN predicts 0."""
+def answers(logits: Array) -> Array:
+    """The predicted class of each example; [batch, 1]: p >= 1/2, so NaN predicts 0."""
     if logits.shape[-1] == 1:
-        return (jax.nn.sigmoid(logits[:, 0]) >= 0.5) == (labels == 1)
-    return jnp.argmax(logits, axis=-1) == labels
+        return (jax.nn.sigmoid(logits[:, 0]) >= 0.5).astype(int)
+    return jnp.argmax(logits, axis=-1)
+
+
+def correct(logits: Array, labels: Array) -> Array:
+    """Whether the predicted class is the label."""
+    return answers(logits) == labels
 
 
 def margin(logits: Array, labels: Array) -> Array:
@@ -35,19 +42,51 @@ def margin(logits: Array, labels: Array) -> Array:
     return jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0] - others
 
 
-def saturation(p: Array, low: Array, high: Array) -> Saturation:
-    """Histogram of p [batch] and the shares at its ends; the loss clips p to [low, high]."""
+def saturation(p: Array, kinds: Array, low: Array, high: Array) -> Saturation:
+    """Histogram of p [batch] by each one's Gradient, and the shares at the ends.
+
+    The loss clips p to [low, high].
+    """
     place = 2 + jnp.clip((p * BINS).astype(int), 0, BINS - 1)
     place = jnp.where(p < low, 1, jnp.where(p > high, BINS + 2, place))
     place = jnp.where(p == 0, 0, jnp.where(p == 1, BINS + 3, place))
     place = jnp.where(jnp.isnan(p), BINS + 4, place)
     return Saturation(
-        histogram=jnp.bincount(place, length=BINS + 5).astype(jnp.int32),
+        histogram=_counts(place, kinds),
         zero=jnp.mean(p == 0),
         one=jnp.mean(p == 1),
         clipped=jnp.mean((p < low) | (p > high)),
         nonfinite=jnp.mean(jnp.isnan(p)),
     )
+
+
+def _counts(place: Array, kinds: Array) -> Array:
+    """How many of each Gradient stand at each place: int32 [len(Gradient), BINS + 5]."""
+    size = (len(Gradient), BINS + 5)
+    cell = kinds.astype(int) * size[1] + place
+    return jnp.bincount(cell, length=size[0] * size[1]).reshape(size).astype(jnp.int32)
+
+
+def one_answer(logits: Array) -> Array:
+    """The share of the examples that get the most frequent answer."""
+    classes = max(2, logits.shape[-1])
+    return jnp.max(jnp.bincount(answers(logits), length=classes)) / len(logits)
+
+
+def dead_units(hidden: list[Array]) -> Array:
+    """Of each hidden layer [batch, width] the share of units that are 0 for all: [layers]."""
+    return jnp.stack([jnp.mean(jnp.all(units == 0, axis=0)) for units in hidden])
+
+
+def all_finite(tree: Any) -> Array:
+    """Whether no number in a pytree is NaN or inf."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def same(before: Any, after: Any) -> Array:
+    """Whether two pytrees hold the same numbers, NaN being no number."""
+    equal = jax.tree.map(lambda a, b: jnp.all(a == b), before, after)
+    return jnp.all(jnp.stack(jax.tree.leaves(equal)))
 
 
 def gradient_kinds(dloss_dlogits: Array) -> Array:
@@ -68,9 +107,9 @@ def census(is_correct: Array, gradients: Array) -> Census:
     )
 
 
-def gradient_norms(gradients: Params) -> Array:
-    """Euclidean norm of each layer's gradient, weights and biases together: [layers]."""
-    return jnp.stack([_norm(jax.tree.leaves(layer)) for layer in layers(gradients)])
+def norms(params: Params) -> Array:
+    """Euclidean norm of each layer, weights and biases together: [layers]."""
+    return jnp.stack([_norm(jax.tree.leaves(layer)) for layer in layers(params)])
 
 
 def _norm(leaves: list[Array]) -> Array:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from weakref import WeakSet
 
 from core.config import RunConfig
+from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
 from core.run.prepare import explain, prepare
 
@@ -55,6 +56,7 @@ class Engine:
         self._worker: threading.Thread | None = None
         self._preparing: WeakSet[threading.Thread] = WeakSet()
         self._closed = False
+        self.errands = Errands(self.idle)
         atexit.register(self.close)
 
     def submit(self, config: RunConfig, play: bool = True) -> Viewer:
@@ -112,6 +114,13 @@ class Engine:
         with self._changed:
             return len(self._runnable())
 
+    def idle(self, timeout: float) -> bool:
+        """Whether nobody waits for a run, waiting for that for at most `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._runnable() and not self._readying(), timeout
+            )
+
     def holds(self, job: Job) -> bool:
         """Whether this is the run of its configuration; False once it was freed."""
         with self._changed:
@@ -125,6 +134,7 @@ class Engine:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self.errands.close()
         for thread in [*self._preparing, self._worker]:
             if thread is not None:
                 thread.join(timeout=60)
@@ -147,6 +157,12 @@ class Engine:
     def _runnable(self) -> list[Job]:
         now = time.monotonic()
         return [job for job in self._line if job.wanted(now)]
+
+    def _readying(self) -> bool:
+        """Whether a run is being prepared for somebody."""
+        now = time.monotonic()
+        unready = [job for job in self._jobs.values() if job.ticks is None and not job.ended]
+        return any(viewer.lease > now for job in unready for viewer in job.viewers)
 
     def _place(self, job: Job) -> int:
         waiting = self._runnable()[self._capacity :]
@@ -232,6 +248,7 @@ class Engine:
                     return
                 self._current, ticks = job, job.ticks
             assert ticks is not None  # a run in line is ready
+            started = time.monotonic()
             try:
                 snapshot, over = next(ticks), False
             except StopIteration:
@@ -243,6 +260,7 @@ class Engine:
             with self._changed:
                 if job.ticks is None:  # freed meanwhile
                     continue
+                job.seconds += time.monotonic() - started
                 if snapshot is not None:
                     job.snapshots.append(snapshot)
                     job.times.append((time.monotonic(), snapshot.step))

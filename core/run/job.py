@@ -37,6 +37,7 @@ class View(NamedTuple):
     message: str = ""  # what is being prepared, or what went wrong
     steps_per_second: float | None = None
     seconds_left: float | None = None
+    seconds: float = 0.0  # that the run has been worked on
 
 
 class Job:
@@ -51,6 +52,7 @@ class Job:
         self.snapshots: list[Snapshot] = []
         self.viewers: set[Viewer] = set()
         self.seen = 0.0  # when somebody last looked
+        self.seconds = 0.0  # that the run has been worked on
         self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of late snapshots
 
     @property
@@ -98,6 +100,7 @@ class Job:
             message=self.message,
             steps_per_second=pace,
             seconds_left=(self.config.steps - self.step) / pace if pace else None,
+            seconds=self.seconds,
         )
 
 

@@ -2,11 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from core.config import RunConfig
-from core.data import SOURCES, DataUnavailable, load
+from core.data import SOURCES, DataUnavailable, Progress, load
 from core.run import train
 from core.run.job import Report, Status
 from core.run.snapshot import Snapshot
@@ -21,7 +21,7 @@ def prepare(config: RunConfig, report: Report) -> Iterator[Snapshot | None]:
     """
     shape = train.shape(config)
     _check_memory(train.bytes_needed(shape))
-    data = _device_data(config, partial(report, Status.PREPARING))
+    data = device_data(config, partial(report, Status.PREPARING))
     report(Status.COMPILING, 0.0, "")
     return train.ticks(config, train.program(shape), data)
 
@@ -40,7 +40,7 @@ _loaded: OrderedDict[tuple[str, int, str], train.DeviceData] = OrderedDict()
 DATA_SETS = 4  # kept on the device; the largest is 55 MB
 
 
-def _device_data(config: RunConfig, report: Callable[[float, str], None]) -> train.DeviceData:
+def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
     """The data of a configuration on the device, one copy for everybody."""
     key = (config.source, config.train_size, config.task)
     with _loading[config.source]:

@@ -7,14 +7,16 @@ import numpy as np
 
 Array = Any  # a jax Array inside the compiled program, a numpy array outside
 
+PROBE = 1000  # images a snapshot looks at, of either set; all of the question's
+DROPPED = 250  # of them are looked at with units dropped, too: more would cost 2% of an epoch
 BINS = 20  # equal bins over the open interval (0, 1), between "exactly 0" and "exactly 1"
 
 
 class Saturation(NamedTuple):
     """How far the predictions have run into the ends of [0, 1]. Shares are of all examples."""
 
-    # int32 [BINS + 5]: exactly 0, clipped at the low end, the bins, clipped at the high end,
-    # exactly 1, NaN
+    # int32 [len(Gradient), BINS + 5], by each example's Gradient: exactly 0, clipped at the low
+    # end, the bins, clipped at the high end, exactly 1, NaN
     histogram: Array
     zero: Array  # share with p exactly 0
     one: Array  # share with p exactly 1
@@ -47,7 +49,17 @@ class Snapshot(NamedTuple):
     train_accuracy: float
     test_accuracy: float
     test_examples: int  # how many held-out images that accuracy is over
-    gradient_norms: np.ndarray  # float32 [layers], of the batch that the next step will use
+    # Euclidean norms of each layer with weights, weights and biases together: float32 [layers].
+    gradient_norms: np.ndarray  # of the batch that the next step will use
+    weight_norms: np.ndarray
+    update_norms: np.ndarray  # of what the next step really changes, rounding included
+    dead_units: np.ndarray  # float32 [hidden layers], share of units that are 0 for every image
+    one_answer: float  # share of the images that get the most frequent answer
+    # Of the first DROPPED images, with units dropped as in training; NaN where none is dropped.
+    dropped_accuracy: float
+    flipped: float  # share that then get another answer than with all units
+    next_finite: bool  # whether all weights are finite after the next step
+    fixed: bool  # whether the next step changes neither a weight nor the optimizer's memory
     saturation: Saturation
     census: Census
     margins: np.ndarray  # float32 [probe], the logit of p of each probe image
@@ -60,59 +72,3 @@ def silent_and_wrong(snapshot: Snapshot) -> np.ndarray:
     """The probe images that are wrong and have no gradient, the surest first: int [k]."""
     found = np.flatnonzero(~snapshot.correct & (snapshot.gradients == Gradient.ZERO))
     return found[np.argsort(-np.abs(snapshot.margins[found]), kind="stable")]
-
-
-def is_chaotic(first: Snapshot) -> bool:
-    """Whether rounding alone moves where a run ends.
-
-    So it is where the loss clips most predictions at once: who is clipped next depends on the
-    last bits. Measured on the question (JAX 0.10.2): 100 runs from weights moved by one rounding
-    end anywhere from 0.51 to 0.83 with 84% clipped, and all at 0.909 with none.
-    """
-    return bool(first.saturation.clipped > 0.5)
-
-
-def _percent(share: float) -> str:
-    """84%, but never 0% or 100% for what is not exactly none or all."""
-    if 0 < share < 0.005:
-        return "under 1%"
-    if 0.995 <= share < 1:
-        return "over 99%"
-    return f"{share:.0%}"
-
-
-def diagnosis(snapshot: Snapshot) -> str:
-    """One sentence on why this network learns, or does not."""
-    saturated = float(
-        max(snapshot.saturation.clipped, snapshot.saturation.zero + snapshot.saturation.one)
-    )
-    stuck = float(snapshot.census.stuck)
-    if snapshot.saturation.nonfinite > 0:
-        return (
-            f"{_percent(float(snapshot.saturation.nonfinite))} of the predictions are NaN: "
-            "the weights are gone, and no further step can bring them back."
-        )
-    if not np.all(np.isfinite(snapshot.gradient_norms)):
-        return (
-            "The predictions are still finite, but the gradient is not: "
-            "the next step turns the weights into NaN."
-        )
-    if snapshot.census.zero_gradient == 1:
-        return (
-            f"The gradient is exactly zero while {_percent(float(snapshot.census.wrong))} of the "
-            "samples are wrong: this network has stopped for good."
-        )
-    if stuck > 0:
-        return (
-            f"{_percent(saturated)} of the predictions are saturated and {_percent(stuck)} of the "
-            "samples are wrong with zero gradient: this loss cannot fix them."
-        )
-    if saturated > 0.1:
-        return (
-            f"{_percent(saturated)} of the predictions are saturated, but every wrong sample "
-            "still has a gradient: this loss can fix them."
-        )
-    return (
-        f"{_percent(float(snapshot.census.wrong))} of the samples are wrong, and every one of "
-        "them has a gradient: this loss can fix them."
-    )

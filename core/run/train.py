@@ -25,11 +25,20 @@ from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
 from core.parts.models import INITIALIZERS, MODELS, Params
 from core.parts.optimizers import OPTIMIZERS
 from core.run import diagnostics
-from core.run.snapshot import Snapshot
+from core.run.snapshot import DROPPED, PROBE, Snapshot
 
-PROBE = 1000  # images a snapshot looks at, of either set; all of the question's
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
 LOOKS = 5  # at an epoch: ten cost 15% of the training itself on full MNIST, five half of that
+# What a look gives as a plain number or truth value.
+PLAIN = (
+    "loss",
+    "train_accuracy",
+    "one_answer",
+    "dropped_accuracy",
+    "flipped",
+    "next_finite",
+    "fixed",
+)
 CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
 
 
@@ -180,7 +189,7 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
     """The program's functions, as Python."""
     form, outputs = TASKS[shape.task].form, TASKS[shape.task].outputs
     initializer = INITIALIZERS[shape.initializer]
-    model_init, apply = MODELS[shape.model].build(shape.widths, outputs, initializer)
+    model_init, apply, hidden = MODELS[shape.model].build(shape.widths, outputs, initializer)
     optimizer = OPTIMIZERS[shape.optimizer].transform()
     steps_per_epoch = shape.train_size // shape.batch_size
     probe = min(PROBE, shape.train_size)
@@ -238,7 +247,8 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         x, batch_labels, key = batch(state, images, labels, order, knobs)
         batch_logits, pull_back = forward(apply, params, x, knobs, key)
         labels = labels[:probe]
-        logits = apply(params, pixels(images[:probe], knobs))
+        probed = pixels(images[:probe], knobs)
+        logits = apply(params, probed)
         # One call for both: every row of LOSSES is compiled once less, a third of the time.
         both = jnp.concatenate([batch_logits, logits]), jnp.concatenate([batch_labels, labels])
         losses, slopes = losses_and_slopes(form, *both, knobs)
@@ -248,18 +258,42 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         p = diagnostics.probability(logits, labels)
         # As the weights see it, in the batch's mean: tiny slopes underflow here.
         kinds = diagnostics.gradient_kinds(slope / shape.batch_size)
+        after = update(state, gradients, knobs)
+        changes = jax.tree.map(jnp.subtract, after.params, params)
         seen = {
             "loss": jnp.mean(loss),
             "train_accuracy": jnp.mean(is_correct),
-            "gradient_norms": diagnostics.gradient_norms(gradients),
-            "saturation": diagnostics.saturation(p, *clip_range(form, knobs)),
+            "gradient_norms": diagnostics.norms(gradients),
+            "weight_norms": diagnostics.norms(params),
+            "update_norms": diagnostics.norms(changes),
+            "dead_units": diagnostics.dead_units(hidden(params, probed)),
+            "one_answer": diagnostics.one_answer(logits),
+            **dropped(params, probed, logits, labels, knobs, key),
+            "next_finite": diagnostics.all_finite(after.params),
+            "fixed": diagnostics.same(state[:2], after[:2]),
+            "saturation": diagnostics.saturation(p, kinds, *clip_range(form, knobs)),
             "census": diagnostics.census(is_correct, kinds),
             "margins": diagnostics.margin(logits, labels),
             "labels": labels,
             "correct": is_correct,
             "gradients": kinds,
         }
-        return seen, update(state, gradients, knobs)
+        return seen, after
+
+    def dropped(
+        params: Params, x: Array, logits: Array, labels: Array, knobs: Knobs, key: Array
+    ) -> dict[str, Array]:
+        """What dropping does to the answers; NaN where no unit is dropped, which costs nothing."""
+        keep = keep_prob(knobs.dropout, knobs.dropout_value)
+        x, whole, labels = x[:DROPPED], diagnostics.answers(logits[:DROPPED]), labels[:DROPPED]
+
+        def measured(params: Params) -> tuple[Array, Array]:
+            left = diagnostics.answers(apply(params, x, rng=key, keep_prob=keep))
+            return jnp.mean(left == labels), jnp.mean(left != whole)
+
+        nothing = (jnp.float32(jnp.nan),) * 2
+        accuracy, flipped = lax.cond(keep < 1, measured, lambda params: nothing, params)
+        return {"dropped_accuracy": accuracy, "flipped": flipped}
 
     def accuracy(params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
         return jnp.mean(diagnostics.correct(apply(params, pixels(images, knobs)), labels))
@@ -384,11 +418,11 @@ def _snapshot(
         state.params, data.test_images[:examples], data.test_labels[:examples], knobs
     )
     seen, test_accuracy = jax.device_get((seen, test_accuracy))
+    plain = {name: seen.pop(name).item() for name in PLAIN}
     snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
-        loss=float(seen.pop("loss")),
-        train_accuracy=float(seen.pop("train_accuracy")),
+        **plain,
         test_accuracy=float(test_accuracy),
         test_examples=examples,
         **seen,
@@ -396,10 +430,15 @@ def _snapshot(
     return snapshot, after
 
 
-def ticks(config: RunConfig, program: Program, data: DeviceData) -> Iterator[Snapshot | None]:
-    """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None."""
+def ticks(
+    config: RunConfig, program: Program, data: DeviceData, start: State | None = None
+) -> Iterator[Snapshot | None]:
+    """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None.
+
+    From `start`, whose arrays are gone afterwards, or from the configuration's own weights.
+    """
     traced = knobs(config)
-    state = program.init(traced)
+    state = program.init(traced) if start is None else start
     step, chunk = 0, 1
 
     @lru_cache(maxsize=1)

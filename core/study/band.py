@@ -49,6 +49,43 @@ def rounding_band(
     return _outcomes(config, data, np.full_like(index, config.seed), index, magnitude)
 
 
+class Copy(NamedTuple):
+    """A run from weights moved by one rounding, at the steps that the run itself is looked at."""
+
+    steps: Array  # int [looks]
+    accuracy: Array  # float [looks], of the first PROBE training images; NaN with predictions NaN
+
+
+Copies = Iterator[Copy | None]
+
+
+def copies(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
+    """The same run `count` times from weights moved by one rounding, one after the other.
+
+    By the run's own program, so that nothing is compiled but the moving, and any run has copies:
+    one that draws batches or drops units draws and drops the same ones. Yields a Copy after each
+    and None between pieces of work.
+    """
+    shape, knobs = train.shape(config), train.knobs(config)
+    program, move = train.program(shape), _move(shape)
+    for i in range(1, 1 + count):
+        state = program.init(knobs)
+        moved = move(state.params, np.int32(i), np.float32(ROUNDING))
+        looks = []
+        for look in train.ticks(config, program, data, state._replace(params=moved)):
+            if look is not None:
+                is_number = look.saturation.nonfinite == 0
+                looks.append((look.step, look.train_accuracy if is_number else np.nan))
+            yield None
+        steps, accuracy = zip(*looks, strict=True)
+        yield Copy(np.array(steps), np.array(accuracy))
+
+
+@lru_cache(maxsize=32)
+def _move(shape: train.Shape) -> Callable[..., Params]:
+    return compiled_for(shape, perturb)
+
+
 def seed_strip(
     config: RunConfig, data: Dataset, seeds: Sequence[int] = range(10)
 ) -> Iterator[Outcomes | None]:

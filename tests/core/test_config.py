@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given
 
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import Choice, Range
+from core.parts.losses import LOSSES
 from core.presets import PRESETS
 from tests.conftest import configs, parts
 
@@ -57,7 +59,7 @@ def test_bad_value_names_field_value_and_range(name: str, value: Any) -> None:
     [
         ({"train_size": 4001, "batch_size": 1}, "train_size is 4001; .* from 10 to 4000"),
         ({"batch_size": 1001}, "batch_size is 1001; .* from 1 to 1000"),
-        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, clip, "),
+        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, "),
         ({"task": "digits"}, "loss is 'question_stable'; allowed for task digits are naive_exp, "),
         ({"epsilon": 0}, r"epsilon is 0; .* from 1e-12 to 0\.499"),
         ({"epsilon": 0.5}, r"epsilon is 0\.5; .* from 1e-12 to 0\.499"),
@@ -143,5 +145,30 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
     config, notes = agree(values)
     moved = {name for name, value in values.items() if getattr(config, name) != value}
     told = {note.split()[0] for note in notes}
-    assert moved <= told <= {"train_size", "batch_size", "loss"}
+    assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss"}
     assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
+
+
+def test_ignored_settings_are_no_part_of_a_config() -> None:
+    plain = RunConfig(loss="from_logits")
+    assert plain.ignored() == ("epsilon", "dropout_value")
+    other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
+    assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
+    assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value",)
+    assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_ignored_changes_nothing(loss: str) -> None:
+    """A row whose epsilon is None gives the same loss whatever epsilon is."""
+    row = LOSSES[loss]
+    for form, logits, labels in [
+        ("binary", np.linspace(-30, 30, 61, dtype=np.float32), np.arange(61) % 2),
+        ("softmax", np.random.default_rng(0).normal(size=(61, 10)).astype(np.float32) * 20,
+         np.arange(61) % 10),
+    ]:  # fmt: skip
+        if (function := getattr(row, form)) is None:
+            continue
+        one, other = (np.asarray(function(logits, labels, e)) for e in (1e-3, 0.3))
+        assert np.array_equal(one, other, equal_nan=True) == (row.epsilon is None)

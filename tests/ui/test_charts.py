@@ -7,8 +7,8 @@ import altair as alt
 import numpy as np
 import pytest
 
-from core.run.snapshot import BINS, Census, Saturation, Snapshot
-from tests.conftest import ROOT
+from core.run.snapshot import BINS, Gradient, Saturation, Snapshot
+from tests.conftest import ROOT, look
 from ui.charts import frame, live, palette
 
 NAN, INF = float("nan"), float("inf")
@@ -17,14 +17,13 @@ SERIES = {"loss": 1, "accuracy": 2, "gradients": 2}
 
 
 def snapshot(step: int, loss: float = 1.0, norms: tuple[float, ...] = (1.0, 2.0)) -> Snapshot:
-    histogram = np.zeros(BINS + 5, int)
-    histogram[[0, 1, 5, BINS + 2, BINS + 3, BINS + 4]] = 20, 10, 30, 10, 20, 10
-    return Snapshot(
-        step=step, epoch=step / 10, loss=loss, train_accuracy=0.6, test_accuracy=0.5,
-        test_examples=10, gradient_norms=np.float32(norms),
-        saturation=Saturation(histogram, 0.2, 0.2, 0.6, 0.1), census=Census(0.4, 0.6, 0.3),
-        margins=np.zeros(100, np.float32), labels=np.zeros(100, np.uint8),
-        correct=np.zeros(100, bool), gradients=np.zeros(100, np.uint8),
+    histogram = np.zeros((len(Gradient), BINS + 5), int)
+    histogram[Gradient.ZERO, [0, 1]] = 15, 10
+    histogram[Gradient.SOME, [0, 5, BINS + 2, BINS + 3]] = 5, 30, 10, 20
+    histogram[Gradient.NONFINITE, BINS + 4] = 10
+    return look(
+        step, loss=loss, gradient_norms=np.float32(norms),
+        saturation=Saturation(histogram, 0.2, 0.2, 0.6, 0),
     )  # fmt: skip
 
 
@@ -34,7 +33,7 @@ BEFORE = [snapshot(step, loss=3.0) for step in range(3)]
 
 def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list[live.Drawing]:
     curves = [draw(run, before, 10, None) for draw in CURVES.values()]
-    return [*curves, live.saturation(run[-1] if run else None, "p", clips=True)]
+    return [*curves, live.saturation(run[-1] if run else None, "p")]
 
 
 def test_only_tables_change_while_a_run_grows() -> None:
@@ -105,7 +104,7 @@ def test_nonfinite_losses_are_gaps_with_marks() -> None:
     losses = [1.0, NAN, NAN, INF, -INF, 2.0, NAN]
     drawing = live.loss([snapshot(i, loss) for i, loss in enumerate(losses)], [], 10, None)
     assert values(drawing, "loss") == [1.0, None, None, None, None, 2.0, None]
-    assert gaps(drawing) == [
+    assert [gap[:3] for gap in gaps(drawing)] == [
         (1, "NaN", "NaN"), (2, "NaN", ""), (3, "inf", "inf"), (4, "-inf", "-inf"),
         (6, "NaN", "NaN"),
     ]  # fmt: skip
@@ -117,7 +116,10 @@ def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
     drawing = live.gradients(run, [], 10, None)
     assert values(drawing, "layer 1") == [1.0, None, None, None, None]
     assert values(drawing, "layer 2") == [2.0, 2.0, None, 1.0, 1.0]
-    assert [gap[:2] for gap in gaps(drawing)] == [(2, "exactly 0"), (3, "NaN"), (4, "inf")]
+    assert [(gap[3], *gap[:2]) for gap in gaps(drawing)] == [
+        ("layer 1", 1, "exactly 0"), ("layer 1", 2, "exactly 0"), ("layer 1", 3, "NaN"),
+        ("layer 1", 4, "inf"), ("layer 2", 2, "exactly 0"),
+    ], "a layer that is silent is marked while another lives"  # fmt: skip
 
 
 def test_run_before_with_other_layers_is_left_out() -> None:
@@ -132,15 +134,37 @@ def test_a_run_without_a_step_keeps_the_axes_of_the_one_before() -> None:
     assert len(drawn.tables["before"]) == 9
 
 
-@pytest.mark.parametrize("clips", [True, False])
-def test_histogram(clips: bool) -> None:
-    drawing = live.saturation(RUN[-1], "p", clips)
+def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
+    drawing = live.saturation(RUN[-1], "p")
     rows = drawing.tables["run"].to_pylist()
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     shown = {row["place"].strip(): row["text"] for row in rows if row["text"]}
     assert shown == {"exactly 0": "20%", "clipped": "10%", "exactly 1": "20%", "NaN": "10%"}
-    dead = {row["place"].strip() for row in rows if row["state"] == "no gradient"}
-    assert dead == ({"exactly 0", "clipped", "exactly 1", "NaN"} if clips else {"NaN"})
+    states = {
+        state: {row["place"].strip() for row in rows if row["state"] == state and row["share"]}
+        for state in live.GRADIENTS
+    }
+    assert states["gradient exactly 0"] == {"exactly 0", "clipped"}
+    assert states["gradient NaN or inf"] == {"NaN"}
+    assert {"exactly 0", "exactly 1", "clipped"} < states["has a gradient"]
+
+
+def test_accuracy_of_nan_is_a_gap_with_a_mark() -> None:
+    nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 0.5)
+    run = [look(0), look(1, saturation=nan), look(2, saturation=nan)]
+    drawing = live.accuracy(run, [], 10, None)
+    assert values(drawing, "training") == [0.9, None, None]
+    assert values(drawing, "held out") == [0.9, None, None]
+    assert [gap[:3] for gap in gaps(drawing)] == [(1, "NaN", "NaN"), (2, "NaN", "")]
+
+
+def test_ribbon_is_the_range_of_the_copies() -> None:
+    known = frame.Ribbon([0, 1], [0.4, 0.5], [0.4, 0.8])
+    table = live.accuracy(RUN, [], 10, None, known).tables["ribbon"]
+    assert table.to_pylist() == [
+        {"step": 0, "low": 0.4, "high": 0.4}, {"step": 1, "low": 0.5, "high": 0.8},
+    ]  # fmt: skip
+    assert live.accuracy(RUN, [], 10, None).tables["ribbon"].num_rows == 0
 
 
 def test_nothing_yet() -> None:

@@ -60,7 +60,8 @@ def test_every_field_has_a_widget() -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
-    config = RunConfig(**{"loss": "from_logits", name: OTHER[name]})
+    needs = {"epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"}}.get(name, {})
+    config = RunConfig(**{"loss": "from_logits", **needs, name: OTHER[name]})
     page = trainer(**to_query(config))
     assert chosen[-1] == config and not notes(page)
     assert page.query_params == to_query(config)

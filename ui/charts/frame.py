@@ -5,7 +5,7 @@ A chart is a constant Vega-Lite spec with named data; a frame sends only new tab
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -18,7 +18,18 @@ Values = Sequence[float] | np.ndarray
 HEIGHT, TITLE = 300, 40  # pixels, axes and legend included; a title comes on top
 FOOT = 150  # pixels from the top of the plot, where gap markers stand
 TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
-GAPS = pa.schema([("step", pa.int64()), ("what", pa.string()), ("first", pa.string())])
+GAPS = pa.schema(
+    [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
+)
+RIBBON = pa.schema([("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64())])
+
+
+class Ribbon(NamedTuple):
+    """The range of several curves at each step."""
+
+    steps: Sequence[int]
+    low: Values
+    high: Values
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
@@ -41,14 +52,19 @@ def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
     )
 
 
-def gaps(steps: Sequence[int], values: Values, zero: bool = False) -> pa.Table:
+def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str = "") -> pa.Table:
     """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. `first` labels each stretch."""
     known = np.asarray(values, np.float64)
     assert len(steps) == len(known)
     missing = np.flatnonzero(~np.isfinite(known) | (zero & (known == 0)))
     what = {int(i): _what(float(known[i])) for i in missing}
     rows = [
-        {"step": steps[i], "what": name, "first": name if what.get(i - 1) != name else ""}
+        {
+            "step": steps[i],
+            "what": name,
+            "first": name if what.get(i - 1) != name else "",
+            "series": series,
+        }
         for i, name in what.items()
     ]
     return pa.Table.from_pylist(rows, schema=GAPS)
@@ -133,14 +149,47 @@ def _line(steps: int, **looks: Any) -> dict[str, Any]:
     return {"strokeWidth": 2.5, "clip": True, "point": points, **looks}
 
 
-def gap_marks(steps: int) -> Any:
-    """A cross at the foot of the chart for each missing value, and its name once a stretch."""
-    base = alt.Chart(alt.NamedData("gaps")).encode(
-        x=step_axis(steps), y=alt.value(FOOT), tooltip=["what:N", "step:Q"]
+def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] = (DEAD,)) -> Any:
+    """A cross at the foot of the chart for each missing value, and its name once a stretch.
+
+    Several series stand one above the other, each in its colour, the last one lowest.
+    """
+    rows = []
+    for i, (name, colour) in enumerate(zip(series, colours, strict=False)):
+        foot = FOOT - 18 * (len(series) - 1 - i)
+        base = (
+            alt.Chart(alt.NamedData("gaps"))
+            .transform_filter(alt.datum.series == name)
+            .encode(
+                x=step_axis(steps),
+                y=alt.value(foot),
+                tooltip=["series:N", "what:N", "step:Q"],
+            )
+        )
+        crosses = base.mark_point(
+            shape="cross", angle=45, size=70, filled=True, color=colour, opacity=1
+        )
+        names = base.mark_text(
+            color=colour, dy=-14, fontSize=14, fontWeight="bold", align="left", dx=-4
+        )
+        rows += [crosses, names.encode(text="first:N")]
+    return alt.layer(*rows)
+
+
+def ribbon(known: Ribbon | None) -> pa.Table:
+    """Rows of step, low and high, or none."""
+    if known is None:
+        return RIBBON.empty_table()
+    columns = (np.asarray(known.steps), np.asarray(known.low), np.asarray(known.high))
+    return pa.table([pa.array(c) for c in columns], schema=RIBBON)
+
+
+def ribbon_area(steps: int, colour: str, title: str) -> alt.Chart:
+    """The range of the table `ribbon` as a thin area; `title` is the y axis's."""
+    area = alt.Chart(alt.NamedData("ribbon")).mark_area(
+        color=colour, opacity=0.25, clip=True, description="copies moved by one rounding"
     )
-    crosses = base.mark_point(shape="cross", angle=45, size=70, filled=True, color=DEAD, opacity=1)
-    names = base.mark_text(color=DEAD, dy=-16, fontSize=15, fontWeight="bold", align="left", dx=-4)
-    return alt.layer(crosses, names.encode(text="first:N"))
+    return area.encode(x=step_axis(steps), y=alt.Y("low:Q", title=title), y2="high:Q")
 
 
 def cursor_rule(steps: int) -> alt.Chart:

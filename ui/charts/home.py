@@ -7,6 +7,8 @@ from typing import Any
 
 from ui.charts.palette import BEFORE, DEAD, TRAIN
 
+FOOT = 240  # pixels from the top of the plot, where NaN stands
+
 
 def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Accuracy over steps, one line a loss, each named at its end."""
@@ -32,6 +34,8 @@ def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "axis": {"format": "%", "tickCount": 4},
     }
     text = {"calculate": "datum.loss + ' ' + format(datum.accuracy, '.1%')", "as": "text"}
+    nan = {"filter": "datum.accuracy === null"}
+    foot = {"y": {"value": FOOT}}
     return {
         "height": 320,
         "data": {"values": rows},
@@ -43,6 +47,19 @@ def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 "mark": {"type": "text", "align": "right", "dy": -18, "fontSize": 16,
                          "fontWeight": "bold"},
                 "encoding": {"text": {"field": "text"}},
+            },
+            {
+                "transform": [nan],
+                "mark": {"type": "point", "shape": "cross", "angle": 45, "size": 90,
+                         "filled": True, "opacity": 1},
+                "encoding": foot,
+            },
+            {
+                "transform": [nan, {"filter": f"datum.step == {last}"},
+                              {"calculate": "datum.loss + ' NaN'", "as": "text"}],
+                "mark": {"type": "text", "align": "right", "dy": -16, "fontSize": 16,
+                         "fontWeight": "bold"},
+                "encoding": {"text": {"field": "text"}, **foot},
             },
         ],
         "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14,

@@ -1,5 +1,6 @@
 """The four live charts: snapshots in, named tables and a constant spec out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -10,8 +11,8 @@ import pyarrow as pa
 
 from core.run.snapshot import BINS, Snapshot
 from ui.charts import frame
-from ui.charts.frame import Tables
-from ui.charts.palette import DEAD, HELD_OUT, LAYERS, TRAIN
+from ui.charts.frame import Ribbon, Tables
+from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
@@ -48,30 +49,58 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
     )
 
 
-def accuracy(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
-    """Accuracy on the training and on the held-out images over steps."""
+def accuracy(
+    run: Snapshots,
+    before: Snapshots,
+    steps: int,
+    at: int | None,
+    ribbon: Ribbon | None = None,
+) -> Drawing:
+    """Accuracy on the training and on the held-out images over steps.
+
+    Where predictions are NaN there is none: a gap, and a mark at the foot. `ribbon` is where copies
+    of the run went whose weights were moved by one rounding.
+    """
 
     def table(snapshots: Snapshots) -> pa.Table:
         training, held_out = ACCURACIES
         return _table(
             snapshots,
             {
-                training: [s.train_accuracy for s in snapshots],
-                held_out: [s.test_accuracy for s in snapshots],
+                training: accuracies(snapshots, [s.train_accuracy for s in snapshots]),
+                held_out: accuracies(snapshots, [s.test_accuracy for s in snapshots]),
             },
         )
 
+    training = accuracies(run, [s.train_accuracy for s in run])
     return Drawing(
         key="accuracy",
         spec=_accuracy_spec(steps),
-        tables={"run": table(run), "before": table(before), "cursor": frame.cursor(at)},
+        tables={
+            "run": table(run),
+            "before": table(before),
+            "gaps": frame.gaps(_steps(run), training),
+            "ribbon": frame.ribbon(ribbon),
+            "cursor": frame.cursor(at),
+        },
         alt="Accuracy by step, on training and held-out images; one value of each stands above.",
         zoom=True,
     )
 
 
+def accuracies(run: Snapshots, values: Sequence[float]) -> list[float]:
+    """These accuracies of a run; NaN where predictions are, for NaN is no answer."""
+    return [
+        math.nan if s.saturation.nonfinite > 0 else value
+        for s, value in zip(run, values, strict=True)
+    ]
+
+
 def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
-    """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot."""
+    """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot.
+
+    A row of marks a layer, the last layer's lowest.
+    """
     known = run or before  # a run that has shown nothing yet keeps the axis of the one before
     layers = len(known[0].gradient_norms) if known else 1
     same = [s for s in before if len(s.gradient_norms) == layers]
@@ -91,7 +120,12 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
         tables={
             "run": table(run, now),
             "before": table(same, then),
-            "gaps": frame.gaps(_steps(run), np.linalg.norm(now, axis=1), zero=True),
+            "gaps": pa.concat_tables(
+                [
+                    frame.gaps(_steps(run), norms, zero=True, series=name)
+                    for name, norms in zip(_layer_names(layers), now.T, strict=True)
+                ]
+            ),
             "cursor": frame.cursor(at),
         },
         alt="Gradient norm of each layer by step; a cross stands where it is 0, NaN or inf.",
@@ -109,32 +143,34 @@ PLACES = (
     "exactly 0", "clipped", *(f"{i / BINS:.2f}" for i in range(BINS)),
     "clipped ", "exactly 1", "NaN",  # the blank keeps the two ends apart
 )  # fmt: skip
-LOW_ENDS, HIGH_ENDS, NAN = (0, 1), (BINS + 2, BINS + 3), BINS + 4
-MARKED = {*LOW_ENDS, *HIGH_ENDS, NAN}  # their share stands above the bar
+MARKED = {0, 1, BINS + 2, BINS + 3, BINS + 4}  # the ends and NaN: their share stands above the bar
+# By core.run.snapshot.Gradient.
+GRADIENTS = {"has a gradient": TRAIN, "gradient exactly 0": DEAD, "gradient NaN or inf": BROKEN}
 
 
 def saturation(
-    snapshot: Snapshot | None, of: str, clips: bool, title: str = "Where the predictions stand"
+    snapshot: Snapshot | None, of: str, title: str = "Where the predictions stand"
 ) -> Drawing:
-    """Where the predictions stand in [0, 1]; the ends of a loss that clips are red.
+    """Where the predictions stand in [0, 1], each in the colour of its own gradient.
 
     Args:
       of: what the probability is of; the axis title.
-      clips: whether the loss gives no gradient beyond its clip.
       title: above the chart; may be empty.
     """
-    counts = snapshot.saturation.histogram if snapshot else np.zeros(len(PLACES))
+    shape = (len(GRADIENTS), len(PLACES))
+    counts = snapshot.saturation.histogram if snapshot else np.zeros(shape)
     shares = counts / max(1, counts.sum())
-    dead = {NAN, *LOW_ENDS, *HIGH_ENDS} if clips else {NAN}
+    ends = [
+        f"{share:.0%}" if i in MARKED and share >= 0.005 else ""
+        for i, share in enumerate(shares.sum(axis=0))
+    ]
     table = pa.table(
         {
-            "place": PLACES,
-            "share": pa.array(shares, pa.float64()),
-            "state": ["no gradient" if i in dead else "has a gradient" for i in range(len(PLACES))],
-            "text": [
-                f"{share:.0%}" if i in MARKED and share >= 0.005 else ""
-                for i, share in enumerate(shares)
-            ],
+            "place": PLACES * len(GRADIENTS),
+            "share": pa.array(shares.ravel(), pa.float64()),
+            "state": np.repeat(list(GRADIENTS), len(PLACES)),
+            "top": pa.array(np.tile(shares.sum(axis=0), len(GRADIENTS)), pa.float64()),
+            "text": ends + [""] * (len(PLACES) * (len(GRADIENTS) - 1)),  # once a bar
         }
     )
     return Drawing(
@@ -197,8 +233,9 @@ def accuracy_axis() -> alt.Y:
 @cache
 def _accuracy_spec(steps: int) -> dict[str, Any]:
     y = accuracy_axis()
-    lines = frame.curves_over_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
-    return frame.zoomable("Accuracy", *lines, frame.cursor_rule(steps))
+    before, lines = frame.curves_over_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
+    over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
+    return frame.zoomable("Accuracy", before, *over, frame.cursor_rule(steps))
 
 
 @cache
@@ -211,9 +248,8 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
     )
     lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
-    return frame.zoomable(
-        "Gradient norm by layer", *lines, frame.gap_marks(steps), frame.cursor_rule(steps)
-    )
+    marks = frame.gap_marks(steps, _layer_names(layers), LAYERS)
+    return frame.zoomable("Gradient norm by layer", *lines, marks, frame.cursor_rule(steps))
 
 
 def _layer_names(layers: int) -> list[str]:
@@ -239,10 +275,11 @@ def _saturation_spec(of: str, title: str) -> dict[str, Any]:
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format="%", tickCount=5),
     )
-    states = alt.Scale(domain=["has a gradient", "no gradient"], range=[TRAIN, DEAD])
+    states = alt.Scale(domain=list(GRADIENTS), range=list(GRADIENTS.values()))
     base = alt.Chart(alt.NamedData("run")).encode(
-        x=x, y=y, tooltip=["place:N", alt.Tooltip("share:Q", format=".1%")]
+        x=x, tooltip=["place:N", "state:N", alt.Tooltip("share:Q", format=".1%")]
     )
-    bars = base.mark_bar().encode(color=alt.Color("state:N", scale=states))
-    text = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", color=DEAD)
-    return frame.spec(alt.layer(bars, text.encode(text="text:N")), title)
+    legend = alt.Legend(columns=3, labelLimit=150)
+    bars = base.mark_bar().encode(y=y, color=alt.Color("state:N", scale=states, legend=legend))
+    text = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
+    return frame.spec(alt.layer(bars, text.encode(y="top:Q", text="text:N")), title)

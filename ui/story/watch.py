@@ -6,7 +6,6 @@ import streamlit as st
 
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
-from ui import live
 from ui.charts import live as live_charts
 from ui.charts import twins as charts
 from ui.draw import chart
@@ -60,12 +59,12 @@ def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str) -> No
 
 def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
     """Steps and values of a run: "accuracy" on the training images, or "loss"."""
-    values = [s.train_accuracy if of == "accuracy" else s.loss for s in run]
-    return [s.step for s in run], values
+    right = live_charts.accuracies(run, [s.train_accuracy for s in run])
+    return [s.step for s in run], right if of == "accuracy" else [s.loss for s in run]
 
 
 def _saturation(twin: Twin, now: Snapshot | None) -> None:
     st.markdown(f"**{twin.label}: where its predictions stand**")
-    drawing = live_charts.saturation(now, "predicted probability", live.clips(twin.config.loss), "")
+    drawing = live_charts.saturation(now, "predicted probability", "")
     key, words = f"twins_saturation_{twin.label}", f"{twin.label}: {drawing.alt}"
     chart(key, drawing.spec, drawing.tables, words)

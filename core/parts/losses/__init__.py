@@ -17,7 +17,16 @@ Theano 0.8.2 with Lasagne 0.1, and the question "JAX vs Keras" with its two func
 """
 
 from core.parts.losses.apply import loss_and_grad, with_grad
-from core.parts.losses.row import Form, Loss, LossFunction
+from core.parts.losses.row import WORKS_ON, Form, Loss, LossFunction
 from core.parts.losses.table import LOSSES, losses_for
 
-__all__ = ["LOSSES", "Form", "Loss", "LossFunction", "loss_and_grad", "losses_for", "with_grad"]
+__all__ = [
+    "LOSSES",
+    "WORKS_ON",
+    "Form",
+    "Loss",
+    "LossFunction",
+    "loss_and_grad",
+    "losses_for",
+    "with_grad",
+]

@@ -12,12 +12,22 @@ from core.registry import Row
 Form = Literal["binary", "softmax"]
 LossFunction = Callable[[Array, Array, Array], Array]
 
+# What a loss works on, in the order of the table, and as it is shown. What counts is the gradient,
+# for the network learns from nothing else. "clipped": p itself is held inside an interval.
+WorksOn = Literal["probability", "clipped probability", "logits"]
+WORKS_ON: dict[WorksOn, str] = {
+    "probability": "the probability as it is",
+    "clipped probability": "the clipped probability",
+    "logits": "the logits",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Row):
     """A cross-entropy as somebody computes it; functions as the module docstring describes them."""
 
-    failure: str  # the failure to expect, one sentence
+    failure: str  # how it fails; where, core.study.precision measures
+    works_on: WorksOn
     binary: LossFunction | None
     softmax: LossFunction | None
     epsilon: float | None = None  # the source's own; None where the row ignores epsilon

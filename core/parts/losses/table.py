@@ -1,4 +1,4 @@
-"""LOSSES: every cross-entropy, a row each, from fragile to exact."""
+"""LOSSES: every cross-entropy, a row each, in the order of what it works on."""
 
 from core.parts.losses import clipped, exact, keras, mxnet, tensorflow, textbook, theano, torch
 from core.parts.losses.row import Form, Loss
@@ -19,7 +19,11 @@ LOSSES: Registry[Loss] = Registry(
             label="Naive, exp over its sum",
             latex=r"-\log\frac{e^{z_y}}{\sum_j e^{z_j}}",
             summary="Softmax as exp(z) over its sum, no maximum subtracted, and then the log.",
-            failure="exp overflows float32 past a logit of 88.7, and the loss is NaN.",
+            failure=(
+                "exp or a sum of them overflows for large logits, equal ones too, and the loss is "
+                "NaN or inf; so it is once the probability of any class rounds to 0."
+            ),
+            works_on="probability",
             reference="The formula as a first try writes it; measured on JAX 0.10.2",
             binary=None,
             softmax=textbook.naive_exp_softmax,
@@ -31,20 +35,57 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log p-(1-y)\log(1-p),\quad p=\sigma(z)",
             summary="The textbook formula, on a probability that has already been rounded.",
             failure=(
-                "float32 rounds p to 1 from z = 16.64 and to 0 below z = -87.34: inf when wrong, "
-                "NaN even when right."
+                "Once the probability of a label rounds to 0, its log is -inf and 0 times that is "
+                "NaN: inf or NaN when wrong, NaN even when right."
             ),
+            works_on="probability",
             reference="The question's first function; measured on JAX 0.10.2",
             binary=textbook.naive,
             softmax=textbook.naive_softmax,
             reproduces={"jax_naive": 1e-7, "jax_naive_softmax_log": 1e-7},
         ),
         Loss(
+            key="mxnet",
+            label="MXNet Gluon, from_sigmoid",
+            latex=r"-y\log(p+\varepsilon)-(1-y)\log(1-p+\varepsilon)",
+            summary="Add a tiny epsilon inside each log instead of clipping.",
+            failure=(
+                "The gradient shrinks once the label's probability is below epsilon, and is 0 "
+                "where that rounds to 0; in float16 an epsilon of 1e-12 is itself 0."
+            ),
+            works_on="probability",
+            reference="MXNet Gluon SigmoidBinaryCrossEntropyLoss; read in source, not run",
+            binary=mxnet.from_sigmoid,
+            softmax=None,
+            epsilon=1e-12,
+        ),
+        Loss(
+            key="torch_bce",
+            label="PyTorch BCELoss",
+            latex=(
+                r"-y\max(\log p,-100)-(1-y)\max(\log(1-p),-100),\quad "
+                r"\frac{dL}{dp}=\frac{p-y}{\max(p(1-p),10^{-12})}"
+            ),
+            summary="Hold each log at -100 or above, and use a hand-written gradient.",
+            failure=(
+                "The loss stops at 100; where p(1 - p) is below 1e-12 the gradient shrinks with "
+                "it, and ends at 0."
+            ),
+            works_on="probability",
+            reference="torch.nn.BCELoss, PyTorch 2.13",
+            binary=torch.bce,
+            softmax=None,
+        ),
+        Loss(
             key="theano_onehot",
             label="Lasagne on Theano, one-hot labels",
             latex=r"\log\sum_j e^{z_j}-z_y,\quad\nabla=\mathrm{SoftmaxGrad}(-y/p)",
             summary="Theano makes the forward pass stable and leaves the naive backward pass.",
-            failure="The loss stays finite while the gradient is NaN: 0/0 once any p rounds to 0.",
+            failure=(
+                "The loss stays finite while the gradient is NaN: 0/0 once the probability of any "
+                "class rounds to 0."
+            ),
+            works_on="probability",
             reference="Lasagne 0.1 on Theano 0.8.2, FAST_RUN; Lasagne issue 567",
             binary=None,
             softmax=theano.one_hot_labels,
@@ -58,9 +99,10 @@ LOSSES: Registry[Loss] = Registry(
             ),
             summary="Hold p inside [epsilon, 1 - epsilon], then take the logs.",
             failure=(
-                "Outside the clip the gradient is exactly 0: with epsilon 1e-7 in float32, "
-                "z above 16.64 or below -16.12 stops teaching."
+                "Outside the clip the gradient is exactly 0: such a sample has no say in the step. "
+                "Where p stands on an edge of the clip, it is halved."
             ),
+            works_on="clipped probability",
             reference="Measured on JAX 0.10.2 (jnp.clip)",
             binary=clipped.clip,
             softmax=clipped.clip_softmax,
@@ -82,9 +124,10 @@ LOSSES: Registry[Loss] = Registry(
             ),
             summary="Clip p, turn it back into a logit, then use a stable formula on that logit.",
             failure=(
-                "The gradient is exactly 0 for z up to -13.816 and from 16.636 in float32, "
-                "and half of what it should be on 15.54 to 16.64."
+                "The stable formula comes after the clip. Outside the clip the gradient is exactly "
+                "0; where p stands on an edge of it, halved."
             ),
+            works_on="clipped probability",
             reference="The question's binary_cross_entropy_stable; measured on JAX 0.10.2",
             binary=clipped.question_stable,
             softmax=None,
@@ -98,9 +141,10 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary="Keras clips the probability to its epsilon; it cannot see the logits.",
             failure=(
-                "In float32 the gradient is exactly 0 from z = 16.64 when y = 0 and up to -16.12 "
-                "when y = 1, and half just before the upper edge."
+                "Outside the clip the gradient is exactly 0: such a sample has no say in the step. "
+                "Where p stands on an edge of the clip, it is halved."
             ),
+            works_on="clipped probability",
             reference=_KERAS + ", from_logits=False, on JAX 0.10.2",
             binary=keras.on_jax,
             softmax=keras.on_jax_softmax,
@@ -118,9 +162,9 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"\mathrm{BCELoss}(q,y),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary="Keras clips the probability, then calls PyTorch's own loss on it.",
             failure=(
-                "In float32 the gradient is exactly 0 from z = 16.64 when y = 0 and up to -16.12 "
-                "when y = 1."
+                "Outside the clip the gradient is exactly 0: such a sample has no say in the step."
             ),
+            works_on="clipped probability",
             reference=_KERAS + ", from_logits=False, on PyTorch 2.13",
             binary=keras.on_torch,
             softmax=keras.on_torch_softmax,
@@ -133,11 +177,14 @@ LOSSES: Registry[Loss] = Registry(
             label="Keras 3 on TensorFlow, logits hidden",
             latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary=(
-                "With any layer between the sigmoid and the loss, even one that does nothing, "
-                "Keras cannot find the logits and clips."
+                "A layer after the sigmoid that makes a new tensor, such as Reshape or Dense, "
+                "hides the logits: Keras clips."
             ),
-            failure="In float32 the gradient is exactly 0 past about 16.2 on either side.",
-            reference=_KERAS + ", from_logits=False after an identity op, on TensorFlow 2.21",
+            failure=(
+                "Outside the clip the gradient is exactly 0: such a sample has no say in the step."
+            ),
+            works_on="clipped probability",
+            reference=_KERAS + ", from_logits=False with the logits hidden, on TensorFlow 2.21",
             binary=keras.on_tensorflow_hidden,
             softmax=keras.on_tensorflow_hidden_softmax,
             epsilon=1e-7,
@@ -152,7 +199,10 @@ LOSSES: Registry[Loss] = Registry(
                 r"\hat z=\log\tfrac{q}{1-q}"
             ),
             summary="Clip p, turn it back into a logit, and hand that to TensorFlow's stable loss.",
-            failure="The stable loss comes too late: in float32 the gradient is 0 past about 16.1.",
+            failure=(
+                "The stable loss comes after the clip: outside the clip the gradient is exactly 0."
+            ),
+            works_on="clipped probability",
             reference="Keras 1.0 to 2.2.4, TensorFlow backend; read in source, not run",
             binary=keras.keras_1_on_tensorflow,
             softmax=None,
@@ -160,41 +210,15 @@ LOSSES: Registry[Loss] = Registry(
             clip_range=_symmetric,
         ),
         Loss(
-            key="mxnet",
-            label="MXNet Gluon, from_sigmoid",
-            latex=r"-y\log(p+\varepsilon)-(1-y)\log(1-p+\varepsilon)",
-            summary="Add a tiny epsilon inside each log instead of clipping.",
-            failure=(
-                "The loss stays finite, but in float32 the gradient is 0 from z = 16.64 when "
-                "y = 0; in float16 1e-12 is 0 and nothing is protected."
-            ),
-            reference="MXNet Gluon SigmoidBinaryCrossEntropyLoss; read in source, not run",
-            binary=mxnet.from_sigmoid,
-            softmax=None,
-            epsilon=1e-12,
-        ),
-        Loss(
-            key="torch_bce",
-            label="PyTorch BCELoss",
-            latex=(
-                r"-y\max(\log p,-100)-(1-y)\max(\log(1-p),-100),\quad "
-                r"\frac{dL}{dp}=\frac{p-y}{\max(p(1-p),10^{-12})}"
-            ),
-            summary="Hold each log at -100 or above, and use a hand-written gradient.",
-            failure=(
-                "In float32, y = 0: the loss jumps to 100 with gradient 0 from z = 16.64; "
-                "y = 1: the gradient decays from z = -27.6."
-            ),
-            reference="torch.nn.BCELoss, PyTorch 2.13",
-            binary=torch.bce,
-            softmax=None,
-        ),
-        Loss(
             key="theano_int",
             label="Lasagne on Theano, integer labels",
             latex=r"\log\sum_j e^{z_j}-z_y",
             summary="With integer labels Theano recognises the pattern, forward and backward.",
-            failure="None for the gradient; a loss much smaller than the logits rounds to 0.",
+            failure=(
+                "None while the answer is wrong; a right one's gradient that is below the last bit "
+                "of 1, or loss below that of the logit, comes out as 0."
+            ),
+            works_on="logits",
             reference="Lasagne 0.1 on Theano 0.8.2; Lasagne issue 567",
             binary=None,
             softmax=theano.integer_labels,
@@ -205,7 +229,11 @@ LOSSES: Registry[Loss] = Registry(
             label="PyTorch BCEWithLogitsLoss and CrossEntropyLoss",
             latex=r"(1-y)z-\log\sigma(z)",
             summary="PyTorch's losses on logits: log-sigmoid, and log-softmax.",
-            failure="None for the gradient; a loss below about 4e-7 may round to 0.",
+            failure=(
+                "None while the answer is wrong; a right one's gradient that is below the last bit "
+                "of 1, or loss below that of the logit, may come out as 0."
+            ),
+            works_on="logits",
             reference="torch.nn.BCEWithLogitsLoss and CrossEntropyLoss, PyTorch 2.13",
             binary=torch.bce_logits,
             softmax=torch.cross_entropy,
@@ -215,7 +243,11 @@ LOSSES: Registry[Loss] = Registry(
             label="optax",
             latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
             summary="optax's losses on logits; with classes, log-sum-exp minus the label's logit.",
-            failure="None for the gradient; with classes, a loss near 0 may round to 0.",
+            failure=(
+                "None while the answer is wrong; with classes, a right one's gradient that is "
+                "below the last bit of 1, or loss below that of the logit, comes out as 0."
+            ),
+            works_on="logits",
             reference=(
                 "optax 0.2.8 sigmoid_binary_cross_entropy and "
                 "softmax_cross_entropy_with_integer_labels"
@@ -229,7 +261,11 @@ LOSSES: Registry[Loss] = Registry(
             label="Keras 3 on JAX, from_logits=True",
             latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
             summary="The same Keras, told that it is given logits: log-sigmoid and log-softmax.",
-            failure="None for the gradient.",
+            failure=(
+                "None while the answer is wrong; with classes, a right one's gradient or loss that "
+                "is below the last bit of 1 comes out as 0."
+            ),
+            works_on="logits",
             reference=_KERAS + ", from_logits=True, on JAX 0.10.2; optax 0.2.8",
             binary=keras.on_jax_logits,
             softmax=exact.log_softmax_one_hot,
@@ -245,7 +281,11 @@ LOSSES: Registry[Loss] = Registry(
             label="Keras 3 on TensorFlow",
             latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
             summary="Keras finds the logits behind the sigmoid or softmax, and uses those.",
-            failure="None, until an op in between hides the logits.",
+            failure=(
+                "None until a layer in between hides the logits; with classes, a right answer's "
+                "gradient or loss that is below the last bit of 1 comes out as 0."
+            ),
+            works_on="logits",
             reference=_KERAS + ", from_logits=False, on TensorFlow 2.21",
             binary=exact.from_logits,
             softmax=tensorflow.softmax_logits,
@@ -260,8 +300,15 @@ LOSSES: Registry[Loss] = Registry(
             label="From logits",
             latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
             summary="Work on the logit itself: the probability is never formed, so never rounded.",
-            failure="None: the gradient is p - y at every logit, to the last bits.",
-            reference="Keras 3.15 binary_crossentropy, from_logits=True, on TensorFlow 2.21",
+            failure=(
+                "None: at every logit the gradient is p - y, in float32 to five digits, until it "
+                "is too small for the format."
+            ),
+            works_on="logits",
+            reference=(
+                "Keras 3.15 binary_crossentropy, from_logits=True, on TensorFlow 2.21; with "
+                "classes, Samenet's own"
+            ),
             binary=exact.from_logits,
             softmax=exact.from_logits_softmax,
             reproduces={"keras_tf_from_logits": 1e-7},

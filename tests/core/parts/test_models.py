@@ -17,7 +17,7 @@ X = jax.random.normal(jax.random.PRNGKey(9), (5, 784))
 
 def test_question_has_its_own_weights_bit_for_bit() -> None:
     question_init, question = stax.serial(stax.Dense(1000), stax.Relu, stax.Dense(1), stax.Sigmoid)
-    init, apply = MODELS["mlp"].build((1000,), 1, GLOROT)
+    init, apply, _ = MODELS["mlp"].build((1000,), 1, GLOROT)
     with jax.threefry_partitionable(STREAMS["original"].partitionable):
         _, theirs = question_init(jax.random.PRNGKey(0), (1, 784))
         _, ours = init(jax.random.PRNGKey(0), (1, 784))
@@ -30,7 +30,7 @@ def test_question_has_its_own_weights_bit_for_bit() -> None:
 @pytest.mark.parametrize("outputs", [1, 10])
 @pytest.mark.parametrize("model", MODELS)
 def test_shapes(model: str, outputs: int, widths: tuple[int, ...]) -> None:
-    init, apply = MODELS[model].build(widths, outputs, GLOROT)
+    init, apply, _ = MODELS[model].build(widths, outputs, GLOROT)
     shape, params = init(jax.random.PRNGKey(0), (1, 784))
     sizes = (784, *widths, outputs)
     expected = [((n, m), (m,)) for n, m in pairwise(sizes)]
@@ -40,7 +40,7 @@ def test_shapes(model: str, outputs: int, widths: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_logits_are_written_by_hand(model: str) -> None:
-    init, apply = MODELS[model].build((7, 5), 10, GLOROT)
+    init, apply, _ = MODELS[model].build((7, 5), 10, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     x = np.asarray(X, np.float64)
     *hidden, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
@@ -51,7 +51,7 @@ def test_logits_are_written_by_hand(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_dropout_needs_a_random_key(model: str) -> None:
-    init, apply = MODELS[model].build((64,), 1, GLOROT)
+    init, apply, _ = MODELS[model].build((64,), 1, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     key = jax.random.PRNGKey(1)
     plain = apply(params, X)

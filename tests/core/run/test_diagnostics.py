@@ -1,13 +1,11 @@
 """Diagnostics on arrays made by hand, and the one sentence in each of its forms."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from core.run import diagnostics
-from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot, diagnosis
+from core.run.snapshot import BINS, Gradient
 
 NAN = float("nan")
 
@@ -17,12 +15,15 @@ NAN = float("nan")
 
 def test_saturation_puts_every_prediction_in_its_place() -> None:
     p = jnp.array([0.0, 0.0, 1e-9, 0.001, 0.5, 0.999, 1 - 2**-24, 1.0, NAN, 0.05], jnp.float32)
-    found = diagnostics.saturation(p, jnp.float32(1e-6), jnp.float32(0.9999999))
+    kinds = jnp.array([1, 0, 0, 0, 0, 0, 0, 0, 2, 0], jnp.uint8)
+    found = diagnostics.saturation(p, kinds, jnp.float32(1e-6), jnp.float32(0.9999999))
     histogram = np.zeros(BINS + 5, int)
     # exactly 0, clipped low, 0.001, 0.05, 0.5, 0.999, clipped high, exactly 1, NaN
     histogram[[0, 1, 2, 3, BINS // 2 + 2, BINS + 1, BINS + 2, BINS + 3, BINS + 4]] = 1
     histogram[0] = 2
-    np.testing.assert_array_equal(found.histogram, histogram)
+    np.testing.assert_array_equal(found.histogram.sum(axis=0), histogram)
+    assert found.histogram[Gradient.ZERO].tolist() == [1] + [0] * (BINS + 4)
+    assert found.histogram[Gradient.NONFINITE].tolist() == [0] * (BINS + 4) + [1]
     np.testing.assert_allclose(found.zero, 0.2)
     np.testing.assert_allclose(found.one, 0.1)
     np.testing.assert_allclose(found.nonfinite, 0.1)
@@ -32,15 +33,15 @@ def test_saturation_puts_every_prediction_in_its_place() -> None:
 def test_nothing_is_clipped_at_the_ends_themselves() -> None:
     low, high = jnp.float32(0.25), jnp.float32(0.75)
     p = jnp.array([0.25, 0.75, 0.2, 0.8], jnp.float32)
-    found = diagnostics.saturation(p, low, high)
+    found = diagnostics.saturation(p, jnp.zeros(4, jnp.uint8), low, high)
     assert found.clipped == 0.5
-    assert (found.histogram[1], found.histogram[BINS + 2]) == (1, 1)
+    assert found.histogram[0, [1, BINS + 2]].tolist() == [1, 1]
 
 
 def test_bins_are_equal_and_complete() -> None:
     p = jnp.linspace(1e-4, 1 - 1e-4, 10_000)
-    found = diagnostics.saturation(p, jnp.float32(0), jnp.float32(1))
-    np.testing.assert_allclose(found.histogram[2 : BINS + 2], 10_000 / BINS, atol=2)
+    found = diagnostics.saturation(p, jnp.zeros(len(p), jnp.uint8), jnp.float32(0), jnp.float32(1))
+    np.testing.assert_allclose(found.histogram[0, 2 : BINS + 2], 10_000 / BINS, atol=2)
     assert found.histogram.sum() == 10_000
     assert (found.zero, found.one, found.clipped, found.nonfinite) == (0, 0, 0, 0)
 
@@ -100,85 +101,35 @@ def test_census_counts_only_exact_zeros() -> None:
 
 def test_gradient_norm_is_of_weights_and_biases_together() -> None:
     gradients = [(jnp.full((2, 2), 2.0), jnp.array([3.0])), (), (jnp.array([[NAN]]), jnp.ones(1))]
-    np.testing.assert_allclose(diagnostics.gradient_norms(gradients), [5.0, NAN])
+    np.testing.assert_allclose(diagnostics.norms(gradients), [5.0, NAN])
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-12, 1e30])
 def test_gradient_norm_is_zero_only_for_zero_and_infinite_only_for_infinite(size: float) -> None:
     gradients = [(jnp.array([[3 * size, 0.0]]), jnp.array([-4 * size]))]
-    np.testing.assert_allclose(diagnostics.gradient_norms(gradients), [5 * size], rtol=1e-5)
-    assert diagnostics.gradient_norms([(jnp.zeros((1, 2)), jnp.zeros(2))]) == 0
+    np.testing.assert_allclose(diagnostics.norms(gradients), [5 * size], rtol=1e-5)
+    assert diagnostics.norms([(jnp.zeros((1, 2)), jnp.zeros(2))]) == 0
 
 
-# The sentence
+# Dropping, units, answers
 
 
-def snapshot(
-    zero: float = 0, one: float = 0, clipped: float = 0, nan: float = 0, wrong: float = 0.1,
-    zero_gradient: float = 0, stuck: float = 0, norms: tuple[float, ...] = (1.0, 1.0),
-) -> Snapshot:  # fmt: skip
-    return Snapshot(
-        step=1, epoch=1.0, loss=1.0, train_accuracy=1 - wrong, test_accuracy=0.5,
-        test_examples=10, gradient_norms=np.float32(norms),
-        saturation=Saturation(np.zeros(BINS + 5, int), zero, one, clipped, nan),
-        census=Census(wrong, zero_gradient, stuck), margins=np.zeros(1), labels=np.zeros(1),
-        correct=np.ones(1, bool), gradients=np.zeros(1, np.uint8),
-    )  # fmt: skip
+def test_answers_and_their_most_frequent_one() -> None:
+    assert diagnostics.one_answer(jnp.array([[-1.0], [2.0], [3.0], [NAN]])) == 0.5
+    assert diagnostics.one_answer(jnp.array([[0.0, 1.0, 0.0]] * 3)) == 1
+    assert diagnostics.one_answer(jnp.eye(3)) == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        (
-            {"clipped": 0.838, "zero": 0.262, "one": 0.119, "wrong": 0.565, "stuck": 0.484},
-            "84% of the predictions are saturated and 48% of the samples are wrong with zero "
-            "gradient: this loss cannot fix them.",
-        ),
-        (
-            {"zero": 0.262, "one": 0.119},
-            "38% of the predictions are saturated, but every wrong sample still has a gradient: "
-            "this loss can fix them.",
-        ),
-        (
-            {"wrong": 0.03},
-            "3% of the samples are wrong, and every one of them has a gradient: "
-            "this loss can fix them.",
-        ),
-        (
-            {"norms": (0.0, 0.0), "clipped": 1, "wrong": 0.49, "stuck": 0.49, "zero_gradient": 1},
-            "The gradient is exactly zero while 49% of the samples are wrong: "
-            "this network has stopped for good.",
-        ),
-        (
-            {"norms": (1.0, NAN), "stuck": 0.4},
-            "The predictions are still finite, but the gradient is not: "
-            "the next step turns the weights into NaN.",
-        ),
-        (
-            {"nan": 1.0, "norms": (NAN, NAN)},
-            "100% of the predictions are NaN: "
-            "the weights are gone, and no further step can bring them back.",
-        ),
-    ],
-)
-def test_diagnosis(given: dict[str, Any], says: str) -> None:
-    assert diagnosis(snapshot(**given)) == says
+def test_dead_units_are_0_for_every_example() -> None:
+    hidden = [jnp.array([[0.0, 1.0], [0.0, 0.0]]), jnp.zeros((2, 5))]
+    np.testing.assert_array_equal(diagnostics.dead_units(hidden), [0.5, 1])
 
 
-def test_a_few_stuck_samples_are_not_said_to_have_a_gradient() -> None:
-    for saturated in (0.0, 0.5):
-        says = diagnosis(snapshot(clipped=saturated, stuck=0.003, wrong=0.05))
-        assert "under 1% of the samples are wrong with zero gradient" in says
-
-
-def test_a_batch_without_gradient_is_not_the_end() -> None:
-    """A batch of one that is right and saturated: others still teach."""
-    says = diagnosis(snapshot(norms=(0.0, 0.0), wrong=0.2, zero_gradient=0.7, stuck=0))
-    assert "for good" not in says
-
-
-@pytest.mark.parametrize("examples", [10, 200, 1000])
-def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
-    for count in range(1, examples):
-        says = diagnosis(snapshot(wrong=float(np.float32(count / examples))))
-        assert not says.startswith(("0%", "100%")), (count, examples)
+def test_the_same_numbers() -> None:
+    a = {"w": jnp.array([1.0, -0.0]), "empty": ()}
+    assert diagnostics.same(a, {"w": jnp.array([1.0, 0.0]), "empty": ()})
+    assert not diagnostics.same(a, {"w": jnp.array([1.0, 1e-30]), "empty": ()})
+    nan = {"w": jnp.array([NAN])}
+    assert not diagnostics.same(nan, nan)
+    assert diagnostics.all_finite(a)
+    assert not diagnostics.all_finite([jnp.ones(2), jnp.array([jnp.inf])])

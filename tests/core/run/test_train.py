@@ -118,7 +118,7 @@ def test_mini_batches_against_an_optax_loop(optimizer: str) -> None:
     images, labels, *_ = load("sample", config.train_size)
     x, y = images / np.float32(255), labels.astype(int)
     with jax.threefry_partitionable(False):
-        init, apply = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
+        init, apply, _ = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
         _, weights = init(jax.random.PRNGKey(config.seed), (1, 784))
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     batches = [
@@ -154,7 +154,7 @@ def test_gradients_are_those_of_the_mean_loss(form: Any, outputs: int, dropout: 
     x = jax.random.normal(jax.random.PRNGKey(1), (32, 784))
     labels = jnp.arange(32) % max(2, outputs)
     key, epsilon = jax.random.PRNGKey(2), 1e-3
-    init, apply = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
+    init, apply, _ = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     keep = {"off": 1.0, "keep_prob": 0.3, "rate": 0.7}[dropout]
 

@@ -10,6 +10,7 @@ import pytest
 
 from core.config import RunConfig
 from core.data import load
+from core.run import train
 from core.study import band
 from tests.conftest import trained
 
@@ -101,3 +102,33 @@ def test_band_needs_full_batches_without_dropout(change: dict[str, Any], message
         band.rounding_band(config, load("sample", 200))
     with pytest.raises(ValueError, match=message):
         band.seed_strip(config, load("sample", 200))
+
+
+# Copies, by the run's own program
+
+
+@pytest.mark.parametrize(
+    "config", [LOGITS, SMALL, replace(SMALL, dropout="rate", optimizer="adam")], ids=str
+)
+def test_copies_are_the_run_but_for_a_rounding(config: RunConfig) -> None:
+    on_device = train.on_device(config.task, load("sample", config.train_size))
+    found = [copy for copy in band.copies(config, on_device, 2) if copy is not None]
+    own = [s.train_accuracy for s in trained(config)]
+    assert len(found) == 2
+    for copy in found:
+        assert copy.steps.tolist() == train.snapshot_steps(config)
+        np.testing.assert_allclose(copy.accuracy, own, atol=0.02)
+
+
+def test_copies_of_the_question_end_apart_and_are_no_two_the_same() -> None:
+    on_device = train.on_device("binary", load("sample", 1000))
+    ends = [copy.accuracy[-1] for copy in band.copies(STABLE, on_device, 4) if copy is not None]
+    assert np.ptp(ends) > 0.01
+
+
+def test_copies_of_nan_are_nan() -> None:
+    config = replace(STABLE, loss="naive")
+    on_device = train.on_device("binary", load("sample", 1000))
+    (copy,) = (copy for copy in band.copies(config, on_device, 1) if copy is not None)
+    assert copy.accuracy[0] == pytest.approx(0.435)
+    assert np.isnan(copy.accuracy[1:]).all()

@@ -1,0 +1,93 @@
+"""Errands: work that goes on while nobody waits for a run, a piece at a time.
+
+An errand is a generator that yields None or a piece of its result. It lives as long as somebody
+looks at it now and then.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, NamedTuple
+
+log = logging.getLogger("samenet.errands")
+
+LEASE = 20.0  # seconds that one look keeps an errand going
+KEEP = 64  # errands whose pieces are kept for the next who asks for the same
+
+
+class Errand(NamedTuple):
+    """How far an errand is."""
+
+    pieces: list[Any]
+    done: bool
+    failure: str  # what went wrong, or ""
+
+
+class _Work:
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        self.make = make
+        self.iterator: Iterator[Any] | None = None
+        self.pieces: list[Any] = []
+        self.done = False
+        self.failure = ""
+        self.lease = 0.0
+
+
+class Errands:
+    """One thread that works off the errands, oldest first.
+
+    Args:
+      idle: waits, for at most so many seconds, until nobody waits for a run; whether that is so.
+    """
+
+    def __init__(self, idle: Callable[[float], bool]) -> None:
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._works: OrderedDict[Hashable, _Work] = OrderedDict()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def look(self, key: Hashable, make: Callable[[], Iterator[Any]]) -> Errand:
+        """What there is of the errand `key`, which is begun with `make` if it is new."""
+        with self._lock:
+            work = self._works.setdefault(key, _Work(make))
+            work.lease = time.monotonic() + LEASE
+            while len(self._works) > KEEP:
+                self._works.popitem(last=False)
+            if not work.done and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._run, daemon=True, name="errands")
+                self._thread.start()
+            return Errand(list(work.pieces), work.done, work.failure)
+
+    def close(self) -> None:
+        """Stop after the piece at hand."""
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join(timeout=60)
+
+    def _next(self) -> _Work | None:
+        now = time.monotonic()
+        with self._lock:
+            works = self._works.values()
+            return next((work for work in works if not work.done and work.lease > now), None)
+
+    def _run(self) -> None:
+        """The thread: a tick of one errand while nobody waits for a run, until none is left."""
+        while not self._closed and (work := self._next()) is not None:
+            if self._idle(1.0):
+                self._advance(work)
+
+    def _advance(self, work: _Work) -> None:
+        try:
+            work.iterator = work.iterator or work.make()
+            piece = next(work.iterator)
+        except StopIteration:
+            work.done = True
+        except Exception as error:
+            log.exception("an errand failed")
+            work.failure, work.done = f"{type(error).__name__}: {error}", True
+        else:
+            if piece is not None:
+                work.pieces.append(piece)

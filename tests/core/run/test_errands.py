@@ -1,0 +1,86 @@
+"""Errands: a piece at a time, only while nobody waits, and only for somebody."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from core.run import errands
+from core.run.errands import Errand, Errands
+
+SOON = 20.0
+
+
+def until(found: Callable[[], Errand], condition: Callable[[Errand], bool]) -> Errand:
+    deadline = time.monotonic() + SOON
+    while not condition(errand := found()):
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
+    return errand
+
+
+@pytest.fixture
+def idle() -> Iterator[threading.Event]:
+    event = threading.Event()
+    event.set()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def queue(idle: threading.Event) -> Iterator[Errands]:
+    queue = Errands(idle.wait)
+    yield queue
+    queue.close()
+
+
+def count(n: int) -> Iterator[int | None]:
+    for i in range(n):
+        yield None
+        yield i
+
+
+def test_pieces_come_in_order_and_then_it_is_done(queue: Errands) -> None:
+    found = until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
+    assert found == Errand([0, 1, 2], True, "")
+    assert queue.look("a", lambda: count(9)) == found, "what is done is kept"
+
+
+def test_nothing_moves_while_somebody_waits_for_a_run(
+    queue: Errands, idle: threading.Event
+) -> None:
+    idle.clear()
+    queue.look("a", lambda: count(3))
+    time.sleep(0.05)
+    assert queue.look("a", lambda: count(3)) == Errand([], False, "")
+    idle.set()
+    until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
+
+
+def test_an_errand_that_nobody_looks_at_rests(
+    queue: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errands, "LEASE", -1.0)
+    queue.look("a", lambda: count(3))
+    until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
+    assert queue.look("a", lambda: count(3)).pieces == []
+    monkeypatch.setattr(errands, "LEASE", SOON)
+    until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
+
+
+def test_a_failure_is_told(queue: Errands) -> None:
+    def fail() -> Iterator[int]:
+        yield 1
+        raise ValueError("no such weights")
+
+    found = until(lambda: queue.look("a", fail), lambda errand: errand.done)
+    assert found == Errand([1], True, "ValueError: no such weights")
+    until(lambda: queue.look("b", lambda: count(1)), lambda errand: errand.done)
+
+
+def test_only_so_many_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errands, "KEEP", 2)
+    for key in "abc":
+        until(lambda key=key: queue.look(key, lambda: count(1)), lambda errand: errand.done)
+    assert list(queue._works) == ["b", "c"]

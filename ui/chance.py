@@ -1,0 +1,82 @@
+"""Is a run's result chance? Copies of it whose weights were moved by one rounding.
+
+They run behind the visitor's own when nobody waits: by themselves where they cost little, else
+when asked for.
+"""
+
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig
+from core.run.errands import Errand
+from core.run.job import Status, View
+from core.run.prepare import device_data
+from core.study import band
+from ui.charts.frame import Ribbon
+from ui.engine import engine
+
+COPIES = 7
+CHEAP = 20.0  # seconds that copies may take unasked
+STEADY = 0.01  # a spread of accuracies up to this one is not called chaos
+
+
+def copies(config: RunConfig, view: View) -> Errand | None:
+    """The copies of a run that has ended, as far as they are; None where nobody asked for them."""
+    if view.status is not Status.DONE:
+        return None
+    if view.seconds * COPIES > CHEAP and config not in st.session_state.get("copies_asked", ()):
+        return None
+    return engine().errands.look(("copies", config), lambda: _run(config))
+
+
+def waits(config: RunConfig, view: View) -> bool:
+    """Whether copies are on their way."""
+    found = copies(config, view)
+    return found is not None and not found.done
+
+
+def _run(config: RunConfig) -> band.Copies:
+    return band.copies(config, device_data(config, lambda fraction, text: None), COPIES)
+
+
+def ribbon(found: Errand | None) -> Ribbon | None:
+    """Where the copies went, once all are there."""
+    if found is None or not found.done or not found.pieces:
+        return None
+    accuracy = np.stack([piece.accuracy for piece in found.pieces])
+    return Ribbon(found.pieces[0].steps, accuracy.min(axis=0), accuracy.max(axis=0))
+
+
+def words(view: View, found: Errand | None) -> str:
+    """What is known of chance in the result of a run."""
+    if view.status is not Status.DONE:
+        return ""
+    if found is None:
+        return "How much of this result is chance has not been measured."
+    if found.failure:
+        return f"How much of this result is chance could not be measured: {found.failure}"
+    if not found.done:
+        return f"Measuring chance: copy {len(found.pieces) + 1} of {COPIES}, one rounding apart."
+    return verdict([float(piece.accuracy[-1]) for piece in found.pieces])
+
+
+def verdict(ends: list[float]) -> str:
+    """What copies say that end at these accuracies."""
+    who = f"{len(ends)} copies whose first weights differ from these by one rounding"
+    low, high = min(ends), max(ends)
+    if np.isnan(low) or np.isnan(high):
+        return f"Of {who}, some end in NaN."
+    if high - low <= STEADY:
+        return f"Steady: {who} end within {100 * (high - low):.1f} points of each other."
+    return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}. No digit is a constant."
+
+
+def ask(config: RunConfig, view: View, found: Errand | None) -> None:
+    """A button that has the copies run where they cost more than a little."""
+    if view.status is not Status.DONE or found is not None:
+        return
+    cost = f"about {view.seconds * COPIES:.0f} s, in turns behind everybody's runs"
+    if st.button(f"Measure it: {COPIES} copies, {cost}", key="copies", icon=":material/casino:"):
+        asked = st.session_state.get("copies_asked", ())
+        st.session_state["copies_asked"] = (*asked, config)
+        st.rerun()
