@@ -9,8 +9,11 @@ import streamlit as st
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import Choice, parse_query, to_text
 from core.parts.choices import TASKS
-from core.parts.losses import LOSSES, losses_for
+from core.parts.dtypes import DTYPES
+from core.parts.losses import LOSSES, WORKS_ON, losses_for
 from core.presets import PRESETS
+from core.study import precision
+from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
@@ -109,7 +112,7 @@ def _preset() -> None:
 def _loss() -> None:
     form = TASKS[STATE.value("task")].form
     st.select_slider(
-        "loss, from fragile to exact",
+        "loss, by what it works on",
         losses_for(form),
         STATE.value("loss"),
         key=STATE.key("loss"),
@@ -117,7 +120,11 @@ def _loss() -> None:
         on_change=_loss_changed,
     )
     row = LOSSES[STATE.value("loss")]
-    st.caption(f"{row.summary} *Failure:* {row.failure}")
+    engine()  # before anything is compiled: it decides where compiled programs are kept
+    where = precision.where(form, row.key, STATE.value("epsilon"), DTYPES["float32"].dtype)
+    st.caption(
+        f"Works on **{WORKS_ON[row.works_on]}**. {row.summary} *Failure:* {row.failure} {where}"
+    )
     near = microscope.Setting(
         task=STATE.value("task"),
         losses=tuple(dict.fromkeys([row.key, "from_logits"])),

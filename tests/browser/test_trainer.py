@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 Visit = Callable[..., Page]
-LOSS = "loss, from fragile to exact"
+LOSS = "loss, by what it works on"
 
 
 def metric(page: Page, label: str) -> Locator:

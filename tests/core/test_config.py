@@ -59,7 +59,7 @@ def test_bad_value_names_field_value_and_range(name: str, value: Any) -> None:
     [
         ({"train_size": 4001, "batch_size": 1}, "train_size is 4001; .* from 10 to 4000"),
         ({"batch_size": 1001}, "batch_size is 1001; .* from 1 to 1000"),
-        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, "),
+        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, mxnet, "),
         ({"task": "digits"}, "loss is 'question_stable'; allowed for task digits are naive_exp, "),
         ({"epsilon": 0}, r"epsilon is 0; .* from 1e-12 to 0\.499"),
         ({"epsilon": 0.5}, r"epsilon is 0\.5; .* from 1e-12 to 0\.499"),

@@ -123,15 +123,14 @@ STATES = {"gradient exactly 0": DEAD, "half the gradient": HELD_OUT, "NaN or inf
 def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, Any]:
     """One strip a variant: where it learns, and in colour where it does not.
 
-    Words stand at the side where the label is right.
+    Words stand above the strip, at the side where the label is right.
     """
     end = span if label else -span
-    aside: dict[str, Any] = {"align": "right", "dx": -6} if label else {"align": "left", "dx": 6}
     y = alt.Y(
         "variant:N",
         title=None,
         sort=None,
-        scale=alt.Scale(domain=list(labels), paddingInner=0.25),
+        scale=alt.Scale(domain=list(labels), paddingInner=0.6),
         axis=alt.Axis(
             minExtent=AXIS, maxExtent=AXIS, labelLimit=AXIS - 4, ticks=False, domain=False
         ),
@@ -141,7 +140,12 @@ def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, An
     live = alt.Chart(alt.NamedData("live")).mark_bar(color=BEFORE, opacity=0.25)
     bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True)
     words = alt.Chart(alt.NamedData("live")).mark_text(
-        **aside, fontSize=13, fontWeight="bold", color=BEFORE
+        align="right" if label else "left",
+        baseline="bottom",
+        dy=-10,
+        fontSize=13,
+        fontWeight="bold",
+        color=BEFORE,
     )
     x = z_axis(span)
     chart = alt.layer(
@@ -152,7 +156,7 @@ def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, An
         ),
         words.encode(x=alt.datum(end), y=y, text="text:N"),
     )  # fmt: skip
-    return {**frame.spec(chart), "height": 90 + 34 * len(labels)}
+    return {**frame.spec(chart), "height": 90 + 44 * len(labels)}
 
 
 def strip_tables(

@@ -1,6 +1,5 @@
 """Losses at one logit after another: gradient, dead zones, loss."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from ui.draw import chart
 from ui.microscope.setting import Setting
 
 POINTS = 481  # logits that a curve is evaluated at
-edges_of = lru_cache(maxsize=4096)(precision.edges)  # the table has 56, at 2 ms each
 
 
 class Look(NamedTuple):
@@ -24,7 +22,8 @@ class Look(NamedTuple):
     key: str
     label: str
     curve: precision.Curve
-    edges: Edges
+    wrong: Edges  # on the side where the label is missed
+    right: Edges  # on the side where it is hit
 
 
 def grid(chosen: Setting) -> np.ndarray:
@@ -34,13 +33,14 @@ def grid(chosen: Setting) -> np.ndarray:
 
 def look(chosen: Setting, key: str) -> Look:
     """One loss under the microscope."""
-    args = (chosen.form, key)
     epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
+    args = (chosen.form, key, chosen.class_index, epsilon, dtype)
     return Look(
         key,
         LOSSES[key].label,
-        precision.curve(*args, grid(chosen), chosen.class_index, epsilon),
-        edges_of(*args, chosen.class_index, epsilon, dtype),
+        precision.curve(chosen.form, key, grid(chosen), chosen.class_index, epsilon),
+        precision.edges(*args),
+        precision.edges(*args, right=True),
     )
 
 
@@ -50,10 +50,10 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
     exact = precision.exact(chosen.form, grid(chosen), chosen.class_index)
     labels = tuple(found.label for found in looks)
     gone = [
-        (found.label, what, at)
+        (found.label, "NaN" if at == edges.nan else "inf", at)
         for found in looks
-        for what, at in (("NaN", found.edges.nan), ("inf", found.edges.inf))
-        if at is not None and abs(at) <= chosen.span
+        for edges in (found.wrong, found.right)
+        if (at := precision.first_broken(edges)) is not None and abs(at) <= chosen.span
     ]
     st.markdown("**The gradient dL/dz: how hard the loss pushes at this logit**")
     gradients = {found.label: (z, found.curve.gradient) for found in looks}
@@ -63,10 +63,10 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         charts.curve_tables({**gradients, charts.EXACT: (z, exact.gradient)}, gone),
         "Gradient against logit for the chosen losses and the exact one.",
     )
-    st.markdown("**Where each one is silent**")
+    st.markdown("**Where each one is silent though it is wrong, or not a number**")
     texts, zones = [], []
     for found in looks:
-        texts.append(silence(found.edges))
+        texts.append(precision.silence(found.wrong, found.right))
         zones += _zones(found, chosen)
     _draw(
         "strips",
@@ -88,25 +88,27 @@ def _draw(key: str, spec: dict, tables: charts.Tables, alt: str) -> None:
     chart(f"microscope_{key}_chart", spec, tables, alt)
 
 
-def silence(edges: Edges) -> str:
-    """What a strip says."""
-    if edges.dead is not None:
-        return f"gradient exactly 0 from z = {edges.dead:.5g}"
-    broken = [at for at in (edges.nan, edges.inf) if at is not None]
-    if broken:
-        return f"NaN or inf from z = {min(broken, key=abs):.5g}"
-    return "never silent"
-
-
 def _zones(found: Look, chosen: Setting) -> list[tuple[str, str, float, float]]:
     wrong = -chosen.span if chosen.label else chosen.span  # the end where the label is missed most
     dead, half, broken = charts.STATES
     zones = []
-    if (edges := found.edges).dead is not None:
-        zones.append((found.label, dead, edges.dead, wrong))
-    if edges.half_from is not None and edges.half_to is not None:
-        zones.append((found.label, half, edges.half_from, edges.half_to))
-    ends = [at for at in (edges.nan, edges.inf) if at is not None]
-    if ends:
-        zones.append((found.label, broken, min(ends, key=abs), wrong))
-    return zones
+    if found.wrong.dead is not None:
+        zones.append((found.label, dead, found.wrong.dead, wrong))
+    for edges in (found.wrong, found.right):
+        if edges.half_from is not None and edges.half_to is not None:
+            zones.append((found.label, half, edges.half_from, edges.half_to))
+    return zones + [(found.label, broken, *run) for run in _broken(found, grid(chosen))]
+
+
+def _broken(found: Look, z: np.ndarray) -> list[tuple[float, float]]:
+    """The stretches of the grid with NaN or inf, outwards; the first begins at its exact edge."""
+    finite = np.isfinite(found.curve.gradient) & np.isfinite(found.curve.loss)
+    ends = np.flatnonzero(np.diff(np.concatenate([[1], finite, [1]]))).reshape(-1, 2)
+    z = z.astype(float)
+    step = z[1] - z[0]
+    exact = [at for e in (found.wrong, found.right) if (at := precision.first_broken(e))]
+    runs = []
+    for first, after in ends:
+        near, far = sorted((z[first], z[after - 1]), key=abs)
+        runs.append((next((at for at in exact if abs(at - near) <= step), near), far))
+    return runs

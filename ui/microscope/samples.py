@@ -4,8 +4,10 @@ import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
+from core.parts.dtypes import DTYPES
 from core.run.job import Viewer
 from core.run.snapshot import Snapshot
+from core.study import precision
 from ui.charts import microscope as charts
 from ui.draw import chart
 from ui.engine import engine
@@ -43,42 +45,66 @@ def _rug(chosen: Setting, looks: list[Look], drawn_ready: bool) -> None:
     if not drawn_ready:
         st.rerun()
     snapshot, name = found
-    z, wrong = samples(snapshot, chosen)
+    margins, wrong = samples(snapshot, chosen)
+    z = precision.position(chosen.form, margins, chosen.class_index)
     st.markdown(f"**Who sits there: how many logits of {name}, after step {snapshot.step:,}**")
     chart(
         "microscope_rug_chart",
         charts.rug_spec(chosen.span),
         charts.rug_tables(z, wrong, chosen.span),
-        f"Histogram of {len(z)} logits; {wrong.mean():.0%} are on the wrong side."
+        f"Histogram of {len(z)} logits; {wrong.mean():.0%} are wrong."
         if len(z) else "No sample has this label.",
     )  # fmt: skip
-    told = [
-        f"{np.mean(is_dead):.0%} get gradient 0 from {found.label}"
-        for found in looks
-        if (is_dead := in_dead_zone(z, found.edges.dead, chosen.label)).any()
-    ]
-    if told:
-        who = f"Of these {len(z):,} samples, " + ", ".join(told) + "."
-    else:
-        who = f"None of these {len(z):,} samples is beyond a dead zone's edge."
-    st.caption(f"{who} The outermost bars hold all that is beyond the view.")
+    said = [who(chosen, looks, margins, wrong)]
+    if chosen.form != "binary" or not two_classes(snapshot):
+        said.append("Each one sits where the curves give its true class the same probability.")
+    said.append("The outermost bars hold all that is beyond the view.")
+    if np.isnan(z).any():
+        said.append(f"{np.mean(np.isnan(z)):.1%} of the logits are NaN and sit nowhere.")
+    st.caption(" ".join(said))
+
+
+def two_classes(snapshot: Snapshot) -> bool:
+    """Whether a run asks for one logit, five or more, and not for a digit."""
+    return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
 def samples(snapshot: Snapshot, chosen: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """The logits of the samples with the label looked at, and which of them are wrong.
+    """The margins of the samples looked at, and which of them are wrong.
 
-    A run with ten classes gives the logit of the true class against all others: label 1.
+    With two classes those are the samples with the label looked at, with ten classes all: the true
+    class of each against the others.
     """
-    z = np.asarray(snapshot.margins, float)
-    if set(np.unique(snapshot.labels)) <= {0, 1}:
-        z = z[snapshot.labels == chosen.label]
-    elif chosen.label == 0:
-        z = -z
-    return z, (z < 0) if chosen.label else (z >= 0)
+    margins, wrong = np.asarray(snapshot.margins, float), ~np.asarray(snapshot.correct)
+    if not two_classes(snapshot):
+        return margins, wrong
+    seen = snapshot.labels == chosen.label
+    return (margins if chosen.label else -margins)[seen], wrong[seen]
 
 
-def in_dead_zone(z: np.ndarray, edge: float | None, label: int) -> np.ndarray:
-    """Which logits lie at or beyond the edge on the label's wrong side."""
-    if edge is None:
-        return np.zeros(len(z), bool)
-    return z <= edge if label else z >= edge
+def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarray) -> str:
+    """Who gets no gradient, or none that is a number, from each loss, in words."""
+    silent, gone, unknown = [], [], []
+    for found in looks:
+        broken = [precision.first_broken(edges) for edges in (found.wrong, found.right)]
+        if chosen.form == "softmax" and broken != [None, None]:
+            unknown.append(found.label)
+            continue
+        epsilon, dtype = chosen.epsilon_of(found.key), DTYPES[chosen.dtype].dtype
+        slopes = precision.slopes(
+            chosen.form, found.key, margins, chosen.class_index, epsilon, dtype
+        )
+        for told, which in ((silent, wrong & (slopes == 0)), (gone, ~np.isfinite(slopes))):
+            if which.any():
+                told.append(f"{which.mean():.1%} with {found.label}")
+    said, these = [], f"these {len(margins):,} samples"
+    if silent:
+        said.append(f"Of {these}, wrong with gradient exactly 0: {', '.join(silent)}.")
+    elif len(unknown) < len(looks):
+        said.append(f"None of {these} is wrong with gradient exactly 0.")
+    if gone:
+        said.append(f"Gradient NaN or inf: {', '.join(gone)}.")
+    if unknown:
+        names = ", ".join(unknown)
+        said.append(f"Not counted, for NaN depends on all the logits of a sample: {names}.")
+    return " ".join(said)

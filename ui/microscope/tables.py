@@ -7,13 +7,12 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.study import precision
 from core.study.precision import Edges
-from ui.microscope.curves import edges_of
 from ui.microscope.setting import Setting
 from ui.widgets import number
 
 
 def edge_table(chosen: Setting) -> None:
-    """Where every loss of this form goes silent, in every number format."""
+    """Where every loss of this form goes silent though it is wrong, in every number format."""
     columns: dict[str, list[str]] = {"loss": [], "epsilon": []}
     columns |= {key: [] for key in DTYPES}
     for key in losses_for(chosen.form):
@@ -22,35 +21,37 @@ def edge_table(chosen: Setting) -> None:
         columns["epsilon"].append("–" if own is None else number(chosen.epsilon_of(key)))
         for name, row in DTYPES.items():
             epsilon = chosen.epsilon_of(key)
-            found = edges_of(chosen.form, key, chosen.class_index, epsilon, row.dtype)
+            found = precision.edges(chosen.form, key, chosen.class_index, epsilon, row.dtype)
             columns[name].append(_edge_text(found))
     st.table(columns, hide_index=True)
 
 
 def _edge_text(edges: Edges) -> str:
-    if edges.dead is not None:
-        return f"{edges.dead:.5g}"
-    if edges.nan is not None:
-        return f"NaN at {edges.nan:.5g}"
-    return f"inf at {edges.inf:.5g}" if edges.inf is not None else "never"
+    broken = precision.first_broken(edges)
+    said = [] if edges.dead is None else [f"{edges.dead:.5g}"]
+    if broken is not None:
+        said.append(f"{'NaN' if broken == edges.nan else 'inf'} at {broken:.5g}")
+    return ", ".join(said) or "never"
 
 
 def calculator(chosen: Setting) -> None:
     """Which epsilon works in which number format."""
     epsilon = chosen.epsilon or 1e-7
-    columns: dict[str, list[str]] = {"": [], "keeps p below 1": [], "keeps p above 0": [],
-                                     "1/ε finite": []}  # fmt: skip
+    columns: dict[str, list[str]] = {"": [], "1 - ε is below 1": [], "log ε is finite": [],
+                                     "1/ε is finite": []}  # fmt: skip
     for row in DTYPES.values():
         limits = precision.epsilon_limits(row.dtype)
         columns[""].append(row.label)
-        columns["keeps p below 1"].append(_limit(epsilon > limits.upper, ">", limits.upper))
-        columns["keeps p above 0"].append(_limit(epsilon >= limits.lower, "≥", limits.lower))
-        columns["1/ε finite"].append(_limit(epsilon >= limits.reciprocal, "≥", limits.reciprocal))
+        columns["1 - ε is below 1"].append(_limit(epsilon > limits.upper, ">", limits.upper))
+        columns["log ε is finite"].append(_limit(epsilon >= limits.lower, "≥", limits.lower))
+        columns["1/ε is finite"].append(
+            _limit(epsilon >= limits.reciprocal, "≥", limits.reciprocal)
+        )
     st.markdown(f"**Does ε = {number(epsilon)} work?**")
     st.table(columns, hide_index=True)
 
 
 def _limit(holds: bool, sign: str, value: float) -> str:
     power = np.log2(value)
-    exact = f"2^{int(power)}" if power == int(power) else f"{value:.2g}"
+    exact = f"2^{int(power)}" if power == int(power) else f"{value:.2g}".replace("e-0", "e-")
     return f"{'yes' if holds else 'NO'}, needs ε {sign} {exact}"

@@ -81,7 +81,7 @@ backends(
     values,
     {
         "Keras 3 on TensorFlow": "keras_tf",
-        "… with any op between sigmoid and loss": "keras_tf_hidden",
+        "… with a layer after the sigmoid that makes a new tensor": "keras_tf_hidden",
         "Keras 3 on JAX": "keras_jax",
         "Keras 3 on PyTorch": "keras_torch",
     },

@@ -13,6 +13,8 @@ from core.study.precision.edges import Edges, edges
 from core.study.precision.epsilon import EpsilonLimits, epsilon_limits
 from core.study.precision.evaluate import evaluate
 from core.study.precision.exact import Exact, exact
+from core.study.precision.samples import position, slopes
+from core.study.precision.words import first_broken, silence, where
 
 __all__ = [
     "Curve",
@@ -24,4 +26,9 @@ __all__ = [
     "epsilon_limits",
     "evaluate",
     "exact",
+    "first_broken",
+    "position",
+    "silence",
+    "slopes",
+    "where",
 ]

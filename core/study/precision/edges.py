@@ -1,6 +1,7 @@
 """Where a row goes wrong: dead, half-gradient, NaN and infinite zones, found by bisection."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -26,13 +27,13 @@ class Edges(NamedTuple):
 
 
 def _scan(dtype: np.dtype[Any]) -> NDArray[np.int64]:
-    """Ordinals of the positive numbers to look at first, increasing.
+    """Ordinals of 0 and of the positive numbers to look at first, increasing.
 
     Evenly spaced, by 1/64 (in float64 by 1/8), as far as exp does anything but overflow or vanish;
     then a few up to the largest number. An event that fits between two of them is not seen.
     """
     limit = 1024.0 if dtype == np.float64 else 128.0
-    near = np.linspace(0, limit, POINTS - 15)[1:]
+    near = np.linspace(0, limit, POINTS - 16)
     far = np.exp(np.linspace(np.log(limit), np.log(float(ml_dtypes.finfo(dtype).max)), 18)[1:-1])
     return to_ordinal(np.concatenate([near, far]).astype(dtype))
 
@@ -81,6 +82,7 @@ def _band(fault: Fault, ordinals: NDArray[np.int64]) -> tuple[int, int] | None:
     return (first, last) if last - first >= 2 else None
 
 
+@lru_cache(maxsize=4096)  # the largest table has 56, at 2 to 20 ms each
 def edges(
     form: Form, key: str, label: int, epsilon: float, dtype: np.dtype[Any], *, right: bool = False
 ) -> Edges:

@@ -9,6 +9,7 @@ from jax import Array
 
 from core.parts.dtypes import Floats, Numbers
 from core.parts.losses import Form, loss_and_grad, losses_for
+from core.study.precision.exact import LINE
 
 POINTS = 8192  # logits evaluated at once
 
@@ -20,7 +21,7 @@ def _evaluate(
     labels = jnp.broadcast_to(label, z.shape)
     if form == "binary":
         return loss_and_grad(form, index, z, labels, epsilon)
-    logits = jnp.stack([z, jnp.zeros_like(z), jnp.ones_like(z)], axis=-1)
+    logits = jnp.stack([z, *(jnp.full_like(z, other) for other in LINE)], axis=-1)
     loss, gradient = loss_and_grad(form, index, logits, labels, epsilon)
     return loss, gradient[..., 0]
 

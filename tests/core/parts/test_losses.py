@@ -7,6 +7,7 @@ the same places. Finite values may differ by what rounding explains and no more;
 
 import csv
 import gzip
+import re
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 
-from core.parts.losses import LOSSES, Loss, loss_and_grad, losses_for, with_grad
+from core.parts.losses import LOSSES, WORKS_ON, Loss, loss_and_grad, losses_for, with_grad
 
 ORACLES = Path(__file__).parents[2] / "oracles"
 DTYPES = ("float32", "float16", "bfloat16", "float64")
@@ -338,6 +339,58 @@ def test_rows_say_what_they_are(row):
         assert text == text.strip() and text
     assert row.summary.endswith(".") and row.failure.endswith(".")
     assert row.binary or row.softmax
+    assert not re.search(r"\d\.\d", row.failure), "where it fails is measured, not typed"
+    assert (row.clip_range is not None) == (row.works_on == "clipped probability")
     if row.clip_range:
         low, high = row.clip_range(row.epsilon)
         assert 0 < low < high < 1
+
+
+def test_rows_stand_in_the_order_of_what_they_work_on():
+    places = [list(WORKS_ON).index(row.works_on) for row in LOSSES.values()]
+    assert places == sorted(places) and set(places) == {0, 1, 2}
+    for form in FORMS:
+        assert losses_for(form)[-1] == "from_logits"
+
+
+# --- what the rows say of themselves -------------------------------------------------------------
+
+
+def of(key, form, z, y, epsilon=1e-7):
+    """Loss and gradient as NumPy arrays in float64."""
+    z = jnp.asarray(z) if isinstance(z, jax.Array) else jnp.asarray(z, jnp.float32)
+    found = with_grad(getattr(LOSSES[key], form))(z, jnp.asarray(y), epsilon)
+    return tuple(np.asarray(each, np.float64) for each in found)
+
+
+def test_naive_exp_overflows_even_for_equal_logits():
+    equal = np.full((2, 3), [[90.0], [88.0]])  # exp overflows; only the sum does
+    assert not np.isfinite(of("naive_exp", "softmax", equal, [0, 0])[0]).any()
+    np.testing.assert_allclose(of("naive", "softmax", equal, [0, 0])[0], np.log(3), rtol=1e-6)
+
+
+def test_torch_bce_stops_at_100_and_its_gradient_shrinks():
+    loss, gradient = of("torch_bce", "binary", [-30.0, -40.0, -95.0], [1, 1, 1])
+    np.testing.assert_allclose(gradient[:2], -1e12 * np.exp([-30.0, -40.0]), rtol=1e-5)
+    assert (loss[2], gradient[2]) == (100, 0)
+    assert of("torch_bce", "binary", [17.0], [0]) == (100, 0)
+    far = np.linspace(-200, 200, 4001)
+    for y in (0, 1):
+        assert of("torch_bce", "binary", far, np.full(4001, y))[0].max() == 100
+
+
+def test_mxnet_s_gradient_shrinks_below_epsilon():
+    _, gradient = of("mxnet", "binary", [-40.0, -20.0], [1, 1], 1e-12)
+    p = np.exp([-40.0, -20.0])
+    np.testing.assert_allclose(gradient, -p / (p + 1e-12), rtol=1e-5)
+    assert jnp.float16(1e-12) == 0
+
+
+@pytest.mark.parametrize("key", ["clip", "keras_jax", "question_stable"])
+def test_on_an_edge_of_the_clip_the_gradient_is_halved(key):
+    low = 2.0**-20
+    z = jnp.float32(np.log(low / (1 - low))) + jnp.arange(-9, 10) * 2.0**-20
+    on_edge = np.asarray(jax.nn.sigmoid(z)) == low
+    _, gradient = of(key, "binary", z, np.ones(19), low)
+    assert on_edge.any()
+    np.testing.assert_allclose(gradient[on_edge], -0.5, rtol=1e-5)

@@ -1,7 +1,11 @@
 """The numbers of facts section 1 and 3, found by the code; and the tools that find them."""
 
+import re
+from collections import defaultdict
+
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import ml_dtypes
 import mpmath
 import numpy as np
@@ -9,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 
 from core.parts.dtypes import DTYPES, from_ordinal, to_ordinal, ulp
-from core.parts.losses import LOSSES, losses_for
+from core.parts.losses import LOSSES, loss_and_grad, losses_for
+from core.run.diagnostics import correct, margin
 from core.study import precision
 from core.study.precision import curve, edges, epsilon_limits, exact
 from core.study.precision.edges import _band, _first, _from_here_on
 from core.study.precision.evaluate import _evaluate
+from core.study.precision.exact import OWN, exact_float64
 
 FLOAT32 = DTYPES["float32"].dtype
 ALL = pytest.mark.parametrize("dtype", [row.dtype for row in DTYPES.values()], ids=list(DTYPES))
@@ -119,12 +125,56 @@ def test_float32_dead_zones_are_those_measured(key, label, dead):
     assert found(key, label).dead == pytest.approx(dead, abs=0.006)
 
 
-@pytest.mark.parametrize("key", ["from_logits", "keras_tf", "optax", "torch_bce_logits"])
+def every(dtype):
+    """Every row and label in a format: form, key, label, epsilon, and the edges on both sides."""
+    for form, labels in (("binary", (0, 1)), ("softmax", (0, 1, 2))):
+        for key in losses_for(form):
+            epsilon = LOSSES[key].epsilon or 1e-7
+            for label in labels:
+                sides = [edges(form, key, label, epsilon, dtype, right=r) for r in (False, True)]
+                yield form, key, label, epsilon, *sides
+
+
 @ALL
-def test_losses_on_logits_have_no_edges(key, dtype):
-    for label in (0, 1):
-        assert set(found(key, label, dtype)) == {None}
-        assert set(found(key, label, dtype, right=True)) == {None}
+def test_a_row_works_on_logits_if_it_has_no_edges(dtype):
+    found = defaultdict(set)
+    for form, key, _, _, wrong, right in every(dtype):
+        found[form, key] |= {*wrong, *right} - {None}
+    for (form, key), at in found.items():
+        if (form, key, dtype) == ("binary", "keras_jax_logits", np.float64):
+            assert min(map(abs, at)) > 3e38  # the mean that Keras ends in is a float32 number
+        else:
+            assert (LOSSES[key].works_on == "logits") == (not at), (form, key, at)
+
+
+@ALL
+def test_a_half_band_has_half_the_gradient(dtype):
+    bands = 0
+    for form, key, label, epsilon, *sides in every(dtype):
+        for side in sides:
+            if side.half_from is None or side.half_to is None:
+                continue
+            bands += 1
+            assert LOSSES[key].works_on != "logits"
+            low, high = to_ordinal(np.array([side.half_from, side.half_to], dtype))
+            inside = low + (high - low) * np.arange(1, 4) // 4
+            z = from_ordinal(inside, dtype)
+            _, gradient = precision.evaluate(form, key, z, label, epsilon)
+            with mpmath.workdps(60):
+                for x, got in zip(z.tolist(), gradient, strict=True):
+                    logits = [0, mpmath.mpf(x)] if form == "binary" else [mpmath.mpf(x), 0, 1]
+                    own = 1 if form == "binary" else 0
+                    p = mpmath.exp(logits[own]) / sum(map(mpmath.exp, logits))
+                    others = 1 - p
+                    true = -others if label == own else p
+                    assert abs(got / true - 0.5) < 8 * float(ml_dtypes.finfo(dtype).eps), (key, x)
+    assert bands or dtype == np.float64 or dtype == np.float16
+
+
+def test_far_out_the_exact_gradient_is_one():
+    z = -np.array([1e3, 2.0**53, 1e16, 1e30, 1e38])
+    for form, label in (("binary", 1), ("softmax", 0)):
+        assert (exact_float64(form, z, label).gradient == -1).all()
 
 
 def test_jnp_clip_has_a_half_gradient_band():
@@ -177,6 +227,201 @@ def test_a_band_holds_three_numbers():
     ordinals = np.arange(0, 81920, 10)
     assert _band(lambda o: (o >= 500) & (o <= 502), ordinals) == (500, 502)
     assert _band(lambda o: (o >= 500) & (o <= 501), ordinals) is None
+
+
+def test_an_edge_can_lie_before_the_first_step_of_the_scan():
+    assert edges("binary", "clip", 0, 0.499, FLOAT32).dead == pytest.approx(0.004, abs=1e-5)
+
+
+# --- words ---------------------------------------------------------------------------------------
+
+EPSILONS = pytest.mark.parametrize("epsilon", [None, 1e-8, 1e-3, 0.3])
+
+
+def of_own(key, epsilon):
+    return epsilon if epsilon and LOSSES[key].epsilon else LOSSES[key].epsilon or 1e-7
+
+
+@EPSILONS
+def test_the_words_of_a_binary_row_are_true(epsilon):
+    """Each number is tried a thousandth before and after, in the row itself."""
+    outwards = np.array([0.999, 1.001])
+    for key in losses_for("binary"):
+        e = of_own(key, epsilon)
+        text = precision.where("binary", key, e, FLOAT32)
+        assert ("epsilon" in text) == (LOSSES[key].epsilon is not None)
+        clauses = re.findall(r"for y = (\d) ([^;]*?)(?:;|\.$)", text)
+        assert len(clauses) in (0, 2), text
+        for y, said in clauses:
+
+            def at(z, key=key, y=y, e=e):
+                z = np.array(z).astype(np.float32)
+                loss, gradient = precision.evaluate("binary", key, z, int(y), e)
+                return gradient, np.isfinite(loss) & np.isfinite(gradient)
+
+            numbers = 0
+            for found in re.findall(r"exactly 0 (?:from|up to) z = ([-\d.e]+)", said):
+                gradient, _ = at(float(found) * outwards)
+                assert (gradient == 0).tolist() == [False, True], (key, said)
+                numbers += 1
+            for found in re.findall(r"(?:first at|and) z = ([-\d.e]+)", said):
+                _, finite = at(float(found) * outwards)
+                assert finite.tolist() == [True, False], (key, said)
+                numbers += 1
+            for low, high in re.findall(r"half the gradient from z = (\S+) to ([-\d.e]+)", said):
+                gradient, _ = at([(float(low) + float(high)) / 2])
+                assert abs(gradient) == pytest.approx(0.5, abs=1e-3)
+                numbers += 2
+            assert numbers == len(re.findall(r"\d+\.\d+", said)), (key, said)
+        if not clauses:
+            assert text.endswith("no wrong answer is without a gradient.")
+            z = np.linspace(-500, 0, 5001).astype(np.float32)
+            for sign, y in ((-1, 0), (1, 1)):
+                assert (precision.evaluate("binary", key, sign * z, y, e)[1] != 0).all()
+
+
+def ten(seed=0, n=4096, scale=8):
+    """Random logits of ten classes, labels, their margins, and which are wrong."""
+    rng = np.random.default_rng(seed)
+    z, y = rng.normal(0, scale, (n, 10)).astype(np.float32), rng.integers(0, 10, n)
+    return z, y, np.asarray(margin(z, jnp.asarray(y)), float), ~np.asarray(correct(z, y))
+
+
+@jax.jit
+def softmax_gradient(index, z, y, epsilon):
+    return loss_and_grad("softmax", index, z, y, epsilon)[1]
+
+
+def kinds(key, z, y, epsilon):
+    """Which of these samples a softmax row gives a gradient of exactly 0, and which one of NaN."""
+    index = losses_for("softmax").index(key)
+    with jax.enable_x64(z.dtype == np.float64):
+        e = np.asarray(epsilon, np.float64 if z.dtype == np.float64 else np.float32)
+        gradient = np.asarray(softmax_gradient(np.int32(index), z, y, e), np.float64)
+    return (gradient == 0).all(axis=-1), ~np.isfinite(gradient).all(axis=-1)
+
+
+@EPSILONS
+def test_the_words_of_a_softmax_row_are_true_of_ten_classes(epsilon):
+    z, y, margins, wrong = ten(scale=20)
+    log_p = z - np.logaddexp.reduce(z.astype(float), axis=-1, keepdims=True)
+    least = log_p.min(axis=-1)
+    for key in losses_for("softmax"):
+        e = of_own(key, epsilon)
+        text = precision.where("softmax", key, e, FLOAT32)
+        zero, broken = kinds(key, z, y, e)
+        silent = re.findall(r"once the true class has a probability below ([-\d.e]+\d)", text)
+        nan = re.findall(r"once some class has a probability below ([-\d.e]+\d)", text)
+        for found in silent:  # two digits are shown
+            limit, own = np.log(float(found)), -np.logaddexp(0, -margins)
+            assert zero[wrong & (own < limit - 0.05)].all(), (key, text)
+            if "latest" not in text:
+                assert not zero[wrong & (own > limit + 0.05)].any(), (key, text)
+        for found in nan:
+            assert broken[least < np.log(float(found)) - 0.05].all(), (key, text)
+            assert not broken[least > np.log(float(found)) + 0.05].any(), (key, text)
+        assert bool(silent) == bool(zero[wrong].any()) and bool(nan) == bool(broken.any()), key
+        if not silent and not nan:
+            assert text.endswith("no wrong answer is without a gradient.")
+
+
+@ALL
+def test_the_words_of_a_label_name_its_edges(dtype):
+    for *_, wrong, right in every(dtype):
+        text = precision.silence(wrong, right)
+        said = {float(x) for x in re.findall(r"z = ([-\d.e+]+\d)", text)}
+        broken = {precision.first_broken(side) for side in (wrong, right)}
+        assert said == {float(f"{z:.5g}") for z in {wrong.dead, *broken} - {None}}
+        assert (text == "never silent") == (not said)
+
+
+# --- samples -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(m=st.floats(-300, 300), label=st.integers(0, 2), form=st.sampled_from(["binary", "softmax"]))
+def test_at_its_position_a_sample_keeps_its_probability(m, label, form):
+    label = min(label, 1) if form == "binary" else label
+    (z,) = precision.position(form, np.array([m]), label)
+    if z == -np.inf:  # more than the line leaves to this label
+        assert (
+            form == "softmax"
+            and label
+            and 1 / (1 + np.exp(-m)) >= np.exp([0, 0, 1])[label] / (1 + np.e) * (1 - 1e-12)
+        )
+        return
+    p = np.exp(-exact_float64(form, np.array([z]), label).loss[0])
+    assert p == pytest.approx(np.exp(-np.logaddexp(0, -m)), rel=1e-9)
+
+
+@ALL
+@pytest.mark.parametrize("scale", [8, 30])
+def test_slopes_at_the_margin_are_those_of_all_ten_logits(dtype, scale):
+    """Where nothing is NaN, who is wrong with gradient 0 is the same sample by sample."""
+    z, y, margins, wrong = ten(scale=scale)
+    counted = 0
+    for key in losses_for("softmax"):
+        epsilon = LOSSES[key].epsilon or 1e-7
+        sides = [edges("softmax", key, 0, epsilon, dtype, right=right) for right in (False, True)]
+        if any(precision.first_broken(side) is not None for side in sides):
+            continue
+        zero, _ = kinds(key, z.astype(dtype), y, epsilon)
+        said = precision.slopes("softmax", key, margins, 1, epsilon, dtype) == 0
+        # In the 16-bit formats a sample within a rounding of the edge may fall on either side.
+        assert ((zero & wrong) != (said & wrong)).mean() <= (0.001 if dtype.itemsize == 2 else 0)
+        counted += LOSSES[key].works_on == "clipped probability" and (zero & wrong).any()
+    assert counted == (0 if dtype == np.float16 else 4)
+
+
+# --- what the rows on logits say of themselves ---------------------------------------------------
+
+LOGITS = [(form, key) for form in ("binary", "softmax") for key in losses_for(form)
+          if LOSSES[key].works_on == "logits"]  # fmt: skip
+
+
+def along(form, label, right, far=86):
+    """float32 logits on one side of the decision."""
+    sign = 1 if (label == OWN[form]) == right else -1
+    random = np.random.default_rng(0).uniform(0, far, 40_000)
+    return (sign * np.concatenate([np.linspace(0, far, 40_001), random])).astype(np.float32)
+
+
+@pytest.mark.parametrize(("form", "key"), LOGITS)
+def test_on_logits_no_wrong_answer_loses_its_gradient(form, key):
+    eps = float(np.finfo(np.float32).eps)
+    for label in (0, 1) if form == "binary" else (0, 1, 2):
+        z = along(form, label, right=False, far=1e4)
+        _, gradient = precision.evaluate(form, key, z, label, 1e-7)
+        assert np.abs(gradient / exact(form, z, label).gradient - 1).max() < 5 * eps
+        z = along(form, label, right=True)
+        loss, gradient = precision.evaluate(form, key, z, label, 1e-7)
+        true = exact(form, z, label)
+        lost = np.abs(true.gradient[gradient == 0]).max(initial=0)
+        lost_loss = (true.loss / np.maximum(ulp(z.astype(float), FLOAT32), eps))[loss == 0]
+        whole = key in ("from_logits",) or (
+            form == "binary" and key in ("optax", "keras_jax_logits", "keras_tf")
+        )
+        if whole:
+            assert lost == 0 and not len(lost_loss), "never 0"
+        else:
+            assert lost < eps and lost_loss.max(initial=0) < 1
+            if key in ("keras_jax_logits", "keras_tf"):
+                assert true.loss[loss == 0].max(initial=0) < eps
+    if not whole and form == "softmax":
+        z = along(form, OWN[form], right=True)
+        loss, gradient = precision.evaluate(form, key, z, OWN[form], 1e-7)
+        assert (loss == 0).any() and (gradient == 0).any()
+
+
+def test_from_logits_is_right_to_five_digits():
+    worst = 0.0
+    for form, labels in (("binary", (0, 1)), ("softmax", (0, 1, 2))):
+        for label in labels:
+            for right in (False, True):
+                z = along(form, label, right)
+                _, gradient = precision.evaluate(form, "from_logits", z, label, 1e-7)
+                worst = max(worst, np.abs(gradient / exact(form, z, label).gradient - 1).max())
+    assert 8 * np.finfo(np.float32).eps < worst < 5e-6  # 33 eps, at softmax logits near -63
 
 
 # --- epsilon -------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Samples of a run under the microscope: where each sits, and what gradient it gets there.
+
+A sample's margin is the logit of its label's probability: the label's own logit minus log-sum-exp
+of the others. For one logit that is z (label 1) or -z (label 0). Any number of classes comes down
+to it, for p of the label is sigmoid(margin).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from core.parts.dtypes import Floats
+from core.parts.losses import Form
+from core.study.precision.evaluate import evaluate
+from core.study.precision.exact import LINE, OWN
+
+
+def position(form: Form, margins: Floats, label: int) -> Floats:
+    """The z at which the form's line gives the label these margins, [n].
+
+    Binary, every margin has one. On the softmax line (z, 0, 1) the label's probability cannot
+    exceed what the other two leave it, unless z is its own: beyond that there is none, and -inf
+    stands for it.
+    """
+    if form == "binary":
+        return margins if label == OWN[form] else -margins
+    if label == OWN[form]:
+        return margins + np.logaddexp(*LINE)
+    own, other = LINE[label - 1], LINE[2 - label]
+    # e^own = e^margin (e^z + e^other), solved for z.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        left = -np.expm1(other - own + margins)  # the share of e^(own - margin) that is e^z
+        return np.where(left <= 0, -np.inf, own - margins + np.log(left))
+
+
+def slopes(
+    form: Form, key: str, margins: Floats, label: int, epsilon: float, dtype: np.dtype[Any]
+) -> Floats:
+    """What a row's derivative by the label's own logit is for samples with these margins, [n].
+
+    Binary, it is the derivative by z. With classes the row is evaluated on the line, which has the
+    same p of the label, and `label` makes no difference. That tells what p of the label decides:
+    a gradient of 0 while wrong is decided by it, but NaN can come from any other class.
+    """
+    label = label if form == "binary" else OWN[form]
+    with np.errstate(over="ignore"):  # beyond the format is inf
+        z = position(form, margins, label).astype(dtype)
+    return evaluate(form, key, z, label, epsilon)[1]
