@@ -1,5 +1,7 @@
 """The story of 79% or 91%, as a visitor reads it."""
 
+import re
+
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -34,10 +36,14 @@ def column(page: AppTest, name: str) -> list[str]:
 
 def test_the_story_as_it_was_asked() -> None:
     page = told({})
-    assert "Keras at 90.9%: that was it." in page.success[0].value
+    assert "Keras ends at 90.9%: that was it." in page.success[0].value
     assert column(page, "JAX, clipped") == ["56.5%", "38.1%", "83.8%", "83.8%", "48.4%"]
     assert column(page, "Keras on TensorFlow")[-1] == "0.0%"
-    assert any("**484 of 1,000 digits are stuck" in text.value for text in page.markdown)
+    assert any(
+        "**484 of 1,000 digits are wrong and have no say" in text.value for text in page.markdown
+    )
+    mechanism = next(t.value for t in page.markdown if "No say is not no hope" in t.value)
+    assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
     assert any("part at **step 0**" in text.value for text in page.markdown)
     assert column(page, "published") == ["0.435", "0.435", "0.792", "0.909", "0.909", "0.792"]
     measured = [float(text) for text in column(page, "measured here")]
@@ -49,7 +55,8 @@ def test_the_story_as_it_was_asked() -> None:
 def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
     page = told({"scaling": "unit"}, guess=2)
     assert page.success[0].value.endswith("that was it.")
-    assert any("No digit is stuck" in text.value for text in page.markdown)
+    assert any("every image that is wrong has a gradient" in t.value for t in page.markdown)
+    assert not any("no say" in each.value for each in [*page.markdown, *page.subheader])
 
 
 def test_a_wrong_guess_is_told() -> None:
@@ -82,7 +89,7 @@ def test_contact_sheet_is_ink_on_paper() -> None:
     assert sheet[32 * 4 + 64, 32 * 4 + 64] == 0, "the fifth is in the second row, second column"
 
 
-def test_stuck_samples_are_wrong_and_shown_surest_first() -> None:
+def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
     page = told({})
     first = page.session_state["story_viewers"]["JAX, clipped"].view().snapshots[0]
     logits = first.margins[silent_and_wrong(first)]

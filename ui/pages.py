@@ -50,8 +50,8 @@ PAGES = Registry(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             latex="",
-            summary="The same network in JAX and in Keras, from the same weights. One of them "
-            "stops learning.",
+            summary="The same network in JAX and in Keras, from the same weights. In one of them "
+            "half of the images are wrong and have no say.",
             reference="the JAX/Keras question",
             section="Stories",
             file="views/stories/jax_vs_keras.py",

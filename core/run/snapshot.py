@@ -33,11 +33,11 @@ class Gradient(IntEnum):
 
 
 class Census(NamedTuple):
-    """Who still learns. Shares are of all examples."""
+    """Who has a say. Shares are of all examples."""
 
     wrong: Array  # predicted class is not the label
     zero_gradient: Array  # dloss/dlogits exactly 0 in every logit
-    stuck: Array  # wrong and zero gradient: this loss cannot fix them
+    stuck: Array  # wrong and zero gradient: nothing in the step comes from them
 
 
 class Snapshot(NamedTuple):

@@ -144,8 +144,8 @@ def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
         state: {row["place"].strip() for row in rows if row["state"] == state and row["share"]}
         for state in live.GRADIENTS
     }
-    assert states["gradient exactly 0"] == {"exactly 0", "clipped"}
-    assert states["gradient NaN or inf"] == {"NaN"}
+    assert states["exactly 0"] == {"exactly 0", "clipped"}
+    assert states["NaN or inf"] == {"NaN"}
     assert {"exactly 0", "exactly 1", "clipped"} < states["has a gradient"]
 
 

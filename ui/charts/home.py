@@ -7,7 +7,7 @@ from typing import Any
 
 from ui.charts.palette import BEFORE, DEAD, TRAIN
 
-FOOT = 240  # pixels from the top of the plot, where NaN stands
+FOOT = 228  # pixels from the top of the plot, where NaN stands
 
 
 def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:

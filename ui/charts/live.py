@@ -145,7 +145,7 @@ PLACES = (
 )  # fmt: skip
 MARKED = {0, 1, BINS + 2, BINS + 3, BINS + 4}  # the ends and NaN: their share stands above the bar
 # By core.run.snapshot.Gradient.
-GRADIENTS = {"has a gradient": TRAIN, "gradient exactly 0": DEAD, "gradient NaN or inf": BROKEN}
+GRADIENTS = {"has a gradient": TRAIN, "exactly 0": DEAD, "NaN or inf": BROKEN}
 
 
 def saturation(

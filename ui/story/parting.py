@@ -6,6 +6,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.data import load
 from core.study.twins import Divergence, first_divergence
+from core.study.twins.parting import NOTICEABLE
 from ui.pictures import contact_sheet
 from ui.story.twin import Twin
 
@@ -22,7 +23,8 @@ def parting(a: Twin, b: Twin) -> None:
     st.markdown(
         f"Their gradients part at **step {found.step}**, most in layer {found.layer + 1} "
         f"(relative difference {found.relative[found.layer]:.2g}), by the doing of "
-        f"{found.differing:,} samples. The first of them:"
+        f"{found.differing:,} samples, whose slopes differ by more than {NOTICEABLE:g}. Those that "
+        "differ most:"
     )
     k = min(SHOWN, len(samples.index))
     labels = samples.labels[:k]

@@ -4,12 +4,13 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce import question
-from ui.charts.palette import DEAD, TRAIN
-from ui.story.census import census, stuck_digits
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.story.census import census, silent_digits, why
 from ui.story.chance import chance
 from ui.story.framework import backends, real
 from ui.story.knobs import knobs
 from ui.story.parting import parting
+from ui.story.predict import judge, predict
 from ui.story.swap import swap_table
 from ui.story.twin import Twin, snapshots
 from ui.story.watch import watch
@@ -31,51 +32,31 @@ values = knobs(
     RunConfig(),
     "Both networks share these. Can you make the gap vanish? One of them does it alone.",
 )
-guess = st.radio(
-    "Predict first. Which one gets more digits right, and why?",
-    ["JAX: its loss was made stable", "Keras: something in it keeps learning",
-     "Neither: it is the same network"],
-    index=None, key="guess",
+options = (
+    "JAX: its loss was made stable", "Keras: something in it keeps learning",
+    "Neither: it is the same network",
 )  # fmt: skip
-if guess is None:
-    st.info("Pick one, and both start to train.", icon=":material/touch_app:")
+guess = predict("Predict first. Which one gets more digits right, and why?", options)
+jax = Twin("JAX, clipped", RunConfig(loss="question_stable", **values), HELD_OUT)
+keras = Twin("Keras on TensorFlow", RunConfig(loss="keras_tf", **values), TRAIN)
+if not watch([jax, keras]):
     st.stop()
+ends = {name: snapshots(twin)[-1].train_accuracy for name, twin in (("JAX", jax), ("Keras", keras))}
+judge(guess, ends, options)
 
-pair = [
-    Twin("JAX, clipped", RunConfig(loss="question_stable", **values), DEAD),
-    Twin("Keras on TensorFlow", RunConfig(loss="keras_tf", **values), TRAIN),
-]
-if not watch(pair):
-    st.stop()
-jax_end, keras_end = (snapshots(twin)[-1].train_accuracy for twin in pair)
-right = (
-    "Keras" if keras_end - jax_end > 0.02 else "Neither" if jax_end - keras_end < 0.02 else "JAX"
-)
-st.success(
-    f"You said: {guess}. JAX ends at {jax_end:.1%}, Keras at {keras_end:.1%}: "
-    + ("that was it." if guess.startswith(right) else "look why not."),
-    icon=":material/school:",
-)
-
-st.subheader("Why: the wrong ones cannot move")
-st.markdown(
-    "Raw pixels make logits of hundreds, so before the first step most predictions lie beyond "
-    "the clip, many of them 0 or 1 to the last bit. The clip is flat there: its gradient is "
-    "exactly zero. Keras on TensorFlow looks behind the sigmoid, finds the logits, and never "
-    "clips."
-)
-census(pair)
-stuck_digits(pair[0])
+why(jax, keras)
+census([jax, keras])
+silent_digits(jax)
 st.subheader("Where they part")
-parting(*pair)
+parting(jax, keras)
 st.subheader("It is the weights: the question's own swap")
-swap_table(*pair, question.as_printed)
+swap_table(jax, keras, question.as_printed)
 st.subheader("Fact or chance?")
 st.markdown(
-    "The published 0.792 is one draw from a chaotic run. Repeat both from weights that are moved "
-    "by no more than one rounding and see which result stands."
+    "Repeat both from weights that are moved by no more than one rounding, and see which result "
+    "stands and which is one draw of many."
 )
-chance(pair, question.FINAL)
+chance([jax, keras], question.FINAL)
 st.subheader("The twist: the same Keras code on three backends")
 backends(
     values,

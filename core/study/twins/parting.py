@@ -19,6 +19,7 @@ from core.study.twins.differences import differences
 # gradients 2 roundings (2^-24 each) apart at the question's first step and 17 after ten of them,
 # which is the most that rounding grew to; clipping in another place differed by a million.
 TOLERANCE = 64 * 2.0**-24
+NOTICEABLE = 1e-4  # of a slope, which is at most 1 in size: less is no doing worth a name
 MOST = 24  # samples named
 
 Array = Any  # a numpy array
@@ -41,7 +42,7 @@ class Divergence(NamedTuple):
     step: int
     layer: int  # where they differ most, among the layers with weights, from 0
     relative: Array  # float64 [layers]: see `relative_differences`
-    differing: int  # samples of that step's batch whose slopes differ at all
+    differing: int  # samples of that step's batch whose slopes differ by more than NOTICEABLE
     samples: Samples  # those that differ most, largest |slope_a - slope_b| first
 
 
@@ -117,7 +118,7 @@ def _divergence(
 ) -> Divergence:
     slopes = [np.asarray(look.slope, np.float64) for look in looks]
     contribution = np.max(_gap(*slopes), axis=-1)
-    differing = int(np.count_nonzero(contribution))
+    differing = int(np.count_nonzero(contribution > NOTICEABLE))
     worst = np.argsort(-contribution, kind="stable")[: min(MOST, differing)]
     index = batch[worst]
     return Divergence(
