@@ -31,6 +31,7 @@ class Outcomes(NamedTuple):
 
     accuracy: Array  # float32 [runs, steps + 1], of all training images, before each step
     loss: Array  # float32 [runs, steps + 1], mean, in nats
+    gradient_norm: Array  # float32 [runs, steps + 1], Euclidean, of what the next step follows
 
 
 def rounding_band(
@@ -157,7 +158,8 @@ def _lanes(shape: train.Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
     ) -> tuple[train.State, Outcomes]:
         seen: train.Look = parts["look"](state, images, labels, None, knobs)
         correct = diagnostics.correct(seen.logits, labels)
-        score = Outcomes(jnp.mean(correct), jnp.mean(seen.loss))
+        norm = jnp.linalg.norm(diagnostics.norms(seen.gradients))
+        score = Outcomes(jnp.mean(correct), jnp.mean(seen.loss), norm)
         return parts["update"](state, seen.gradients, knobs), score
 
     def all_start(knobs: train.Knobs, perturbations: Any, magnitude: Any) -> Any:

@@ -11,6 +11,7 @@ from core.study.reproduce.question import (
     question,
     seeds,
     start,
+    swapped,
 )
 
 _QUESTION = "the JAX/Keras question"
@@ -23,15 +24,21 @@ CASES = Registry(
         for key, label, summary, reference, run in [
             (
                 "question", "The question, and its fix",
-                "One loss stops at about 79%, the other reaches 91%.", _QUESTION, question,
+                "One loss reaches 91%; the 79% of the other is one draw of many.",
+                f"{_QUESTION}; its facts {_FACTS}", question,
             ),
             (
                 "seeds", "Ten seeds, every implementation",
-                "Which runs collapse is a fact; where the others end is not.", _FACTS, seeds,
+                "From logits a seed has one end; clipped, some seeds always collapse and rounding "
+                "decides the others.", _FACTS, seeds,
+            ),
+            (
+                "swap", "Each with the other's weights",
+                "The accuracy moves with the weights, whoever evaluates them.", _QUESTION, swapped,
             ),
             (
                 "start", "Before the first step",
-                "Most predictions are saturated before any training.", _FACTS, start,
+                "Most predictions lie beyond the clip before any training.", _FACTS, start,
             ),
             (
                 "gradient_norms", "The size of the gradients",
@@ -51,7 +58,8 @@ CASES = Registry(
             ),
             (
                 "full_mnist", "Full MNIST",
-                "A healthy network on all of MNIST.", "Getting started with JAX (a post)",
+                "A healthy network on all of MNIST.",
+                "this project; the layers are those of Getting started with JAX (a post)",
                 full_mnist,
             ),
         ]

@@ -1,13 +1,22 @@
 """Run what the project says happened, and compare: `python -m core.reproduce [--json] [--case X]`.
 
-Prints published, measured and verdict for each row; `--json` prints a list of {case, quantity,
-published, measured, low, high, ok} and nothing else. JSON has no NaN or infinity: they are the
-strings "NaN", "Infinity" and "-Infinity", which float() and Number() read, and a figure that was
-never published is null. Exit status 1 if a row fails. A case whose data is not on this machine is
-left out, with the reason on stderr.
+Prints a row a figure: its kind, what is stated of it, what was measured, and the verdict. `--json`
+prints a list of {case, quantity, kind, published, expected, measured, low, high, ok} and nothing
+else. A row is of one kind:
 
-A row says what is judged. Where a result is chaos, moved by one rounding of the weights, no
-figure can be reproduced: such a row is judged by a band, and says so.
+- published: the source printed the figure, and `published` is it.
+- fact: the frameworks named in the case's reference gave the figure when run, and `expected` is
+  it. Nobody published it.
+- regression: nobody stated the figure. Its band is where this project found it.
+
+`published` is null for all but the first kind and `expected` for all but the second; `ok` says
+that `measured` lies within `low` and `high`. JSON has no NaN or infinity: they are the strings
+"NaN", "Infinity" and "-Infinity", which float() and Number() read. Exit status 1 if a row fails. A
+case whose data is not on this machine is left out, with the reason on stderr.
+
+Where a result is chaos, moved by one rounding of the weights, no run can be reproduced. Such a row
+says "chaotic" and is judged by what many runs do from weights that differ by one rounding; what is
+stated of it is one draw. A network that never trained and one that collapsed fail it.
 """
 
 import argparse
@@ -34,22 +43,31 @@ def reproduce(keys: Iterable[str]) -> Iterator[tuple[str, Finding]]:
 
 def as_json(case: str, finding: Finding) -> dict[str, Any]:
     """The row that --json prints; see above."""
-    figures = {name: _figure(value) for name, value in finding._asdict().items()}
-    return {"case": case, **figures, "ok": finding.ok}
+    return {
+        "case": case,
+        "quantity": finding.quantity,
+        "kind": finding.kind.value,
+        "published": _figure(finding.published),
+        "expected": _figure(finding.expected),
+        "measured": _figure(finding.measured),
+        "low": _figure(finding.low),
+        "high": _figure(finding.high),
+        "ok": finding.ok,
+    }
 
 
-def _figure(value: Any) -> Any:
-    if not isinstance(value, float) or math.isfinite(value):
+def _figure(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _line(case: str, finding: Finding) -> str:
-    published = "" if finding.published is None else f"{finding.published:.4g}"
+    stated = "" if finding.stated is None else f"{finding.stated:.4g}"
     allowed = "NaN" if math.isnan(finding.low) else f"{finding.low:.4g} to {finding.high:.4g}"
     verdict = "ok" if finding.ok else "FAILED"
     return (
-        f"{case:15}{finding.quantity:66}{published:>10}{finding.measured:>10.4g}"
+        f"{case:15}{finding.kind:11}{finding.quantity:70}{stated:>8}{finding.measured:>10.4g}"
         f"  {allowed:20}{verdict}"
     )
 
@@ -62,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     findings = []
     if not options.json:
-        print(f"{'case':15}{'quantity':66}{'published':>10}{'measured':>10}  allowed")
+        print(f"{'case':15}{'kind':11}{'quantity':70}{'stated':>8}{'measured':>10}  allowed")
     for case, finding in reproduce([options.case] if options.case else CASES):
         findings.append((case, finding))
         if not options.json:

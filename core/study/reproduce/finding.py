@@ -1,18 +1,28 @@
-"""A figure beside what was published, and the case it belongs to."""
+"""A figure beside what it should be and who says so, and the case it belongs to."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from core.registry import Row
 
 
+class Kind(StrEnum):
+    """Who says what a figure should be."""
+
+    PUBLISHED = "published"  # the source printed it
+    FACT = "fact"  # measured by running the frameworks that the case names; nobody published it
+    REGRESSION = "regression"  # nobody stated it: the band is where this project found it
+
+
 class Finding(NamedTuple):
-    """One figure: what was published, what came out, and the band it must lie in."""
+    """One figure: what it should be, what came out, and the band it must lie in."""
 
     quantity: str
-    published: float | None
+    kind: Kind
+    stated: float | None  # as published, or as measured elsewhere; None: a REGRESSION
     measured: float
     low: float  # NaN: the figure must be NaN
     high: float
@@ -24,15 +34,25 @@ class Finding(NamedTuple):
             return math.isnan(self.measured)
         return self.low <= self.measured <= self.high
 
+    @property
+    def published(self) -> float | None:
+        """What the source printed; None where it printed nothing."""
+        return self.stated if self.kind is Kind.PUBLISHED else None
 
-def near(quantity: str, published: float, measured: float, tolerance: float) -> Finding:
-    """A figure that must come out as published, to `tolerance`."""
-    return Finding(quantity, published, measured, published - tolerance, published + tolerance)
+    @property
+    def expected(self) -> float | None:
+        """What was measured on named versions; None where a row is no such fact."""
+        return self.stated if self.kind is Kind.FACT else None
 
 
-def is_nan(quantity: str, measured: float) -> Finding:
-    """A figure published as NaN."""
-    return Finding(quantity, math.nan, measured, math.nan, math.nan)
+def near(quantity: str, kind: Kind, stated: float, measured: float, tolerance: float) -> Finding:
+    """A figure that must come out as stated, to `tolerance`."""
+    return Finding(quantity, kind, stated, measured, stated - tolerance, stated + tolerance)
+
+
+def is_nan(quantity: str, kind: Kind, measured: float) -> Finding:
+    """A figure stated to be NaN."""
+    return Finding(quantity, kind, math.nan, measured, math.nan, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
