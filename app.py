@@ -1,11 +1,14 @@
-"""Samenet: navigation and the frame that all pages share. Start with `streamlit run app.py`."""
+"""Samenet's entry: `streamlit run app.py` finds `app` here, without executing this file.
 
-from pathlib import Path
+Where something executes it as a script instead, each visitor's run comes by and draws the page.
+"""
 
 import streamlit as st
+from streamlit import runtime
 
-from ui.pages import navigation
+from ui import main, server
 
-st.set_page_config(page_title="Samenet", page_icon=":material/balance:", layout="wide")
-st.html(Path(__file__).parent / "ui" / "style.css")
-st.navigation(navigation(), position="top").run()
+if runtime.exists():
+    main.main()
+else:
+    app = st.App(main.__file__, lifespan=server.lifespan, middleware=server.middleware())

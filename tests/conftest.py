@@ -66,9 +66,14 @@ configs = parts.map(lambda values: agree(values)[0])
 
 def open_page(file: str, **query: str) -> AppTest:
     """A page as a visitor with this query finds it; the first run is the home page's."""
-    page = AppTest.from_file(ROOT / "app.py", default_timeout=MINUTE).run()
+    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE).run()
     page.query_params.update(query)
-    return page.switch_page(file).run()
+    return go(page, file)
+
+
+def go(page: AppTest, file: str) -> AppTest:
+    """The same visitor on another page; `file` is below ROOT, as in PAGES."""
+    return page.switch_page(str(ROOT / file)).run()
 
 
 @pytest.fixture

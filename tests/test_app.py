@@ -29,7 +29,7 @@ def let_go() -> Iterator[None]:
 
 
 def trainer(**query: str) -> AppTest:
-    page = open_page("views/lab/train.py", **query)
+    page = open_page("pages/lab/train.py", **query)
     return seen(page, 1)
 
 
@@ -70,7 +70,7 @@ def text(page: AppTest) -> str:
     return " ".join(info.value for info in page.info)
 
 
-@pytest.mark.parametrize("file", ["views/home.py", *(row.file for row in PAGES.values())])
+@pytest.mark.parametrize("file", ["pages/home.py", *(row.file for row in PAGES.values())])
 def test_page_opens(file: str) -> None:
     page = open_page(file)
     assert not page.exception and page.title
@@ -204,7 +204,7 @@ def test_scrubber_looks_back() -> None:
 
 
 def test_junk_in_the_url_trains_the_rest() -> None:
-    page = open_page("views/lab/train.py", loss="<b>", seed="1", learning_rate="1e99")
+    page = open_page("pages/lab/train.py", loss="<b>", seed="1", learning_rate="1e99")
     told = [toast.value for toast in page.toast]
     assert len(told) == 2 and told[0].startswith("loss cannot be “?b?”")
     assert "84%" not in told and viewer(page).config == RunConfig(seed=1, learning_rate=1000.0)

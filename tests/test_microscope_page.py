@@ -11,13 +11,13 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.run.snapshot import Census, Gradient, Saturation, Snapshot
 from core.study import precision
-from tests.conftest import MINUTE, open_page, trained
+from tests.conftest import MINUTE, go, open_page, trained
 from ui.charts import microscope as charts
 from ui.engine import engine
 from ui.microscope import curves, samples
 from ui.microscope.setting import STATE, Setting
 
-PAGE = "views/lab/microscope.py"
+PAGE = "pages/lab/microscope.py"
 
 
 def strips(page: AppTest) -> str:
@@ -73,10 +73,10 @@ def test_the_rug_shows_the_question_s_first_network() -> None:
 
 
 def test_the_rug_shows_the_run_in_the_trainer() -> None:
-    page = open_page("views/lab/train.py", loss="from_logits")
+    page = open_page("pages/lab/train.py", loss="from_logits")
     engine().wait(page.session_state["viewer"], 1, MINUTE)
     page.run()
-    page.switch_page(PAGE).run()
+    go(page, PAGE)
     assert any("the network in the trainer" in text.value for text in page.markdown)
 
 

@@ -14,7 +14,7 @@ from ui.engine import engine
 from ui.pictures import contact_sheet
 from ui.story import chance
 
-PAGE = "views/stories/jax_vs_keras.py"
+PAGE = "pages/stories/jax_vs_keras.py"
 
 
 def told(query: dict[str, str], guess: int = 1) -> AppTest:

@@ -131,7 +131,7 @@ def _loss() -> None:
         epsilon=0.0 if row.epsilon in (None, STATE.value("epsilon")) else STATE.value("epsilon"),
     )
     st.page_link(
-        PAGES["microscope"].file,
+        PAGES["microscope"].path,
         label="See it under the microscope",
         icon=PAGES["microscope"].icon,
         query_params=microscope.link(near),

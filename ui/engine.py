@@ -13,7 +13,7 @@ from core.run.engine import Engine
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 
 
-@st.cache_resource
+@st.cache_resource(show_spinner=False)  # a spinner needs a session; the warm-up has none
 def engine() -> Engine:
     """One engine for all visitors of this server.
 

@@ -1,15 +1,18 @@
 """PAGES: every page, where it stands in the navigation, and what it is for.
 
-No page is named anywhere else; app.py and the home page read this table. Nothing heavy is
-imported here: the home page must come up at once.
+No page is named anywhere else; ui/main.py and the home page read this table. Nothing heavy is
+imported here: app.py imports it before the server listens.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from core.registry import Registry, Row
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +20,13 @@ class Page(Row):
     """A page; `key` is its address."""
 
     section: str
-    file: str
+    file: str  # below ROOT
     icon: str
+
+    @property
+    def path(self) -> Path:
+        """Its script. Absolute: Streamlit takes others from the main script, which may be any."""
+        return ROOT / self.file
 
 
 PAGES = Registry(
@@ -32,7 +40,7 @@ PAGES = Registry(
             "gradients.",
             reference="",
             section="Lab",
-            file="views/lab/train.py",
+            file="pages/lab/train.py",
             icon=":material/model_training:",
         ),
         Page(
@@ -43,7 +51,7 @@ PAGES = Registry(
             "exactly 0, half, or NaN.",
             reference="",
             section="Lab",
-            file="views/lab/microscope.py",
+            file="pages/lab/microscope.py",
             icon=":material/biotech:",
         ),
         Page(
@@ -54,7 +62,7 @@ PAGES = Registry(
             "half of the images are wrong and have no say.",
             reference="the JAX/Keras question",
             section="Stories",
-            file="views/stories/jax_vs_keras.py",
+            file="pages/stories/jax_vs_keras.py",
             icon=":material/call_split:",
         ),
     ],
@@ -63,8 +71,8 @@ PAGES = Registry(
 
 def navigation() -> dict[str, list[StreamlitPage]]:
     """The pages as `st.navigation` takes them, the home page first."""
-    sections = {"": [st.Page("views/home.py", title="Same(?) net", default=True)]}
+    sections = {"": [st.Page(ROOT / "pages/home.py", title="Same(?) net", default=True)]}
     for row in PAGES.values():
-        page = st.Page(row.file, title=row.label, icon=row.icon, url_path=row.key)
+        page = st.Page(row.path, title=row.label, icon=row.icon, url_path=row.key)
         sections.setdefault(row.section, []).append(page)
     return sections

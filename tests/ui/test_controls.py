@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import FIELDS, RunConfig, to_query
 from core.fields import to_text
 from core.presets import PRESETS
-from tests.conftest import open_page
+from tests.conftest import ROOT, go, open_page
 from ui import live, widgets
 
 # For every field a value that is not the default's, and that stands in no slider's grid.
@@ -30,7 +30,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
 
 def trainer(**query: str) -> AppTest:
-    page = open_page("views/lab/train.py", **query)
+    page = open_page("pages/lab/train.py", **query)
     assert not page.exception
     return page
 
@@ -123,7 +123,7 @@ def test_junk_in_the_url_is_told_once(
 
 
 def test_repeated_parameter_is_one() -> None:
-    page = open_page("views/lab/train.py")
+    page = open_page("pages/lab/train.py")
     page.query_params["seed"] = ["1", "2"]
     page.run()
     assert not page.exception and widget(page, "seed").value == 2
@@ -165,10 +165,10 @@ def test_widths_can_be_typed(
 
 def test_other_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:
     page = trainer(seed="5")
-    page.switch_page("views/home.py")
+    page.switch_page(str(ROOT / "pages/home.py"))
     page.query_params.clear()
     page.run()
-    page.switch_page("views/lab/train.py").run()
+    go(page, "pages/lab/train.py")
     assert chosen[-1] == RunConfig(seed=5) and page.query_params == {"seed": "5"}
 
 

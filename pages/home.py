@@ -30,5 +30,5 @@ st.markdown(
 )
 for column, row in zip(st.columns(len(PAGES)), PAGES.values(), strict=True):
     with column.container(border=True, height="stretch"):
-        st.page_link(row.file, label=f"**{row.label}**", icon=row.icon)
+        st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
         st.markdown(row.summary)

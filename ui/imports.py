@@ -1,0 +1,61 @@
+"""Everything that a page, a thread or a library would import late, imported at once and first.
+
+Late imports in one visitor's thread broke others: Altair found a half-made pandas, and while
+tensorflow_datasets is imported, every `import` of the process may give a stand-in.
+tests/test_start.py finds what is missing here.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pkgutil import walk_packages
+
+import ui
+
+SWAPPING = ["tensorflow_datasets"]  # exchange builtins.__import__ while they are imported
+LIBRARIES = [
+    *SWAPPING,
+    "tensorflow_datasets.core.data_sources.array_record",
+    "tensorflow_datasets.core.download.downloader",
+    "tensorflow_datasets.core.hashing",
+    "tensorflow_datasets.core.shuffle",
+    "array_record.python.array_record_data_source",
+    "importlib_resources",
+    "requests",
+    "encodings.idna",  # a look-up of a host
+    "tree",
+    "pandas",
+    "altair",
+    "narwhals._interchange.dataframe",
+    "pyarrow.pandas_compat",
+    "pyarrow.vendored.version",
+    "encodings.cp437",  # the names inside an .npz
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "streamlit.material_icon_names",
+    "streamlit.runtime.scriptrunner.magic_funcs",
+    "streamlit.web.skills",
+]
+
+_lock = threading.Lock()
+
+
+def load(names: Sequence[str] = ()) -> None:
+    """Import these modules, or else all that there are; who comes meanwhile waits.
+
+    A package that is not installed is told of by the feature that needs it.
+    """
+    with _lock:
+        for name in names or _all():
+            with suppress(ImportError):
+                import_module(name)
+
+
+@cache
+def _all() -> list[str]:
+    return [*LIBRARIES, *(module.name for module in walk_packages(ui.__path__, "ui."))]

@@ -1,0 +1,20 @@
+"""The frame that all pages share: page config, style, navigation. Each visitor's run starts here."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from ui import imports
+from ui.pages import ROOT, navigation
+
+
+def main() -> None:
+    """Draw the page that the visitor is on."""
+    imports.load()  # done before, unless nothing warmed this server up
+    st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
+    st.html(Path(__file__).with_name("style.css"))
+    st.navigation(navigation(), position="top").run()
+
+
+if __name__ == "__main__":  # as Streamlit runs it, and not as app.py imports it
+    main()

@@ -1,0 +1,104 @@
+"""The server around the pages: what it does before its first visitor and after its last.
+
+For a plain script Streamlit itself opens a browser and exits with 0; an App has to see to it.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import cli_util, config
+from streamlit.web.server import server_util
+
+from ui import imports
+
+WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
+FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody without it
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Warm up and open a browser; at the end, stop the engine."""
+    _exit_with_zero()
+    imports.load(imports.SWAPPING)
+    if os.environ.get(WARM_UP) != "0":
+        warm_up()
+    _open_browser()
+    try:
+        yield
+    finally:
+        if live := sys.modules.get("ui.live"):  # else nobody has used the engine
+            live.engine().close()
+
+
+def warm_up() -> None:
+    """Import what is needed, and have the engine compile the program of the default settings."""
+    imports.load()
+    from core.config import RunConfig
+    from ui.live import engine
+
+    engine().submit(RunConfig(), play=False)  # compiles in a thread of its own
+
+
+def _exit_with_zero() -> None:
+    """Let uvicorn's own signals end it without being raised once more at its end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        server = getattr(signal.getsignal(number), "__self__", None)
+        if isinstance(server, uvicorn.Server):
+            signal.signal(number, partial(_stop, server))
+
+
+def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
+    server.force_exit = server.should_exit  # the second time, wait for nobody
+    server.should_exit = True
+
+
+def _open_browser() -> None:
+    """Show the home page to the person who typed `streamlit run`, unless headless.
+
+    Its socket listens already, so the browser just waits a moment.
+    """
+    if config._server_mode != "starlette-app" or config.get_option("server.headless"):
+        return
+    host = config.get_option("browser.serverAddress")
+    bound = config.get_option("server.address")
+    if bound and not config.is_manually_set("browser.serverAddress"):
+        host = server_util.get_display_address(bound)
+    # In a thread, for a browser in a terminal returns when it is closed.
+    url = server_util.get_url(host)
+    threading.Thread(target=cli_util.open_browser, args=[url], daemon=True).start()
+
+
+def middleware() -> list[Middleware]:
+    """The headers of every response."""
+    headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+    if ancestors := os.environ.get(FRAME_ANCESTORS):
+        headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
+    return [Middleware(Headers, headers=headers)]
+
+
+class Headers:
+    """ASGI middleware that sets headers on every response."""
+
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
+        self.app, self.headers = app, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self.headers)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
