@@ -56,15 +56,17 @@ class Progress:
 
 @dataclass
 class Session:
-    """One visitor's tab on the trainer page.
+    """One visitor's tab, on the trainer page unless `page` names another.
 
     Args:
       url: of the server; loopback only.
       query: of the page's address, such as seed=3&epochs=20.
+      page: its address; "" is the home page.
     """
 
     url: str
     query: str = ""
+    page: str = PAGE
     id: str = ""
     progress: Progress = field(default_factory=Progress)
     history: list[tuple[float, Progress]] = field(
@@ -75,6 +77,7 @@ class Session:
     # What answers an action belongs to a full run that began after it: a frame of the run
     # before may still be on its way.
     full_runs: int = 0  # runs of the whole page that began
+    finished: int = 0  # runs of the whole page that came to their end
     chart_changed_in: int = -1  # the full run whose charts changed last
     looked_in: int = -1  # the full run in which the network was last described
     fragment: str = ""  # the polling fragment that the server last asked for
@@ -183,7 +186,7 @@ class Session:
         client = message.rerun_script
         client.query_string = self.query
         client.page_script_hash = self._page_hash
-        client.page_name = "" if self._page_hash else PAGE
+        client.page_name = "" if self._page_hash else self.page
         client.fragment_id = fragment
         client.is_auto_rerun = bool(fragment)
         client.widget_states.widgets.extend(self._values.values())
@@ -235,6 +238,7 @@ class Session:
         if status == "FINISHED_FRAGMENT_RUN_SUCCESSFULLY":
             self.frames += 1
         elif status == "FINISHED_SUCCESSFULLY":
+            self.finished += 1
             self._elements = {p: e for p, e in self._elements.items() if e[0] == self.full_runs}
             shown = {
                 getattr(getattr(element, _kind(element)), "id", "")

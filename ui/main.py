@@ -1,4 +1,4 @@
-"""The frame that all pages share: page config, style, navigation. Each visitor's run starts here."""
+"""The frame that all pages share: config, style, navigation. Each visitor's run starts here."""
 
 from pathlib import Path
 

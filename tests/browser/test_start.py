@@ -1,0 +1,93 @@
+"""The server's first minutes in a real browser, however it was started."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.servers import APP, SCRIPT, SOON, script_elsewhere, served
+from ui.pages import PAGES
+
+Visit = Callable[..., Page]
+HEADINGS = {
+    "": "Same(?) net",
+    **{key: row.label.removeprefix("Story: ") for key, row in PAGES.items()},
+}
+
+
+def expect_page(page: Page, key: str) -> None:
+    """The page of that address, and neither an error nor another page over it."""
+    expect(page.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+@pytest.mark.parametrize("key", HEADINGS)
+def test_first_request_may_be_a_deep_link(visit: Visit, tmp_path: Path, key: str) -> None:
+    with served(tmp_path, APP) as server:
+        page = visit(f"{server.address}/{key}?seed=3")
+        expect_page(page, key)
+        assert page.url.endswith("?seed=3"), "the query string stays"
+
+
+@pytest.mark.parametrize("key", HEADINGS)
+def test_deep_links_where_a_script_elsewhere_executes_the_app(
+    visit: Visit, tmp_path: Path, key: str
+) -> None:
+    with served(tmp_path, script_elsewhere(tmp_path)) as server:
+        expect_page(visit(f"{server.address}/{key}"), key)
+
+
+@pytest.mark.parametrize("key", HEADINGS)
+def test_deep_links_where_the_app_is_executed_as_a_script(
+    visit: Visit, tmp_path: Path, key: str
+) -> None:
+    """There a folder called pages lies beside the main script, and the very first link suffers."""
+    with served(tmp_path, SCRIPT) as server:
+        page = visit(f"{server.address}/{key}")
+        expect(page.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
+        expect_page(visit(f"{server.address}/{key}"), key)
+
+
+def test_wrong_address_says_so(visit: Visit, server: str) -> None:
+    page = visit(f"{server}/nowhere")
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
+    expect(page.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()
+
+
+def test_no_page_asks_another_host(browser: Browser, server: str) -> None:
+    context = browser.new_context()
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    context.route(lambda url: not url.startswith(server), lambda route: route.abort())
+    page = context.new_page()
+    page.set_default_timeout(1000 * SOON)
+    for key in HEADINGS:
+        page.goto(f"{server}/{key}")
+        expect_page(page, key)
+        page.wait_for_load_state("networkidle")
+    icon = page.locator("link[rel*=icon]").last
+    assert (icon.get_attribute("href") or "").startswith("data:image/svg+xml")
+    context.close()
+    outside = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
+    assert asked and outside == []
+
+
+@pytest.mark.parametrize("variable", [{}, {"SAMENET_FRAME_ANCESTORS": "'none'"}])
+def test_pages_may_be_embedded_unless_the_host_says_no(
+    browser: Browser, tmp_path: Path, variable: dict[str, str]
+) -> None:
+    frame = tmp_path / "frame.html"
+    with served(tmp_path, **variable) as server:
+        frame.write_text(f'<iframe src="{server.address}"></iframe>')
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(frame.as_uri())
+        heading = page.frame_locator("iframe").get_by_role("heading", name=HEADINGS[""], exact=True)
+        if variable:
+            page.wait_for_timeout(1000)
+            expect(heading).to_have_count(0)
+        else:
+            expect(heading).to_be_visible()
+        context.close()
