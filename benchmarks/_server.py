@@ -34,20 +34,21 @@ def say(text: str) -> None:
 
 
 class Server:
-    """A running server: its log, its resources, its end."""
+    """A running server, of this checkout or another one: its log, its resources, its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path = ROOT, **environment: str) -> None:
         use_local_mnist()
         self.port = _free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.log: list[tuple[float, str]] = []  # (time.monotonic(), line)
         options = {"headless": "true", "address": HOST, "port": str(self.port)}
+        start = time.monotonic()
         self.process = subprocess.Popen(
             # By this name, whoever clears up stray `streamlit run`s spares a measurement.
             [sys.executable, "-m", "streamlit.web.cli", "run", "app.py"]
             + [f"--server.{name}={value}" for name, value in options.items()],
-            cwd=ROOT,
-            env={**os.environ, "SAMENET_LOG": "INFO", "PYTHONUNBUFFERED": "1"},
+            cwd=root,
+            env={**os.environ, "SAMENET_LOG": "INFO", "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -56,6 +57,7 @@ class Server:
         threading.Thread(target=self._read_log, daemon=True).start()
         self._info = psutil.Process(self.process.pid)
         self._wait_for_health()
+        self.listens_s = time.monotonic() - start
 
     def cpu_seconds(self) -> float:
         """CPU time used so far, user and system, all threads."""
@@ -108,10 +110,10 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(root: Path = ROOT, **environment: str) -> Iterator[Server]:
     """A server for the time of the block, even if the block is told to end (SIGTERM)."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    server = Server()
+    server = Server(root, **environment)
     try:
         yield server
     except Exception:

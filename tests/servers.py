@@ -19,8 +19,14 @@ SOON = 60.0  # seconds that a slow machine may take
 APP = ("-m", "streamlit.web.cli", "run", "app.py")
 SCRIPT = (
     "-c",
-    "from streamlit.web import bootstrap; bootstrap.load_config_options({}); "
-    "bootstrap.run('app.py', False, [], {})",
+    """
+import os
+from streamlit.web import bootstrap
+options = {name: os.environ[f"STREAMLIT_SERVER_{name.upper()}"] for name in ("address", "port")}
+options = {"server.headless": True, **{f"server.{name}": text for name, text in options.items()}}
+bootstrap.load_config_options(options)
+bootstrap.run("app.py", False, [], options)
+""",
 )
 ELSEWHERE = """
 import sys

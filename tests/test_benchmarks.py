@@ -49,6 +49,15 @@ def test_live_drives_a_real_browser():
     assert shown["frames"].keys() == {"per_second", "largest_gap_ms"}
 
 
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
+def test_cold_visits_each_peer_at_once_and_later():
+    shown = figures("benchmarks.cold", "--rounds", "1", "--settle", "1")
+    assert shown.keys() == {"here", "small"}
+    for peer in shown.values():
+        assert peer.keys() == {"listens_s", "at_once_s", "total_s", "idle_mb", "later_s"}
+        assert all(len(figure["values"]) == 1 for figure in peer.values())
+
+
 @pytest.mark.parametrize(
     ("scenario", "fields"),
     [
