@@ -28,12 +28,12 @@ FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybod
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
-    """Warm up and open a browser; at the end, stop the engine."""
+    """Open a browser and warm up; at the end, stop the engine."""
     _exit_with_zero()
+    _open_browser()
     imports.load(imports.SWAPPING)
     if os.environ.get(WARM_UP) != "0":
         warm_up()
-    _open_browser()
     try:
         yield
     finally:
@@ -66,7 +66,7 @@ def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> Non
 def _open_browser() -> None:
     """Show the home page to the person who typed `streamlit run`, unless headless.
 
-    Its socket listens already, so the browser just waits a moment.
+    The socket listens already: what the browser asks for is answered after the warm-up.
     """
     if config._server_mode != "starlette-app" or config.get_option("server.headless"):
         return
