@@ -213,6 +213,25 @@ def test_signal_ends_it_in_mid_run(tmp_path: Path, way: str, number: signal.Sign
     assert [child for child in family if child.is_running()] == []
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5])
+@pytest.mark.parametrize("command", [APP, SCRIPT], ids=["app", "script"])
+def test_signal_ends_it_while_a_page_compiles(
+    tmp_path: Path, command: tuple[str, ...], seconds: float
+) -> None:
+    async def leave() -> None:
+        visitor = Session(server.address, page="microscope")
+        await visitor.connect()
+        await asyncio.sleep(seconds)
+        server.process.terminate()
+        await asyncio.get_running_loop().run_in_executor(None, server.process.wait, SOON)
+        await visitor.close()
+
+    with started(tmp_path, command, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "none")) as server:
+        server.wait_until_healthy()
+        together(leave)
+    assert server.complaints() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it_while_it_warms_up(tmp_path: Path, number: signal.Signals) -> None:
     with started(tmp_path) as server:

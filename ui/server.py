@@ -3,10 +3,12 @@
 For a plain script Streamlit itself opens a browser and exits with 0; an App has to see to it.
 """
 
+import atexit
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,6 +26,8 @@ from ui import imports
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
 FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody without it
+SCRIPT_THREAD = "ScriptRunner.scriptThread"  # Streamlit's name for a visitor's
+SCRIPT_SECONDS = 30.0  # that a page may take to come to its end
 
 
 @asynccontextmanager
@@ -61,6 +65,15 @@ def _exit_with_zero() -> None:
 def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
     server.force_exit = server.should_exit  # the second time, wait for nobody
     server.should_exit = True
+
+
+@atexit.register
+def _wait_for_scripts() -> None:
+    """A process that ends while a visitor's thread is inside JAX crashes instead."""
+    deadline = time.monotonic() + SCRIPT_SECONDS
+    for thread in threading.enumerate():
+        if thread.name == SCRIPT_THREAD:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _open_browser() -> None:

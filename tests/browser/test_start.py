@@ -27,6 +27,16 @@ def serve(browser: Browser, tmp_path: Path) -> Iterator[Serve]:
         )
 
 
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A tab that may say that there is no such page."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(1000 * SOON)
+    yield page
+    context.close()
+
+
 def expect_page(page: Page, key: str) -> None:
     """The page of that address, and neither an error nor another page over it."""
     expect(page.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
@@ -51,52 +61,45 @@ def test_deep_links_where_a_script_elsewhere_executes_the_app(
 
 @pytest.mark.parametrize("key", HEADINGS)
 def test_deep_links_where_the_app_is_executed_as_a_script(
-    serve: Serve, visit: Visit, key: str
+    serve: Serve, visit: Visit, tab: Page, key: str
 ) -> None:
     """There a folder called pages lies beside the main script, and the very first link suffers."""
     address = f"{serve(SCRIPT).address}/{key}"
-    first = visit(address)
-    expect(first.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
+    tab.goto(address)
+    expect(tab.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
     expect_page(visit(address), key)
 
 
-def test_wrong_address_says_so(visit: Visit, server: str) -> None:
-    page = visit(f"{server}/nowhere")
-    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
-    expect(page.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()
+def test_wrong_address_says_so(tab: Page, server: str) -> None:
+    tab.goto(f"{server}/nowhere")
+    expect(tab.get_by_text("Page not found")).to_be_visible()
+    expect(tab.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()
 
 
-def test_no_page_asks_another_host(browser: Browser, server: str) -> None:
-    context = browser.new_context()
+def test_no_page_asks_another_host(tab: Page, server: str) -> None:
     asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    context.route(lambda url: not url.startswith(server), lambda route: route.abort())
-    page = context.new_page()
-    page.set_default_timeout(1000 * SOON)
+    tab.context.on("request", lambda request: asked.append(request.url))
+    tab.context.route(lambda url: not url.startswith(server), lambda route: route.abort())
     for key in HEADINGS:
-        page.goto(f"{server}/{key}")
-        expect_page(page, key)
-        page.wait_for_load_state("networkidle")
-    icon = page.locator("link[rel*=icon]").last
+        tab.goto(f"{server}/{key}")
+        expect_page(tab, key)
+        tab.wait_for_load_state("networkidle")
+    icon = tab.locator("link[rel*=icon]").last
     assert (icon.get_attribute("href") or "").startswith("data:image/svg+xml")
-    context.close()
     outside = [url for url in asked if not url.startswith((server, "data:", "blob:"))]
     assert asked and outside == []
 
 
 @pytest.mark.parametrize("variable", [{}, {"SAMENET_FRAME_ANCESTORS": "'none'"}])
 def test_pages_may_be_embedded_unless_the_host_says_no(
-    serve: Serve, browser: Browser, tmp_path: Path, variable: dict[str, str]
+    serve: Serve, tab: Page, tmp_path: Path, variable: dict[str, str]
 ) -> None:
     frame = tmp_path / "frame.html"
     frame.write_text(f'<iframe src="{serve(**variable).address}"></iframe>')
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(frame.as_uri())
-    heading = page.frame_locator("iframe").get_by_role("heading", name=HEADINGS[""], exact=True)
+    tab.goto(frame.as_uri())
+    heading = tab.frame_locator("iframe").get_by_role("heading", name=HEADINGS[""], exact=True)
     if variable:
-        page.wait_for_timeout(1000)
+        tab.wait_for_timeout(1000)
         expect(heading).to_have_count(0)
     else:
         expect(heading).to_be_visible()
-    context.close()
