@@ -130,7 +130,8 @@ def _transport(status: Status) -> None:
 
 def _scrubber(config: RunConfig) -> int:
     """The step to look at: the last one means the newest there is."""
-    if st.session_state.get("scrubbed_steps") != config.steps:
+    known = "scrubber" in st.session_state  # it is dropped while the visitor is on another page
+    if not known or st.session_state.get("scrubbed_steps") != config.steps:
         st.session_state["scrubbed_steps"] = st.session_state["scrubber"] = config.steps
     return st.slider(
         "look back to step", 0, config.steps, st.session_state["scrubber"], key="scrubber",
@@ -222,17 +223,23 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     numbers = {"loss": "–", "training accuracy": "–", "held-out accuracy": "–",
                "zero gradient": "–", "wrong, no say": "–"}  # fmt: skip
     if now:
-        nan = " NaN" if now.saturation.nonfinite > 0 else ""
         numbers = {
             "loss": "NaN" if math.isnan(now.loss) else f"{now.loss:.4g}",
-            "training accuracy": f"{now.train_accuracy:.3f}{nan}",
-            "held-out accuracy": f"{now.test_accuracy:.3f}{nan}",
+            "training accuracy": _accuracy(now, now.train_accuracy),
+            "held-out accuracy": _accuracy(now, now.test_accuracy),
             "zero gradient": f"{now.census.zero_gradient:.1%}",
             "wrong, no say": f"{now.census.stuck:.1%}",
         }
     # One element in place of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
+
+
+def _accuracy(now: Snapshot, value: float) -> str:
+    """An accuracy; of NaN predictions it is what frameworks count, behind the NaN that it is."""
+    if now.saturation.nonfinite > 0:
+        return f"NaN <small>counted {value:.3f}</small>"
+    return f"{value:.3f}"
 
 
 def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:

@@ -41,15 +41,15 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if live := sys.modules.get("ui.live"):  # else nobody has used the engine
-            live.engine().close()
+        if engine := sys.modules.get("ui.engine"):  # else nobody has used it
+            engine.engine().close()
 
 
 def warm_up() -> None:
     """Import what is needed, and have the engine compile the program of the default settings."""
     imports.load()
     from core.config import RunConfig
-    from ui.live import engine
+    from ui.engine import engine
 
     engine().submit(RunConfig(), play=False)  # compiles in a thread of its own
 

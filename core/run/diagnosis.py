@@ -268,7 +268,7 @@ def _say_dead_units(e: Evidence) -> str:
 
 
 def _one_answer(e: Evidence) -> bool:
-    return bool(e.now.one_answer == 1 and e.now.step > 0)
+    return bool(e.now.one_answer == 1 and e.now.step > 0 and not _nan(e))
 
 
 def _say_one_answer(e: Evidence) -> str:
@@ -335,12 +335,14 @@ def _say_memorising(e: Evidence) -> str:
 
 def _say_learning(e: Evidence) -> str:
     wrong = float(e.now.census.wrong)
+    if _nan(e):
+        return "NaN is no answer: none of those images can be counted as right."
     if wrong == 0:
         return f"All {len(e.now.labels):,} images looked at are right."
     who = f"{share(wrong)} of the images are wrong"
     if np.all(e.now.gradients[~e.now.correct] == Gradient.SOME):
         who += ", and every one of them has a gradient"
-    if e.now.step == 0:
+    if e.now.step == 0 or not np.isfinite([e.first.loss, e.now.loss]).all():
         return f"{who}."
     fell = "fell" if e.now.loss < e.first.loss else "has not fallen"
     return f"{who}. The loss {fell}: {e.first.loss:.3g} at the start, {e.now.loss:.3g} now."

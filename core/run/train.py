@@ -435,7 +435,9 @@ def ticks(
 ) -> Iterator[Snapshot | None]:
     """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None.
 
-    From `start`, whose arrays are gone afterwards, or from the configuration's own weights.
+    From `start`, whose arrays are gone afterwards, or from the configuration's own weights. A look
+    takes its step in a program of its own, which may round otherwise than the one without looks:
+    tests/core/run/test_train.py holds how far the two may part.
     """
     traced = knobs(config)
     state = program.init(traced) if start is None else start

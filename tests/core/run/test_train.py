@@ -19,8 +19,9 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
-from core.run import train
+from core.run import diagnostics, train
 from core.run.snapshot import Snapshot, silent_and_wrong
+from core.study.states import states
 from tests.conftest import configs, tiny, trained
 
 QUESTION = RunConfig()
@@ -394,3 +395,13 @@ def test_silent_and_wrong_are_those_of_the_census(config: RunConfig, step: int) 
 
 def test_nobody_is_wrong_and_silent_from_logits() -> None:
     assert len(silent_and_wrong(trained(RunConfig(loss="from_logits"))[0])) == 0
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_looks_do_not_move_a_run(optimizer: str) -> None:
+    """A look takes its step in another program, which may round otherwise, and no more."""
+    config = tiny(task="digits", optimizer=optimizer, epochs=4)
+    data = train.on_device("digits", load("sample", config.train_size))
+    *_, unseen = states(config, data)
+    norms = diagnostics.norms(unseen.state.params)
+    np.testing.assert_allclose(norms, trained(config)[-1].weight_norms, rtol=1e-5)
