@@ -40,7 +40,8 @@ from benchmarks._server import say, use_local_mnist
 from core.config import RunConfig
 from core.data import SOURCES, Dataset, DataUnavailable, load
 from core.run import train
-from core.run.engine import Engine, Report, Status, Viewer
+from core.run.engine import Engine
+from core.run.job import Report, Status, Viewer
 from core.run.snapshot import Snapshot
 
 CONFIG = RunConfig(

@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from core.dropout import DROPOUTS
 
 from benchmarks._client import LEARNING_RATE, TRAIN, Session
 from benchmarks._server import MNIST, MNIST_VARIABLE
+from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES
 from core.presets import PRESETS
 from tests.conftest import ROOT
