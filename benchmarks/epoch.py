@@ -212,13 +212,16 @@ def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
     on_device = train.on_device(config.task, data)
     seeds = count()
 
-    def ready(config: RunConfig, report: Report) -> Iterator[Snapshot | None]:
-        return train.ticks(config, train.program(train.shape(config)), on_device)
+    def ready(
+        config: RunConfig, report: Report, next_look: train.NextLook
+    ) -> Iterator[Snapshot | None]:
+        program = train.program(train.shape(config))
+        return train.ticks(config, program, on_device, next_look=next_look)
 
     engine = Engine(prepare=ready)
 
     def epoch() -> Seconds:
-        viewer = engine.submit(replace(config, seed=next(seeds)), play=False)
+        viewer = engine.submit(replace(config, seed=next(seeds)), until=0)
         engine.wait(viewer, snapshots=1, timeout=LONGEST_RUN)
         start = now()
         viewer.resume()

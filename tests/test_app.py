@@ -118,7 +118,7 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     ended(page)
     page.select_slider(key="control_loss").set_value("from_logits").run()
     assert viewer(page).config == RunConfig(loss="from_logits")
-    assert page.query_params == {"loss": "from_logits"}
+    assert page.query_params == {"loss": "from_logits", "until": "end"}
     assert ended(page).status is Status.DONE, "what plays goes on playing"
     page.run()
     assert metrics(page)["training accuracy"] == "0.909"
@@ -193,6 +193,38 @@ def test_step_pause_and_reset() -> None:
     press(page, "reset")
     assert "After step 0:" in text(seen(page, 1))
     assert disabled(page)["pause"]
+
+
+def test_a_link_joins_the_run_where_it_is() -> None:
+    first = trainer(**LONG, seed="11")
+    assert "until" not in first.query_params
+    press(first, "step")
+    press(seen(first, 2), "step")
+    assert first.query_params["until"] == "2"
+    reloaded = seen(open_page("pages/lab/train.py", **first.query_params), 3)
+    assert "After step 2:" in text(reloaded)
+    press(first, "train")
+    assert first.query_params["until"] == "end"
+    second_tab = seen(open_page("pages/lab/train.py", **first.query_params), 5)
+    assert viewer(second_tab).job is viewer(first).job
+    assert disabled(second_tab)["train"] and not disabled(second_tab)["pause"]
+    press(first, "reset")
+    assert "until" not in first.query_params
+
+
+def test_another_setting_starts_anew_unless_it_plays() -> None:
+    page = press(trainer(**LONG, seed="12"), "step")
+    page.number_input(key="control_seed").set_value(13).run()
+    assert "until" not in page.query_params and "After step 0:" in text(seen(page, 1))
+
+
+@pytest.mark.parametrize("junk", ["-1", "soon", "1e9", "９"])
+def test_junk_in_until_is_told(junk: str) -> None:
+    page = seen(open_page("pages/lab/train.py", until=junk), 1)
+    assert (
+        any("until is a step or" in toast.value for toast in page.toast) or page.query_params == {}
+    )
+    assert "until" not in page.query_params and "After step 0:" in text(page)
 
 
 def test_scrubber_looks_back() -> None:

@@ -1,5 +1,6 @@
 """RunConfig <-> widgets <-> URL: the trainer's controls."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -22,17 +23,40 @@ from ui.widgets import WIDGETS, integer, menu, number, options, segments, slider
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
 
+UNTIL, END = "until", math.inf  # the step that the run is played to, so that a link can join it
+
+
 def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
-    config, notes = from_query(query)
-    return asdict(config), notes
+    config, notes = from_query({name: text for name, text in query.items() if name != UNTIL})
+    text = query.get(UNTIL, "0")
+    if text != "end" and not (text.isascii() and text.isdigit()):
+        notes, text = [*notes, "until is a step or “end”, and was ignored"], "0"
+    until = END if text == "end" else min(int(text[:9]), config.steps)
+    return {**asdict(config), UNTIL: until}, notes
 
 
-STATE = PageState("control", tuple(FIELDS), _from_query, lambda values: to_query(agreed(values)))
+def _to_query(values: Values) -> dict[str, str]:
+    until = values[UNTIL]
+    played = {UNTIL: "end" if until == END else str(until)} if until else {}
+    return {**to_query(agreed(values)), **played}
+
+
+STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query)
 
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
     """The RunConfig nearest to these values."""
-    return agree(values)[0]
+    return agree({name: value for name, value in values.items() if name != UNTIL})[0]
+
+
+def until() -> float:
+    """The step that the visitor plays the run to; END where he lets it go on."""
+    return STATE.value(UNTIL)
+
+
+def set_until(step: float) -> None:
+    """Play the run to this step; only in a callback, for the link tells of it."""
+    st.session_state[STATE.key(UNTIL)] = step if step == END else int(step)
 
 
 def config() -> RunConfig:
@@ -49,14 +73,19 @@ def config() -> RunConfig:
         with st.expander("Network and data"):
             _network_and_data()
     chosen = agreed(STATE.values())
-    STATE.write(asdict(chosen))
+    STATE.write({**asdict(chosen), UNTIL: until()})
     STATE.tell_notes()
     return chosen
 
 
 def set_config(chosen: RunConfig) -> None:
     """Set every widget; only before they are drawn, or in a callback."""
-    STATE.set(asdict(chosen))
+    _set(chosen)
+
+
+def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
+    """What plays goes on playing with other settings; what does not starts anew."""
+    STATE.set({**asdict(chosen), UNTIL: END if until() == END else 0}, notes)
 
 
 def named(name: str, value: Any) -> str:
@@ -76,8 +105,9 @@ def _changed() -> None:
         parsed, notes = parse_query(FIELDS, {"widths": typed})
         before = STATE.remembered() or asdict(RunConfig())
         values["widths"] = parsed.get("widths", before["widths"])
+    del values[UNTIL]
     chosen, moved = agree(values)
-    STATE.set(asdict(chosen), notes + moved)
+    _set(chosen, notes + moved)
 
 
 def _loss_changed() -> None:

@@ -7,7 +7,7 @@ polling fragment. When the run ends, one full rerun takes the timer away.
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +30,7 @@ PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
 COPIES_POLL_SECONDS = 1.0
 FIRST_FRAME_SECONDS = 0.15  # how long a changed control waits for the new run's first step
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
+COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
 
@@ -42,16 +43,17 @@ def device() -> str:
     return f"{first.platform.upper()}, {first.device_kind}"
 
 
-def panel(config: RunConfig) -> None:
-    """Transport, progress, diagnosis and the four charts of the run of `config`."""
+def panel(title: str, config: RunConfig) -> None:
+    """The page from its title down: all that is said and drawn of the run of `config`."""
     viewer = _viewer(config)
     status = engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS).status
-    _transport(status)
-    at = _scrubber(config)
-    with st.container(key="live"):
+    _transport(title, status)
+    at = _looking_at(config)
+    with st.container(key="live", gap="xsmall"):
         waits = chance.waits(config, viewer.view())
         every = COPIES_POLL_SECONDS if waits else _poll_seconds(status)
         st.fragment(_frame_in_turn, run_every=every)(viewer, status, waits, at)
+    _scrubber(config)
 
 
 def _viewer(config: RunConfig) -> Viewer:
@@ -61,8 +63,7 @@ def _viewer(config: RunConfig) -> Viewer:
         return viewer
     if viewer is not None:
         _let_go(viewer)
-    playing = st.session_state.setdefault("playing", False)
-    st.session_state["viewer"] = viewer = engine().submit(config, play=playing)
+    st.session_state["viewer"] = viewer = engine().submit(config, until=controls.until())
     return viewer
 
 
@@ -84,25 +85,22 @@ def _poll_seconds(status: Status) -> float | None:
 
 
 def _train() -> None:
-    st.session_state["playing"] = True
+    controls.set_until(controls.END)
     if viewer := st.session_state.get("viewer"):
         viewer.resume()
 
 
-def _pause() -> None:
-    st.session_state["playing"] = False
+def _held(move: Callable[[Viewer], None]) -> None:
+    """Move the viewer to where it stays, and tell the link."""
     if viewer := st.session_state.get("viewer"):
-        viewer.pause()
-
-
-def _step() -> None:
-    st.session_state["playing"] = False
-    if viewer := st.session_state.get("viewer"):
-        viewer.step()
+        move(viewer)
+        controls.set_until(viewer.limit)
+    else:
+        controls.set_until(0)
 
 
 def _reset() -> None:
-    st.session_state["playing"] = False
+    controls.set_until(0)
     if viewer := st.session_state.pop("viewer", None):
         _let_go(viewer)
 
@@ -113,27 +111,38 @@ def _abandon() -> None:
     controls.set_config(st.session_state.get("shown_config", RunConfig()))
 
 
-def _transport(status: Status) -> None:
-    playing = st.session_state["playing"]
-    with st.container(horizontal=True, key="transport"):
+def _transport(title: str, status: Status) -> None:
+    """The title and the buttons, each with its key."""
+    playing, done = controls.until() == controls.END, status is Status.DONE
+    with st.container(horizontal=True, vertical_alignment="center", key="transport", gap="small"):
+        st.title(title, width="stretch", anchor=False)
         st.button("Train", icon=":material/play_arrow:", on_click=_train, type="primary",
-                  key="train", disabled=playing or status is Status.DONE)  # fmt: skip
+                  key="train", disabled=playing or done, shortcut="T")  # fmt: skip
         if status in READYING:
-            st.button("Abandon", icon=":material/close:", on_click=_abandon, key="abandon")
+            st.button("Abandon", icon=":material/close:", on_click=_abandon, key="abandon",
+                      shortcut="P")  # fmt: skip
         else:
-            st.button("Pause", icon=":material/pause:", on_click=_pause, key="pause",
-                      disabled=not playing or status is Status.DONE)  # fmt: skip
-        st.button("Step", icon=":material/skip_next:", on_click=_step, key="step",
-                  disabled=playing or status is Status.DONE)  # fmt: skip
-        st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset")
+            st.button("Pause", icon=":material/pause:", on_click=_held, args=[Viewer.pause],
+                      key="pause", disabled=not playing or done, shortcut="P")  # fmt: skip
+        st.button("Step", icon=":material/skip_next:", on_click=_held, args=[Viewer.step],
+                  key="step", disabled=playing or done, shortcut="S",
+                  help="One update of the weights.")  # fmt: skip
+        st.button("Next look", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
+                  key="look", disabled=playing or done, shortcut="N",
+                  help="On to the next regular look: in a long run many updates.")  # fmt: skip
+        st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
 
 
-def _scrubber(config: RunConfig) -> int:
+def _looking_at(config: RunConfig) -> int:
     """The step to look at: the last one means the newest there is."""
     known = "scrubber" in st.session_state  # it is dropped while the visitor is on another page
     if not known or st.session_state.get("scrubbed_steps") != config.steps:
         st.session_state["scrubbed_steps"] = st.session_state["scrubber"] = config.steps
-    return st.slider(
+    return st.session_state["scrubber"]
+
+
+def _scrubber(config: RunConfig) -> None:
+    st.slider(
         "look back to step", 0, config.steps, st.session_state["scrubber"], key="scrubber",
         help="At its right end it follows the run.",
     )  # fmt: skip
@@ -159,8 +168,8 @@ def _frame(viewer: Viewer, drawn_as: Status, waited: bool, at: int) -> None:
     _words(config, view, shown)
     _numbers(config, now)
     copies = chance.copies(config, view)
-    _caption(config, now, chance.words(view, copies))
-    with st.container(key="measure"):  # holds the place: charts are built anew that move up or down
+    with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
+        _caption(config, now, chance.words(view, copies))
         chance.ask(config, view, copies)
     before = st.session_state.get("before", [])
     scrubbed = now.step if now and at < config.steps else None
@@ -183,7 +192,9 @@ def _progress(view: View) -> None:
         case Status.PREPARING:
             text, fraction = view.message or "preparing data", view.fraction
         case Status.COMPILING:
-            text = "compiling the training step for this network"
+            text = ", ".join(filter(None, [COMPILING, view.message]))
+            if view.waited > 2:
+                text += f"; {view.waited:.0f} s so far"
         case status:
             text = f"step {step:,} of {view.steps:,}, {status}"
     if view.status is Status.RUNNING and view.steps_per_second:
@@ -194,17 +205,17 @@ def _progress(view: View) -> None:
 def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
     """The diagnosis: what fits first is said, the rest behind it, and what may help is a button."""
     findings = diagnose(config, shown) if shown else []
-    if view.status is Status.FAILED:
-        st.error(view.message, icon=":material/error:")
-    elif not findings:
-        st.info("The first look at the network comes in a moment.", icon=":material/search:")
-    else:
-        first, *others = findings
-        says = f"After step {shown[-1].step:,}: **{first.sentence}**"
-        if others:
-            says += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
-        st.info(says, icon=":material/stethoscope:")
-    with st.container(key="cure"):  # holds the place, as above
+    with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
+        if view.status is Status.FAILED:
+            st.error(view.message, icon=":material/error:")
+        elif not findings:
+            st.info("The first look at the network comes in a moment.", icon=":material/search:")
+        else:
+            first, *others = findings
+            says = f"After step {shown[-1].step:,}: **{first.sentence}**"
+            if others:
+                says += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
+            st.info(says, icon=":material/stethoscope:")
         cure = next((found.cure for found in findings if found.cure), None)
         if cure and view.status is not Status.FAILED:
             _offer(config, cure)

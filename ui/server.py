@@ -51,7 +51,7 @@ def warm_up() -> None:
     from core.config import RunConfig
     from ui.engine import engine
 
-    engine().submit(RunConfig(), play=False)  # compiles in a thread of its own
+    engine().submit(RunConfig(), until=0)  # compiles in a thread of its own
 
 
 def _exit_with_zero() -> None:

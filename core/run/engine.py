@@ -59,8 +59,8 @@ class Engine:
         self.errands = Errands(self.idle)
         atexit.register(self.close)
 
-    def submit(self, config: RunConfig, play: bool = True) -> Viewer:
-        """Join the run of this configuration, or start it. With `play` False, stay at step 0."""
+    def submit(self, config: RunConfig, until: float = float("inf")) -> Viewer:
+        """Join the run of this configuration, or start it, to see it up to step `until`."""
         with self._changed:
             job = self._jobs.get(config)
             if job is None or job.status is Status.FAILED:
@@ -70,7 +70,7 @@ class Engine:
                 self._preparing.add(thread)
                 thread.start()
             self._jobs.move_to_end(config)
-            viewer = Viewer(self, job, limit=float("inf") if play else 0)
+            viewer = Viewer(self, job, limit=until)
             self._look(viewer)
             return viewer
 
@@ -218,10 +218,12 @@ class Engine:
                 if self._closed or not watched:
                     self._drop(job)  # before it tidies up, so that a newcomer starts anew
                     raise Abandoned("Nobody waits for this run any more.")
+                if status is not job.status:
+                    job.since = time.monotonic()
                 job.status, job.fraction, job.message = status, fraction, message
 
         try:
-            ticks = self._prepare(job.config, report)
+            ticks = self._prepare(job.config, report, job.next_look)
         except Abandoned:
             return
         except Exception as error:

@@ -1,5 +1,6 @@
 """A run that is going on, and one visitor's hold on it."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -23,7 +24,7 @@ class Status(StrEnum):
 
 
 Report = Callable[[Status, float, str], None]  # status, fraction done, what is being done
-Prepare = Callable[[RunConfig, Report], Iterator[Snapshot | None]]
+Prepare = Callable[[RunConfig, Report, train.NextLook], Iterator[Snapshot | None]]
 
 
 class View(NamedTuple):
@@ -38,6 +39,7 @@ class View(NamedTuple):
     steps_per_second: float | None = None
     seconds_left: float | None = None
     seconds: float = 0.0  # that the run has been worked on
+    waited: float = 0.0  # seconds that it has been preparing or compiling
 
 
 class Job:
@@ -46,6 +48,7 @@ class Job:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.marks = train.snapshot_steps(config)
+        self.asked = 0  # a step to look at that is none of them
         self.status = Status.PREPARING
         self.fraction, self.message = 0.0, ""
         self.ticks: Iterator[Snapshot | None] | None = None
@@ -53,6 +56,7 @@ class Job:
         self.viewers: set[Viewer] = set()
         self.seen = 0.0  # when somebody last looked
         self.seconds = 0.0  # that the run has been worked on
+        self.since = time.monotonic()  # when its status began, while it is being prepared
         self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of late snapshots
 
     @property
@@ -72,6 +76,18 @@ class Job:
     def next_mark(self, step: float) -> int:
         """The first step after `step` that is looked at, or the last of all."""
         return next((mark for mark in self.marks if mark > step), self.marks[-1])
+
+    def next_look(self, step: int) -> int:
+        """The step after `step` that is looked at next: the next mark, or one asked for before."""
+        mark = self.next_mark(step)
+        return min(mark, self.asked) if self.asked > step else mark
+
+    def one_further(self, step: float) -> int:
+        """The first look after `step`; where there is none yet, one update on, and ask for it."""
+        seen = next((look.step for look in self.snapshots if look.step > step), None)
+        if seen is None:
+            self.asked = min(int(step) + 1, self.config.steps)
+        return self.asked if seen is None else seen
 
     def pace(self) -> float | None:
         """Steps a second of late, or None where it is not known."""
@@ -101,6 +117,7 @@ class Job:
             steps_per_second=pace,
             seconds_left=(self.config.steps - self.step) / pace if pace else None,
             seconds=self.seconds,
+            waited=time.monotonic() - self.since,
         )
 
 
@@ -154,7 +171,11 @@ class Viewer:
         self.desk.play_to(self, lambda shown: shown)
 
     def step(self) -> None:
-        """Go on to the next snapshot and pause there."""
+        """Go on by one update and pause there."""
+        self.desk.play_to(self, self.job.one_further)
+
+    def look(self) -> None:
+        """Go on to the next regular look and pause there."""
         self.desk.play_to(self, self.job.next_mark)
 
     def stop(self) -> None:

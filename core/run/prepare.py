@@ -1,6 +1,7 @@
 """From a RunConfig to a run that is ready to go: its memory, its data, its program."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
@@ -11,8 +12,12 @@ from core.run import train
 from core.run.job import Report, Status
 from core.run.snapshot import Snapshot
 
+NOTABLE = 0.5  # seconds: a compilation that took less was found ready
 
-def prepare(config: RunConfig, report: Report) -> Iterator[Snapshot | None]:
+
+def prepare(
+    config: RunConfig, report: Report, next_look: train.NextLook | None = None
+) -> Iterator[Snapshot | None]:
     """Load the data, compile the program, and hand over a run that is ready to go.
 
     Raises:
@@ -22,8 +27,23 @@ def prepare(config: RunConfig, report: Report) -> Iterator[Snapshot | None]:
     shape = train.shape(config)
     _check_memory(train.bytes_needed(shape))
     data = device_data(config, partial(report, Status.PREPARING))
-    report(Status.COMPILING, 0.0, "")
-    return train.ticks(config, train.program(shape), data)
+    report(Status.COMPILING, 0.0, _last_time())
+    return train.ticks(config, _timed_program(shape), data, next_look=next_look)
+
+
+_seconds: list[float] = []  # that compilations took, those that were waited for
+
+
+def _last_time() -> str:
+    return f"the last one took {_seconds[-1]:.0f} s" if _seconds else ""
+
+
+def _timed_program(shape: train.Shape) -> train.Program:
+    started = time.monotonic()
+    program = train.program(shape)
+    if (seconds := time.monotonic() - started) > NOTABLE:
+        _seconds[:] = [seconds]
+    return program
 
 
 def _check_memory(needed: int) -> None:

@@ -397,10 +397,12 @@ def on_device(task: str, data: Dataset) -> DeviceData:
 def snapshot_steps(config: RunConfig) -> list[int]:
     """The steps at which a run is looked at: first, last, ends of epochs, and evenly between.
 
-    They depend on the configuration alone, so that a run is the same whoever watches it.
+    Before the first of these, ever more seldom: a long run is seen to move from its first second
+    on. They depend on the configuration alone.
     """
     every = max(1, config.steps_per_epoch // LOOKS, -(-config.steps // SNAPSHOTS))
-    marks = {0, config.steps, *range(0, config.steps, every)}
+    early = {2**power for power in range(every.bit_length()) if 2**power < min(every, config.steps)}
+    marks = {0, config.steps, *early, *range(0, config.steps, every)}
     if config.epochs <= SNAPSHOTS // LOOKS:
         marks |= {epoch * config.steps_per_epoch for epoch in range(config.epochs)}
     return sorted(marks)
@@ -430,25 +432,41 @@ def _snapshot(
     return snapshot, after
 
 
+NextLook = Callable[[int], int]  # from a step, the next one to be looked at
+
+
+def looks_of(config: RunConfig) -> NextLook:
+    """The looks of `snapshot_steps`, one after the other."""
+    marks = snapshot_steps(config)
+    return lambda step: next(mark for mark in marks if mark > step)
+
+
 def ticks(
-    config: RunConfig, program: Program, data: DeviceData, start: State | None = None
+    config: RunConfig,
+    program: Program,
+    data: DeviceData,
+    start: State | None = None,
+    next_look: NextLook | None = None,
 ) -> Iterator[Snapshot | None]:
     """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None.
 
+    What `next_look` says (by default `snapshot_steps`) may change while the run goes on.
     From `start`, whose arrays are gone afterwards, or from the configuration's own weights. A look
     takes its step in a program of its own, which may round otherwise than the one without looks:
     tests/core/run/test_train.py holds how far the two may part.
     """
     traced = knobs(config)
     state = program.init(traced) if start is None else start
-    step, chunk = 0, 1
+    next_look = next_look or looks_of(config)
+    step, chunk, seen = 0, 1, -1
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
         return program.order(traced, np.int32(epoch))
 
-    for mark in snapshot_steps(config):
-        while step < mark:
+    while seen < config.steps:
+        mark = 0 if seen < 0 else next_look(seen)
+        if step < mark:
             epoch = step // config.steps_per_epoch
             stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
             started = time.perf_counter()
@@ -461,9 +479,10 @@ def ticks(
             step = stop
             if step < mark:
                 yield None
+            continue
         next_order = order(step // config.steps_per_epoch)
         snapshot, state = _snapshot(config, program, state, data, next_order, traced)
-        step += 1
+        seen, step = step, step + 1
         yield snapshot
 
 

@@ -153,6 +153,29 @@ def test_step_pause_and_reset(visit: Visit, server: str) -> None:
     expect(progress(page)).to_contain_text("step 0 of 10, paused")
 
 
+def test_keys_press_the_buttons(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?seed=6&epochs=100")
+    page.keyboard.press("s")
+    expect(progress(page)).to_contain_text("step 1 of 100, paused")
+    page.keyboard.press("t")
+    expect(progress(page)).to_contain_text("step 100 of 100, done")
+    page.reload()
+    expect(progress(page)).to_contain_text("step 100 of 100, done")
+    page.keyboard.press("x")
+    expect(progress(page)).to_contain_text("step 0 of 100, paused")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+def test_the_four_charts_are_on_the_first_screen_while_it_trains(
+    visit: Visit, server: str, width: int, height: int
+) -> None:
+    page = visit(f"{server}/train?epochs=400&until=end", width, height)
+    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d* of 400, running"))
+    for alt in ("Loss by step", "Accuracy by step", "Histogram of", "Gradient norm of"):
+        box = chart(page, alt).bounding_box()
+        assert box is not None and box["y"] + box["height"] <= height, alt
+
+
 def test_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?loss=clip&learning_rate=0.1&seed=4")
     expect(page.get_by_role("slider", name=LOSS)).to_have_attribute(

@@ -25,7 +25,7 @@ OTHER = {
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The trainer page without training: the configurations that its panel was asked for."""
     asked: list[RunConfig] = []
-    monkeypatch.setattr(live, "panel", asked.append)
+    monkeypatch.setattr(live, "panel", lambda title, config: asked.append(config))
     return asked
 
 

@@ -15,8 +15,9 @@ from ui.charts.palette import BEFORE, DEAD
 
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
-HEIGHT, TITLE = 300, 40  # pixels, axes and legend included; a title comes on top
-FOOT = 150  # pixels from the top of the plot, where gap markers stand
+HEIGHT = 300  # pixels, axes and legend included
+TITLED = 205  # of the trainer's charts, title included: four of them fit a small laptop's screen
+FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
 TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
@@ -156,21 +157,21 @@ def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] 
     """
     rows = []
     for i, (name, colour) in enumerate(zip(series, colours, strict=False)):
-        foot = FOOT - 18 * (len(series) - 1 - i)
+        above = FOOT + ROW * (len(series) - 1 - i)
         base = (
             alt.Chart(alt.NamedData("gaps"))
             .transform_filter(alt.datum.series == name)
             .encode(
                 x=step_axis(steps),
-                y=alt.value(foot),
+                y=alt.value("height"),
                 tooltip=["series:N", "what:N", "step:Q"],
             )
         )
         crosses = base.mark_point(
-            shape="cross", angle=45, size=70, filled=True, color=colour, opacity=1
+            shape="cross", angle=45, size=70, filled=True, color=colour, opacity=1, yOffset=-above
         )
         names = base.mark_text(
-            color=colour, dy=-14, fontSize=14, fontWeight="bold", align="left", dx=-4
+            color=colour, dy=-14 - above, fontSize=14, fontWeight="bold", align="left", dx=-4
         )
         rows += [crosses, names.encode(text="first:N")]
     return alt.layer(*rows)
@@ -212,7 +213,7 @@ def zoomable(title: str, lowest: alt.Chart, *rest: Any) -> dict[str, Any]:
 def spec(chart: Any, title: str = "") -> dict[str, Any]:
     """The spec as Streamlit takes it, without data."""
     if title:
-        chart = chart.properties(title=title, height=HEIGHT + TITLE)
+        chart = chart.properties(title=alt.Title(title, offset=2), height=TITLED)
     else:
         chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (

@@ -21,7 +21,7 @@ def _network() -> tuple[Viewer, int, str]:
     if viewer is not None and viewer.view().snapshots:
         return viewer, viewer.config.steps, "the network in the trainer"
     if "microscope_viewer" not in st.session_state:
-        st.session_state["microscope_viewer"] = engine().submit(RunConfig(), play=False)
+        st.session_state["microscope_viewer"] = engine().submit(RunConfig(), until=0)
     return st.session_state["microscope_viewer"], 0, "the question's initial network"
 
 

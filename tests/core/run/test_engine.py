@@ -49,7 +49,7 @@ class Runs:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, config: RunConfig, report: Any) -> Iterator[Snapshot | None]:
+    def __call__(self, config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         self.prepared.append(config)
         return self.ticks(config)
 
@@ -104,7 +104,7 @@ def test_run_plays_to_its_end(make: Callable[..., Engine]) -> None:
 
 def test_viewers_pause_and_step_for_themselves(make: Callable[..., Engine], runs: Runs) -> None:
     engine = make()
-    stepping = engine.submit(config(), play=False)
+    stepping = engine.submit(config(), until=0)
     view = engine.wait(stepping, 1, SOON)
     assert (view.status, steps(view)) == (Status.PAUSED, [0])
     assert runs.log == [0], "a run that nobody plays stays where it is"
@@ -125,12 +125,30 @@ def test_steps_advance_a_run_one_snapshot_at_a_time(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
     engine = make()
-    viewer = engine.submit(config(), play=False)
+    viewer = engine.submit(config(), until=0)
     for step in range(1, 4):
         viewer.step()
         view = engine.wait(viewer, step + 1, SOON)
         assert (view.status, steps(view)[-1]) == (Status.PAUSED, step)
     assert len(runs.log) == 4
+
+
+def test_a_step_is_one_update_and_a_look_goes_on_to_the_next_mark() -> None:
+    engine, config = Engine(), tiny(epochs=1000)  # 5,000 updates
+    viewer = engine.submit(config, until=0)
+    for move, step in [(viewer.step, 1), (viewer.step, 2), (viewer.look, 4), (viewer.step, 5)]:
+        count = len(engine.wait(viewer, 1, SOON).snapshots)
+        move()
+        assert steps(engine.wait(viewer, count + 1, SOON))[-1] == step
+        assert viewer.limit == step
+    engine.close()
+
+
+def test_a_viewer_joins_a_run_where_it_is_told_to(make: Callable[..., Engine]) -> None:
+    engine = make()
+    done(engine, engine.submit(config()))
+    assert steps(engine.submit(config(), until=4).view()) == list(range(5))
+    assert engine.submit(config()).view().status is Status.DONE
 
 
 def test_pause_holds_at_the_newest_snapshot(make: Callable[..., Engine], runs: Runs) -> None:
@@ -166,7 +184,7 @@ def test_letting_go_stops_a_run_that_nobody_else_watches(
 def play_together(engine: Engine, runs: Runs, seeds: list[int], epochs: int) -> list[Viewer]:
     """Start runs that all have shown step 0 before any shows another."""
     runs.gate.clear()
-    viewers = [engine.submit(config(seed, epochs), play=False) for seed in seeds]
+    viewers = [engine.submit(config(seed, epochs), until=0) for seed in seeds]
     for viewer in viewers:
         engine.wait(viewer, 1, SOON)
     runs.log.clear()
@@ -196,7 +214,7 @@ def test_paused_runs_do_not_upset_the_turns(make: Callable[..., Engine], runs: R
     """More paused runs than the capacity, all older than those that play."""
     engine = make(capacity=2)
     for seed in (11, 12, 13, 14):
-        engine.wait(engine.submit(config(seed), play=False), 1, SOON)
+        engine.wait(engine.submit(config(seed), until=0), 1, SOON)
     for viewer in play_together(engine, runs, [1, 2], epochs=100):
         assert done(engine, viewer).status is Status.DONE
     assert_fair(runs.log, {1, 2})
@@ -236,7 +254,7 @@ def test_queue_has_visible_places(make: Callable[..., Engine], runs: Runs) -> No
 
 def test_pace_and_time_left(make: Callable[..., Engine], runs: Runs) -> None:
     engine = make()
-    viewer = engine.submit(config(epochs=1000), play=False)
+    viewer = engine.submit(config(epochs=1000), until=0)
     assert engine.wait(viewer, 1, SOON).steps_per_second is None
     for seen in (2, 3, 4):
         viewer.step()
@@ -266,7 +284,7 @@ def test_run_pauses_when_nobody_looks_and_goes_on_when_somebody_does(
 
 def test_forgotten_run_is_freed_and_starts_anew(make: Callable[..., Engine], runs: Runs) -> None:
     engine = make(lease=0.05, forget=0.1)
-    viewer = engine.submit(config(), play=False)
+    viewer = engine.submit(config(), until=0)
     until(lambda: not viewer.alive())
     assert done(engine, engine.submit(config())).status is Status.DONE
     assert runs.prepared == [config()] * 2
@@ -307,7 +325,7 @@ def test_failure_is_told_and_the_next_run_works(
     def fail() -> Any:
         raise error
 
-    def prepare(config: RunConfig, report: Any) -> Iterator[Snapshot | None]:
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         return fail() if broken and where == "prepare" else ticks(config)
 
     engine = make(prepare=prepare)
@@ -323,7 +341,7 @@ def test_failure_is_told_and_the_next_run_works(
 # pytest warns of the very thing this test is about: a thread that dies of an exception.
 @pytest.mark.filterwarnings("ignore:Exception in thread samenet-worker")
 def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Runs) -> None:
-    def prepare(config: RunConfig, report: Any) -> Iterator[Snapshot | None]:
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         return runs.ticks(config) if config.seed else (sys.exit() for _ in range(1))
 
     engine = make(prepare=prepare)
@@ -346,7 +364,7 @@ class Preparations:
         self.runs, self.slow = runs, True
         self.abandoned, self.tidied = threading.Event(), threading.Event()
 
-    def __call__(self, config: RunConfig, report: Any) -> Iterator[Snapshot | None]:
+    def __call__(self, config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         try:
             while self.slow:
                 report(Status.PREPARING, 0.25, "downloading")
@@ -355,7 +373,7 @@ class Preparations:
             self.slow = False
             self.abandoned.set()
             self.tidied.wait(SOON)
-        return self.runs(config, report)
+        return self.runs(config, report, _)
 
 
 def test_preparation_is_shown_and_can_be_abandoned(make: Callable[..., Engine], runs: Runs) -> None:
@@ -404,7 +422,7 @@ def test_run_forgotten_while_it_was_prepared_is_freed(
     """A compilation cannot be interrupted; what it yields must not stay for ever."""
     go, made = threading.Event(), []
 
-    def prepare(config: RunConfig, report: Any) -> Iterator[Snapshot | None]:
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         assert go.wait(SOON)
         ticks = runs.ticks(config)
         made.append(weakref.ref(ticks))

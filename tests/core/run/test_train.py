@@ -19,6 +19,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.presets import PRESETS
 from core.run import diagnostics, train
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.study.states import states
@@ -293,9 +294,31 @@ def test_snapshot_steps(config: RunConfig) -> None:
     steps = train.snapshot_steps(config)
     assert steps == sorted(set(steps))
     assert (steps[0], steps[-1]) == (0, config.steps)
-    assert len(steps) <= train.SNAPSHOTS + train.SNAPSHOTS // train.LOOKS + 2
+    most = train.SNAPSHOTS + train.SNAPSHOTS // train.LOOKS + 2
+    assert len(steps) <= most + config.steps.bit_length()
     if config.epochs <= 40:
         assert set(range(0, config.steps + 1, config.steps_per_epoch)) <= set(steps)
+
+
+def test_a_long_run_is_looked_at_early() -> None:
+    full = RunConfig(**PRESETS["full_mnist"].overrides)
+    assert train.snapshot_steps(full)[:10] == [0, 1, 2, 4, 8, 16, 32, 64, 120, 240]
+    assert train.snapshot_steps(RunConfig()) == list(range(11))
+
+
+def test_a_run_can_be_looked_at_at_any_step() -> None:
+    config = tiny(epochs=200)
+    program, data = train.program(train.shape(config)), device_data(config)
+    marks = train.looks_of(config)
+
+    def asked(step: int) -> int:
+        return min(marks(step), *(odd for odd in (3, 77, 501, config.steps) if odd > step))
+
+    seen = {s.step: s for s in train.ticks(config, program, data, next_look=asked) if s}
+    assert {3, 77, 501} <= seen.keys() and set(train.snapshot_steps(config)) <= seen.keys()
+    np.testing.assert_allclose(
+        seen[config.steps].margins, trained(config)[-1].margins, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("optimizer", "copies"), [("sgd", 3), ("momentum", 4), ("adam", 5)])
