@@ -128,7 +128,8 @@ async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
     """Many visitors, one run."""
     count = arguments.sessions or 30
     start = time.monotonic()
-    visitors = await open_all(server, [""] * count)
+    # Not the default settings, whose run the server starts by itself.
+    visitors = await open_all(server, ["loss=clip"] * count)
     open_s = time.monotonic() - start
     figures = await race(visitors)
     await close_all(visitors)

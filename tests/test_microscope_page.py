@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
-from core.run.snapshot import Census, Gradient, Saturation, Snapshot
+from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
-from tests.conftest import MINUTE, go, open_page, trained
+from tests.conftest import MINUTE, go, look, open_page, trained
 from ui.charts import microscope as charts
 from ui.engine import engine
 from ui.microscope import curves, samples
@@ -90,12 +90,7 @@ def test_junk_is_told_and_the_rest_used() -> None:
 def snapshot(margins: list[float], labels: list[int]) -> Snapshot:
     """One with these samples; a margin of 0 or more is right where the label is not 0."""
     right = (np.array(margins) >= 0) == (np.array(labels) > 0)
-    return Snapshot(
-        step=0, epoch=0, loss=1, train_accuracy=0, test_accuracy=0, test_examples=1,
-        gradient_norms=np.ones(1), saturation=Saturation(np.zeros(25), 0, 0, 0, 0),
-        census=Census(0, 0, 0), margins=np.float32(margins), labels=np.uint8(labels),
-        correct=right, gradients=np.zeros(len(labels), np.uint8),
-    )  # fmt: skip
+    return look(0, len(labels), margins=np.float32(margins), labels=np.uint8(labels), correct=right)
 
 
 def test_samples_are_those_with_the_label_looked_at() -> None:

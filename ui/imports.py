@@ -12,6 +12,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
 
+import core
 import ui
 
 SWAPPING = ["tensorflow_datasets"]  # exchange builtins.__import__ while they are imported
@@ -58,4 +59,5 @@ def load(names: Sequence[str] = ()) -> None:
 
 @cache
 def _all() -> list[str]:
-    return [*LIBRARIES, *(module.name for module in walk_packages(ui.__path__, "ui."))]
+    own = [*walk_packages(core.__path__, "core."), *walk_packages(ui.__path__, "ui.")]
+    return [*LIBRARIES, *(module.name for module in own)]
