@@ -1,29 +1,36 @@
-"""The home page's picture: three curves that were measured, as a spec written by hand.
+"""The home page's picture: three curves, each named at its end."""
 
-By hand, because the home page must not wait for Altair to load.
-"""
-
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from ui.charts.palette import BEFORE, DEAD, TRAIN
+import pyarrow as pa
+
+from ui.charts.palette import BEFORE, HELD_OUT, TRAIN
 
 FOOT = 228  # pixels from the top of the plot, where NaN stands
 
 
-def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Accuracy over steps, one line a loss, each named at its end."""
-    last = max(row["step"] for row in rows)
-    losses = list(dict.fromkeys(row["loss"] for row in rows))
+def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of step, accuracy (None where predictions are NaN) and loss, the curve's name."""
+    schema = pa.schema([("step", pa.int64()), ("accuracy", pa.float64()), ("loss", pa.string())])
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+@cache
+def spec(losses: tuple[str, ...], last: int) -> dict[str, Any]:
+    """Accuracy of the table `rows` up to step `last`, one line a loss, each named at its end."""
     colour = {
         "field": "loss",
         "type": "nominal",
         "legend": None,
-        "scale": {"domain": losses, "range": [BEFORE, DEAD, TRAIN]},
+        "scale": {"domain": list(losses), "range": [BEFORE, HELD_OUT, TRAIN]},
     }
     x = {
         "field": "step",
         "type": "quantitative",
         "title": "training step",
+        "scale": {"domain": [0, last], "nice": False},
         "axis": {"grid": False, "tickMinStep": 1},
     }
     y = {
@@ -38,7 +45,7 @@ def spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
     foot = {"y": {"value": FOOT}}
     return {
         "height": 320,
-        "data": {"values": rows},
+        "data": {"name": "rows"},
         "encoding": {"x": x, "y": y, "color": colour},
         "layer": [
             {"mark": {"type": "line", "strokeWidth": 4, "point": {"size": 60}}},

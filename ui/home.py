@@ -1,0 +1,70 @@
+"""The home page's race: three ways to write one loss, recorded, and live at a click."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.run.job import Viewer
+from core.run.snapshot import Snapshot
+from ui.charts import home
+from ui.draw import chart
+from ui.live import POLL_SECONDS, device
+from ui.story.twin import all_done, viewers
+
+RECORDED = Path(__file__).parents[1] / "assets/home.json"
+RUNS = {
+    "as in the textbook": RunConfig(loss="naive"),
+    "clipped": RunConfig(loss="question_stable"),
+    "from logits": RunConfig(loss="from_logits"),
+}
+STEPS = RunConfig().steps
+
+
+def row(label: str, look: Snapshot) -> dict[str, Any]:
+    """One point of a run's curve; NaN predictions have no accuracy."""
+    nan = look.saturation.nonfinite > 0
+    accuracy = None if nan else round(look.train_accuracy, 4)
+    return {"step": look.step, "accuracy": accuracy, "loss": label}
+
+
+def race() -> None:
+    """The recorded curves, or the same runs here and now once the visitor asks for them."""
+    if st.session_state.get("race_live"):
+        held = viewers(RUNS)
+        ended = all_done(held)
+        st.fragment(_live, run_every=None if ended else POLL_SECONDS)(held, ended)
+        return
+    recorded = json.loads(RECORDED.read_text())
+    _draw(recorded["rows"])
+    st.caption(
+        f"Measured with {recorded['measured_with']}. The clipped curve is chaotic: rounding alone "
+        "moves its end, so its digits are an example and not a constant."
+    )
+
+
+def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
+    if not drawn_ended and all_done(held):
+        st.rerun()
+    views = {label: viewer.view() for label, viewer in held.items()}
+    _draw([row(label, look) for label, view in views.items() for look in view.snapshots])
+    status = "done" if drawn_ended else next(iter(views.values())).status
+    st.caption(f"Live, {status}: JAX on this server's {device()}.")
+
+
+def _draw(rows: list[dict[str, Any]]) -> None:
+    words = "Training accuracy over ten steps for three ways to write the same loss."
+    chart("race", home.spec(tuple(RUNS), STEPS), {"rows": home.table(rows)}, words)
+
+
+def race_button() -> None:
+    """Have the runs go live."""
+    if st.button(
+        "Race them here, live", type="primary", icon=":material/play_arrow:", width="stretch",
+        disabled=bool(st.session_state.get("race_live")), key="race_button",
+    ):  # fmt: skip
+        st.session_state["race_live"] = True
+        st.rerun()
