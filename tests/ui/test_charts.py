@@ -38,12 +38,23 @@ def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list
 
 def test_only_tables_change_while_a_run_grows() -> None:
     other = [snapshot(step, loss=NAN, norms=(0.0, INF)) for step in range(7)]
-    for first, second in zip(drawings(), drawings(other, []), strict=True):
+    for first, second in zip(drawings(), drawings(other), strict=True):
         assert first._replace(tables={}) == second._replace(tables={})
         assert "datasets" not in first.spec
     for draw in CURVES.values():  # at another step too, and not with another axis
         assert draw(RUN, [], 10, 3).spec == draw(RUN, [], 10, None).spec
         assert draw(RUN, [], 20, None).spec != draw(RUN, [], 10, None).spec
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_legend_names_the_run_before_when_there_is_one(name: str) -> None:
+    for before in (BEFORE, []):
+        found = [
+            layer["encoding"]["color"]
+            for layer in layers(CURVES[name](RUN, before, 10, None).spec)
+            if layer.get("data") == {"name": "before"} and "encoding" in layer
+        ]
+        assert found == [{"datum": "before"} if before else {"value": palette.BEFORE}]
 
 
 @pytest.mark.parametrize("drawing", drawings(), ids=lambda drawing: drawing.key)
@@ -138,15 +149,75 @@ def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
     drawing = live.saturation(RUN[-1], "p")
     rows = drawing.tables["run"].to_pylist()
     assert sum(row["share"] for row in rows) == pytest.approx(1)
-    shown = {row["place"].strip(): row["text"] for row in rows if row["text"]}
-    assert shown == {"exactly 0": "20%", "clipped": "10%", "exactly 1": "20%", "NaN": "10%"}
+    middles = {(place.left + place.right) / 2: place.name for place in live.PLACES}
+    shown = [(middles[row["at"]], row["text"]) for row in drawing.tables["ends"].to_pylist()]
+    low, high = "clipped at the low end", "clipped at the high end"
+    assert shown == [
+        ("exactly 0", "20%"), (low, "10%"), (high, "10%"), ("exactly 1", "20%"), ("NaN", "10%"),
+    ]  # fmt: skip
     states = {
-        state: {row["place"].strip() for row in rows if row["state"] == state and row["share"]}
+        state: {row["place"] for row in rows if row["state"] == state and row["share"]}
         for state in live.GRADIENTS
     }
-    assert states["exactly 0"] == {"exactly 0", "clipped"}
+    assert states["exactly 0"] == {"exactly 0", low}
     assert states["NaN or inf"] == {"NaN"}
-    assert {"exactly 0", "exactly 1", "clipped"} < states["has a gradient"]
+    assert {"exactly 0", "exactly 1", high} < states["has a gradient"]
+    for row in rows:  # a bar stands on those of the states before it
+        assert row["high"] - row["low"] == pytest.approx(row["share"])
+    lows = [row["low"] for row in rows if row["place"] == "exactly 0"]
+    np.testing.assert_allclose(lows, [0, 0.05, 0.2])
+
+
+def test_places_stand_apart() -> None:
+    assert len(live.PLACES) == BINS + 5
+    for one, other in zip(live.PLACES, live.PLACES[1:], strict=False):
+        assert one.left < one.right <= other.left
+
+
+def test_the_legend_names_nan_when_it_can_be_drawn() -> None:
+    fine = look(1, saturation=Saturation(np.ones((3, BINS + 5), int) * [[1], [1], [0]], 0, 0, 0, 0))
+    for drawing, names in [
+        (live.saturation(fine, "p"), 2),
+        (live.saturation(RUN[-1], "p"), 3),
+        (live.saturation(fine, "p", broken=True), 3),
+    ]:
+        bars = next(layer for layer in drawing.spec["layer"] if "color" in layer["encoding"])
+        assert len(bars["encoding"]["color"]["legend"]["values"]) == names
+    nonfinite = np.full(100, Gradient.NONFINITE, np.uint8)
+    assert live.broken([look(0, gradients=nonfinite), look(1)]) and not live.broken([look(0)])
+
+
+def ticks(spec: dict[str, Any]) -> list[float]:
+    """Where the y axis of a chart has its ticks."""
+    return next(
+        layer["encoding"]["y"]["axis"]["values"]
+        for layer in layers(spec)
+        if "axis" in layer.get("encoding", {}).get("y", {})
+    )
+
+
+@pytest.mark.parametrize("top", live.LOSS_EDGES[1:])
+def test_a_loss_axis_has_few_ticks(top: float) -> None:
+    found = ticks(live.loss([look(loss=0.9 * top)], [], 10, None).spec)
+    assert 3 <= len(found) <= frame.TICKS and top / 1e10 <= found[-1] <= top
+
+
+@pytest.mark.parametrize("high", live.GRADIENT_EDGES[1:])
+@pytest.mark.parametrize("low", live.GRADIENT_EDGES[:-1])
+def test_a_gradient_axis_has_few_ticks(low: float, high: float) -> None:
+    if low < high:
+        found = ticks(live._gradient_spec(10, 2, low, high, False))
+        assert 2 <= len(found) <= frame.TICKS and low <= found[0] < found[-1] <= high
+
+
+def test_extremes_are_kept() -> None:
+    steps = np.arange(400)
+    values = np.stack([np.sin(steps / 7), np.where(steps == 123, 5.0, 0.0)])
+    kept = frame.extremes(values, 120)
+    assert kept[0] == 0 and kept[-1] == 399 and 123 in kept
+    assert len(kept) <= 120 and (np.diff(kept) > 0).all()
+    np.testing.assert_array_equal(values[:, kept].max(axis=1), values.max(axis=1))
+    np.testing.assert_array_equal(frame.extremes(values[:, :20], 120), steps[:20])
 
 
 def test_accuracy_of_nan_is_a_gap_with_a_mark() -> None:

@@ -17,6 +17,8 @@ Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
 TITLED = 205  # of the trainer's charts, title included: four of them fit a small laptop's screen
+TICKS = 6  # on an axis at most
+LEGEND_COLUMNS = 4  # of short names: what a phone has room for
 FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
 TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
 GAPS = pa.schema(
@@ -96,6 +98,42 @@ def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
     return edges[at], edges[at + 1]
 
 
+def powers(low: int, high: int, most: int = TICKS) -> list[int]:
+    """The exponents from `low` to `high`, or every second, third, fifth … multiple: `most`."""
+    for stride in (1, 2, 3, 5, 10, 20, 50):
+        first = -(-low // stride) * stride
+        if len(found := list(range(first, high + 1, stride))) <= most:
+            return found
+    raise ValueError(f"{low} to {high} is no range of float32 exponents")
+
+
+def power_labels(value: str = "datum.value") -> str:
+    """A Vega expression that writes a power of ten as 10ⁿ from a thousand up and down."""
+    power = f"round(log(abs({value})) / LN10)"
+    digit = f"'⁰¹²³⁴⁵⁶⁷⁸⁹'[abs({power}) % 10]"
+    tens = f"(abs({power}) > 9 ? '⁰¹²³⁴⁵⁶⁷⁸⁹'[floor(abs({power}) / 10)] : '')"
+    sign = f"({value} < 0 ? '−' : '')"
+    written = f"{sign} + '10' + ({power} < 0 ? '⁻' : '') + {tens} + {digit}"
+    plain = f"{value} == 0 || abs({power}) < 3"
+    return f"{plain} ? format({value}, '~r') : {written}"
+
+
+def extremes(values: np.ndarray, most: int) -> np.ndarray:
+    """Which of the columns of float [series, n] to draw, at most `most`: int, increasing.
+
+    The first and the last, and of each of equal stretches the lowest and highest of each series.
+    """
+    series, n = values.shape
+    if n <= most:
+        return np.arange(n)
+    stretches = (most - 2) // (2 * series)
+    kept = [0, n - 1]
+    for stretch in np.array_split(np.arange(n), stretches):
+        inside = values[:, stretch]
+        kept += [*stretch[inside.argmin(axis=1)], *stretch[inside.argmax(axis=1)]]
+    return np.unique(kept)
+
+
 def cursor(step: int | None) -> pa.Table:
     """The step that the visitor has scrubbed to, or nothing."""
     return pa.table({"step": pa.array([] if step is None else [step], pa.int64())})
@@ -117,31 +155,48 @@ def curves(y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]) 
     return (
         alt.Chart(alt.NamedData("run"))
         .mark_line(**_line(steps))
-        .encode(x=step_axis(steps), y=y, color=alt.Color("series:N", scale=scale), tooltip=TOOLTIP)
+        .encode(
+            x=step_axis(steps),
+            y=y,
+            color=alt.Color("series:N", scale=scale, legend=alt.Legend(columns=LEGEND_COLUMNS)),
+            tooltip=TOOLTIP,
+        )
     )
 
 
+DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # of grey curves, which have no colours
+
+
 def curves_over_before(
-    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]
+    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str], before: bool
 ) -> tuple[alt.Chart, alt.Chart]:
     """The curves of the table `before`, in grey, and over them those of the table `run`.
 
     A table of their own: it changes with a control and not with a frame, and what has not changed
-    the browser leaves alone.
+    the browser leaves alone. `before`: whether there is such a run, which the legend then names.
     """
-    names, range_ = [*series, "before"], [*colours[: len(series)], BEFORE]
+    # Conditions, and no scale: a legend of dashes would join that of the colours.
+    dashes = {
+        "condition": [
+            {"test": f"datum.series == '{name}'", "value": DASHES[i % len(DASHES)]}
+            for i, name in enumerate(series)
+        ],
+        "value": DASHES[0],
+    }
     grey = (
         alt.Chart(alt.NamedData("before"))
-        .mark_line(**_line(steps, opacity=0.7, description="the run before"), strokeDash=[4, 4])
+        .mark_line(**_line(steps, opacity=0.7, description="the run before"))
         .encode(
             x=step_axis(steps),
             y=y,
-            color=alt.datum("before"),
+            color=alt.datum("before") if before else alt.value(BEFORE),
             detail="series:N",
+            strokeDash=dashes,
             tooltip=[alt.Tooltip("series:N", title="before"), *TOOLTIP[1:]],
         )
     )
-    return grey, curves(y, steps, names, range_)
+    names = [*series, "before"] if before else series
+    return grey, curves(y, steps, names, [*colours[: len(series)], BEFORE])
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:
@@ -219,7 +274,13 @@ def spec(chart: Any, title: str = "") -> dict[str, Any]:
     finished: dict[str, Any] = (
         chart.configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
         .configure_legend(
-            labelFontSize=13, orient="top", title=None, symbolStrokeWidth=3, symbolOpacity=1
+            labelFontSize=13,
+            orient="top",
+            title=None,
+            symbolStrokeWidth=3,
+            symbolOpacity=1,
+            offset=8,
+            columnPadding=8,
         )
         .to_dict(validate=False)
     )

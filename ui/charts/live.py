@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from core.run.snapshot import BINS, Snapshot
+from core.run.snapshot import BINS, Gradient, Snapshot
 from ui.charts import frame
 from ui.charts.frame import Ribbon, Tables
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
@@ -37,7 +37,7 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
     now, then = [s.loss for s in run], [s.loss for s in before]
     return Drawing(
         key="loss",
-        spec=_loss_spec(steps, loss_top([*now, *then])),
+        spec=_loss_spec(steps, loss_top([*now, *then]), bool(before)),
         tables={
             "run": _table(run, {"loss": now}),
             "before": _table(before, {"loss": then}),
@@ -75,7 +75,7 @@ def accuracy(
     training = accuracies(run, [s.train_accuracy for s in run])
     return Drawing(
         key="accuracy",
-        spec=_accuracy_spec(steps),
+        spec=_accuracy_spec(steps, bool(before)),
         tables={
             "run": table(run),
             "before": table(before),
@@ -116,7 +116,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
 
     return Drawing(
         key="gradients",
-        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
+        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES), bool(same)),
         tables={
             "run": table(run, now),
             "before": table(same, then),
@@ -139,47 +139,97 @@ def _norms(snapshots: Snapshots, layers: int) -> np.ndarray:
     return np.array(rows, np.float64).reshape(-1, layers)
 
 
-PLACES = (
-    "exactly 0", "clipped", *(f"{i / BINS:.2f}" for i in range(BINS)),
-    "clipped ", "exactly 1", "NaN",  # the blank keeps the two ends apart
-)  # fmt: skip
-MARKED = {0, 1, BINS + 2, BINS + 3, BINS + 4}  # the ends and NaN: their share stands above the bar
+# Units of the axis: the ends are wide enough for their names, the bins between narrow.
+_END, _BIN, _NAN, _GAP = 12.6, 1.0, 8.6, 2.5
+
+
+class Place(NamedTuple):
+    """A bar of the histogram: its name, its axis label and where it stands."""
+
+    name: str
+    label: str  # of at most two lines; none for the bins
+    left: float
+    right: float
+
+
+def _places() -> tuple[Place, ...]:
+    """The places of core.run.snapshot.Saturation, from left to right."""
+    bins = [(f"{i / BINS:.2f} to {(i + 1) / BINS:.2f}", "", 0.0, _BIN) for i in range(BINS)]
+    left = 0.0
+    places = []
+    for name, label, gap, width in [
+        ("exactly 0", "exactly\n0", 0.0, _END),
+        ("clipped at the low end", "clipped", 0.5, _END),
+        ("", "", _GAP, 0.0),
+        *bins,
+        ("clipped at the high end", "clipped", _GAP, _END),
+        ("exactly 1", "exactly\n1", 0.5, _END),
+        ("NaN", "NaN", _GAP, _NAN),
+    ]:
+        left += gap
+        if name:
+            places.append(Place(name, label, left, left + width))
+        left += width
+    return tuple(places)
+
+
+PLACES = _places()
+MARKED = np.array([bool(place.label) for place in PLACES])  # their share stands above the bar
 # By core.run.snapshot.Gradient.
 GRADIENTS = {"has a gradient": TRAIN, "exactly 0": DEAD, "NaN or inf": BROKEN}
 
 
 def saturation(
-    snapshot: Snapshot | None, of: str, title: str = "Where the predictions stand"
+    snapshot: Snapshot | None,
+    of: str,
+    title: str = "Where the predictions stand",
+    broken: bool = False,
 ) -> Drawing:
     """Where the predictions stand in [0, 1], each in the colour of its own gradient.
 
     Args:
       of: what the probability is of; the axis title.
       title: above the chart; may be empty.
+      broken: whether the legend names NaN and inf, even if this look has none.
     """
     shape = (len(GRADIENTS), len(PLACES))
     counts = snapshot.saturation.histogram if snapshot else np.zeros(shape)
     shares = counts / max(1, counts.sum())
-    ends = [
-        f"{share:.0%}" if i in MARKED and share >= 0.005 else ""
-        for i, share in enumerate(shares.sum(axis=0))
-    ]
-    table = pa.table(
-        {
-            "place": PLACES * len(GRADIENTS),
-            "share": pa.array(shares.ravel(), pa.float64()),
-            "state": np.repeat(list(GRADIENTS), len(PLACES)),
-            "top": pa.array(np.tile(shares.sum(axis=0), len(GRADIENTS)), pa.float64()),
-            "text": ends + [""] * (len(PLACES) * (len(GRADIENTS) - 1)),  # once a bar
-        }
-    )
+    broken = broken or bool(counts[Gradient.NONFINITE].any())
+    high = shares.cumsum(axis=0)
+    told = MARKED & (high[-1] >= 0.005)
+    named = [place for place, is_told in zip(PLACES, told, strict=True) if is_told]
     return Drawing(
         key="saturation",
-        spec=_saturation_spec(of, title),
-        tables={"run": table},
+        spec=_saturation_spec(of, title, broken),
+        tables={
+            "run": pa.table(
+                {
+                    "place": [place.name for place in PLACES] * len(GRADIENTS),
+                    "left": np.tile([place.left for place in PLACES], len(GRADIENTS)),
+                    "right": np.tile([place.right for place in PLACES], len(GRADIENTS)),
+                    "share": shares.ravel(),
+                    "low": (high - shares).ravel(),
+                    "high": high.ravel(),
+                    "state": np.repeat(list(GRADIENTS), len(PLACES)),
+                }
+            ),
+            "ends": pa.table(
+                {
+                    "at": pa.array([(p.left + p.right) / 2 for p in named], pa.float64()),
+                    "top": pa.array(high[-1][told], pa.float64()),
+                    "text": pa.array([f"{share:.0%}" for share in high[-1][told]], pa.string()),
+                }
+            ),
+        },
         alt="Histogram of predictions; the bars of the ends and of NaN name their share.",
         zoom=False,
     )
+
+
+def broken(run: Snapshots) -> bool:
+    """Whether any sample of any look has had a gradient of NaN or inf; the newest first."""
+    return any(s.gradients.max() == Gradient.NONFINITE for s in reversed(run))
 
 
 def _table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
@@ -202,21 +252,22 @@ def loss_top(losses: Sequence[float]) -> float:
 
 def loss_axis(top: float) -> alt.Y:
     """Linear near 0, logarithmic above 0.1 nats, from 0 to `top`."""
-    ticks = [0, 0.1, 0.3, *(digit * 10.0**power for power in range(39) for digit in (1, 3))]
+    ticks = [
+        0.0,
+        *(10.0**power for power in frame.powers(-1, math.floor(math.log10(top)), frame.TICKS - 1)),
+    ]
     return alt.Y(
         "value:Q",
         title="nats",
         scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
-        axis=alt.Axis(
-            values=[tick for tick in ticks if tick <= top], format="~r", labelOverlap=True
-        ),
+        axis=alt.Axis(values=ticks, labelExpr=frame.power_labels(), labelOverlap=False),
     )
 
 
 @cache
-def _loss_spec(steps: int, top: float) -> dict[str, Any]:
+def _loss_spec(steps: int, top: float, before: bool) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN])
+    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], before)
     return frame.zoomable("Loss", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
@@ -231,23 +282,29 @@ def accuracy_axis() -> alt.Y:
 
 
 @cache
-def _accuracy_spec(steps: int) -> dict[str, Any]:
-    y = accuracy_axis()
-    before, lines = frame.curves_over_before(y, steps, ACCURACIES, [TRAIN, HELD_OUT])
+def _accuracy_spec(steps: int, before: bool) -> dict[str, Any]:
+    y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
+    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, before)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
-    return frame.zoomable("Accuracy", before, *over, frame.cursor_rule(steps))
+    return frame.zoomable("Accuracy", grey, *over, frame.cursor_rule(steps))
 
 
 @cache
-def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str, Any]:
-    powers = range(round(np.log10(low)), round(np.log10(high)) + 1)
+def _gradient_spec(
+    steps: int, layers: int, low: float, high: float, before: bool
+) -> dict[str, Any]:
+    powers = frame.powers(round(math.log10(low)), round(math.log10(high)))
     y = alt.Y(
         "value:Q",
         title="norm",
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(format="~g", values=[10.0**power for power in powers], labelOverlap=True),
+        axis=alt.Axis(
+            values=[10.0**power for power in powers],
+            labelExpr=frame.power_labels(),
+            labelOverlap=False,
+        ),
     )
-    lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
+    lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS, before)
     marks = frame.gap_marks(steps, _layer_names(layers), LAYERS)
     return frame.zoomable("Gradient norm by layer", *lines, marks, frame.cursor_rule(steps))
 
@@ -256,30 +313,59 @@ def _layer_names(layers: int) -> list[str]:
     return [f"layer {i + 1}" for i in range(layers)]
 
 
-@cache
-def _saturation_spec(of: str, title: str) -> dict[str, Any]:
-    labels = "{'0.00': '0', '0.25': '¼', '0.50': '½', '0.75': '¾', '0.95': '1'}[datum.label]"
-    ends = "indexof(datum.label, '.') > 0 ? '' : datum.label"
-    x = alt.X(
-        "place:N",
+def _saturation_axis(of: str) -> alt.X:
+    """The names of the ends and of NaN, in two lines, and 0, ½ and 1 between them."""
+    ticks = {(place.left + place.right) / 2: place.label for place in PLACES if place.label}
+    bins = [place for place in PLACES if not place.label]
+    inside = {bins[0].left: "0", bins[BINS // 2].left: "½", bins[-1].right: "1"}
+    cases = [
+        f"abs(datum.value - {at:.9g}) < 0.01 ? {label.split(chr(10))}"
+        for at, label in {**ticks, **inside}.items()
+    ]
+    return alt.X(
+        "left:Q",
         title=of,
-        sort=None,
-        scale=alt.Scale(domain=list(PLACES), paddingInner=0.08),
+        scale=alt.Scale(domain=[0, PLACES[-1].right], nice=False),
         axis=alt.Axis(
-            labelExpr=f"{labels} || ({ends})", labelAngle=-60, ticks=False, labelOverlap=False
+            values=sorted({**ticks, **inside}),
+            labelExpr=" : ".join([*cases, "''"]),
+            labelAngle=0,
+            labelOverlap=False,
+            labelFlush=False,
+            labelFontSize=12,
+            ticks=False,
+            grid=False,
         ),
     )
+
+
+@cache
+def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
+    x = _saturation_axis(of)
     y = alt.Y(
-        "share:Q",
-        title="share of samples",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="%", tickCount=5),
+        "low:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, 1.1], nice=False),  # room for the text over a full bar
+        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
     )
     states = alt.Scale(domain=list(GRADIENTS), range=list(GRADIENTS.values()))
-    base = alt.Chart(alt.NamedData("run")).encode(
-        x=x, tooltip=["place:N", "state:N", alt.Tooltip("share:Q", format=".1%")]
+    drawn = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
+    legend = alt.Legend(columns=2, labelLimit=150, values=drawn)
+    bars = (
+        alt.Chart(alt.NamedData("run"))
+        .mark_bar(binSpacing=0)
+        .encode(
+            x=x,
+            x2="right:Q",
+            y=y,
+            y2="high:Q",
+            color=alt.Color("state:N", scale=states, legend=legend),
+            tooltip=["place:N", "state:N", alt.Tooltip("share:Q", format=".1%")],
+        )
     )
-    legend = alt.Legend(columns=3, labelLimit=150)
-    bars = base.mark_bar().encode(y=y, color=alt.Color("state:N", scale=states, legend=legend))
-    text = base.mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
-    return frame.spec(alt.layer(bars, text.encode(y="top:Q", text="text:N")), title)
+    text = (
+        alt.Chart(alt.NamedData("ends"))
+        .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
+        .encode(x="at:Q", y="top:Q", text="text:N")
+    )
+    return frame.spec(alt.layer(bars, text), title)
