@@ -16,10 +16,13 @@ import streamlit as st
 
 from core.config import RunConfig, agree
 from core.parts.choices import TASKS
+from core.parts.dtypes import DTYPES
 from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
-from core.run.snapshot import Snapshot
+from core.run.snapshot import Gradient, Snapshot
+from core.study import precision
 from ui import chance, controls
+from ui.charts import digits, flow
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing
@@ -272,16 +275,45 @@ def drawings(
     scrubbed: int | None,
     ribbon: Ribbon | None = None,
 ) -> list[Drawing]:
-    """The four charts of a frame."""
+    """The charts of a frame."""
     binary = TASKS[config.task].form == "binary"
     of = "“5 or more”" if binary else "the true digit"
     curves = (snapshots, before, config.steps, scrubbed)
+    broken = charts.broken(snapshots)
     return [
         charts.loss(*curves),
         charts.accuracy(*curves, ribbon),
-        charts.saturation(now, f"predicted probability of {of}"),
+        charts.saturation(now, f"predicted probability of {of}", broken=broken),
         charts.gradients(*curves),
+        digits.digits(
+            now,
+            digits.widest(snapshots),
+            f"logit of {of}" if binary else f"margin of {of}, as a logit",
+            _zones(config) if binary else (),
+            broken,
+        ),
+        flow.flow(snapshots, config.steps, scrubbed, broken),
     ]
+
+
+def _zones(config: RunConfig) -> list[digits.Zone]:
+    """Where a binary loss is silent on what is wrong, or is not a number, in its own logit.
+
+    The larger logits favour label 1: label 0 is wrong there, and right at the other end.
+    """
+    zones = []
+    dtype = DTYPES["float32"].dtype
+    for label in (0, 1):
+        for right in (False, True):
+            found = precision.edges(
+                "binary", config.loss, label, config.epsilon, dtype, right=right
+            )
+            broken = precision.first_broken(found)
+            for start, kind in ((found.dead, Gradient.ZERO), (broken, Gradient.NONFINITE)):
+                if start is not None:
+                    ends = (start, math.inf) if start > 0 else (-math.inf, start)
+                    zones.append(digits.Zone(*ends, right, list(charts.GRADIENTS)[kind]))
+    return zones
 
 
 def _charts(drawn: Sequence[Drawing]) -> None:

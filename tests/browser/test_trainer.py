@@ -99,7 +99,11 @@ def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
 def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?epochs=200")
     charts = page.locator("svg.marks")
-    expect(charts).to_have_count(4)
+    expect(charts).to_have_count(6)
+    # The first look has been drawn: it sets the axes.
+    expect(chart(page, "Gradient norm").get_by_text("layer 2")).to_be_visible()
+    expect(chart(page, "Loss by step").get_by_text("10", exact=True).first).to_be_visible()
+    expect(chart(page, "Every image").get_by_text("−100", exact=True)).to_be_visible()
     page.evaluate("window.first = [...document.querySelectorAll('svg.marks')]")
     kept = "[...document.querySelectorAll('svg.marks')].map(e => window.first.includes(e))"
     line = chart(page, "Accuracy by step").locator("g.mark-line path[d]").last
@@ -107,12 +111,12 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     button(page, "Train").click()
     expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d+ of 200, running"))
     expect(line).not_to_have_attribute("d", before)
-    assert page.evaluate(kept) == [True] * 4
+    assert page.evaluate(kept) == [True] * 6
 
     page.get_by_role("slider", name=LOSS).press("End")  # nothing to cure: the button goes
     expect(page.get_by_role("button", name="Try the loss")).to_have_count(0)
-    expect(charts).to_have_count(4)
-    _, predictions, _, _ = page.evaluate(kept)  # the curves now stand over those of a run before
+    expect(charts).to_have_count(6)
+    predictions = page.evaluate(kept)[1]  # the curves now stand over those of a run before
     assert predictions
 
 
@@ -164,11 +168,32 @@ def test_histogram_on_a_phone_has_no_words_over_others(
     histogram = chart(page, "Histogram of predictions")
     expect(histogram.get_by_text("26%")).to_be_visible()
     assert histogram.evaluate(OVERLAPS) == []
+    train(page)
+    if query:
+        expect(histogram.get_by_text("100%")).to_have_count(2)  # the axis, and the NaN
+    assert histogram.evaluate(OVERLAPS) == []
     assert histogram.evaluate(OUTSIDE) == []
+    names = histogram.locator("g.role-axis-label").first.locator("text[opacity='1']")
+    assert names.all_text_contents() == [
+        "exactly0", "clipped", "0", "½", "1", "clipped", "exactly1", "NaN",
+    ]  # fmt: skip
+
+
+def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?loss=naive")
+    digits = chart(page, "Every image")
+    expect(digits.get_by_text("wrong", exact=True)).to_be_visible()
+    bars = digits.locator("g.mark-rect path")
+    expect(bars.nth(20)).to_be_attached()
+    train(page)
+    expect(digits.get_by_text("✖ 1,000 NaN")).to_be_visible()
+    expect(bars).to_have_count(4)  # the zones: no image has a place left
+    flow = chart(page, "Shares of the images")
+    expect(flow.locator("g.mark-area path[d]")).to_have_count(5)
 
 
 def test_five_layers_have_a_whole_legend_on_a_phone(visit: Visit, server: str) -> None:
-    page = visit(f"{server}/train?widths=20,20,20,20", width=360, height=800)
+    page = visit(f"{server}/train?widths=20-20-20-20", width=360, height=800)
     norms = chart(page, "Gradient norm")
     for layer in range(1, 6):
         expect(norms.get_by_text(f"layer {layer}", exact=True)).to_be_visible()

@@ -9,10 +9,11 @@ import pytest
 
 from core.run.snapshot import BINS, Gradient, Saturation, Snapshot
 from tests.conftest import ROOT, look
-from ui.charts import frame, live, palette
+from ui.charts import digits, flow, frame, live, palette
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
+ZONES = [digits.Zone(8.0, INF, False, "exactly 0"), digits.Zone(-INF, -20.0, True, "NaN or inf")]
 SERIES = {"loss": 1, "accuracy": 2, "gradients": 2}
 
 
@@ -33,7 +34,9 @@ BEFORE = [snapshot(step, loss=3.0) for step in range(3)]
 
 def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list[live.Drawing]:
     curves = [draw(run, before, 10, None) for draw in CURVES.values()]
-    return [*curves, live.saturation(run[-1] if run else None, "p")]
+    now = run[-1] if run else None
+    digit = digits.digits(now, 10.0, "z", ZONES)
+    return [*curves, live.saturation(now, "p"), digit, flow.flow(run, 10, None)]
 
 
 def test_only_tables_change_while_a_run_grows() -> None:
@@ -240,9 +243,79 @@ def test_ribbon_is_the_range_of_the_copies() -> None:
 
 def test_nothing_yet() -> None:
     for drawing in drawings([], []):
-        rows = drawing.tables["run"].to_pylist()
-        assert not rows if drawing.key in CURVES else not any(row["share"] for row in rows)
         assert all(table.schema.names for table in drawing.tables.values())
+        rows = [row for name in ("run", "bars", "flow") for row in _rows(drawing, name)]
+        assert not any(row.get("share", row.get("images", 1)) for row in rows)
+
+
+def _rows(drawing: live.Drawing, table: str) -> list[dict[str, Any]]:
+    return drawing.tables[table].to_pylist() if table in drawing.tables else []
+
+
+# Every digit, and the flow
+
+
+def images(margins: list[float], correct: list[bool], kinds: list[int]) -> dict[str, Any]:
+    return {
+        "margins": np.float32(margins), "correct": np.array(correct), "gradients": np.uint8(kinds),
+    }  # fmt: skip
+
+
+def test_every_digit_stands_in_one_bar() -> None:
+    rng = np.random.default_rng(0)
+    margins = np.float32(rng.normal(size=1000) * 10.0 ** rng.uniform(-3, 3, 1000))
+    correct, kinds = rng.random(1000) < 0.5, rng.integers(0, 3, 1000).astype(np.uint8)
+    now = look(margins=margins, correct=correct, gradients=kinds)
+    rows = _rows(digits.digits(now, digits.widest([now]), "z"), "bars")
+    assert sum(row["images"] for row in rows) == 1000 and len(rows) <= 360
+    for row in rows:
+        found = (margins >= row["left"]) & (margins < row["right"])
+        found &= correct == (row["side"] == "right")
+        found &= kinds == list(live.GRADIENTS).index(row["state"])
+        assert found.sum() == row["images"] == abs(row["high"] - row["low"])
+        assert (row["high"] > 0) == (row["side"] == "right")
+
+
+def test_bars_of_digits_stand_on_each_other() -> None:
+    now = look(**images([5, 5, 5, -5], [True, True, False, False], [0, 1, 0, 1]))
+    rows = _rows(digits.digits(now, 5.0, "z"), "bars")
+    assert [(row["low"], row["high"], row["state"]) for row in rows] == [
+        (0, -1, "has a gradient"), (0, -1, "exactly 0"), (0, 1, "has a gradient"),
+        (1, 2, "exactly 0"),
+    ]  # fmt: skip
+
+
+def test_logits_that_are_no_numbers_are_counted() -> None:
+    now = look(**images([NAN, NAN, INF, -INF, 3.0], [False] * 5, [2, 2, 2, 2, 0]))
+    drawing = digits.digits(now, digits.widest([now]), "z")
+    assert [row["text"] for row in _rows(drawing, "lost")] == ["✖ 2 NaN, 1 -inf, 1 inf"]
+    assert sum(row["images"] for row in _rows(drawing, "bars")) == 1
+    assert digits.widest([now]) == 3 and digits.widest([]) == 0
+
+
+def test_zones_are_cut_to_the_axis() -> None:
+    rows = _rows(digits.digits(None, 10.0, "z", ZONES), "zones")
+    assert [(row["left"], row["right"], row["high"] < 0) for row in rows] == [(8.0, 10.0, True)]
+
+
+def test_flow_counts_each_image_once() -> None:
+    now = look(
+        3, **images([0.0] * 6, [True, True, False, False, False, True], [1, 0, 0, 1, 1, 2])
+    )  # fmt: skip
+    np.testing.assert_allclose(flow.shares([now])[:, 0] * 6, [1, 1, 1, 2, 1])
+    rows = _rows(flow.flow([now], 10, None), "flow")
+    assert {row["step"] for row in rows} == {3, 4}, "a single look can be seen"
+    assert max(row["high"] for row in rows) == pytest.approx(1)
+    assert min(row["low"] for row in rows) == 0
+
+
+def test_flow_of_a_long_run_is_short_and_keeps_its_extremes() -> None:
+    run = [look(step) for step in range(400)]
+    run[123] = look(123, gradients=np.ones(100, np.uint8))
+    rows = _rows(flow.flow(run, 400, None), "flow")
+    assert len(rows) <= flow.STEPS * len(flow.BANDS)
+    silent = {row["step"]: row["share"] for row in rows if row["band"] == "wrong, no say"}
+    assert silent[123] == 0.1 and max(silent) >= 399
 
 
 def test_finite() -> None:

@@ -228,8 +228,8 @@ def saturation(
 
 
 def broken(run: Snapshots) -> bool:
-    """Whether any sample of any look has had a gradient of NaN or inf; the newest first."""
-    return any(s.gradients.max() == Gradient.NONFINITE for s in reversed(run))
+    """Whether any sample of any look has had a gradient of NaN or inf."""
+    return bool((np.array([s.gradients for s in run]) == Gradient.NONFINITE).any())
 
 
 def _table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
@@ -313,7 +313,7 @@ def _layer_names(layers: int) -> list[str]:
     return [f"layer {i + 1}" for i in range(layers)]
 
 
-def _saturation_axis(of: str) -> alt.X:
+def _saturation_axis(field: str, of: str) -> alt.X:
     """The names of the ends and of NaN, in two lines, and 0, ½ and 1 between them."""
     ticks = {(place.left + place.right) / 2: place.label for place in PLACES if place.label}
     bins = [place for place in PLACES if not place.label]
@@ -323,7 +323,7 @@ def _saturation_axis(of: str) -> alt.X:
         for at, label in {**ticks, **inside}.items()
     ]
     return alt.X(
-        "left:Q",
+        field,
         title=of,
         scale=alt.Scale(domain=[0, PLACES[-1].right], nice=False),
         axis=alt.Axis(
@@ -341,7 +341,6 @@ def _saturation_axis(of: str) -> alt.X:
 
 @cache
 def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
-    x = _saturation_axis(of)
     y = alt.Y(
         "low:Q",
         title=None,
@@ -355,7 +354,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         alt.Chart(alt.NamedData("run"))
         .mark_bar(binSpacing=0)
         .encode(
-            x=x,
+            x=_saturation_axis("left:Q", of),
             x2="right:Q",
             y=y,
             y2="high:Q",
@@ -366,6 +365,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
     text = (
         alt.Chart(alt.NamedData("ends"))
         .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
-        .encode(x="at:Q", y="top:Q", text="text:N")
+        # The same axis, or else Vega-Lite joins it with one of its own that hides names.
+        .encode(x=_saturation_axis("at:Q", of), y="top:Q", text="text:N")
     )
     return frame.spec(alt.layer(bars, text), title)

@@ -1,0 +1,103 @@
+"""Flow over steps: who is right, who has a say, and how that changes."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from core.run.snapshot import Gradient, Snapshot
+from ui.charts import frame
+from ui.charts.live import Drawing
+from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
+
+STEPS = 120  # drawn at most
+# From the foot up: where the wrong begin is the accuracy.
+BANDS = {
+    "right, silent": BEFORE,
+    "right, steered": TRAIN,
+    "wrong, steered": HELD_OUT,
+    "wrong, no say": DEAD,
+    "NaN or inf": BROKEN,
+}
+FLOW = pa.schema(
+    [
+        ("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64()),
+        ("share", pa.float64()), ("band", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = False) -> Drawing:
+    """Shares of the probe images over steps, by right or wrong and by what pulls at them.
+
+    `broken`: whether the legend names NaN and inf.
+    """
+    return Drawing(
+        key="flow",
+        spec=_spec(steps, broken),
+        tables={"flow": _table(run, steps), "cursor": frame.cursor(at)},
+        alt="Shares of the images by step: right or wrong, with a gradient or without.",
+        zoom=True,
+    )
+
+
+def shares(run: Sequence[Snapshot]) -> np.ndarray:
+    """Of each look the share of the images in each band: float64 [len(BANDS), looks]."""
+    right = np.array([s.correct for s in run])
+    kinds = np.array([s.gradients for s in run])
+    steered, silent = kinds == Gradient.SOME, kinds == Gradient.ZERO
+    bands = (right & silent, right & steered, steered & ~right, silent & ~right)
+    counts = [np.count_nonzero(band, axis=1) for band in bands]
+    images = right.shape[1]
+    return np.array([*counts, images - np.sum(counts, axis=0)]) / images
+
+
+def _table(run: Sequence[Snapshot], steps: int) -> pa.Table:
+    """Rows of step, low, high, share and band.
+
+    The last look reaches a little further than its step, or else a single one could not be seen.
+    """
+    if not run:
+        return FLOW.empty_table()
+    known = shares(run)
+    kept = frame.extremes(known[[0, 3]], STEPS - 1)  # the silent, right and wrong
+    at = np.array([run[i].step for i in kept])
+    at = np.append(at, at[-1] + max(1, steps // 100))
+    drawn = known[:, np.append(kept, kept[-1])]
+    high = drawn.cumsum(axis=0)
+    columns = [
+        np.tile(at, len(BANDS)),
+        (high - drawn).ravel(),
+        high.ravel(),
+        drawn.ravel(),
+        np.repeat(list(BANDS), len(at)),
+    ]
+    return pa.table([pa.array(column) for column in columns], schema=FLOW)
+
+
+@cache
+def _spec(steps: int, broken: bool) -> dict[str, Any]:
+    y = alt.Y(
+        "low:Q",
+        title="share of images",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=5),
+    )
+    bands = alt.Scale(domain=list(BANDS), range=list(BANDS.values()))
+    named = list(BANDS) if broken else list(BANDS)[:-1]
+    legend = alt.Legend(columns=2, labelLimit=150, symbolType="square", values=named)
+    area = (
+        alt.Chart(alt.NamedData("flow"))
+        .mark_area(clip=True)
+        .encode(
+            x=frame.step_axis(steps),
+            y=y,
+            y2="high:Q",
+            color=alt.Color("band:N", scale=bands, legend=legend),
+            tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return frame.zoomable("Who is right, who has a say", area, frame.cursor_rule(steps))
