@@ -295,7 +295,9 @@ def test_logits_that_are_no_numbers_are_counted() -> None:
 
 def test_zones_are_cut_to_the_axis() -> None:
     rows = _rows(digits.digits(None, 10.0, "z", ZONES), "zones")
-    assert [(row["left"], row["right"], row["high"] < 0) for row in rows] == [(8.0, 10.0, True)]
+    assert [(row["left"], row["right"], row["high"] < 0) for row in rows] == [
+        (8, 100, True), (-100, -20, False),
+    ]  # fmt: skip
 
 
 def test_flow_counts_each_image_once() -> None:

@@ -15,7 +15,7 @@ from ui.charts.palette import BEFORE
 
 BINS = 60  # of equal width on the axis as drawn
 LINEAR = 1.0  # logits up to about here are spaced evenly, those beyond by their logarithm
-TOPS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e12, 1e38)  # where the axis may end
+TOPS = (100.0, 1e4, 1e6, 1e12, 1e38)  # where the axis may end: few, for a new one is a new chart
 ROOMS = (10, 25, 50, 100, 250, 500, 1000)  # images that a bar may hold, either way
 
 
