@@ -264,7 +264,8 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
     probe, of = len(now.labels), config.train_size
     over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
     held_out = f"held-out accuracy: {now.test_examples:,} others"
-    st.caption(f"Over {over} training images; {held_out}. {on_chance}")
+    grey = " Grey: the run before." if st.session_state.get("before") else ""
+    st.caption(f"Over {over} training images; {held_out}. {on_chance}{grey}")
 
 
 def drawings(

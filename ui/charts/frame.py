@@ -168,12 +168,13 @@ DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # of grey curves, which have no
 
 
 def curves_over_before(
-    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str], before: bool
+    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]
 ) -> tuple[alt.Chart, alt.Chart]:
     """The curves of the table `before`, in grey, and over them those of the table `run`.
 
     A table of their own: it changes with a control and not with a frame, and what has not changed
-    the browser leaves alone. `before`: whether there is such a run, which the legend then names.
+    the browser leaves alone. The legend never names it: one that comes and goes is another spec,
+    for which the browser builds the whole chart anew.
     """
     # Conditions, and no scale: a legend of dashes would join that of the colours.
     dashes = {
@@ -189,14 +190,13 @@ def curves_over_before(
         .encode(
             x=step_axis(steps),
             y=y,
-            color=alt.datum("before") if before else alt.value(BEFORE),
+            color=alt.value(BEFORE),
             detail="series:N",
             strokeDash=dashes,
             tooltip=[alt.Tooltip("series:N", title="before"), *TOOLTIP[1:]],
         )
     )
-    names = [*series, "before"] if before else series
-    return grey, curves(y, steps, names, [*colours[: len(series)], BEFORE])
+    return grey, curves(y, steps, series, colours)
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawi
     now, then = [s.loss for s in run], [s.loss for s in before]
     return Drawing(
         key="loss",
-        spec=_loss_spec(steps, loss_top([*now, *then]), bool(before)),
+        spec=_loss_spec(steps, loss_top([*now, *then])),
         tables={
             "run": _table(run, {"loss": now}),
             "before": _table(before, {"loss": then}),
@@ -75,7 +75,7 @@ def accuracy(
     training = accuracies(run, [s.train_accuracy for s in run])
     return Drawing(
         key="accuracy",
-        spec=_accuracy_spec(steps, bool(before)),
+        spec=_accuracy_spec(steps),
         tables={
             "run": table(run),
             "before": table(before),
@@ -116,7 +116,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
 
     return Drawing(
         key="gradients",
-        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES), bool(same)),
+        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
         tables={
             "run": table(run, now),
             "before": table(same, then),
@@ -265,9 +265,9 @@ def loss_axis(top: float) -> alt.Y:
 
 
 @cache
-def _loss_spec(steps: int, top: float, before: bool) -> dict[str, Any]:
+def _loss_spec(steps: int, top: float) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], before)
+    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN])
     return frame.zoomable("Loss", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
@@ -282,17 +282,15 @@ def accuracy_axis() -> alt.Y:
 
 
 @cache
-def _accuracy_spec(steps: int, before: bool) -> dict[str, Any]:
+def _accuracy_spec(steps: int) -> dict[str, Any]:
     y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
-    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, before)
+    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
     return frame.zoomable("Accuracy", grey, *over, frame.cursor_rule(steps))
 
 
 @cache
-def _gradient_spec(
-    steps: int, layers: int, low: float, high: float, before: bool
-) -> dict[str, Any]:
+def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str, Any]:
     powers = frame.powers(round(math.log10(low)), round(math.log10(high)))
     y = alt.Y(
         "value:Q",
@@ -304,7 +302,7 @@ def _gradient_spec(
             labelOverlap=False,
         ),
     )
-    lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS, before)
+    lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
     marks = frame.gap_marks(steps, _layer_names(layers), LAYERS)
     return frame.zoomable("Gradient norm by layer", *lines, marks, frame.cursor_rule(steps))
 
