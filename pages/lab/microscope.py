@@ -18,8 +18,8 @@ with st.spinner(f"compiling the losses for {chosen.dtype}"):
     looks = [curves.look(chosen, key) for key in chosen.losses]
 curves.curves(chosen, looks)
 samples.rug(chosen, looks)
-st.subheader("The epsilon calculator")
+st.header("The epsilon calculator")
 tables.calculator(chosen)
-st.subheader("From which logit on the gradient is exactly 0 though the answer is wrong")
+st.header("From which logit on the gradient is exactly 0 though the answer is wrong")
 with st.spinner("finding the edges by bisection over each format's numbers"):
     tables.edge_table(chosen)

@@ -47,17 +47,17 @@ judge(guess, ends, options)
 why(jax, keras)
 census([jax, keras])
 silent_digits(jax)
-st.subheader("Where they part")
+st.header("Where they part")
 parting(jax, keras)
-st.subheader("It is the weights: the question's own swap")
+st.header("It is the weights: the question's own swap")
 swap_table(jax, keras, question.as_printed)
-st.subheader("Fact or chance?")
+st.header("Fact or chance?")
 st.markdown(
     "Repeat both from weights that are moved by no more than one rounding, and see which result "
     "stands and which is one draw of many."
 )
 chance([jax, keras], question.FINAL)
-st.subheader("The twist: the same Keras code on three backends")
+st.header("The twist: the same Keras code on three backends")
 backends(
     values,
     {
@@ -68,7 +68,7 @@ backends(
     },
 )
 real(values, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
-st.subheader("The fix")
+st.header("The fix")
 st.code(
     "loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it",
     language="python",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from tests.servers import SOON, served
 
@@ -48,8 +48,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open an address in a tab of its own; any error that our page logs fails the test."""
     contexts, errors = [], []
 
-    def visit(address: str, width: int = 1400, height: int = 1000) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
+    def visit(address: str, width: int = 1400, height: int = 1000, scheme: str = "light") -> Page:
+        size = ViewportSize(width=width, height=height)
+        context = browser.new_context(viewport=size, color_scheme=scheme)
         contexts.append(context)
         # Streamlit's front end asks the outside world for a few things: never from a test.
         context.route(lambda url: not url.startswith("http://127.0.0.1"), lambda r: r.abort())

@@ -37,11 +37,11 @@ def _edge_text(edges: Edges) -> str:
 def calculator(chosen: Setting) -> None:
     """Which epsilon works in which number format."""
     epsilon = chosen.epsilon or 1e-7
-    columns: dict[str, list[str]] = {"": [], "1 - ε is below 1": [], "log ε is finite": [],
-                                     "1/ε is finite": []}  # fmt: skip
+    heads = ("number format", "1 - ε is below 1", "log ε is finite", "1/ε is finite")
+    columns: dict[str, list[str]] = {head: [] for head in heads}
     for row in DTYPES.values():
         limits = precision.epsilon_limits(row.dtype)
-        columns[""].append(row.label)
+        columns["number format"].append(row.label)
         columns["1 - ε is below 1"].append(_limit(epsilon > limits.upper, ">", limits.upper))
         columns["log ε is finite"].append(_limit(epsilon >= limits.lower, "≥", limits.lower))
         columns["1/ε is finite"].append(

@@ -18,7 +18,7 @@ def why(twin: Twin, other: Twin) -> None:
     first, last = run[0], run[-1]
     silent = silent_and_wrong(first)
     if not len(silent):
-        st.subheader("Why: here everybody has a say")
+        st.header("Why: here everybody has a say")
         st.markdown(
             f"At these settings {twin.label} clips {share(float(first.saturation.clipped))} of its "
             "predictions before the first step, and every image that is wrong has a gradient. "
@@ -26,7 +26,7 @@ def why(twin: Twin, other: Twin) -> None:
         )
         return
     righted = int(np.count_nonzero(last.correct[silent]))
-    st.subheader("Why: the wrong ones have no say")
+    st.header("Why: the wrong ones have no say")
     st.markdown(
         f"Before the first step half of the logits lie beyond ±{_median(first):.3g}. {twin.label} "
         f"clips {share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 "
@@ -88,4 +88,5 @@ def silent_digits(twin: Twin) -> None:
         caption="their logits, left to right: "
         + ", ".join(f"{float(z):.0f}" for z in first.margins[shown]),
         width="stretch",
+        alt=f"{len(shown)} handwritten digits that are wrong and have no say.",
     )

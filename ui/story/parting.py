@@ -35,7 +35,8 @@ def parting(a: Twin, b: Twin) -> None:
     }
     for twin, slopes in zip((a, b), samples.slopes, strict=True):
         columns[f"dL/dz, {twin.label}"] = [f"{g + 0:.3g}" for g in _own(slopes[:k], labels)]
-    st.image(contact_sheet(samples.images[:k], columns=k), width=110 * k)
+    words = f"The {k} handwritten digits of the table below."
+    st.image(contact_sheet(samples.images[:k], columns=k), width=110 * k, alt=words)
     st.table(columns, hide_index=True)
 
 
