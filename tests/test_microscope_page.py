@@ -15,7 +15,7 @@ from tests.conftest import MINUTE, go, look, open_page, trained
 from ui.charts import microscope as charts
 from ui.engine import engine
 from ui.microscope import curves, samples
-from ui.microscope.setting import STATE, Setting
+from ui.microscope.setting import AXES, STATE, Setting
 
 PAGE = "pages/lab/microscope.py"
 
@@ -159,9 +159,10 @@ def test_the_clip_cannot_tell_far_from_further() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_broken_stretch_is_drawn_where_the_curve_is_broken(dtype: str) -> None:
+@pytest.mark.parametrize("axis", AXES)
+def test_a_broken_stretch_is_drawn_where_the_curve_is_broken(dtype: str, axis: str) -> None:
     for key in losses_for("binary"):
-        chosen = Setting(losses=(key,), dtype=dtype, span=120)
+        chosen = Setting(losses=(key,), dtype=dtype, span=120, axis=axis)
         found = curves.look(chosen, key)
         z = curves.grid(chosen).astype(float)
         inside = np.zeros(len(z), bool)
@@ -171,9 +172,11 @@ def test_a_broken_stretch_is_drawn_where_the_curve_is_broken(dtype: str) -> None
         assert (inside == ~finite).all()
 
 
-def test_no_logit_is_lost_from_the_rug() -> None:
-    z = np.array([-1e9, -30.0, 0.0, 29.9, 30.0, np.inf])
-    table = charts.rug_tables(z, z < 0, 30)["rug"]
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("span", [30, 1000])
+def test_no_logit_is_lost_from_the_rug(axis: str, span: int) -> None:
+    z = np.array([-1e9, -span, 0.0, span - 0.1, span, np.inf])
+    table = charts.rug_tables(z, z < 0, span, axis)["rug"]
     assert sum(table["count"].to_pylist()) == len(z)
 
 
@@ -181,3 +184,25 @@ def test_a_setting_keeps_only_losses_of_its_task() -> None:
     default = RunConfig()
     values, _ = STATE.from_query({"task": "digits", "losses": f"{default.loss}.mxnet"})
     assert all(key in losses_for("softmax") for key in values["losses"])
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("span", [5, 30, 1000])
+def test_logits_are_spaced_as_they_are_drawn(axis: str, span: int) -> None:
+    z = charts.spaced(span, 61, axis)
+    assert (z[0], z[-1]) == (-span, span) and z[30] == pytest.approx(0, abs=1e-9)
+    drawn = z if axis == "linear" else np.sign(z) * np.log1p(np.abs(z))
+    assert np.diff(drawn) == pytest.approx(np.diff(drawn)[0])
+
+
+def test_gradients_are_drawn_on_the_side_they_push_to() -> None:
+    assert charts.slope_range(1, [np.array([-1, 0, np.nan])]) == (-1.1, 0.1)
+    assert charts.slope_range(0, [np.array([0, 1.0])]) == (-0.1, 1.1)
+    assert charts.slope_range(1, [np.array([-1, 0.5])]) == (-1.1, 1.1)
+
+
+def test_the_axis_is_in_the_link() -> None:
+    page = open_page(PAGE, axis="symlog", span="1000")
+    assert not page.exception and page.query_params == {"axis": "symlog", "span": "1000"}
+    page.segmented_control(key="microscope_axis").set_value("linear").run()
+    assert not page.exception and page.query_params == {"span": "1000"}

@@ -56,7 +56,7 @@ def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
     page = told({"scaling": "unit"}, guess=2)
     assert page.success[0].value.endswith("that was it.")
     assert any("every image that is wrong has a gradient" in t.value for t in page.markdown)
-    assert not any("no say" in each.value for each in [*page.markdown, *page.subheader])
+    assert not any("no say" in each.value for each in [*page.markdown, *page.header])
 
 
 def test_a_wrong_guess_is_told() -> None:

@@ -1,13 +1,14 @@
 """The microscope's charts: curves over the logit, where they fall silent, and who is there.
 
-Three charts share one logit axis: the gradient (or the loss), a strip a variant with its dead
-zone, and a histogram of a run's logits.
+Four charts share one logit axis, and their plots stand exactly above each other: the gradient, a
+strip a variant with its dead zone, the loss, and a histogram of a run's logits. Their colours are
+named beside them, in HTML: a legend of Vega's cuts long names, and does not wrap on a phone.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
@@ -18,16 +19,48 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 EXACT = "exact"
-AXIS = 90  # pixels kept left of every chart, so that the logit axes stand above each other
+AXIS = 60  # pixels left of every plot: title and labels of the y axis, on every chart the same
+STRIP = 58  # pixels a strip, with its two lines of words
 BINS = 60
+RIGHT_WRONG = {"right": TRAIN, "wrong": DEAD}
+AxisType = Literal["linear", "symlog"]
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # label -> (z, value)
 
 
-def z_axis(span: float, title: str = "", **kwargs: Any) -> alt.X:
-    """The logit axis, from -span to span."""
-    scale = alt.Scale(domain=[-span, span], nice=False)
-    axis = alt.Axis(grid=False, tickCount=9)
-    return alt.X("z:Q", title=title or None, scale=scale, axis=axis, **kwargs)
+def colours(labels: Sequence[str]) -> dict[str, str]:
+    """The colour of each curve, the exact one's included."""
+    return dict(zip([*labels, EXACT], [*LAYERS[: len(labels)], BEFORE], strict=True))
+
+
+def spaced(span: float, count: int, axis: AxisType) -> np.ndarray:
+    """`count` logits from -span to span, as far from each other as they are drawn."""
+    if axis != "symlog":
+        return np.linspace(-span, span, count)
+    ends = np.log1p(span)
+    drawn = np.linspace(-ends, ends, count)
+    z = np.sign(drawn) * np.expm1(np.abs(drawn))
+    z[[0, -1]] = -span, span  # which expm1 may miss by a rounding, and a logit there be lost
+    return z
+
+
+def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
+    """Where an axis has labels; a symlog one at 0 and at the powers of ten on both sides."""
+    if axis == "linear":
+        return {"tickCount": count}
+    powers = [10.0**power for power in range(math.floor(math.log10(span)) + 1)]
+    return {"values": [*(-power for power in reversed(powers)), 0.0, *powers]}
+
+
+def z_axis(span: float, axis: AxisType, **kwargs: Any) -> alt.X:
+    """The logit axis, from -span to span; `axis` is "linear" or "symlog"."""
+    scale = alt.Scale(type=axis, domain=[-span, span], nice=False)
+    labels = alt.Axis(grid=False, format=",~r", **_ticks(axis, span, 9))
+    return alt.X("z:Q", title="logit z", scale=scale, axis=labels, **kwargs)
+
+
+def _y_axis(**kwargs: Any) -> alt.Axis:
+    """A y axis that takes AXIS pixels whatever its labels: the logit axes then line up."""
+    return alt.Axis(minExtent=AXIS, maxExtent=AXIS, titleX=16 - AXIS, labelPadding=4, **kwargs)
 
 
 def _slot(i: int) -> str:
@@ -35,43 +68,61 @@ def _slot(i: int) -> str:
     return f"curve{i}"
 
 
+def slope_range(label: int, gradients: Sequence[np.ndarray]) -> tuple[float, float]:
+    """The y axis of the gradients: from 0 to the side that they push to, or both if need be."""
+    known = np.concatenate([each[np.isfinite(each)] for each in gradients])
+    low, high = (-1.1, 0.1) if label else (-0.1, 1.1)
+    return (low, high) if ((known >= low) & (known <= high)).all() else (-1.1, 1.1)
+
+
 @cache
-def curve_spec(labels: tuple[str, ...], low: float, high: float, span: float) -> dict[str, Any]:
-    """Curves over the logit, the exact one dashed; a rule at the pointer names all values."""
+def curve_spec(
+    labels: tuple[str, ...],
+    title: str,
+    low: float,
+    high: float,
+    span: float,
+    axis: AxisType,
+    y_axis: AxisType = "linear",
+) -> dict[str, Any]:
+    """Curves over the logit, the exact one a wide band below them; a rule names all values.
+
+    A curve that lies under others is wider than they are, so that none is hidden.
+    """
     y = alt.Y(
         "value:Q",
-        title=None,
-        scale=alt.Scale(domain=[low, high], nice=False),
-        axis=alt.Axis(minExtent=AXIS, maxExtent=AXIS, format="~g", tickCount=5),
+        title=title,
+        scale=alt.Scale(type=y_axis, domain=[low, high], nice=False),
+        axis=_y_axis(format=",~r", **_ticks(y_axis, high, 5)),
     )
-    names = [*labels, EXACT]
-    colours = [*LAYERS[: len(labels)], BEFORE]
+    x = z_axis(span, axis)
+    colour = colours(labels)
+    scale = alt.Scale(domain=list(colour), range=list(colour.values()))
+    widths = [2 + 4 * (1 - i / max(1, len(labels) - 1)) for i in range(len(labels))]
     exact = alt.datum.variant == EXACT
+    base = alt.Chart(alt.NamedData("curves")).encode(
+        x=x, y=y, color=alt.Color("variant:N", scale=scale, legend=None)
+    )
+    band = base.transform_filter(exact).mark_line(clip=True, strokeWidth=13, opacity=0.35)
     lines = (
-        alt.Chart(alt.NamedData("curves"))
+        base.transform_filter(alt.datum.variant != EXACT)
         .mark_line(clip=True)
         .encode(
-            x=z_axis(span),
-            y=y,
-            color=alt.Color(
-                "variant:N",
-                scale=alt.Scale(domain=names, range=colours),
-                legend=alt.Legend(columns=2, labelLimit=130),
-            ),
-            strokeDash=alt.when(exact).then(alt.value([5, 4])).otherwise(alt.value([1, 0])),
-            strokeWidth=alt.when(exact).then(alt.value(1.5)).otherwise(alt.value(3)),
+            strokeWidth=alt.StrokeWidth(
+                "variant:N", scale=alt.Scale(domain=list(labels), range=widths), legend=None
+            )
         )
     )
     near = alt.selection_point(
         name="near", on="pointermove", nearest=True, fields=["z"], empty=False, clear="pointerout"
     )
-    shown = [alt.Tooltip(f"{_slot(i)}:N", title=name) for i, name in enumerate(names)]
+    shown = [alt.Tooltip(f"{_slot(i)}:N", title=name) for i, name in enumerate(colour)]
     rule = (
         alt.Chart(alt.NamedData("curves"))
         .transform_pivot("slot", value="text", groupby=["z"], op="max")
         .mark_rule(color=BEFORE, strokeWidth=1.5)
         .encode(
-            x=z_axis(span),
+            x=x,
             opacity=alt.when(near).then(alt.value(1)).otherwise(alt.value(0)),
             tooltip=[alt.Tooltip("z:Q", title="logit", format=".9~g"), *shown],
         )
@@ -81,18 +132,18 @@ def curve_spec(labels: tuple[str, ...], low: float, high: float, span: float) ->
         alt.Chart(alt.NamedData("gone"))
         .mark_point(shape="cross", angle=45, size=110, filled=True, opacity=1)
         .encode(
-            x=z_axis(span),
+            x=x,
             y=alt.value(14),
-            color=alt.Color("variant:N", scale=alt.Scale(domain=names, range=colours)),
+            color=alt.Color("variant:N", scale=scale, legend=None),
             tooltip=["variant:N", "what:N", alt.Tooltip("z:Q", format=".9~g")],
         )
     )
     words = (
         alt.Chart(alt.NamedData("gone"))
         .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
-        .encode(x=z_axis(span), y=alt.value(14), text="what:N")
+        .encode(x=x, y=alt.value(14), text="what:N")
     )
-    return frame.spec(alt.layer(lines, gone, words, rule))
+    return frame.spec(alt.layer(band, lines, gone, words, rule))
 
 
 def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tables:
@@ -120,43 +171,42 @@ STATES = {"gradient exactly 0": DEAD, "half the gradient": HELD_OUT, "NaN or inf
 
 
 @cache
-def strip_spec(labels: tuple[str, ...], label: int, span: float) -> dict[str, Any]:
+def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str, Any]:
     """One strip a variant: where it learns, and in colour where it does not.
 
-    Words stand above the strip, at the side where the label is right.
+    Its name and its words stand in two lines above it, from the chart's left edge.
     """
-    end = span if label else -span
+    x = z_axis(span, axis)
     y = alt.Y(
         "variant:N",
         title=None,
         sort=None,
-        scale=alt.Scale(domain=list(labels), paddingInner=0.6),
-        axis=alt.Axis(
-            minExtent=AXIS, maxExtent=AXIS, labelLimit=AXIS - 4, ticks=False, domain=False
-        ),
+        scale=alt.Scale(domain=list(labels)),
+        axis=_y_axis(labels=False, ticks=False, domain=False),
     )
     states = alt.Scale(domain=list(STATES), range=list(STATES.values()))
-    colour = alt.Color("state:N", scale=states, legend=alt.Legend(columns=2))
-    live = alt.Chart(alt.NamedData("live")).mark_bar(color=BEFORE, opacity=0.25)
-    bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True)
-    words = alt.Chart(alt.NamedData("live")).mark_text(
-        align="right" if label else "left",
-        baseline="bottom",
-        dy=-10,
-        fontSize=13,
-        fontWeight="bold",
-        color=BEFORE,
-    )
-    x = z_axis(span)
+    colour = alt.Color("state:N", scale=states, legend=None)
+    low: dict[str, Any] = {"height": 14, "yOffset": 18}
+    live = alt.Chart(alt.NamedData("live")).mark_bar(color=BEFORE, opacity=0.25, **low)
+    bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True, **low)
+
+    def line(of: str, dy: int, **looks: Any) -> alt.Chart:
+        room = alt.expr(f"width + {AXIS - 4}")  # else a long name would push the plot aside
+        mark = alt.Chart(alt.NamedData("live")).mark_text(
+            align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **looks
+        )
+        return mark.encode(x=alt.value(4 - AXIS), y=y, text=of)
+
     chart = alt.layer(
         live.encode(x=x, x2="z2:Q", y=y),
         bars.encode(
             x=x, x2="z2:Q", y=y, color=colour,
             tooltip=["variant:N", "state:N", alt.Tooltip("edge:Q", format=".9~g")],
         ),
-        words.encode(x=alt.datum(end), y=y, text="text:N"),
+        line("variant:N", -16, fontWeight="bold"),
+        line("text:N", 1),
     )  # fmt: skip
-    return {**frame.spec(chart), "height": 90 + 44 * len(labels)}
+    return {**frame.spec(chart), "height": 60 + STRIP * len(labels)}
 
 
 def strip_tables(
@@ -194,37 +244,41 @@ def strip_tables(
 
 
 @cache
-def rug_spec(span: float) -> dict[str, Any]:
+def rug_spec(span: float, axis: AxisType) -> dict[str, Any]:
     """Histogram of logits under the same axis; the outermost bars hold all beyond the view."""
-    y = alt.Y(
-        "count:Q",
-        title=None,
-        axis=alt.Axis(minExtent=AXIS, maxExtent=AXIS, tickCount=3),
-    )
-    colours = alt.Scale(domain=["right", "wrong"], range=[TRAIN, DEAD])
+    scale = alt.Scale(domain=list(RIGHT_WRONG), range=list(RIGHT_WRONG.values()))
     bars = (
         alt.Chart(alt.NamedData("rug"))
-        .mark_bar()
+        .mark_rect(strokeWidth=0)  # a bar would leave a gap of more than the 4 pixels on a phone
         .encode(
-            x=z_axis(span, "logit z", bin="binned"),
+            x=z_axis(span, axis),
             x2="z2:Q",
-            y=y,
-            color=alt.Color("side:N", scale=colours),
-            tooltip=["side:N", "count:Q", "z:Q", "z2:Q"],
+            y=alt.Y("low:Q", title="logits", axis=_y_axis(tickCount=3)),
+            y2="high:Q",
+            color=alt.Color("side:N", scale=scale, legend=None),
+            tooltip=["side:N", "count:Q", alt.Tooltip("z:Q", format=".4~g"),
+                     alt.Tooltip("z2:Q", format=".4~g")],
         )
-    )
+    )  # fmt: skip
     return {**frame.spec(bars), "height": 190}
 
 
-def rug_tables(z: np.ndarray, wrong: np.ndarray, span: float) -> Tables:
-    """Counts of logits by bin, right and wrong; what is beyond the view stands in its last bar."""
-    edges = np.linspace(-span, span, BINS + 1)
+def rug_tables(z: np.ndarray, wrong: np.ndarray, span: float, axis: AxisType) -> Tables:
+    """Counts of logits by bin, the wrong stacked on the right ones.
+
+    What is beyond the view stands in its last bar.
+    """
+    edges = spaced(span, BINS + 1, axis)
     inside = np.clip(np.nan_to_num(z, nan=0.0), -span, math.nextafter(span, 0))
-    rows: dict[str, list[Any]] = {"side": [], "z": [], "z2": [], "count": []}
-    for side, chosen in (("right", ~wrong), ("wrong", wrong)):
+    rows: dict[str, list[Any]] = {name: [] for name in ("side", "z", "z2", "count", "low", "high")}
+    below = np.zeros(BINS, int)
+    for side, chosen in zip(RIGHT_WRONG, (~wrong, wrong), strict=True):
         counts, _ = np.histogram(inside[chosen & ~np.isnan(z)], edges)
         rows["side"] += [side] * BINS
         rows["z"] += edges[:-1].tolist()
         rows["z2"] += edges[1:].tolist()
         rows["count"] += counts.tolist()
+        rows["low"] += below.tolist()
+        below = below + counts
+        rows["high"] += below.tolist()
     return {"rug": pa.table(rows)}

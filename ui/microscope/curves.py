@@ -10,7 +10,7 @@ from core.parts.losses import LOSSES
 from core.study import precision
 from core.study.precision import Edges
 from ui.charts import microscope as charts
-from ui.draw import chart
+from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
 
 POINTS = 481  # logits that a curve is evaluated at
@@ -28,7 +28,8 @@ class Look(NamedTuple):
 
 def grid(chosen: Setting) -> np.ndarray:
     """The logits that curves are evaluated at: numbers of the dtype itself, [POINTS]."""
-    return np.linspace(-chosen.span, chosen.span, POINTS).astype(DTYPES[chosen.dtype].dtype)
+    points = charts.spaced(chosen.span, POINTS, chosen.axis)
+    return points.astype(DTYPES[chosen.dtype].dtype)
 
 
 def look(chosen: Setting, key: str) -> Look:
@@ -57,28 +58,34 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
     ]
     st.markdown("**The gradient dL/dz: how hard the loss pushes at this logit**")
     gradients = {found.label: (z, found.curve.gradient) for found in looks}
+    colour_key(charts.colours(labels))
+    slopes = charts.slope_range(chosen.label, [found.curve.gradient for found in looks])
+    axis = (chosen.span, chosen.axis)
     _draw(
         "gradient",
-        charts.curve_spec(labels, -1.1, 1.1, chosen.span),
+        charts.curve_spec(labels, "dL/dz", *slopes, *axis),
         charts.curve_tables({**gradients, charts.EXACT: (z, exact.gradient)}, gone),
         "Gradient against logit for the chosen losses and the exact one.",
     )
     st.markdown("**Where each one is silent though it is wrong, or not a number**")
+    colour_key(charts.STATES)
     texts, zones = [], []
     for found in looks:
         texts.append(precision.silence(found.wrong, found.right))
         zones += _zones(found, chosen)
-    _draw(
-        "strips",
-        charts.strip_spec(labels, chosen.label, chosen.span),
-        charts.strip_tables(labels, zones, texts, chosen.span),
-        "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
-    )
+    with st.container(key="strips"):  # style.css colours its words
+        _draw(
+            "strips",
+            charts.strip_spec(labels, *axis),
+            charts.strip_tables(labels, zones, texts, chosen.span),
+            "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
+        )
     st.markdown("**The loss L, in nats**")
+    colour_key(charts.colours(labels))
     losses = {found.label: (z, found.curve.loss) for found in looks}
     _draw(
         "loss",
-        charts.curve_spec(labels, 0, 1.1 * chosen.span, chosen.span),
+        charts.curve_spec(labels, "loss, nats", 0, 1.1 * chosen.span, *axis, y_axis=chosen.axis),
         charts.curve_tables({**losses, charts.EXACT: (z, exact.loss)}, gone),
         "Loss against logit for the chosen losses and the exact one.",
     )
@@ -105,10 +112,11 @@ def _broken(found: Look, z: np.ndarray) -> list[tuple[float, float]]:
     finite = np.isfinite(found.curve.gradient) & np.isfinite(found.curve.loss)
     ends = np.flatnonzero(np.diff(np.concatenate([[1], finite, [1]]))).reshape(-1, 2)
     z = z.astype(float)
-    step = z[1] - z[0]
     exact = [at for e in (found.wrong, found.right) if (at := precision.first_broken(e))]
     runs = []
     for first, after in ends:
         near, far = sorted((z[first], z[after - 1]), key=abs)
-        runs.append((next((at for at in exact if abs(at - near) <= step), near), far))
+        inwards = z[after if near == z[after - 1] else first - 1] if near else near
+        low, high = sorted((inwards, near))
+        runs.append((next((at for at in exact if low <= at <= high), near), far))
     return runs

@@ -9,7 +9,7 @@ from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
 from ui.charts import microscope as charts
-from ui.draw import chart
+from ui.draw import chart, colour_key
 from ui.engine import engine
 from ui.microscope.curves import Look
 from ui.microscope.setting import Setting
@@ -48,10 +48,11 @@ def _rug(chosen: Setting, looks: list[Look], drawn_ready: bool) -> None:
     margins, wrong = samples(snapshot, chosen)
     z = precision.position(chosen.form, margins, chosen.class_index)
     st.markdown(f"**Who sits there: how many logits of {name}, after step {snapshot.step:,}**")
+    colour_key(charts.RIGHT_WRONG)
     chart(
         "microscope_rug_chart",
-        charts.rug_spec(chosen.span),
-        charts.rug_tables(z, wrong, chosen.span),
+        charts.rug_spec(chosen.span, chosen.axis),
+        charts.rug_tables(z, wrong, chosen.span, chosen.axis),
         f"Histogram of {len(z)} logits; {wrong.mean():.0%} are wrong."
         if len(z) else "No sample has this label.",
     )  # fmt: skip

@@ -8,10 +8,22 @@ from core.fields import Choice, Choices, Field, Range, parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, Form, losses_for
+from core.registry import Registry, Row
+from ui.charts.microscope import AxisType
 from ui.state import PageState, Values
 from ui.widgets import decades, number
 
-SPANS = (5, 10, 20, 30, 50, 120)
+SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
+AXES = Registry(
+    "axis",
+    [
+        Row(key="linear", label="linear", latex="", summary="Every logit is as wide.",
+            reference=""),
+        Row(key="symlog", label="symlog", latex=r"\mathrm{sign}(z)\log(1+|z|)",
+            summary="Linear near 0 and logarithmic further out: logits in the hundreds fit.",
+            reference=""),
+    ],
+)  # fmt: skip
 
 FIELDS: dict[str, Field] = {
     "task": Choice(TASKS),
@@ -20,6 +32,7 @@ FIELDS: dict[str, Field] = {
     "label": Range(0, 1, whole=True),
     "epsilon": Range(0, 0.499),
     "span": Range(SPANS[0], SPANS[-1], whole=True),
+    "axis": Choice(AXES),
 }
 
 
@@ -32,6 +45,7 @@ class Setting(NamedTuple):
     label: int = 1  # 1: a large logit is right; 0: a large logit is wrong
     epsilon: float = 0.0  # 0: each loss's own
     span: int = 30  # logits shown, from -span to span
+    axis: AxisType = "linear"
 
     @property
     def form(self) -> Form:
@@ -107,6 +121,11 @@ def setting() -> Setting:
         st.select_slider(
             "logits shown", sorted({*SPANS, value("span")}), value("span"), key=key("span"),
             on_change=_changed, format_func=lambda span: f"±{span}",
+        )  # fmt: skip
+        st.segmented_control(
+            "logit axis", list(AXES), default=value("axis"), key=key("axis"),
+            on_change=_changed, required=True,
+            help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
         )  # fmt: skip
         st.segmented_control(
             "task", list(TASKS), default=value("task"), key=key("task"), on_change=_changed,

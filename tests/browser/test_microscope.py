@@ -1,0 +1,72 @@
+"""The microscope's charts in a real browser: where their plots stand, at every width."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+Visit = Callable[..., Page]
+PLOTS = """() => [...document.querySelectorAll('svg.marks')].map(svg => {
+  const plot = svg.querySelector('g.mark-group.role-frame path.background');
+  const box = plot.getBoundingClientRect();
+  return [box.left, box.right];
+})"""
+SCROLLS = "e => getComputedStyle(e).overflowX === 'auto'"
+OVERFLOW = "e => e.scrollWidth - e.clientWidth"
+
+
+def microscope(visit: Visit, server: str, query: str = "", **size: int) -> Page:
+    """The microscope with all of its charts."""
+    page = visit(f"{server}/microscope{query}", **size)
+    expect(page.locator("svg.marks")).to_have_count(4)
+    expect(page.get_by_test_id("stTable")).to_have_count(2)
+    page.wait_for_timeout(500)  # until every chart has the width of its place
+    return page
+
+
+def bars(page: Page) -> Locator:
+    """The bars of "who sits there"."""
+    return page.locator('[aria-label^="Histogram of"] g.mark-rect path')
+
+
+@pytest.mark.parametrize("query", ["", "?axis=symlog&span=1000", "?task=digits&losses=naive.optax"])
+@pytest.mark.parametrize("width", [360, 1280, 1920])
+def test_the_four_plots_share_their_edges(
+    visit: Visit, server: str, width: int, query: str
+) -> None:
+    lefts, rights = zip(*microscope(visit, server, query, width=width).evaluate(PLOTS), strict=True)
+    assert max(lefts) - min(lefts) <= 1 and max(rights) - min(rights) <= 1
+    assert rights[0] - lefts[0] > width / 2, "most of the width is plot"
+
+
+def test_who_sits_there_has_bars_on_a_phone(visit: Visit, server: str) -> None:
+    page = microscope(visit, server, width=360, height=800)
+    boxes = [bar.bounding_box() for bar in bars(page).all()]
+    tall = [box for box in boxes if box and box["height"] > 1]
+    assert tall and all(box["width"] > 2 for box in tall)
+
+
+def test_nothing_is_cut_on_a_phone(visit: Visit, server: str) -> None:
+    page = microscope(visit, server, "?losses=torch_bce_logits.question_stable", width=360)
+    assert page.get_by_test_id("stMain").evaluate(OVERFLOW) == 0
+    wide = page.get_by_test_id("stTable").last.locator("> div")
+    assert wide.evaluate(OVERFLOW) > 0 and wide.evaluate(SCROLLS)
+    names = page.locator("svg.marks text").all_text_contents()
+    assert "PyTorch BCEWithLogitsLoss and CrossEntropyLoss" in names
+    assert not any("…" in name for name in names)
+
+
+def test_far_logits_come_into_view_on_a_symlog_axis(visit: Visit, server: str) -> None:
+    heaped = []
+    for query in ("", "?axis=symlog&span=1000"):
+        page = microscope(visit, server, query)
+        heights = [box["height"] for bar in bars(page).all() if (box := bar.bounding_box())]
+        heaped.append(max(heights) / sum(heights))
+    assert heaped[0] > 0.3 and heaped[1] < 0.2
+
+
+def test_the_exact_curve_is_seen_below_the_others(visit: Visit, server: str) -> None:
+    page = microscope(visit, server)
+    lines = page.locator('[aria-label^="Gradient against"] g.mark-line path[stroke-width]')
+    widths = [float(line.get_attribute("stroke-width") or 0) for line in lines.all()]
+    assert len(widths) == 4 and widths == sorted(widths, reverse=True) and len(set(widths)) == 4
