@@ -11,7 +11,7 @@ from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import Choice, parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
-from core.parts.losses import LOSSES, WORKS_ON, losses_for
+from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.presets import PRESETS
 from core.study import precision
 from ui.engine import engine
@@ -155,6 +155,7 @@ def _loss() -> None:
     st.caption(
         f"Works on **{WORKS_ON[row.works_on]}**. {row.summary} *Failure:* {row.failure} {where}"
     )
+    _formula_and_code(row, form)
     near = microscope.Setting(
         task=STATE.value("task"),
         losses=tuple(dict.fromkeys([row.key, "from_logits"])),
@@ -167,6 +168,15 @@ def _loss() -> None:
         query_params=microscope.link(near),
     )
     slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
+
+
+def _formula_and_code(row: Loss, form: Form) -> None:
+    """How a loss is written: on paper, and in this program."""
+    with st.popover("Formula and code", icon=":material/function:"):
+        if row.latex:
+            st.latex(row.latex)
+        st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
+        st.code(marked(row, form), language="python", wrap_lines=True)
 
 
 def _dropout() -> None:

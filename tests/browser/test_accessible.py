@@ -30,9 +30,9 @@ def wait_until_drawn(page: Page, key: str) -> None:
     page.wait_for_timeout(500)  # until what fades in stands
 
 
-def findings(page: Page) -> list[str]:
+def findings(page: Page, within: str | None = None) -> list[str]:
     """What is serious or critical, each with the place it was found at and what was measured."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    found: list[dict[str, Any]] = Axe().run(page, context=within).response["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary'][:300]}"
         for rule in found
@@ -48,3 +48,16 @@ def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str, scheme: 
     wait_until_drawn(page, key)
     assert page.locator(".stApp").evaluate("e => getComputedStyle(e).colorScheme") == scheme
     assert not (found := findings(page)), "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_formula_and_code_can_be_read(visit: Visit, server: str, scheme: str) -> None:
+    page = visit(f"{server}/train", scheme=scheme)
+    wait_until_drawn(page, "train")
+    page.get_by_role("button", name="Formula and code").click()
+    inside = page.get_by_test_id("stPopoverBody")
+    expect(inside.locator(".katex-display")).to_be_visible()
+    expect(inside.get_by_text("# ↓ here the gradient is lost")).to_be_visible()
+    page.wait_for_timeout(500)  # until it has faded in
+    for place in ("[data-testid=stPopoverBody]", ".stPopover"):
+        assert not (found := findings(page, place)), "\n".join(found)

@@ -32,4 +32,5 @@ class Loss(Row):
     softmax: LossFunction | None
     epsilon: float | None = None  # the source's own; None where the row ignores epsilon
     clip_range: Callable[[float], tuple[float, float]] | None = None  # where p is clipped to
+    kills: str | None = None  # what the line that loses the gradient says; None where none does
     reproduces: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -27,6 +27,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="The formula as a first try writes it; measured on JAX 0.10.2",
             binary=None,
             softmax=textbook.naive_exp_softmax,
+            kills="jnp.exp(logits) / total",
             reproduces={"jax_naive_exp_norm_log": 1e-7},
         ),
         Loss(
@@ -42,6 +43,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="The question's first function; measured on JAX 0.10.2",
             binary=textbook.naive,
             softmax=textbook.naive_softmax,
+            kills="* log(p)",
             reproduces={"jax_naive": 1e-7, "jax_naive_softmax_log": 1e-7},
         ),
         Loss(
@@ -57,6 +59,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="MXNet Gluon SigmoidBinaryCrossEntropyLoss; read in source, not run",
             binary=mxnet.from_sigmoid,
             softmax=None,
+            kills="jnp.log(x + e)",
             epsilon=1e-12,
         ),
         Loss(
@@ -75,6 +78,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="torch.nn.BCELoss, PyTorch 2.13",
             binary=torch.bce,
             softmax=None,
+            kills="jnp.maximum((1 - p) * p, floor)",
         ),
         Loss(
             key="theano_onehot",
@@ -89,6 +93,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="Lasagne 0.1 on Theano 0.8.2, FAST_RUN; Lasagne issue 567",
             binary=None,
             softmax=theano.one_hot_labels,
+            kills="logits) / p",
         ),
         Loss(
             key="clip",
@@ -106,6 +111,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="Measured on JAX 0.10.2 (jnp.clip)",
             binary=clipped.clip,
             softmax=clipped.clip_softmax,
+            kills="jnp.clip(",
             epsilon=1e-7,
             clip_range=_symmetric,
             reproduces={
@@ -131,6 +137,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="The question's binary_cross_entropy_stable; measured on JAX 0.10.2",
             binary=clipped.question_stable,
             softmax=None,
+            kills="jnp.clip(sigmoid(logits)",
             epsilon=1e-6,
             clip_range=lambda epsilon: (epsilon, 1 - epsilon / 10),
             reproduces={"jax_stable_q": 1e-6},
@@ -148,6 +155,7 @@ LOSSES: Registry[Loss] = Registry(
             reference=_KERAS + ", from_logits=False, on JAX 0.10.2",
             binary=keras.on_jax,
             softmax=keras.on_jax_softmax,
+            kills="jnp.clip(",
             epsilon=1e-7,
             clip_range=_symmetric,
             reproduces={
@@ -168,6 +176,7 @@ LOSSES: Registry[Loss] = Registry(
             reference=_KERAS + ", from_logits=False, on PyTorch 2.13",
             binary=keras.on_torch,
             softmax=keras.on_torch_softmax,
+            kills="jnp.where(p < low",
             epsilon=1e-7,
             clip_range=_symmetric,
             reproduces={"keras_torch_sigmoid_probs": 1e-7},
@@ -187,6 +196,7 @@ LOSSES: Registry[Loss] = Registry(
             reference=_KERAS + ", from_logits=False with the logits hidden, on TensorFlow 2.21",
             binary=keras.on_tensorflow_hidden,
             softmax=keras.on_tensorflow_hidden_softmax,
+            kills="jnp.where(p < low",
             epsilon=1e-7,
             clip_range=_symmetric,
             reproduces={"keras_tf_sigmoid_probs_identity": 1e-7},
@@ -206,6 +216,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="Keras 1.0 to 2.2.4, TensorFlow backend; read in source, not run",
             binary=keras.keras_1_on_tensorflow,
             softmax=None,
+            kills="jnp.where(p < low",
             epsilon=1e-7,
             clip_range=_symmetric,
         ),
