@@ -12,6 +12,7 @@ from core.study.precision import Edges
 from ui.charts import microscope as charts
 from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
+from ui.words import explained
 
 POINTS = 481  # logits that a curve is evaluated at
 
@@ -56,7 +57,9 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         for edges in (found.wrong, found.right)
         if (at := precision.first_broken(edges)) is not None and abs(at) <= chosen.span
     ]
-    st.markdown("**The gradient dL/dz: how hard the loss pushes at this logit**")
+    st.markdown(
+        "**The gradient dL/dz: how hard the loss pushes at this logit**", help=explained("logit")
+    )
     gradients = {found.label: (z, found.curve.gradient) for found in looks}
     colour_key(charts.colours(labels))
     slopes = charts.slope_range(chosen.label, [found.curve.gradient for found in looks])
@@ -80,7 +83,7 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
             charts.strip_tables(labels, zones, texts, chosen.span),
             "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
         )
-    st.markdown("**The loss L, in nats**")
+    st.markdown("**The loss L, in nats**", help=explained("nats"))
     colour_key(charts.colours(labels))
     losses = {found.label: (z, found.curve.loss) for found in looks}
     _draw(

@@ -9,6 +9,7 @@ from core.study.twins import Divergence, first_divergence
 from core.study.twins.parting import NOTICEABLE
 from ui.pictures import contact_sheet
 from ui.story.twin import Twin
+from ui.words import explained
 
 SHOWN = 6  # samples
 
@@ -24,7 +25,8 @@ def parting(a: Twin, b: Twin) -> None:
         f"Their gradients part at **step {found.step}**, most in layer {found.layer + 1} "
         f"(relative difference {found.relative[found.layer]:.2g}), by the doing of "
         f"{found.differing:,} samples, whose slopes differ by more than {NOTICEABLE:g}. Those that "
-        "differ most:"
+        "differ most:",
+        help=explained("label", "logit"),
     )
     k = min(SHOWN, len(samples.index))
     labels = samples.labels[:k]

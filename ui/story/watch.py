@@ -11,6 +11,7 @@ from ui.charts import twins as charts
 from ui.draw import chart
 from ui.live import POLL_SECONDS
 from ui.story.twin import Twin, Twins, all_done, viewers_of
+from ui.words import explained
 
 CURVES = {"accuracy": "Training accuracy", "loss": "Loss, in nats"}
 
@@ -40,7 +41,7 @@ def _watch(twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool) -> None:
         st.columns(len(CURVES), gap="medium"), CURVES.items(), strict=True
     ):
         with column:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{title}**", help=explained("nats") if of_what == "loss" else None)
             _curves(twins, runs, of_what)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         with column:
