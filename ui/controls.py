@@ -18,7 +18,7 @@ from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
-from ui.widgets import WIDGETS, integer, menu, number, options, segments, slider
+from ui.widgets import LABELS, WIDGETS, integer, menu, number, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
@@ -41,7 +41,14 @@ def _to_query(values: Values) -> dict[str, str]:
     return {**to_query(agreed(values)), **played}
 
 
-STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query)
+HIDDEN_LAYERS = "hidden layers"
+STATE = PageState(
+    "control",
+    (*FIELDS, UNTIL),
+    _from_query,
+    _to_query,
+    {**LABELS, "widths": HIDDEN_LAYERS},
+)
 
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
@@ -192,7 +199,7 @@ def _network_and_data() -> None:
     menu(STATE, "scaling", on_change=_changed)
     widths = options(STATE, "widths", WIDTHS)
     st.selectbox(
-        "hidden layers", widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
+        HIDDEN_LAYERS, widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
         on_change=_changed, format_func=to_text, accept_new_options=True,
         help="Their widths. Type your own, as in 300-100.",
     )  # fmt: skip

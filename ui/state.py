@@ -22,6 +22,7 @@ class PageState:
     names: tuple[str, ...]
     from_query: Callable[[Mapping[str, str]], tuple[Values, list[str]]]  # all names, and notes
     to_query: Callable[[Values], dict[str, str]]
+    labels: Mapping[str, str]  # the page's words for the settings whose names are not
 
     def key(self, name: str) -> str:
         """The widget key of a setting."""
@@ -65,5 +66,12 @@ class PageState:
 
     def tell_notes(self) -> None:
         """Say once what of the URL or of the last change could not be used as it was."""
-        for note in st.session_state.pop(self.key("notes"), []):
-            st.toast(note, icon=":material/info:")
+        if notes := st.session_state.pop(self.key("notes"), []):
+            told = (in_words(note, self.labels) for note in notes)
+            st.toast("  \n".join(told), icon=":material/info:")
+
+
+def in_words(note: str, labels: Mapping[str, str]) -> str:
+    """A note that begins with a setting's name, with the label that the page has for it."""
+    name, space, rest = note.partition(" ")
+    return labels.get(name, name) + space + rest

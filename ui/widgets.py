@@ -70,6 +70,10 @@ WIDGETS: dict[str, Widget] = {
 }
 
 
+# The fields in the page's words; what follows a colon explains.
+LABELS = {name: row.label.partition(":")[0] for name, row in WIDGETS.items()}
+
+
 def options(state: PageState, name: str, grid: Sequence[Any]) -> list[Any]:
     """The grid, with the value that a URL or preset has put beside it, as far as allowed."""
     allowed = FIELDS[name]

@@ -246,6 +246,7 @@ def test_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
 def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?loss=%3Cscript%3E&nope=1")
     toasts = page.get_by_test_id("stToast")
+    expect(toasts).to_have_count(1)
     expect(toasts.filter(has_text="loss cannot be “?script?”")).to_be_visible()
     expect(toasts.filter(has_text="“nope” is no setting")).to_be_visible()
     expect(metric(page, "training accuracy")).to_have_text("0.435")

@@ -43,7 +43,9 @@ def widget(page: AppTest, name: str) -> Any:
 
 
 def notes(page: AppTest) -> list[str]:
-    return [toast.value for toast in page.toast]
+    """The lines of the one toast that there may be."""
+    assert len(page.toast) <= 1
+    return [line for toast in page.toast for line in toast.value.split("  \n")]
 
 
 def test_defaults(chosen: list[RunConfig]) -> None:
@@ -106,10 +108,10 @@ def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> N
     [
         ({"loss": "junk"}, "loss cannot be “junk”; allowed are naive_exp, ", RunConfig()),
         ({"nope": "<script>"}, "“nope” is no setting and was ignored", RunConfig()),
-        ({"learning_rate": "nan"}, "learning_rate cannot be “nan”", RunConfig()),
+        ({"learning_rate": "nan"}, "learning rate cannot be “nan”", RunConfig()),
         ({"epochs": "100000"}, "epochs is now 1000 instead", RunConfig(epochs=1000)),
-        ({"widths": "-"}, "widths cannot be “-”", RunConfig()),
-        ({"batch_size": "60000"}, "batch_size is now 1000", RunConfig()),
+        ({"widths": "-"}, "hidden layers cannot be “-”", RunConfig()),
+        ({"batch_size": "60000"}, "batch is now 1000", RunConfig()),
     ],
 )
 def test_junk_in_the_url_is_told_once(
@@ -140,15 +142,15 @@ def test_fewer_images_move_the_batch_and_say_so(chosen: list[RunConfig]) -> None
     page = trainer()
     widget(page, "train_size").set_value(500).run()
     assert (chosen[-1].train_size, chosen[-1].batch_size) == (500, 500)
-    assert notes(page) == ["batch_size is now 500: the whole training set"]
+    assert notes(page) == ["batch is now 500: the whole training set"]
 
 
 @pytest.mark.parametrize(
     ("typed", "widths", "note"),
     [
         ("300-100", (300, 100), ""),
-        ("0-99999", (1, 16_384), "widths is now 1-16384 instead of “0-99999”"),
-        ("wide", (1000,), "widths cannot be “wide”"),
+        ("0-99999", (1, 16_384), "hidden layers is now 1-16384 instead of “0-99999”"),
+        ("wide", (1000,), "hidden layers cannot be “wide”"),
     ],
 )
 def test_widths_can_be_typed(
@@ -194,3 +196,12 @@ def test_log_scales_cover_the_field(name: str) -> None:
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
     assert widgets.number(value) == shown
+
+
+def test_five_faults_of_a_link_are_one_toast_in_the_page_s_words(chosen: list[RunConfig]) -> None:
+    page = trainer(
+        learning_rate="nan", widths="-", batch_size="x", train_size="99999", dropout="often"
+    )
+    assert len(page.toast) == 1 and chosen[-1] == RunConfig(train_size=4000)
+    words = ("learning rate", "hidden layers", "batch", "training images", "dropout")
+    assert {note.split(" cannot")[0].split(" is")[0] for note in notes(page)} == set(words)

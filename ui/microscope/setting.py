@@ -89,7 +89,8 @@ def link(chosen: Setting) -> dict[str, str]:
     return _to_query(chosen._asdict())
 
 
-STATE = PageState("microscope", Setting._fields, _from_query, _to_query)
+LABELS = {"dtype": "number format", "span": "logits shown", "axis": "logit axis"}
+STATE = PageState("microscope", Setting._fields, _from_query, _to_query, LABELS)
 
 
 def setting() -> Setting:
@@ -115,15 +116,15 @@ def setting() -> Setting:
             format_func=lambda e: number(e) if e else "each its own",
         )  # fmt: skip
         st.segmented_control(
-            "number format", list(DTYPES), default=value("dtype"), key=key("dtype"),
+            LABELS["dtype"], list(DTYPES), default=value("dtype"), key=key("dtype"),
             on_change=_changed, required=True,
         )  # fmt: skip
         st.select_slider(
-            "logits shown", sorted({*SPANS, value("span")}), value("span"), key=key("span"),
+            LABELS["span"], sorted({*SPANS, value("span")}), value("span"), key=key("span"),
             on_change=_changed, format_func=lambda span: f"±{span}",
         )  # fmt: skip
         st.segmented_control(
-            "logit axis", list(AXES), default=value("axis"), key=key("axis"),
+            LABELS["axis"], list(AXES), default=value("axis"), key=key("axis"),
             on_change=_changed, required=True,
             help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
         )  # fmt: skip

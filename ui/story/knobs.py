@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import FIELDS, RunConfig
 from core.fields import parse_query, to_text
 from ui.state import PageState, Values
-from ui.widgets import knob
+from ui.widgets import LABELS, knob
 
 
 def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> Values:
@@ -26,7 +26,7 @@ def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> V
     def to_query(values: Values) -> dict[str, str]:
         return {name: to_text(value) for name, value in values.items() if value != default[name]}
 
-    state = PageState(story, names, from_query, to_query)
+    state = PageState(story, names, from_query, to_query, LABELS)
     state.take_over()
     with st.sidebar:
         st.markdown(words)
