@@ -272,7 +272,8 @@ def spec(chart: Any, title: str = "") -> dict[str, Any]:
     else:
         chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (
-        chart.configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
+        chart.configure_mark(aria=False)  # a chart has a text of its own
+        .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
         .configure_legend(
             labelFontSize=13,
             orient="top",
