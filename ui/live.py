@@ -284,12 +284,12 @@ def drawings(
     return [
         charts.loss(*curves),
         charts.accuracy(*curves, ribbon),
-        charts.saturation(now, f"predicted probability of {of}", broken=broken),
+        charts.saturation(now, of, f"Predicted probability of {of}", broken),
         charts.gradients(*curves),
         digits.digits(
             now,
             digits.widest(snapshots),
-            f"logit of {of}" if binary else f"margin of {of}, as a logit",
+            f"logit of {of}" if binary else f"margin, the logit of {of}",
             _zones(config) if binary else (),
             broken,
         ),

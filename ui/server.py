@@ -51,7 +51,17 @@ def warm_up() -> None:
     from core.config import RunConfig
     from ui.engine import engine
 
-    engine().submit(RunConfig(), until=0)  # compiles in a thread of its own
+    default = RunConfig()
+    engine().submit(default, until=0)  # compiles in a thread of its own
+    engine().errands.look("edges", lambda: iter([_where(default)]))  # and then compiles the losses
+
+
+def _where(config: Any) -> str:
+    """Where the loss of a binary configuration goes wrong, which every trainer page says."""
+    from core.parts.dtypes import DTYPES
+    from core.study import precision
+
+    return precision.where("binary", config.loss, config.epsilon, DTYPES["float32"].dtype)
 
 
 def _exit_with_zero() -> None:

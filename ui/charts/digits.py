@@ -39,7 +39,7 @@ def digits(
 
     Args:
       widest: the largest finite |logit| that the axis must hold; see `widest`.
-      of: what the logit is of; the axis title.
+      of: what the logit is of, for the title.
       zones: where the loss gives no gradient, shaded.
       broken: whether the legend names NaN and inf.
     """
@@ -139,7 +139,7 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
     powers = [10.0**power for power in exponents]
     x = alt.X(
         "left:Q",
-        title=of,
+        title=None,
         scale=alt.Scale(type="symlog", constant=LINEAR, domain=[-top, top], nice=False),
         axis=alt.Axis(
             values=[*(-power for power in reversed(powers)), 0, *powers],
@@ -194,4 +194,4 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
         )
         .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
     )
-    return frame.spec(alt.layer(zones, bars, *words, lost), "Every digit on the logit axis")
+    return frame.spec(alt.layer(zones, bars, *words, lost), f"Every image by its {of}")

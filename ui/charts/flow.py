@@ -100,4 +100,4 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
             tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return frame.zoomable("Who is right, who has a say", area, frame.cursor_rule(steps))
+    return frame.zoomable("Who is right and who has a say, by step", area, frame.cursor_rule(steps))

@@ -260,7 +260,7 @@ def loss_axis(top: float) -> alt.Y:
         "value:Q",
         title="nats",
         scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
-        axis=alt.Axis(values=ticks, labelExpr=frame.power_labels(), labelOverlap=False),
+        axis=alt.Axis(values=ticks, labelExpr=frame.power_labels(), labelOverlap=True),
     )
 
 
@@ -268,7 +268,7 @@ def loss_axis(top: float) -> alt.Y:
 def _loss_spec(steps: int, top: float) -> dict[str, Any]:
     y = loss_axis(top)
     lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN])
-    return frame.zoomable("Loss", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    return frame.zoomable("Loss by step", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
 
 
 def accuracy_axis() -> alt.Y:
@@ -286,7 +286,7 @@ def _accuracy_spec(steps: int) -> dict[str, Any]:
     y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
     grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
-    return frame.zoomable("Accuracy", grey, *over, frame.cursor_rule(steps))
+    return frame.zoomable("Accuracy by step", grey, *over, frame.cursor_rule(steps))
 
 
 @cache
@@ -299,19 +299,21 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         axis=alt.Axis(
             values=[10.0**power for power in powers],
             labelExpr=frame.power_labels(),
-            labelOverlap=False,
+            labelOverlap=True,
         ),
     )
     lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
     marks = frame.gap_marks(steps, _layer_names(layers), LAYERS)
-    return frame.zoomable("Gradient norm by layer", *lines, marks, frame.cursor_rule(steps))
+    return frame.zoomable(
+        "Gradient norm of each layer by step", *lines, marks, frame.cursor_rule(steps)
+    )
 
 
 def _layer_names(layers: int) -> list[str]:
     return [f"layer {i + 1}" for i in range(layers)]
 
 
-def _saturation_axis(field: str, of: str) -> alt.X:
+def _saturation_axis(field: str, of: str | None) -> alt.X:
     """The names of the ends and of NaN, in two lines, and 0, ½ and 1 between them."""
     ticks = {(place.left + place.right) / 2: place.label for place in PLACES if place.label}
     bins = [place for place in PLACES if not place.label]
@@ -339,6 +341,7 @@ def _saturation_axis(field: str, of: str) -> alt.X:
 
 @cache
 def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
+    of_axis = None if title else of  # a title says it already
     y = alt.Y(
         "low:Q",
         title=None,
@@ -352,7 +355,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         alt.Chart(alt.NamedData("run"))
         .mark_bar(binSpacing=0)
         .encode(
-            x=_saturation_axis("left:Q", of),
+            x=_saturation_axis("left:Q", of_axis),
             x2="right:Q",
             y=y,
             y2="high:Q",
@@ -364,6 +367,6 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         alt.Chart(alt.NamedData("ends"))
         .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
         # The same axis, or else Vega-Lite joins it with one of its own that hides names.
-        .encode(x=_saturation_axis("at:Q", of), y="top:Q", text="text:N")
+        .encode(x=_saturation_axis("at:Q", of_axis), y="top:Q", text="text:N")
     )
     return frame.spec(alt.layer(bars, text), title)

@@ -13,7 +13,7 @@ from ui.live import POLL_SECONDS
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
 
-CURVES = {"accuracy": "Training accuracy", "loss": "Loss, in nats"}
+CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
 
 
 def watch(twins: Twins) -> bool:
