@@ -24,7 +24,8 @@ st.markdown(
     "into NaN, the clipped one has no gradient where its probability is clipped, and the one "
     "that works on logits just learns. Samenet shows where such twins part, and why."
 )
-for column, row in zip(st.columns(len(PAGES)), PAGES.values(), strict=True):
-    with column.container(border=True, height="stretch"):
+columns = st.columns(3)
+for i, row in enumerate(PAGES.values()):
+    with columns[i % 3].container(border=True):
         st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
         st.markdown(row.summary)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.config import RunConfig
 from core.run.job import Status
 from core.run.snapshot import silent_and_wrong
 from tests.conftest import MINUTE, open_page
@@ -91,7 +92,7 @@ def test_contact_sheet_is_ink_on_paper() -> None:
 
 def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
     page = told({})
-    first = page.session_state["story_viewers"]["JAX, clipped"].view().snapshots[0]
+    first = page.session_state["story_viewers"][RunConfig()].view().snapshots[0]
     logits = first.margins[silent_and_wrong(first)]
     assert np.all((logits >= 0) != (first.labels[silent_and_wrong(first)] == 1))
     assert np.all(np.diff(np.abs(logits)) <= 0)

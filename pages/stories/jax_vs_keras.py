@@ -1,5 +1,7 @@
 """The story of a question: 79% in JAX, 91% in Keras, and everything "the same"."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core.config import RunConfig
@@ -26,7 +28,7 @@ st.code(
 logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""",
     language="python",
 )
-values = knobs(
+shared = knobs(
     "jax_vs_keras",
     ("seed", "learning_rate", "epsilon", "scaling"),
     RunConfig(),
@@ -37,8 +39,8 @@ options = (
     "Neither: it is the same network",
 )  # fmt: skip
 guess = predict("Predict first. Which one gets more digits right, and why?", options)
-jax = Twin("JAX, clipped", RunConfig(loss="question_stable", **values), HELD_OUT)
-keras = Twin("Keras on TensorFlow", RunConfig(loss="keras_tf", **values), TRAIN)
+jax = Twin("JAX, clipped", replace(shared, loss="question_stable"), HELD_OUT)
+keras = Twin("Keras on TensorFlow", replace(shared, loss="keras_tf"), TRAIN)
 if not watch([jax, keras]):
     st.stop()
 ends = {name: snapshots(twin)[-1].train_accuracy for name, twin in (("JAX", jax), ("Keras", keras))}
@@ -59,7 +61,7 @@ st.markdown(
 chance([jax, keras], question.FINAL)
 st.header("The twist: the same Keras code on three backends")
 backends(
-    values,
+    shared,
     {
         "Keras 3 on TensorFlow": "keras_tf",
         "… with a layer after the sigmoid that makes a new tensor": "keras_tf_hidden",
@@ -67,7 +69,7 @@ backends(
         "Keras 3 on PyTorch": "keras_torch",
     },
 )
-real(values, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
+real(shared, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
 st.header("The fix")
 st.code(
     "loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it",

@@ -8,7 +8,6 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data import load
-from core.parts.losses import LOSSES
 from core.study import band
 from ui.charts import twins as charts
 from ui.draw import chart
@@ -49,6 +48,9 @@ def chance(twins: Twins, published: Sequence[float]) -> None:
 
     `published` are final accuracies that the source reports.
     """
+    if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
+        st.caption("Only runs on full batches, without dropout, are repeated here.")
+        return
     wanted = [(twin.config, kind) for kind in ("seeds", "rounding") for twin in twins]
     missing = [job for job in wanted if job not in _kept()]
     if missing and not st.button(
@@ -61,7 +63,7 @@ def chance(twins: Twins, published: Sequence[float]) -> None:
         bar = st.progress(0.0)
         for i, (config, kind) in enumerate(missing):
             for fraction, _ in _collect(config, kind):
-                name = LOSSES[config.loss].label
+                name = next(twin.label for twin in twins if twin.config == config)
                 bar.progress((i + fraction) / len(missing), text=f"{name}: {kind}")
         st.rerun()
     _draw_chance(twins, published)
@@ -87,7 +89,8 @@ def _draw_chance(twins: Twins, published: Sequence[float]) -> None:
             strip[f"{twin.label}, ten seeds"] = (i, seeds.tolist(), names)
         spec = charts.strip_spec(tuple(strip), colours, tuple(published), low)
         dashed = " and ".join(f"{value:.3f}" for value in published)
-        words = f"Final accuracies of the repetitions; dashed: the published {dashed}."
+        words = "Final accuracies of the repetitions."
+        words += f" Dashed: the published {dashed}." if published else ""
         chart("twins_strip", spec, charts.strip_tables(strip), words)
     for each in bands:
         st.markdown(f"- **{each.label}** {_verdict(each)}")

@@ -14,15 +14,14 @@ from ui.charts.palette import LAYERS
 from ui.draw import chart
 from ui.engine import engine
 from ui.live import POLL_SECONDS
-from ui.state import Values
 from ui.story.chance import one_at_a_time
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
 
 
-def backends(values: Values, rows: Mapping[str, str]) -> None:
+def backends(shared: RunConfig, rows: Mapping[str, str]) -> None:
     """The same Keras code on its backends: `rows` maps what is written to a loss."""
-    configs = {name: with_own_epsilon(loss, values) for name, loss in rows.items()}
+    configs = {name: with_own_epsilon(loss, shared) for name, loss in rows.items()}
     running = not all_done(viewers(configs))
     st.fragment(_backends, run_every=POLL_SECONDS if running else None)(configs, running)
 
@@ -49,7 +48,7 @@ def _final_accuracy(viewer: Viewer) -> str:
     return f"{view.snapshots[-1].train_accuracy:.3f}" if done else str(view.status)
 
 
-def real(values: Values, rows: Mapping[str, str]) -> None:
+def real(shared: RunConfig, rows: Mapping[str, str]) -> None:
     """A button that runs the real Keras here and lays it over our row of its backend.
 
     `rows` maps a Keras backend to the loss that says what it does.
@@ -64,7 +63,7 @@ def real(values: Values, rows: Mapping[str, str]) -> None:
         st.session_state["keras_asked"] = True
     if not st.session_state.get("keras_asked"):
         return
-    config = with_own_epsilon(rows[backend], values)
+    config = with_own_epsilon(rows[backend], shared)
     try:
         found = _keras(config, backend)
     except real_keras.KerasError as error:

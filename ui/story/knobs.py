@@ -1,21 +1,24 @@
 """The knobs that all twins of a story share; the story names them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import streamlit as st
 
-from core.config import FIELDS, RunConfig
+from core.config import FIELDS, RunConfig, agree
 from core.fields import parse_query, to_text
 from ui.state import PageState, Values
 from ui.widgets import LABELS, knob
 
 
-def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> Values:
-    """Draw the named fields in the sidebar, under `words`, and return what they say.
+def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> RunConfig:
+    """Draw the named fields in the sidebar, under `words`, and return `start` with what they say.
+
+    Values that do not fit together are moved to the nearest that do.
 
     Args:
       story: keeps its widgets apart from other pages'.
-      start: where the knobs stand at first; a link holds what differs.
+      start: what all twins share, and where the knobs stand at first; a link holds what differs.
     """
     default = {name: getattr(start, name) for name in names}
 
@@ -35,4 +38,4 @@ def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> V
     values = state.values()
     state.write(values)
     state.tell_notes()
-    return values
+    return agree({**asdict(start), **values})[0]

@@ -1,6 +1,7 @@
 """Runs that a story tells of, and the session's hold on them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import streamlit as st
@@ -10,7 +11,8 @@ from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.engine import engine
-from ui.state import Values
+
+HELD = 16  # viewers of a session
 
 
 class Twin(NamedTuple):
@@ -24,22 +26,24 @@ class Twin(NamedTuple):
 Twins = Sequence[Twin]  # two or more, which differ in one thing
 
 
-def with_own_epsilon(loss: str, values: Values) -> RunConfig:
-    """A run with this loss as its framework has it."""
+def with_own_epsilon(loss: str, shared: RunConfig) -> RunConfig:
+    """The shared run with this loss as its framework has it."""
     own = LOSSES[loss].epsilon
-    return RunConfig(loss=loss, **(values if own is None else {**values, "epsilon": own}))
+    return replace(shared, loss=loss, epsilon=shared.epsilon if own is None else own)
 
 
 def viewers(configs: Mapping[str, RunConfig]) -> dict[str, Viewer]:
-    """The session's viewers of these runs, by name; a changed configuration starts anew."""
-    held: dict[str, Viewer] = st.session_state.setdefault("story_viewers", {})
-    for name, config in configs.items():
-        viewer = held.get(name)
-        if viewer is None or viewer.config != config or not viewer.alive():
-            if viewer is not None:
-                viewer.stop()
-            held[name] = engine().submit(config)
-    return {name: held[name] for name in configs}
+    """The session's viewers of these runs, by name.
+
+    One that nobody asks for any more loses its lease, and the oldest are let go.
+    """
+    held: dict[RunConfig, Viewer] = st.session_state.setdefault("story_viewers", {})
+    for config in configs.values():
+        viewer = held.pop(config, None)  # and back at the end: the oldest use comes first
+        held[config] = viewer if viewer and viewer.alive() else engine().submit(config)
+    while len(held) > max(HELD, len(configs)):
+        held.pop(next(iter(held))).stop()
+    return {name: held[config] for name, config in configs.items()}
 
 
 def viewers_of(twins: Twins) -> dict[str, Viewer]:

@@ -370,7 +370,7 @@ def test_slopes_at_the_margin_are_those_of_all_ten_logits(dtype, scale):
         # In the 16-bit formats a sample within a rounding of the edge may fall on either side.
         assert ((zero & wrong) != (said & wrong)).mean() <= (0.001 if dtype.itemsize == 2 else 0)
         counted += LOSSES[key].works_on == "clipped probability" and (zero & wrong).any()
-    assert counted == (0 if dtype == np.float16 else 4)
+    assert (counted > 0) == (dtype != np.float16)
 
 
 # --- what the rows on logits say of themselves ---------------------------------------------------
