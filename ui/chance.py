@@ -62,13 +62,13 @@ def words(view: View, found: Errand | None) -> str:
 
 def verdict(ends: list[float]) -> str:
     """What copies say that end at these accuracies."""
-    who = f"{len(ends)} copies whose first weights differ from these by one rounding"
+    who = f"{len(ends)} copies, one rounding apart at the start,"
     low, high = min(ends), max(ends)
-    if np.isnan(low) or np.isnan(high):
-        return f"Of {who}, some end in NaN."
+    if np.isnan(ends).any():
+        return f"Of {who} some end in NaN."
     if high - low <= STEADY:
-        return f"Steady: {who} end within {100 * (high - low):.1f} points of each other."
-    return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}. No digit is a constant."
+        return f"Steady: {who} end within {100 * (high - low):.1f} points."
+    return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}."
 
 
 def ask(config: RunConfig, view: View, found: Errand | None) -> None:

@@ -25,7 +25,7 @@ from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
 from core.parts.models import INITIALIZERS, MODELS, Params
 from core.parts.optimizers import OPTIMIZERS
 from core.run import diagnostics
-from core.run.snapshot import DROPPED, PROBE, Snapshot
+from core.run.snapshot import DROPPED, PROBE, Census, Saturation, Snapshot
 
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
 LOOKS = 5  # at an epoch: ten cost 15% of the training itself on full MNIST, five half of that
@@ -420,7 +420,11 @@ def _snapshot(
         state.params, data.test_images[:examples], data.test_labels[:examples], knobs
     )
     seen, test_accuracy = jax.device_get((seen, test_accuracy))
+    # Plain numbers: a frame compares them by the thousand, and NumPy's own scalars are slow.
     plain = {name: seen.pop(name).item() for name in PLAIN}
+    histogram, *ends = seen.pop("saturation")
+    plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
+    plain["census"] = Census(*(share.item() for share in seen.pop("census")))
     snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
