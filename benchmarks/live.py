@@ -50,6 +50,7 @@ from benchmarks._client import DONE, LEARNING_RATE, PROGRESS, TRAIN, Session, pe
 from benchmarks._server import ROOT, Server, say, serving, use_local_mnist
 from benchmarks.epoch import CONFIG, full_data
 from core.config import RunConfig, to_query
+from ui.charts import palette
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 LAUNCH = [
@@ -63,7 +64,8 @@ LAUNCH = [
     "--disable-sync",
 ]
 CHART = '[class*="st-key-chart_"]'
-BEFORE = '.st-key-chart_accuracy path[aria-label="the run before"]'  # the grey curves
+# The grey curves: what is inside a chart has no words of its own.
+BEFORE = f'.st-key-chart_accuracy .mark-line path[stroke="{palette.BEFORE}"]'
 PROGRESS_BAR = '[data-testid="stProgress"]'
 EXCEPTION = '[data-testid="stException"]'
 FRAME_QUERY = "train_size=100&batch_size=100&widths=32&epochs=400"  # 400 quick steps, 401 looks

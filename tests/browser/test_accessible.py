@@ -18,7 +18,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
     """A page as its visitor reads it: not its skeleton, nor half a story."""
     match key:
         case "train":
-            expect(page.locator("svg.marks")).to_have_count(4)
+            expect(page.locator("svg.marks")).to_have_count(6)
         case "microscope":
             expect(page.locator("svg.marks")).to_have_count(4)
             expect(page.get_by_test_id("stTable")).to_have_count(2)
