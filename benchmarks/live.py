@@ -183,7 +183,7 @@ def open_page(page: Page, server: Server, config: RunConfig) -> None:
 
 def watch_a_run(page: Page) -> dict[str, Any]:
     """Press Train and watch until the run is over."""
-    page.get_by_role("button", name=TRAIN, exact=True).click()
+    page.locator(".st-key-train button").click()
     page.locator(PROGRESS_BAR).filter(has_text=DONE).wait_for(timeout=READY_SECONDS * 1000)
     return page.evaluate("window.watched")
 
@@ -211,7 +211,7 @@ def frames(progress: list[tuple[float, str]]) -> dict[str, Any]:
 
 def slider(page: Page, changes: int) -> dict[str, Any]:
     """Move the learning rate with the keyboard while the network trains."""
-    page.get_by_role("button", name=TRAIN, exact=True).click()
+    page.locator(".st-key-train button").click()
     thumb = page.get_by_role("slider", name=LEARNING_RATE)
     answers, first = [], []
     for change in range(changes):
