@@ -7,27 +7,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.servers import SOON
+from tests.browser.drawn import wait_until_drawn
 from ui.pages import PAGES
 
 Visit = Callable[..., Page]
 BESIDES = ("heading-order", "empty-table-header")  # rules that axe takes less seriously than we do
-
-
-def wait_until_drawn(page: Page, key: str) -> None:
-    """A page as its visitor reads it: not its skeleton, nor half a story."""
-    match key:
-        case "train":
-            expect(page.locator("svg.marks")).to_have_count(6)
-        case "microscope":
-            expect(page.locator("svg.marks")).to_have_count(4)
-            expect(page.get_by_test_id("stTable")).to_have_count(2)
-        case "jax_vs_keras":
-            page.get_by_test_id("stRadioOption").last.click()
-            expect(page.get_by_role("heading", name="The fix")).to_be_visible(timeout=3000 * SOON)
-            expect(page.get_by_role("img", name="handwritten digits")).to_have_count(2)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
-    page.wait_for_timeout(500)  # until what fades in stands
 
 
 def findings(page: Page, within: str | None = None) -> list[str]:
