@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
 from core.run import train
+from core.run.job import Status
 from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot
+from ui.engine import engine
 
 # A shared or busy machine may be slow; a slow example is no failure.
 hypothesis.settings.register_profile("samenet", deadline=None)
@@ -74,6 +77,21 @@ def open_page(file: str, **query: str) -> AppTest:
 def go(page: AppTest, file: str) -> AppTest:
     """The same visitor on another page; `file` is below ROOT, as in PAGES."""
     return page.switch_page(str(ROOT / file)).run()
+
+
+def settled(page: AppTest) -> AppTest:
+    """The page once every run and every errand that it waits for has ended."""
+    deadline = time.monotonic() + MINUTE
+    while time.monotonic() < deadline:
+        for viewer in page.session_state["story_viewers"].values():
+            assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
+        waiting = engine().errands.waiting()
+        page.run()
+        assert not page.exception
+        if not waiting and not engine().errands.waiting():
+            return page
+        time.sleep(0.05)
+    raise AssertionError("an errand did not end")
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
-from core.run.job import Status
 from core.run.snapshot import silent_and_wrong
-from tests.conftest import MINUTE, open_page
+from tests.conftest import open_page, settled
 from ui.charts import twins as charts
-from ui.engine import engine
 from ui.pictures import contact_sheet
 from ui.story import chance
 
@@ -23,12 +21,8 @@ def told(query: dict[str, str], guess: int = 1) -> AppTest:
     page = open_page(PAGE, **query)
     assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
     page.radio(key="guess").set_value(page.radio(key="guess").options[guess]).run()
-    for _ in range(2):  # the pair, and then the backends
-        for viewer in page.session_state["story_viewers"].values():
-            assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
-        page.run()
-        assert not page.exception
-    return page
+    settled(page)  # the pair
+    return settled(page)  # and the backends
 
 
 def column(page: AppTest, name: str) -> list[str]:
@@ -77,7 +71,7 @@ def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_band_tables_hold_the_whole_range() -> None:
     accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, 0.9]])
-    table = charts.band_tables([charts.Band("a", accuracy)])["band"].to_pylist()
+    table = charts.band_tables([charts.Band("a", [0, 1], accuracy)])["band"].to_pylist()
     assert table[1] == {"series": "a", "step": 1, "low": 0.5, "high": 0.9, "own": 0.7}
 
 

@@ -71,12 +71,12 @@ def verdict(ends: list[float]) -> str:
     return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}."
 
 
-def ask(config: RunConfig, view: View, found: Errand | None) -> None:
+def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies") -> None:
     """A button that has the copies run where they cost more than a little."""
     if view.status is not Status.DONE or found is not None:
         return
     cost = f"about {view.seconds * COPIES:.0f} s, in turns behind everybody's runs"
-    if st.button(f"Measure it: {COPIES} copies, {cost}", key="copies", icon=":material/casino:"):
+    if st.button(f"Measure it: {COPIES} copies, {cost}", key=key, icon=":material/casino:"):
         asked = st.session_state.get("copies_asked", ())
         st.session_state["copies_asked"] = (*asked, config)
         st.rerun()

@@ -1,14 +1,14 @@
 """RunConfig <-> widgets <-> URL: the trainer's controls."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
-from core.fields import Choice, parse_query, to_text
+from core.fields import parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
@@ -18,7 +18,7 @@ from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
-from ui.widgets import LABELS, WIDGETS, integer, menu, number, options, segments, slider
+from ui.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
@@ -41,14 +41,7 @@ def _to_query(values: Values) -> dict[str, str]:
     return {**to_query(agreed(values)), **played}
 
 
-HIDDEN_LAYERS = "hidden layers"
-STATE = PageState(
-    "control",
-    (*FIELDS, UNTIL),
-    _from_query,
-    _to_query,
-    {**LABELS, "widths": HIDDEN_LAYERS},
-)
+STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query, LABELS)
 
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
@@ -95,15 +88,6 @@ def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
     STATE.set({**asdict(chosen), UNTIL: END if until() == END else 0}, notes)
 
 
-def named(name: str, value: Any) -> str:
-    """A setting in the words of its widget, as in: learning rate 0.01."""
-    allowed = FIELDS[name]
-    if name == "loss":
-        return f"the loss “{LOSSES[value].label}”"
-    shown = allowed.registry[value].label if isinstance(allowed, Choice) else number(value)
-    return f"{WIDGETS[name].label} {shown}"
-
-
 def _changed() -> None:
     """After any widget: make the values fit together and say what had to move."""
     values = STATE.values()
@@ -123,6 +107,12 @@ def _loss_changed() -> None:
     if own is not None:
         st.session_state[STATE.key("epsilon")] = own
     _changed()
+
+
+def move(name: str, value: Any) -> None:
+    """Set one control as a visitor does who moves it; only in a callback."""
+    st.session_state[STATE.key(name)] = value
+    _loss_changed() if name == "loss" else _changed()
 
 
 def _apply_preset() -> None:
@@ -146,16 +136,21 @@ def _preset() -> None:
         st.caption(PRESETS[preset].summary)
 
 
+def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> None:
+    """The losses of a task, in the order of what they work on."""
+    st.select_slider(
+        WIDGETS["loss"].label,
+        losses_for(TASKS[task].form),
+        state.value("loss"),
+        key=state.key("loss"),
+        format_func=lambda key: LOSSES[key].label,
+        on_change=on_change,
+    )
+
+
 def _loss() -> None:
     form = TASKS[STATE.value("task")].form
-    st.select_slider(
-        "loss, by what it works on",
-        losses_for(form),
-        STATE.value("loss"),
-        key=STATE.key("loss"),
-        format_func=lambda key: LOSSES[key].label,
-        on_change=_loss_changed,
-    )
+    loss_slider(STATE, STATE.value("task"), _loss_changed)
     row = LOSSES[STATE.value("loss")]
     engine()  # before anything is compiled: it decides where compiled programs are kept
     where = precision.where(form, row.key, STATE.value("epsilon"), DTYPES["float32"].dtype)
@@ -199,9 +194,9 @@ def _network_and_data() -> None:
     menu(STATE, "scaling", on_change=_changed)
     widths = options(STATE, "widths", WIDTHS)
     st.selectbox(
-        HIDDEN_LAYERS, widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
+        LABELS["widths"], widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
         on_change=_changed, format_func=to_text, accept_new_options=True,
-        help="Their widths. Type your own, as in 300-100.",
+        help=WIDGETS["widths"].help,
     )  # fmt: skip
     menu(STATE, "initializer", on_change=_changed)
     menu(STATE, "optimizer", on_change=_changed)

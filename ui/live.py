@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import streamlit as st
@@ -21,12 +21,14 @@ from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
-from ui import chance, controls
+from ui import chance, controls, pair, phone, runs
 from ui.charts import digits, flow
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
-from ui.charts.live import Drawing
+from ui.charts.live import Drawing, Pin
 from ui.engine import engine
+from ui.names import names
+from ui.widgets import named
 
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
@@ -52,11 +54,14 @@ def panel(title: str, config: RunConfig) -> None:
     status = engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS).status
     _transport(title, status)
     at = _looking_at(config)
+    phone.one_control_over_one_chart(config)
     with st.container(key="live", gap="xsmall"):
         waits = chance.waits(config, viewer.view())
         every = COPIES_POLL_SECONDS if waits else _poll_seconds(status)
-        st.fragment(_frame_in_turn, run_every=every)(viewer, status, waits, at)
+        frame = Frame(viewer, status, waits, at, runs.pins())
+        st.fragment(_frame_in_turn, run_every=every)(frame)
     _scrubber(config)
+    _shelf(viewer)
 
 
 def _viewer(config: RunConfig) -> Viewer:
@@ -75,7 +80,14 @@ def _let_go(viewer: Viewer) -> None:
     if snapshots := viewer.view().snapshots:
         st.session_state["before"] = snapshots
         st.session_state["shown_config"] = viewer.config
+        _remember(viewer)
     viewer.stop()
+
+
+def _remember(viewer: Viewer) -> None:
+    """Note a run that has trained."""
+    if (snapshots := viewer.view().snapshots) and snapshots[-1].step:
+        runs.remember(viewer.config, snapshots)
 
 
 def _poll_seconds(status: Status) -> float | None:
@@ -108,6 +120,18 @@ def _reset() -> None:
         _let_go(viewer)
 
 
+def _pin() -> None:
+    """Keep the run in the charts, or let go of it."""
+    if viewer := st.session_state.get("viewer"):
+        runs.toggle(viewer.config, viewer.view().snapshots)
+
+
+def _open(config: RunConfig) -> None:
+    """Go back to a run of this session, as far as it was trained."""
+    controls.set_config(config)
+    controls.set_until(controls.END)
+
+
 def _abandon() -> None:
     """Back to the last settings that had something to show."""
     _reset()
@@ -133,6 +157,9 @@ def _transport(title: str, status: Status) -> None:
         st.button("Next look", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
                   key="look", disabled=playing or done, shortcut="N",
                   help="On to the next regular look: in a long run many updates.")  # fmt: skip
+        st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
+                  help="Keep this run in the charts while others come and go, or let go of it: "
+                  "up to four.")  # fmt: skip
         st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
 
 
@@ -151,19 +178,39 @@ def _scrubber(config: RunConfig) -> None:
     )  # fmt: skip
 
 
+def _shelf(viewer: Viewer) -> None:
+    """The session's runs; of two pinned ones, or of the run and a pinned one, the way to twins."""
+    _remember(viewer)
+    runs.shelf(_open, viewer.config)
+    *_, a, b = [viewer.config, viewer.config, *runs.pinned()]
+    if a != b:
+        pair.page_link(a, b, "Take two apart: " + " against ".join(names([a, b])))
+
+
+class Frame(NamedTuple):
+    """What a frame is drawn from, besides what the run says."""
+
+    viewer: Viewer
+    drawn_as: Status  # for which the buttons and the timer stand
+    waited: bool  # whether the timer waits for copies
+    at: int  # the step looked at
+    pins: list[Pin]
+
+
 _one_frame = threading.Lock()
 
 
-def _frame_in_turn(viewer: Viewer, drawn_as: Status, waits: bool, at: int) -> None:
+def _frame_in_turn(frame: Frame) -> None:
     """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue."""
     with _one_frame:
-        _frame(viewer, drawn_as, waits, at)
+        _frame(frame)
 
 
-def _frame(viewer: Viewer, drawn_as: Status, waited: bool, at: int) -> None:
+def _frame(frame: Frame) -> None:
     """One frame. Runs alone, several times a second."""
-    view, config = viewer.view(), viewer.config
-    if _buttons(view.status) != _buttons(drawn_as) or chance.waits(config, view) != waited:
+    view, config, at = frame.viewer.view(), frame.viewer.config, frame.at
+    other_buttons = _buttons(view.status) != _buttons(frame.drawn_as)
+    if other_buttons or chance.waits(config, view) != frame.waited:
         st.rerun()  # other buttons, another timer
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
@@ -176,7 +223,8 @@ def _frame(viewer: Viewer, drawn_as: Status, waited: bool, at: int) -> None:
         chance.ask(config, view, copies)
     before = st.session_state.get("before", [])
     scrubbed = now.step if now and at < config.steps else None
-    _charts(drawings(config, view.snapshots, before, now, scrubbed, chance.ribbon(copies)))
+    ribbon = chance.ribbon(copies)
+    _charts(drawings(config, view.snapshots, before, now, scrubbed, ribbon, frame.pins))
 
 
 def _buttons(status: Status) -> Status:
@@ -226,8 +274,8 @@ def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """A button that sets the controls to what may help."""
-    named = ", ".join(controls.named(name, value) for name, value in cure.items())
-    if st.button(f"Try {named}", key="try_cure", icon=":material/healing:"):
+    words = ", ".join(named(name, value) for name, value in cure.items())
+    if st.button(f"Try {words}", key="try_cure", icon=":material/healing:"):
         st.session_state["cure"] = agree({**asdict(config), **cure})[0]
         st.rerun()
 
@@ -275,6 +323,7 @@ def drawings(
     now: Snapshot | None,
     scrubbed: int | None,
     ribbon: Ribbon | None = None,
+    pins: Sequence[Pin] = (),
 ) -> list[Drawing]:
     """The charts of a frame."""
     binary = TASKS[config.task].form == "binary"
@@ -282,8 +331,8 @@ def drawings(
     curves = (snapshots, before, config.steps, scrubbed)
     broken = charts.broken(snapshots)
     return [
-        charts.loss(*curves),
-        charts.accuracy(*curves, ribbon),
+        charts.loss(*curves, pins),
+        charts.accuracy(*curves, ribbon, pins),
         charts.saturation(now, of, f"Predicted probability of {of}", broken),
         charts.gradients(*curves),
         digits.digits(

@@ -55,6 +55,17 @@ PAGES = Registry(
             icon=":material/biotech:",
         ),
         Page(
+            key="twins",
+            label="Take two apart",
+            latex="",
+            summary="Any two runs side by side: what differs, the first step and layer where their "
+            "gradients part, by which images, and how much of it is chance.",
+            reference="",
+            section="Lab",
+            file="pages/lab/twins.py",
+            icon=":material/difference:",
+        ),
+        Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             latex="",

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.config import FIELDS
-from core.fields import Choice, Range
+from core.fields import Choice, Range, to_text
 from core.registry import Registry
 from ui.state import PageState
 
@@ -41,6 +41,7 @@ class Widget:
 
 
 WIDGETS: dict[str, Widget] = {
+    "loss": Widget("loss: by what it works on"),
     "learning_rate": Widget("learning rate", decades("learning_rate")),
     "epsilon": Widget(
         "epsilon",
@@ -60,6 +61,8 @@ WIDGETS: dict[str, Widget] = {
     ),
     "task": Widget("task"),
     "scaling": Widget("pixels"),
+    "model": Widget("model"),
+    "widths": Widget("hidden layers", help="Their widths. Type your own, as in 300-100."),
     "initializer": Widget("initial weights"),
     "optimizer": Widget("optimizer"),
     "batch_size": Widget(
@@ -72,6 +75,23 @@ WIDGETS: dict[str, Widget] = {
 
 # The fields in the page's words; what follows a colon explains.
 LABELS = {name: row.label.partition(":")[0] for name, row in WIDGETS.items()}
+
+
+def said(name: str, value: Any) -> str:
+    """A field's value in the page's words."""
+    allowed = FIELDS[name]
+    if isinstance(allowed, Choice):
+        return allowed.registry[value].label
+    if isinstance(value, tuple):
+        return to_text(value)
+    return number(value) if float(number(value)) == value else str(value)
+
+
+def named(name: str, value: Any) -> str:
+    """A setting in the words of its widget, as in: learning rate 0.01."""
+    if name == "loss":
+        return f"the loss “{said(name, value)}”"
+    return f"{LABELS[name]} {said(name, value)}"
 
 
 def options(state: PageState, name: str, grid: Sequence[Any]) -> list[Any]:
@@ -147,11 +167,11 @@ def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None
     )  # fmt: skip
 
 
-def knob(state: PageState, name: str) -> None:
-    """A field's widget by its kind: what a story shows for each knob that it names."""
+def knob(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+    """A field's widget by its kind: what a page shows for a setting that it knows by name alone."""
     if WIDGETS[name].grid:
-        slider(state, name)
+        slider(state, name, on_change=on_change)
     elif isinstance(FIELDS[name], Choice):
-        segments(state, name)
+        segments(state, name, on_change=on_change)
     else:
-        integer(state, name)
+        integer(state, name, on_change=on_change)

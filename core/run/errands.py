@@ -61,6 +61,10 @@ class Errands:
                 self._thread.start()
             return Errand(list(work.pieces), work.done, work.failure)
 
+    def waiting(self) -> bool:
+        """Whether somebody looks at an errand that is not done."""
+        return self._next() is not None
+
     def close(self) -> None:
         """Stop after the piece at hand."""
         self._closed = True

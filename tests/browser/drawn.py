@@ -13,6 +13,9 @@ def wait_until_drawn(page: Page, key: str) -> None:
         case "microscope":
             expect(page.locator("svg.marks")).to_have_count(4)
             expect(page.get_by_test_id("stTable")).to_have_count(2)
+        case "twins":
+            expect(page.locator("svg.marks")).to_have_count(5)  # the last one after the copies
+            expect(page.get_by_text("Their gradients")).to_be_visible()
         case "jax_vs_keras":
             page.get_by_test_id("stRadioOption").last.click()
             expect(page.get_by_role("heading", name="The fix")).to_be_visible(timeout=3000 * SOON)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from ui.widgets import WIDGETS
+
 Visit = Callable[..., Page]
-LOSS = "loss, by what it works on"
+LOSS = WIDGETS["loss"].label
 
 
 def metric(page: Page, label: str) -> Locator:
@@ -26,6 +28,12 @@ def curves(page: Page, alt: str) -> list[str]:
     """The paths of a chart's lines."""
     lines = chart(page, alt).locator("g.mark-line path[d]")
     return [path.get_attribute("d") or "" for path in lines.all()]
+
+
+def on_a_phone(page: Page, what: str, choice: str) -> None:
+    """Choose the "control" or the "chart" of a phone."""
+    page.locator(".st-key-phone").get_by_role("combobox", name=what).click()
+    page.get_by_role("option", name=choice, exact=True).click()
 
 
 def seed(page: Page) -> Locator:
@@ -116,7 +124,8 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     page.get_by_role("slider", name=LOSS).press("End")  # nothing to cure: the button goes
     expect(page.get_by_role("button", name="Try the loss")).to_have_count(0)
     expect(charts).to_have_count(6)
-    _, predictions, accuracy, *_ = page.evaluate(kept)  # others get another axis
+    # Of the two columns of three; the others may get another axis.
+    _, predictions, _, accuracy, *_ = page.evaluate(kept)
     assert predictions and accuracy
     expect(page.get_by_text("Grey: the run before.")).to_be_visible()
 
@@ -166,6 +175,7 @@ def test_histogram_on_a_phone_has_no_words_over_others(
     visit: Visit, server: str, query: str
 ) -> None:
     page = visit(f"{server}/train{query}", width=360, height=800)
+    on_a_phone(page, "chart", "predictions")
     histogram = chart(page, "Histogram of predictions")
     expect(histogram.get_by_text("26%")).to_be_visible()
     assert histogram.evaluate(OVERLAPS) == []
@@ -195,6 +205,7 @@ def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
 
 def test_five_layers_have_a_whole_legend_on_a_phone(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?widths=20-20-20-20", width=360, height=800)
+    on_a_phone(page, "chart", "gradients")
     norms = chart(page, "Gradient norm")
     for layer in range(1, 6):
         expect(norms.get_by_text(f"layer {layer}", exact=True)).to_be_visible()
@@ -258,6 +269,54 @@ def test_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
     page = visit(server + path, width=390, height=844)
     expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
     if path:
-        expect(chart(page, "Gradient norm")).to_be_visible()
+        expect(chart(page, "Accuracy by step")).to_be_visible()
     overflow = "[...document.querySelectorAll('html, body, [data-testid=stMain]')].map("
     assert set(page.evaluate(overflow + "e => e.scrollWidth - e.clientWidth)")) == {0}
+
+
+def test_a_phone_has_one_control_over_one_chart(visit: Visit, server: str) -> None:
+    page = visit(f"{server}/train?until=end", width=360, height=740)
+    expect(progress(page)).to_contain_text("step 10 of 10, done")
+    shown = page.locator("svg.marks:visible")
+    for name, alt in (("every image", "Every image"), ("loss", "Loss by step")):
+        on_a_phone(page, "chart", name)
+        expect(chart(page, alt)).to_be_visible()
+        expect(shown).to_have_count(1)
+        box = chart(page, alt).bounding_box()
+        assert box is not None and box["y"] > 0 and box["y"] + box["height"] <= 740
+    on_a_phone(page, "control", "learning rate")
+    slider = page.locator(".st-key-phone").get_by_role("slider", name="learning rate")
+    expect(slider).to_be_attached()
+    thumb = page.locator(".st-key-phone .stSlider [style*='left:']").bounding_box()
+    assert thumb is not None and min(thumb["width"], thumb["height"]) >= 28
+    slider.press("ArrowRight")
+    expect(page).to_have_url(re.compile("learning_rate=0.02"))
+    on_a_phone(page, "control", "loss")
+    page.locator(".st-key-phone").get_by_role("slider", name="loss").press("End")
+    expect(page).to_have_url(re.compile("loss=from_logits&learning_rate=0.02"))
+
+
+def test_pinned_runs_stay_in_the_legends_while_others_come_and_go(
+    visit: Visit, server: str
+) -> None:
+    page = visit(f"{server}/train?until=end", 1280, 800)
+    expect(progress(page)).to_contain_text("step 10 of 10, done")
+    button(page, "Pin").click()
+    legend = "g.role-legend-label text"
+    loss = chart(page, "Loss by step").locator(legend)
+    expect(loss).to_have_text(["loss", "The question: 79% or 91%?"])
+    page.get_by_role("slider", name=LOSS).press("End")
+    expect(metric(page, "training accuracy")).to_have_text("0.909")
+    button(page, "Pin").click()
+    expect(loss.last).to_have_text("From logits")
+    expect(loss).to_have_count(3)
+    accuracy = chart(page, "Accuracy by step").locator("g.mark-line path[d]")
+    page.get_by_role("slider", name="learning rate").press("ArrowLeft")
+    expect(page).to_have_url(re.compile("learning_rate=0.005"))
+    expect(loss.last).to_have_text("From logits")
+    expect(accuracy).to_have_count(2 + 2 + 2)  # the run, the run before, the pinned ones
+    box = chart(page, "Gradient norm of").bounding_box()
+    assert box is not None and box["y"] + box["height"] <= 800
+    page.get_by_role("link", name="Take two apart").last.click()
+    expect(page.get_by_role("heading", name="Take two apart")).to_be_visible()
+    expect(page.get_by_text("Their gradients part at step 0")).to_be_visible()

@@ -11,13 +11,14 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from ui.charts.palette import BEFORE, DEAD
+from ui.charts.palette import BEFORE, DEAD, PINS
 
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
 TITLED = 205  # of the trainer's charts, title included: four of them fit a small laptop's screen
 TICKS = 6  # on an axis at most
+LEGEND_ROW = 22  # pixels
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for
 FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
 TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
@@ -149,28 +150,44 @@ def step_axis(steps: int) -> alt.X:
     )
 
 
-def curves(y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]) -> alt.Chart:
-    """The lines of the table `run`, coloured by `series`, broken where a value is missing."""
-    scale = alt.Scale(domain=list(series), range=list(colours[: len(series)]))
-    return (
-        alt.Chart(alt.NamedData("run"))
-        .mark_line(**_line(steps))
-        .encode(
-            x=step_axis(steps),
-            y=y,
-            color=alt.Color("series:N", scale=scale, legend=alt.Legend(columns=LEGEND_COLUMNS)),
-            tooltip=TOOLTIP,
-        )
-    )
+def curves(
+    y: alt.Y,
+    steps: int,
+    series: Sequence[str],
+    colours: Sequence[str],
+    pins: Sequence[str] = (),
+    legend: bool = True,
+) -> Any:
+    """The lines of the table `run`, coloured by `series`, broken where a value is missing.
+
+    Below them those of the table `pins`, if there are `pins`: the names of runs that are kept.
+    Without a `legend` the page names the colours, for whole names that a phone has no room for.
+    """
+    names, shown = [*series, *pins], [*colours[: len(series)], *PINS[: len(pins)]]
+    # Names of runs are long: two side by side, cut where half of the plot ends.
+    half = alt.expr("max(90, width / 2 - 40)")
+    named = alt.Legend(columns=2, labelLimit=half) if pins else alt.Legend(columns=LEGEND_COLUMNS)
+    scale = alt.Scale(domain=names, range=shown)
+    colour = alt.Color("series:N", scale=scale, legend=named if legend else None)
+
+    def lines(data: str) -> alt.Chart:
+        base = alt.Chart(alt.NamedData(data)).mark_line(**_line(steps))
+        return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=TOOLTIP)
+
+    return alt.layer(lines("pins"), lines("run")) if pins else lines("run")
 
 
 DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # of grey curves, which have no colours
 
 
 def curves_over_before(
-    y: alt.Y, steps: int, series: Sequence[str], colours: Sequence[str]
-) -> tuple[alt.Chart, alt.Chart]:
-    """The curves of the table `before`, in grey, and over them those of the table `run`.
+    y: alt.Y,
+    steps: int,
+    series: Sequence[str],
+    colours: Sequence[str],
+    pins: Sequence[str] = (),
+) -> tuple[alt.Chart, Any]:
+    """The curves of the table `before`, in grey, and over them those of `pins` and of `run`.
 
     A table of their own: it changes with a control and not with a frame, and what has not changed
     the browser leaves alone. The legend never names it: one that comes and goes is another spec,
@@ -196,7 +213,7 @@ def curves_over_before(
             tooltip=[alt.Tooltip("series:N", title="before"), *TOOLTIP[1:]],
         )
     )
-    return grey, curves(y, steps, series, colours)
+    return grey, curves(y, steps, series, colours, pins)
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:
@@ -254,21 +271,22 @@ def cursor_rule(steps: int) -> alt.Chart:
     return rule.encode(x=step_axis(steps))
 
 
-def zoomable(title: str, lowest: alt.Chart, *rest: Any) -> dict[str, Any]:
-    """The finished spec of layers, from the lowest up.
+def zoomable(title: str, lowest: alt.Chart, *rest: Any, pins: int = 0) -> dict[str, Any]:
+    """The finished spec of layers, from the lowest up; higher by the legend's rows of `pins`.
 
     Shift and wheel zoom, drag pans, a double click resets.
     """
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )
-    return spec(alt.layer(lowest.add_params(window), *rest), title)
+    more = LEGEND_ROW * math.ceil(pins / 2)
+    return spec(alt.layer(lowest.add_params(window), *rest), title, TITLED + more)
 
 
-def spec(chart: Any, title: str = "") -> dict[str, Any]:
-    """The spec as Streamlit takes it, without data."""
+def spec(chart: Any, title: str = "", height: int = TITLED) -> dict[str, Any]:
+    """The spec as Streamlit takes it, without data; `height` is that of a chart with a title."""
     if title:
-        chart = chart.properties(title=alt.Title(title, offset=2), height=TITLED)
+        chart = chart.properties(title=alt.Title(title, offset=2), height=height)
     else:
         chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -16,6 +16,8 @@ from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
+PIN_POINTS = 120  # of a kept run, at most
+SPECS = 256  # kept of charts that name runs, for names are many
 
 
 class Drawing(NamedTuple):
@@ -32,15 +34,37 @@ class Drawing(NamedTuple):
     zoom: bool
 
 
-def loss(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
+class Pin(NamedTuple):
+    """A run that is kept beside the run itself: its name, and what it showed at each look."""
+
+    name: str
+    steps: list[int]
+    loss: list[float]
+    accuracy: list[float]  # on the training images; NaN where predictions are
+
+
+def pin(name: str, run: Snapshots) -> Pin:
+    """A run as a pin; its name says where it is lost, for its curve then ends."""
+    losses = [s.loss for s in run]
+    lost = next((s.step for s in run if not math.isfinite(s.loss)), None)
+    shown = name if lost is None else f"{name}: no number from step {lost}"
+    return Pin(shown, _steps(run), losses, accuracies(run, [s.train_accuracy for s in run]))
+
+
+def loss(
+    run: Snapshots, before: Snapshots, steps: int, at: int | None, pins: Sequence[Pin] = ()
+) -> Drawing:
     """Mean loss over steps, nats; NaN and inf are marked at the foot."""
     now, then = [s.loss for s in run], [s.loss for s in before]
+    kept = {each.name: (each.steps, each.loss) for each in pins}
+    every = [*now, *then, *(value for each in pins for value in each.loss)]
     return Drawing(
         key="loss",
-        spec=_loss_spec(steps, loss_top([*now, *then])),
+        spec=_loss_spec(steps, loss_top(every), tuple(kept)),
         tables={
             "run": _table(run, {"loss": now}),
             "before": _table(before, {"loss": then}),
+            **_pins(kept),
             "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
@@ -55,8 +79,9 @@ def accuracy(
     steps: int,
     at: int | None,
     ribbon: Ribbon | None = None,
+    pins: Sequence[Pin] = (),
 ) -> Drawing:
-    """Accuracy on the training and on the held-out images over steps.
+    """Accuracy on the training and on the held-out images over steps; of pins on the former.
 
     Where predictions are NaN there is none: a gap, and a mark at the foot. `ribbon` is where copies
     of the run went whose weights were moved by one rounding.
@@ -73,12 +98,14 @@ def accuracy(
         )
 
     training = accuracies(run, [s.train_accuracy for s in run])
+    kept = {each.name: (each.steps, each.accuracy) for each in pins}
     return Drawing(
         key="accuracy",
-        spec=_accuracy_spec(steps),
+        spec=_accuracy_spec(steps, tuple(kept)),
         tables={
             "run": table(run),
             "before": table(before),
+            **_pins(kept),
             "gaps": frame.gaps(_steps(run), training),
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
@@ -237,6 +264,17 @@ def _table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
     return frame.table({name: (steps, curve) for name, curve in values.items()})
 
 
+def _pins(kept: Mapping[str, tuple[list[int], list[float]]]) -> Tables:
+    """The table of the runs that are kept, if there are any."""
+    if not kept:
+        return {}
+    thin = {}
+    for name, (steps, values) in kept.items():
+        drawn = frame.extremes(np.array([values]), PIN_POINTS)
+        thin[name] = ([steps[i] for i in drawn], [values[i] for i in drawn])
+    return {"pins": frame.table(thin)}
+
+
 def _steps(run: Snapshots) -> list[int]:
     return [s.step for s in run]
 
@@ -264,11 +302,12 @@ def loss_axis(top: float) -> alt.Y:
     )
 
 
-@cache
-def _loss_spec(steps: int, top: float) -> dict[str, Any]:
+@lru_cache(maxsize=SPECS)
+def _loss_spec(steps: int, top: float, pins: tuple[str, ...]) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN])
-    return frame.zoomable("Loss by step", *lines, frame.gap_marks(steps), frame.cursor_rule(steps))
+    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins)
+    over = frame.gap_marks(steps), frame.cursor_rule(steps)
+    return frame.zoomable("Loss by step", *lines, *over, pins=len(pins))
 
 
 def accuracy_axis() -> alt.Y:
@@ -281,12 +320,13 @@ def accuracy_axis() -> alt.Y:
     )
 
 
-@cache
-def _accuracy_spec(steps: int) -> dict[str, Any]:
+@lru_cache(maxsize=SPECS)
+def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
     y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
-    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours)
+    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, pins)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
-    return frame.zoomable("Accuracy by step", grey, *over, frame.cursor_rule(steps))
+    rule = frame.cursor_rule(steps)
+    return frame.zoomable("Accuracy by step", grey, *over, rule, pins=len(pins))
 
 
 @cache

@@ -5,4 +5,5 @@ HELD_OUT = "#d7730f"
 BEFORE = "#828da3"  # the run before the last change
 DEAD = "#e0454f"  # clipped, zero gradient, NaN
 BROKEN = "#a56be0"  # NaN or inf, where it must differ from DEAD
-LAYERS = [TRAIN, HELD_OUT, "#299f77", BROKEN, "#aa8917", "#e15e9e", "#3097bd", "#8d6e52"]
+PINS = ["#299f77", "#aa8917", "#e15e9e", "#3097bd"]  # runs kept beside the run itself
+LAYERS = [TRAIN, HELD_OUT, PINS[0], BROKEN, *PINS[1:], "#8d6e52"]

@@ -13,19 +13,22 @@ from ui.charts import frame, live
 from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
 
+BAND = ("series", "step", "low", "high", "own")  # NaN is a gap
 Names = tuple[str, ...]  # labels of runs, or their colours, in one order
 
 
 class Band(NamedTuple):
-    """Accuracies of one run repeated: float [runs, steps + 1], the unperturbed one first."""
+    """One run repeated: accuracies, float [runs, looks], the unperturbed one first."""
 
     label: str
+    steps: Sequence[int]  # of the looks
     accuracy: np.ndarray
 
 
 def axis_start(bands: Sequence[Band]) -> float:
     """Where an axis of accuracies starts: a tenth below the lowest, from few values."""
-    lowest = min(float(band.accuracy.min()) for band in bands)
+    known = [band.accuracy[np.isfinite(band.accuracy)] for band in bands]
+    lowest = min((float(values.min()) for values in known if values.size), default=0.0)
     return max(0.0, math.floor(10 * lowest - 1) / 10)
 
 
@@ -33,9 +36,14 @@ def axis_start(bands: Sequence[Band]) -> float:
 def curves_spec(
     labels: Names, colours: Names, steps: int, top: float | None = None
 ) -> dict[str, Any]:
-    """Runs over the same steps: their losses up to `top` nats, or their accuracies."""
+    """Runs over the same steps: their losses up to `top` nats, or their accuracies.
+
+    The page names the colours.
+    """
     y = live.accuracy_axis() if top is None else live.loss_axis(top)
-    return frame.spec(alt.layer(frame.curves(y, steps, labels, colours), frame.gap_marks(steps)))
+    return frame.spec(
+        alt.layer(frame.curves(y, steps, labels, colours, legend=False), frame.gap_marks(steps))
+    )
 
 
 def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
@@ -47,7 +55,8 @@ def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -
 @cache
 def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str, Any]:
     """For each run the range of its repetitions, from `low` up, and the run itself as a line."""
-    colour = alt.Color("series:N", scale=alt.Scale(domain=list(labels), range=list(colours)))
+    scale = alt.Scale(domain=list(labels), range=list(colours))
+    colour = alt.Color("series:N", scale=scale, legend=None)  # the page names the colours
     y = alt.Y(
         "low:Q",
         title=None,
@@ -62,19 +71,14 @@ def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str
 
 def band_tables(bands: Sequence[Band]) -> Tables:
     """Rows of series, step, low, high, own."""
-    rows: list[dict[str, Any]] = [
-        {"series": band.label, "step": step, "low": low, "high": high, "own": own}
-        for band in bands
-        for step, (low, high, own) in enumerate(
-            zip(
-                band.accuracy.min(axis=0).tolist(),
-                band.accuracy.max(axis=0).tolist(),
-                band.accuracy[0].tolist(),
-                strict=True,
-            )
-        )
-    ]
-    return {"band": pa.Table.from_pylist(rows)}
+    tables = []
+    for band in bands:
+        values = band.accuracy.min(axis=0), band.accuracy.max(axis=0), band.accuracy[0]
+        columns = [pa.array(each, pa.float64(), mask=~np.isfinite(each)) for each in values]
+        names = pa.array([band.label] * len(band.steps), pa.string())
+        steps = pa.array(band.steps, pa.int64())
+        tables.append(pa.table([names, steps, *columns], BAND))
+    return {"band": pa.concat_tables(tables)}
 
 
 @cache

@@ -10,7 +10,7 @@ from core.config import RunConfig
 from core.data import load
 from core.study import band
 from ui.charts import twins as charts
-from ui.draw import chart
+from ui.draw import chart, colour_key
 from ui.story.twin import Twins
 
 PERTURBATIONS = 100
@@ -70,10 +70,12 @@ def chance(twins: Twins, published: Sequence[float]) -> None:
 
 
 def _draw_chance(twins: Twins, published: Sequence[float]) -> None:
-    bands = [charts.Band(twin.label, _kept()[twin.config, "rounding"].accuracy) for twin in twins]
+    kept = [(twin, _kept()[twin.config, "rounding"].accuracy) for twin in twins]
+    bands = [charts.Band(t.label, range(t.config.steps + 1), rows) for t, rows in kept]
     colours, low = tuple(twin.colour for twin in twins), charts.axis_start(bands)
     left, right = st.columns(2, gap="medium")
     with left:
+        colour_key(dict(zip((each.label for each in bands), colours, strict=True)))
         st.markdown(f"**The same run {PERTURBATIONS} times, its weights moved by one rounding**")
         labels, steps = tuple(each.label for each in bands), twins[0].config.steps
         spec = charts.band_spec(labels, colours, steps, low)

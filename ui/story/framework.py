@@ -11,7 +11,7 @@ from core.run.job import Status, Viewer
 from core.study import real_keras
 from ui.charts import twins as charts
 from ui.charts.palette import LAYERS
-from ui.draw import chart
+from ui.draw import chart, colour_key
 from ui.engine import engine
 from ui.live import POLL_SECONDS
 from ui.story.chance import one_at_a_time
@@ -75,6 +75,7 @@ def real(shared: RunConfig, rows: Mapping[str, str]) -> None:
     measured = (list(range(len(found.accuracy))), found.accuracy.tolist())
     curves = {theirs: measured, ours: curve(run, "accuracy")}
     spec = charts.curves_spec((theirs, ours), tuple(LAYERS[:2]), config.steps)
+    colour_key({theirs: LAYERS[0], ours: LAYERS[1]})
     words = f"Accuracy of {theirs} and of {ours}."
     chart("twins_keras", spec, charts.curves_tables(curves), words)
 

@@ -5,36 +5,67 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data import load
-from core.study.twins import Divergence, first_divergence
+from core.run.errands import Errand
+from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE
+from ui.engine import engine
 from ui.pictures import contact_sheet
 from ui.story.twin import Twin
 from ui.words import explained
 
 SHOWN = 6  # samples
+POLL_SECONDS = 0.5
 
 
 def parting(a: Twin, b: Twin) -> None:
     """The first step at which the gradients differ, in which layer, by whose doing."""
-    found = _divergence(a.config, b.config)
-    if found is None:
+    done = _search(a.config, b.config).done
+    st.fragment(_parting, run_every=None if done else POLL_SECONDS)(a, b, done)
+
+
+def _parting(a: Twin, b: Twin, drawn_done: bool) -> None:
+    search = _search(a.config, b.config)
+    if search.done and not drawn_done:
+        st.rerun()
+    if search.failure:
+        st.error(search.failure, icon=":material/error:")
+    elif search.pieces:
+        _tell(a, b, search.pieces[0])
+    elif search.done:
         st.markdown("Their gradients agree to rounding at every step: here they *are* the same.")
-        return
+    else:
+        st.caption("Comparing their gradients, step by step; runs go first.")
+
+
+def _tell(a: Twin, b: Twin, found: Divergence) -> None:
     samples = found.samples
-    st.markdown(
+    says = (
         f"Their gradients part at **step {found.step}**, most in layer {found.layer + 1} "
-        f"(relative difference {found.relative[found.layer]:.2g}), by the doing of "
-        f"{found.differing:,} samples, whose slopes differ by more than {NOTICEABLE:g}. Those that "
-        "differ most:",
+        f"(relative difference {found.relative[found.layer]:.2g})."
+    )
+    if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
+        says += (
+            " Their loss is one function: other weights, or other dropped units, give other logits."
+        )
+    k = min(SHOWN, len(samples.index))
+    if not k:
+        st.markdown(f"{says} No image's slope differs by more than {NOTICEABLE:g}.")
+        return
+    st.markdown(
+        f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} images "
+        f"differ by more than {NOTICEABLE:g}. Those that differ most:",
         help=explained("label", "logit"),
     )
-    k = min(SHOWN, len(samples.index))
     labels = samples.labels[:k]
     columns = {
         "digit": [f"image {i}" for i in samples.index[:k]],
         "label": [str(int(y)) for y in labels],
-        "logit": [f"{z:.1f}" for z in _own(samples.logits[0][:k], labels)],
     }
+    logits = [[f"{z:.1f}" for z in _own(each[:k], labels)] for each in samples.logits]
+    if logits[0] == logits[1]:
+        columns["logit"] = logits[0]
+    else:
+        columns |= {f"logit, {t.label}": each for t, each in zip((a, b), logits, strict=True)}
     for twin, slopes in zip((a, b), samples.slopes, strict=True):
         columns[f"dL/dz, {twin.label}"] = [f"{g + 0:.3g}" for g in _own(slopes[:k], labels)]
     words = f"The {k} handwritten digits of the table below."
@@ -49,7 +80,7 @@ def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, labels[:, None].astype(int), axis=-1)[:, 0]
 
 
-@st.cache_data(max_entries=64, show_spinner="looking for the first gradient that differs")
-def _divergence(a: RunConfig, b: RunConfig) -> Divergence | None:
-    search = first_divergence(a, b, load(a.source, a.train_size))
-    return next((found for found in search if found is not None), None)
+def _search(a: RunConfig, b: RunConfig) -> Errand:
+    """How far the search for the first gradient that differs is; it goes on behind the runs."""
+    look = engine().errands.look
+    return look(("parting", a, b), lambda: first_divergence(a, b, load(a.source, a.train_size)))

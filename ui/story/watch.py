@@ -8,7 +8,7 @@ from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
 from ui.charts import twins as charts
-from ui.draw import chart
+from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
@@ -20,6 +20,7 @@ def watch(twins: Twins) -> bool:
     """All runs, live, with shared axes. True once every one has ended."""
     held = viewers_of(twins)
     ended = all_done(held)
+    colour_key({twin.label: twin.colour for twin in twins})
     st.fragment(_watch, run_every=None if ended else POLL_SECONDS)(twins, held, ended)
     return ended
 

@@ -5,7 +5,7 @@ generators which give way: they yield None between pieces of work, so that whoev
 stop.
 """
 
-from core.study.twins.differences import MAY_DIFFER, differences
+from core.study.twins.differences import MAY_DIFFER, apart, differences, nearest_twin
 from core.study.twins.lockstep import Pair, twins
 from core.study.twins.parting import Divergence, first_divergence, relative_differences
 from core.study.twins.swap import Swap, swap
@@ -15,8 +15,10 @@ __all__ = [
     "Divergence",
     "Pair",
     "Swap",
+    "apart",
     "differences",
     "first_divergence",
+    "nearest_twin",
     "relative_differences",
     "swap",
     "twins",

@@ -1,0 +1,25 @@
+"""Two runs side by side: what differs, where they part, by whose doing, and how much is chance."""
+
+import streamlit as st
+
+from ui.apart import bands, settings, twins_of
+from ui.pair import choose
+from ui.story.census import census
+from ui.story.parting import parting
+from ui.story.watch import watch
+
+st.title("Take two apart")
+st.markdown(
+    "Two networks from the same initial weights, the same images and the same batches, which "
+    "differ in what you choose. From which step on do they differ, and which images make it so?"
+)
+pair = twins_of(*choose())
+settings(pair)
+if not watch(pair):
+    st.stop()
+st.header("Where they part")
+parting(*pair)
+st.header("Who has a say before the first step")
+census(pair)
+st.header("Fact or chance?")
+bands(pair)

@@ -1,0 +1,122 @@
+"""The page of twins: what differs between two runs, and how much of either is chance."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig
+from core.run.errands import Errand
+from core.run.job import View
+from core.study.twins import MAY_DIFFER, apart, nearest_twin
+from ui import chance
+from ui.charts import live
+from ui.charts import twins as charts
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.draw import chart, colour_key
+from ui.live import COPIES_POLL_SECONDS
+from ui.names import names
+from ui.pair import compare
+from ui.story.twin import Twin, Twins, viewers_of
+from ui.widgets import LABELS, said
+
+COLOURS = (TRAIN, HELD_OUT)
+
+
+def twins_of(a: RunConfig, b: RunConfig) -> list[Twin]:
+    """Two runs as twins, or why they are none, and then nothing more is drawn."""
+    if a == b:
+        st.info("Both are the same run: choose another one.", icon=":material/info:")
+        st.stop()
+    if unlike := [name for name in apart(a, b) if name not in MAY_DIFFER]:
+        _refuse(a, b, unlike)
+    found = zip(names([a, b]), (a, b), COLOURS, strict=True)
+    return [Twin(name, config, colour) for name, config, colour in found]
+
+
+def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
+    """Say why two runs are no twins, and offer the nearest two that are."""
+    reasons = [
+        f"{LABELS[name]} ({said(name, getattr(a, name))} and {said(name, getattr(b, name))})"
+        for name in unlike
+    ]
+    may = ", ".join(LABELS[name] for name in MAY_DIFFER)
+    st.warning(
+        f"These two differ in {', '.join(reasons)}. So they do not start from the same weights, "
+        "images and batches, and differ from the first step on for that alone. Twins may differ "
+        f"in {may}.",
+        icon=":material/difference:",
+    )
+    near = nearest_twin(a, b)
+    if near == a:
+        st.markdown("In all else they are the same run: there is no pair to compare.")
+    else:
+        _, name = names([a, near])
+        st.button(
+            f"Give the first run a twin with {name}", icon=":material/call_split:",
+            type="primary", on_click=compare, args=[a, near],
+        )  # fmt: skip
+    st.stop()
+
+
+def settings(twins: Twins) -> None:
+    """What differs between twins."""
+    a, b = (twin.config for twin in twins)
+    differ = apart(a, b)
+    st.table(
+        {
+            "what differs": [LABELS[name] for name in differ],
+            **{
+                f"{twin.label} ": [said(name, getattr(twin.config, name)) for name in differ]
+                for twin in twins
+            },
+        },
+        hide_index=True,
+    )
+
+
+def bands(twins: Twins) -> None:
+    """Copies of either run whose weights were moved by one rounding."""
+    waits = any(found is not None and not found.done for found in _copies(twins).values())
+    st.fragment(_bands, run_every=COPIES_POLL_SECONDS if waits else None)(twins, waits)
+
+
+def _views(twins: Twins) -> dict[str, View]:
+    return {label: viewer.view() for label, viewer in viewers_of(twins).items()}
+
+
+def _copies(twins: Twins) -> dict[str, Errand | None]:
+    views = _views(twins)
+    return {twin.label: chance.copies(twin.config, views[twin.label]) for twin in twins}
+
+
+def _bands(twins: Twins, waited: bool) -> None:
+    views, found = _views(twins), _copies(twins)
+    for twin in twins:
+        view, copies = views[twin.label], found[twin.label]
+        st.markdown(f"- **{twin.label}**: {chance.words(view, copies)}")
+        chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
+    if waited and all(copies is None or copies.done for copies in found.values()):
+        st.rerun()
+    drawn = _as_bands(views, found)
+    if not drawn:
+        return
+    colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
+    colour_key(colours)
+    steps, low = twins[0].config.steps, charts.axis_start(drawn)
+    spec = charts.band_spec(tuple(colours), tuple(colours.values()), steps, low)
+    chart("pair_bands", spec, charts.band_tables(drawn), "Accuracy of the copies by step.")
+
+
+def _as_bands(views: Mapping[str, View], found: Mapping[str, Errand | None]) -> list[charts.Band]:
+    """The runs whose copies are all there, each with its copies."""
+    bands = []
+    for label, copies in found.items():
+        if copies is None or not copies.done or not copies.pieces:
+            continue
+        steps = copies.pieces[0].steps
+        run = [look for look in views[label].snapshots if look.step in set(steps)]
+        own = live.accuracies(run, [look.train_accuracy for look in run])
+        rows = np.stack([own, *(piece.accuracy for piece in copies.pieces)])
+        bands.append(charts.Band(label, steps, rows))
+    return bands

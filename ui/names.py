@@ -1,0 +1,45 @@
+"""Runs by name: what a visitor would call them, among others."""
+
+from collections.abc import Sequence
+
+from core.config import FIELDS, RunConfig
+from core.presets import PRESETS
+from ui.widgets import named, said
+
+FEW = 3  # settings that a name may list
+
+
+def names(configs: Sequence[RunConfig]) -> list[str]:
+    """Each run by what differs among them; where that is much, by the preset that it is nearest to.
+
+    Different runs have different names.
+    """
+    differing = [f for f in FIELDS if len({getattr(config, f) for config in configs}) > 1]
+    told = [[f for f in differing if f not in config.ignored()] for config in configs]
+    if differing and all(0 < len(fields) <= FEW for fields in told):
+        return [_settings(c, fields) for c, fields in zip(configs, told, strict=True)]
+    return [near_preset(config) for config in configs]
+
+
+def near_preset(config: RunConfig) -> str:
+    """A run as the preset that it differs least from, and in what it differs."""
+    differing, row = min(
+        ((_differing(config, RunConfig(**row.overrides)), row) for row in PRESETS.values()),
+        key=lambda found: len(found[0]),
+    )
+    return ", ".join(filter(None, [row.label, _settings(config, differing)]))
+
+
+def _differing(a: RunConfig, b: RunConfig) -> list[str]:
+    """The fields that tell the one from the other and that the one does not ignore."""
+    return [f for f in FIELDS if getattr(a, f) != getattr(b, f) and f not in a.ignored()]
+
+
+def _settings(config: RunConfig, fields: Sequence[str]) -> str:
+    return ", ".join(_setting(config, field) for field in fields)
+
+
+def _setting(config: RunConfig, field: str) -> str:
+    """As on the page; a loss by its name alone."""
+    value = getattr(config, field)
+    return said(field, value) if field == "loss" else named(field, value)

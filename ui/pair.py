@@ -1,0 +1,103 @@
+"""Two runs to be taken apart: any two of the session's, of the presets, or of pasted links."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import streamlit as st
+
+from core.config import FIELDS, RunConfig, agree, from_query, to_query
+from core.fields import parse_query, to_text
+from core.presets import PRESETS
+from ui.controls import UNTIL
+from ui.names import names
+from ui.pages import PAGES
+from ui.runs import pinned, seen
+from ui.state import PageState, Values
+from ui.widgets import LABELS
+
+SECOND = "b_"  # before the name of a setting in which the second run differs
+DEFAULT = {"a": RunConfig(), "b": RunConfig(loss="from_logits")}
+ORDER = {"a": "the first run", "b": "the second run"}
+
+
+def link(a: RunConfig, b: RunConfig) -> dict[str, str]:
+    """The query of two runs: the first one's, and what differs in the second."""
+    if {"a": a, "b": b} == DEFAULT:
+        return {}
+    told = [f for f in FIELDS if getattr(b, f) != getattr(a, f)]
+    other = {f: getattr(b, f) for f in told or ["seed"]}  # no query at all means DEFAULT
+    return {**to_query(a), **{SECOND + name: to_text(value) for name, value in other.items()}}
+
+
+def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
+    if not query:
+        return dict(DEFAULT), []
+    first = {name: text for name, text in query.items() if not name.startswith(SECOND)}
+    other = {n.removeprefix(SECOND): t for n, t in query.items() if n.startswith(SECOND)}
+    a, notes = from_query(first)
+    values, more = parse_query(FIELDS, other)
+    b, moved = agree({**{name: getattr(a, name) for name in FIELDS}, **values})
+    return {"a": a, "b": b}, [*notes, *more, *moved]
+
+
+def _to_query(values: Values) -> dict[str, str]:
+    return link(values["a"], values["b"])
+
+
+STATE = PageState("pair", ("a", "b"), _from_query, _to_query, LABELS)
+
+
+def choose() -> tuple[RunConfig, RunConfig]:
+    """Draw the choice of the two and return it."""
+    STATE.take_over()
+    presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
+    twins = [replace(STATE.value("a"), loss="from_logits")]
+    configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(seen()),
+                                  *twins, *presets]))  # fmt: skip
+    name = dict(zip(configs, names(configs), strict=True))
+    for column, (which, words) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
+        with column:
+            st.selectbox(
+                words, configs, configs.index(STATE.value(which)), key=STATE.key(which),
+                format_func=name.get,
+            )  # fmt: skip
+            with st.popover("From a link of the trainer", icon=":material/link:"):
+                st.text_input(
+                    f"a link of the trainer, as {words}", key=f"pasted_{which}", max_chars=2000,
+                    placeholder="…/train?loss=naive&seed=3", on_change=_paste, args=[which],
+                )  # fmt: skip
+    values = STATE.values()
+    STATE.write(values)
+    STATE.tell_notes()
+    return values["a"], values["b"]
+
+
+def _paste(which: str) -> None:
+    """Take a run from a pasted link."""
+    query = _query_in(st.session_state[f"pasted_{which}"].strip())
+    config, notes = from_query(query)
+    if not query:
+        notes = ["that is no link of the trainer: it has no settings in it"]
+        config = STATE.value(which)
+    STATE.set({**STATE.values(), which: config}, notes)
+
+
+def _query_in(text: str) -> dict[str, str]:
+    """The settings in a link, or in what stands behind its question mark."""
+    try:
+        query = dict(parse_qsl(urlsplit(text).query or text))
+    except ValueError:  # an address that is none
+        return {}
+    return {name: value for name, value in query.items() if name != UNTIL}
+
+
+def compare(a: RunConfig, b: RunConfig) -> None:
+    """Choose these two; only before the choice is drawn, or in a callback."""
+    STATE.set({"a": a, "b": b})
+
+
+def page_link(a: RunConfig, b: RunConfig, words: str) -> None:
+    """A link that takes two runs apart."""
+    page = PAGES["twins"]
+    st.page_link(page.path, label=words, icon=page.icon, query_params=link(a, b))

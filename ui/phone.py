@@ -1,0 +1,55 @@
+"""A phone's trainer: one control over one chart, both chosen by the visitor.
+
+On a wider screen style.css hides this, and here hides the charts that a phone has not chosen: what
+a visitor's screen is, a server does not know.
+"""
+
+from functools import partial
+
+import streamlit as st
+
+from core.config import RunConfig
+from ui import controls
+from ui.state import PageState
+from ui.widgets import LABELS, knob
+
+CONTROLS = (
+    "loss", "learning_rate", "epsilon", "seed", "dropout", "dropout_value", "scaling", "optimizer",
+    "epochs",
+)  # fmt: skip
+# By its key, in the order in which the panel draws them, in two columns (ui/live.py).
+CHARTS = {
+    "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
+    "digits": "every image", "flow": "who has a say",
+}  # fmt: skip
+CHART = ".st-key-live .stColumn:nth-child({column}) .stElementContainer:nth-child({row})"
+HIDE = """<style>@media (max-width: 640px) {{
+.st-key-live .stColumn .stElementContainer {{ display: none; }}
+{chart} {{ display: flex; }} }}</style>"""
+
+# The chosen control once more, for the sidebar that holds the other lies over the charts.
+MIRROR = PageState("phone", CONTROLS, lambda query: ({}, []), lambda values: {}, LABELS)
+
+
+def one_control_over_one_chart(config: RunConfig) -> None:
+    """What stands between the buttons and the charts of a phone."""
+    useful = [name for name in CONTROLS if name not in config.ignored()]
+    with st.container(key="phone", gap="xsmall"):
+        left, right = st.columns(2, gap="small")
+        name = left.selectbox("control", useful, key="phone_control", format_func=LABELS.get)
+        chosen = right.selectbox(
+            "chart", list(CHARTS), 1, key="phone_chart", format_func=CHARTS.get
+        )
+        st.session_state[MIRROR.key(name)] = controls.STATE.value(name)
+        if name == "loss":
+            controls.loss_slider(MIRROR, config.task, partial(_moved, name))
+        else:
+            knob(MIRROR, name, on_change=partial(_moved, name))
+        row, column = divmod(list(CHARTS).index(chosen), 2)
+        chart = CHART.format(column=column + 1, row=row + 1)
+        st.html(HIDE.format(chart=chart))
+
+
+def _moved(name: str) -> None:
+    """What the phone's control says, the sidebar's says too."""
+    controls.move(name, MIRROR.value(name))

@@ -1,0 +1,85 @@
+"""The session's runs: the last ones, to go back to, and the pinned ones, drawn beside the next."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.run.snapshot import Snapshot
+from ui.charts.live import Pin, pin
+from ui.charts.palette import PINS
+from ui.names import names
+
+LAST = 8  # runs that are remembered besides the pinned ones
+SEEN, PINNED = "seen_runs", "pinned_runs"
+
+Seen = dict[RunConfig, list[Snapshot]]
+
+
+def seen() -> Seen:
+    """The runs that this session has watched, with what they showed, the newest last."""
+    return st.session_state.setdefault(SEEN, {})
+
+
+def pinned() -> list[RunConfig]:
+    """The pinned runs, the first one first."""
+    return st.session_state.setdefault(PINNED, [])
+
+
+def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
+    """Note what a run has shown; the oldest unpinned ones are forgotten."""
+    runs = seen()
+    runs.pop(config, None)
+    runs[config] = snapshots
+    unpinned = [config for config in runs if config not in pinned()]
+    for old in unpinned[:-LAST]:
+        del runs[old]
+
+
+def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
+    """Pin a run, the first one making room if need be, or let go of it."""
+    if config in pinned():
+        pinned().remove(config)
+        return
+    pinned().append(config)
+    remember(config, snapshots)
+    del pinned()[: -len(PINS)]
+
+
+def pins() -> list[Pin]:
+    """The pinned runs as the charts draw them, named by what differs among them."""
+    configs = pinned()
+    return [pin(name, seen()[c]) for name, c in zip(names(configs), configs, strict=True)]
+
+
+def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
+    """The session's runs under the trainer: which are pinned, which to go back to, which to part.
+
+    `open_run` sets the trainer to a run; it is called in a callback.
+    """
+    configs = list(reversed(seen()))
+    if not configs:
+        st.caption("Runs that have trained are kept here: to go back to, or to pin.")
+        return
+    name = dict(zip(configs, names(configs), strict=True))
+    st.session_state["shelf_pinned"] = list(pinned())
+    st.session_state["shelf_open"] = None
+    kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
+    kept.multiselect(
+        "pinned: drawn beside the run", configs, key="shelf_pinned", format_func=name.get,
+        max_selections=len(PINS), on_change=_pin_chosen, placeholder="none yet; Pin keeps this run",
+    )  # fmt: skip
+    last.selectbox(
+        "back to a run of this session", [c for c in configs if c != current], index=None,
+        key="shelf_open", format_func=name.get, placeholder=f"{len(configs)} seen",
+        on_change=_open_chosen, args=[open_run],
+    )  # fmt: skip
+
+
+def _open_chosen(open_run: Callable[[RunConfig], None]) -> None:
+    if (config := st.session_state["shelf_open"]) is not None:
+        open_run(config)
+
+
+def _pin_chosen() -> None:
+    pinned()[:] = st.session_state["shelf_pinned"]
