@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig, to_query
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
-from tests.conftest import MINUTE, open_page, tiny
+from tests.conftest import MINUTE, go, open_page, tiny
 from ui import chance
 from ui.engine import engine
 from ui.pages import PAGES
@@ -225,6 +225,45 @@ def test_junk_in_until_is_told(junk: str) -> None:
         any("until is a step or" in toast.value for toast in page.toast) or page.query_params == {}
     )
     assert "until" not in page.query_params and "After step 0:" in text(page)
+
+
+def pictures(page: AppTest) -> list[str]:
+    """Which images are shown, by their places."""
+    return re.findall('data-image="(\\d+)"', " ".join(html.proto.body for html in page.get("html")))
+
+
+def held(page: AppTest) -> str:
+    """What is said of the images that are held."""
+    return next((text.value for text in page.markdown if "**wrong, no say at" in text.value), "")
+
+
+def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
+    page = trainer()
+    page.pills(key="train_band").set_value("wrong, no say").run()
+    assert held(page) == (
+        "**wrong, no say at step 0: 484 images.** Of these 484 images 0 are right at step 0, with "
+        "gradient exactly 0: 484."
+    )
+    shown = pictures(page)
+    assert len(set(shown)) == 24
+    press(page, "train")
+    ended(page)
+    page.run()
+    assert pictures(page) == shown
+    assert re.search("Of these 484 images [1-9]\\d+ are right at step 10", held(page))
+    page.slider(key="scrubber").set_value(0).run()
+    assert "0 are right at step 0" in held(page)
+    page.slider(key="scrubber").set_value(10).run()
+    page.select_slider(key="control_loss").set_value("from_logits").run()
+    ended(page)
+    page.run()
+    assert pictures(page) == shown and "right at step 10" in held(page), "of another run"
+    go(page, "pages/lab/microscope.py")
+    assert not page.exception and pictures(page) == shown, "under the microscope, too"
+    go(page, "pages/lab/train.py")
+    assert pictures(page) == shown
+    press(page, "train_close")
+    assert pictures(page) == [] and "train_close" not in [button.key for button in page.button]
 
 
 def test_scrubber_looks_back() -> None:

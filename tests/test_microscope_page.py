@@ -12,7 +12,9 @@ from core.parts.losses import LOSSES, losses_for
 from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
 from tests.conftest import MINUTE, go, look, open_page, trained
+from ui.charts import digits
 from ui.charts import microscope as charts
+from ui.chosen import Judge
 from ui.engine import engine
 from ui.microscope import curves, samples
 from ui.microscope.setting import AXES, STATE, Setting
@@ -63,7 +65,7 @@ def test_the_calculator_knows_the_limits() -> None:
     assert list(page.table[1].value.columns[2:]) == list(DTYPES)
 
 
-def test_the_rug_shows_the_question_s_first_network() -> None:
+def test_who_sits_there_is_the_question_s_first_network() -> None:
     page = open_page(PAGE)
     engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
     page.run()
@@ -72,7 +74,7 @@ def test_the_rug_shows_the_question_s_first_network() -> None:
     assert float(share) == pytest.approx(79.6, abs=0.3)
 
 
-def test_the_rug_shows_the_run_in_the_trainer() -> None:
+def test_who_sits_there_is_the_run_in_the_trainer() -> None:
     page = open_page("pages/lab/train.py", loss="from_logits")
     engine().wait(page.session_state["viewer"], 1, MINUTE)
     page.run()
@@ -97,13 +99,15 @@ def snapshot(margins: list[float], labels: list[int]) -> Snapshot:
 
 def test_samples_are_those_with_the_label_looked_at() -> None:
     seen = snapshot([-20, 3, 5, -1], [1, 1, 0, 0])
-    margins, wrong = samples.samples(seen, Setting(label=1))
+    place, margins, wrong = samples.samples(seen, Setting(label=1))
+    assert place.tolist() == [0, 1]
     assert margins.tolist() == [-20, 3] and wrong.tolist() == [True, False]
-    margins, wrong = samples.samples(seen, Setting(label=0))
+    place, margins, wrong = samples.samples(seen, Setting(label=0))
+    assert place.tolist() == [2, 3]
     assert margins.tolist() == [-5, 1] and wrong.tolist() == [True, False]
     ten = snapshot([-20, 3], [7, 2])
     for label in (0, 1):
-        margins, wrong = samples.samples(ten, Setting(label=label))
+        _, margins, wrong = samples.samples(ten, Setting(label=label))
         assert margins.tolist() == [-20, 3] and wrong.tolist() == [True, False]
 
 
@@ -136,11 +140,8 @@ def test_the_share_without_a_say_is_the_runs_own(config: RunConfig) -> None:
     first = trained(config)[0]
     for label in (0, 1) if config.task == "binary" else (1,):
         chosen = Setting(task=config.task, losses=(config.loss,), label=label)
-        margins, wrong = samples.samples(first, chosen)
-        epsilon, dtype = chosen.epsilon_of(config.loss), DTYPES["float32"].dtype
-        slopes = precision.slopes(
-            chosen.form, config.loss, margins, chosen.class_index, epsilon, dtype
-        )
+        _, margins, wrong = samples.samples(first, chosen)
+        slopes = samples.slopes(chosen, config.loss, margins)
         seen = first.labels == label if config.task == "binary" else slice(None)
         own = (~first.correct & (first.gradients == Gradient.ZERO))[seen]
         assert own.any() and ((wrong & (slopes == 0)) == own).all()
@@ -174,12 +175,56 @@ def test_a_broken_stretch_is_drawn_where_the_curve_is_broken(dtype: str, axis: s
         assert (inside == ~finite).all()
 
 
+def sitting(setting: Setting, run: RunConfig, seen: Snapshot) -> tuple[Judge, digits.Images]:
+    looks = [curves.look(setting, key) for key in setting.losses]
+    judged = samples.colouring(setting, looks, run)
+    return judged, samples._sitting(setting, judged)(seen)
+
+
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("span", [30, 1000])
-def test_no_logit_is_lost_from_the_rug(axis: str, span: int) -> None:
-    z = np.array([-1e9, -span, 0.0, span - 0.1, span, np.inf])
-    table = charts.rug_tables(z, z < 0, span, axis)["rug"]
-    assert sum(table["count"].to_pylist()) == len(z)
+def test_no_logit_is_lost_from_the_chart(axis: str, span: int) -> None:
+    margins = [-1e9, -span, 0.0, span - 0.1, span, np.inf, np.nan]
+    seen = snapshot(margins, [1] * 7)
+    _, images = sitting(Setting(span=span, axis=axis), RunConfig(), seen)
+    tables = digits.tables(images, digits.spaced(span, 61, axis), [], digits.Mark())
+    bars = tables["bars"].to_pylist()
+    assert sum(row["images"] for row in bars) == 6
+    assert tables["lost"].to_pylist() == [{"text": "✖ 1 NaN"}]
+    found = [digits.members(images, row) for row in bars]
+    assert [each.sum() for each in found] == [row["images"] for row in bars]
+
+
+def test_the_first_loss_colours() -> None:
+    seen = snapshot([-20, 3, 90], [1, 1, 1])
+    for key, kinds in {
+        "question_stable": [Gradient.ZERO, Gradient.SOME, Gradient.ZERO],
+        "from_logits": [Gradient.SOME, Gradient.SOME, Gradient.ZERO],
+        "naive": [Gradient.SOME, Gradient.SOME, Gradient.NONFINITE],
+    }.items():
+        judged, images = sitting(Setting(losses=(key, "optax")), RunConfig(), seen)
+        assert (judged.key, judged.own) == (key, False) and images.kinds.tolist() == kinds
+
+
+def test_a_loss_whose_nan_hangs_on_all_logits_does_not_colour() -> None:
+    seen = snapshot([-20, 3], [7, 2])._replace(gradients=np.uint8([2, 1]))
+    ten = RunConfig(task="digits", loss="naive")
+    judged, images = sitting(Setting(task="digits", losses=("naive", "clip")), ten, seen)
+    assert judged.key == "clip" and images.kinds.tolist() == [Gradient.ZERO, Gradient.SOME]
+    judged, images = sitting(Setting(task="digits", losses=("naive",)), ten, seen)
+    assert judged.own and images.kinds.tolist() == [2, 1], "then the run says it"
+
+
+def test_digits_are_chosen_without_a_mouse() -> None:
+    page = open_page(PAGE)
+    engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
+    page.run()
+    page.pills(key="microscope_band").set_value("wrong, no say").run()
+    assert not page.exception
+    told = next(text.value for text in page.markdown if "wrong, no say at step 0" in text.value)
+    assert told.startswith("**wrong, no say at step 0: 390 images.** Of these 390 images 0 are")
+    cards = next(html.proto.body for html in page.get("html") if "cards" in html.proto.body)
+    assert cards.count("<img") == 24 and cards.count("<b>wrong</b>, label 1") == 24
 
 
 def test_a_setting_keeps_only_losses_of_its_task() -> None:
@@ -191,7 +236,7 @@ def test_a_setting_keeps_only_losses_of_its_task() -> None:
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("span", [5, 30, 1000])
 def test_logits_are_spaced_as_they_are_drawn(axis: str, span: int) -> None:
-    z = charts.spaced(span, 61, axis)
+    z = digits.spaced(span, 61, axis)
     assert (z[0], z[-1]) == (-span, span) and z[30] == pytest.approx(0, abs=1e-9)
     drawn = z if axis == "linear" else np.sign(z) * np.log1p(np.abs(z))
     assert np.diff(drawn) == pytest.approx(np.diff(drawn)[0])
@@ -204,7 +249,12 @@ def test_gradients_are_drawn_on_the_side_they_push_to() -> None:
 
 
 def test_the_axis_is_in_the_link() -> None:
-    page = open_page(PAGE, axis="symlog", span="1000")
-    assert not page.exception and page.query_params == {"axis": "symlog", "span": "1000"}
-    page.segmented_control(key="microscope_axis").set_value("linear").run()
+    page = open_page(PAGE, axis="linear", span="1000")
+    assert not page.exception and page.query_params == {"axis": "linear", "span": "1000"}
+    page.segmented_control(key="microscope_axis").set_value("symlog").run()
     assert not page.exception and page.query_params == {"span": "1000"}
+
+
+def test_all_logits_of_the_first_network_are_in_the_first_view() -> None:
+    first = trained(RunConfig())[0]
+    assert np.abs(first.margins).max() < Setting().span

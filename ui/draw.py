@@ -1,7 +1,7 @@
 """One chart on a page, and what its colours mean."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -9,9 +9,20 @@ import streamlit as st
 from ui.charts.frame import Tables
 
 
-def chart(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
-    """A constant spec with this run's tables; `key` keeps its place in the browser."""
-    st.vega_lite_chart({**spec, "datasets": tables}, key=key, alt=alt)
+def chart(
+    key: str,
+    spec: dict[str, Any],
+    tables: Tables,
+    alt: str,
+    clicked: Callable[[], None] | None = None,
+) -> None:
+    """A constant spec with this run's tables; `key` keeps its place in the browser.
+
+    `clicked` is called after a click that selects; what, is in the session state under `key`.
+    """
+    st.vega_lite_chart(
+        {**spec, "datasets": tables}, key=key, alt=alt, on_select=clicked or "ignore"
+    )
 
 
 def colour_key(colours: Mapping[str, str]) -> None:

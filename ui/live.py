@@ -19,9 +19,9 @@ from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
-from core.run.snapshot import Gradient, Snapshot
+from core.run.snapshot import Snapshot
 from core.study import precision
-from ui import chance, controls, pair, phone, runs
+from ui import chance, chosen, controls, pair, phone, runs
 from ui.charts import digits, flow
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
@@ -58,9 +58,10 @@ def panel(title: str, config: RunConfig) -> None:
     with st.container(key="live", gap="xsmall"):
         waits = chance.waits(config, viewer.view())
         every = COPIES_POLL_SECONDS if waits else _poll_seconds(status)
-        frame = Frame(viewer, status, waits, at, runs.pins())
+        frame = Frame(viewer, status, waits, at, runs.pins(), chosen.held())
         st.fragment(_frame_in_turn, run_every=every)(frame)
     _scrubber(config)
+    chosen.panel("train", viewer, at, every, chosen.judge(config))
     _shelf(viewer)
 
 
@@ -195,6 +196,7 @@ class Frame(NamedTuple):
     waited: bool  # whether the timer waits for copies
     at: int  # the step looked at
     pins: list[Pin]
+    held: chosen.Chosen | None  # the digits below
 
 
 _one_frame = threading.Lock()
@@ -212,6 +214,8 @@ def _frame(frame: Frame) -> None:
     other_buttons = _buttons(view.status) != _buttons(frame.drawn_as)
     if other_buttons or chance.waits(config, view) != frame.waited:
         st.rerun()  # other buttons, another timer
+    if chosen.held() is not frame.held:
+        st.rerun()  # other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
     _progress(view)
@@ -224,7 +228,8 @@ def _frame(frame: Frame) -> None:
     before = st.session_state.get("before", [])
     scrubbed = now.step if now and at < config.steps else None
     ribbon = chance.ribbon(copies)
-    _charts(drawings(config, view.snapshots, before, now, scrubbed, ribbon, frame.pins))
+    drawn = drawings(config, view.snapshots, before, now, scrubbed, ribbon, frame.pins)
+    _charts(frame.viewer, drawn)
 
 
 def _buttons(status: Status) -> Status:
@@ -341,6 +346,7 @@ def drawings(
             f"logit of {of}" if binary else f"margin, the logit of {of}",
             _zones(config) if binary else (),
             broken,
+            chosen.mark(config, now),
         ),
         flow.flow(snapshots, config.steps, scrubbed, broken),
     ]
@@ -351,27 +357,25 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
 
     The larger logits favour label 1: label 0 is wrong there, and right at the other end.
     """
-    zones = []
     dtype = DTYPES["float32"].dtype
-    for label in (0, 1):
-        for right in (False, True):
-            found = precision.edges(
-                "binary", config.loss, label, config.epsilon, dtype, right=right
-            )
-            broken = precision.first_broken(found)
-            for start, kind in ((found.dead, Gradient.ZERO), (broken, Gradient.NONFINITE)):
-                if start is not None:
-                    ends = (start, math.inf) if start > 0 else (-math.inf, start)
-                    zones.append(digits.Zone(*ends, right, list(charts.GRADIENTS)[kind]))
-    return zones
+    return [
+        zone
+        for label in (0, 1)
+        for right in (False, True)
+        for zone in chosen.zones(
+            precision.edges("binary", config.loss, label, config.epsilon, dtype, right=right), right
+        )
+    ]
 
 
-def _charts(drawn: Sequence[Drawing]) -> None:
+def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two take two more blocks a frame
     for i, drawing in enumerate(drawn):
+        key = f"chart_{drawing.key}"
+        click = chosen.clicked("train", key, viewer, digits.images)
         columns[i % 2].vega_lite_chart(
             {**drawing.spec, "datasets": drawing.tables},
-            key=f"chart_{drawing.key}",
+            key=key,
             alt=drawing.alt,
-            on_select="rerun" if drawing.zoom else "ignore",
+            on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
         )

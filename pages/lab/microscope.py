@@ -17,7 +17,7 @@ chosen = setting.setting()
 with st.spinner(f"compiling the losses for {chosen.dtype}"):
     looks = [curves.look(chosen, key) for key in chosen.losses]
 curves.curves(chosen, looks)
-samples.rug(chosen, looks)
+samples.who_sits(chosen, looks)
 st.header("The epsilon calculator")
 tables.calculator(chosen)
 st.header("From which logit on the gradient is exactly 0 though the answer is wrong")

@@ -1,8 +1,24 @@
-"""When a page stands as its visitor reads it."""
+"""When a page stands as its visitor reads it, and what of its charts can be read and clicked."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.servers import SOON
+
+# Of an SVG: the pairs of its words that lie over each other, and those that the screen cuts.
+OVERLAPS = """svg => {
+    const boxes = [...svg.querySelectorAll("text")].filter(e => e.textContent.trim())
+        .map(e => [e.textContent, e.getBoundingClientRect()]);
+    const across = (a, b) => a.left < b.right && b.left < a.right;
+    const meet = (a, b) => across(a, b) && a.top < b.bottom && b.top < a.bottom;
+    const pairs = boxes.flatMap((a, i) => boxes.slice(i + 1).map(b => [a, b]));
+    return pairs.filter(([a, b]) => meet(a[1], b[1])).map(([a, b]) => [a[0], b[0]]);
+}"""
+OUTSIDE = """svg => [...svg.querySelectorAll("text")].filter(e =>
+    e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.textContent)
+"""
+CENTRES = """svg => [...svg.querySelectorAll("g.bars_marks path")]
+    .map(e => e.getBoundingClientRect()).sort((a, b) => b.height * b.width - a.height * a.width)
+    .map(b => [(b.left + b.right) / 2, (b.top + b.bottom) / 2])"""
 
 
 def wait_until_drawn(page: Page, key: str) -> None:
@@ -22,3 +38,20 @@ def wait_until_drawn(page: Page, key: str) -> None:
             expect(page.get_by_role("img", name="handwritten digits")).to_have_count(2)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_timeout(500)  # until what fades in stands
+
+
+def click_tallest_bar(digits: Locator) -> None:
+    """Click the largest bar of a digits chart, and again if it has moved away meanwhile."""
+    page = digits.page
+    digits.scroll_into_view_if_needed()
+    for _ in range(5):
+        page.mouse.click(*digits.evaluate(CENTRES)[0])
+        page.wait_for_timeout(1500)
+        if page.locator(".cards").count():
+            return
+    raise AssertionError("no click on a bar showed a digit")
+
+
+def pictures(page: Page) -> list[str | None]:
+    """Which images are shown, by their places among the training images."""
+    return [item.get_attribute("data-image") for item in page.locator(".cards li").all()]

@@ -1,9 +1,12 @@
 """The microscope's charts in a real browser: where their plots stand, at every width."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.drawn import OUTSIDE, OVERLAPS, click_tallest_bar, pictures
 
 Visit = Callable[..., Page]
 PLOTS = """() => [...document.querySelectorAll('svg.marks')].map(svg => {
@@ -26,10 +29,10 @@ def microscope(visit: Visit, server: str, query: str = "", **size: int) -> Page:
 
 def bars(page: Page) -> Locator:
     """The bars of "who sits there"."""
-    return page.locator('[aria-label^="Histogram of"] g.mark-rect path')
+    return page.locator('[aria-label^="Histogram of"] g.bars_marks path')
 
 
-@pytest.mark.parametrize("query", ["", "?axis=symlog&span=1000", "?task=digits&losses=naive.optax"])
+@pytest.mark.parametrize("query", ["", "?axis=linear&span=30", "?task=digits&losses=naive.optax"])
 @pytest.mark.parametrize("width", [360, 1280, 1920])
 def test_the_four_plots_share_their_edges(
     visit: Visit, server: str, width: int, query: str
@@ -56,13 +59,47 @@ def test_nothing_is_cut_on_a_phone(visit: Visit, server: str) -> None:
     assert not any("…" in name for name in names)
 
 
-def test_far_logits_come_into_view_on_a_symlog_axis(visit: Visit, server: str) -> None:
+ON_RED = """svg => {
+    const boxes = what => [...svg.querySelectorAll(what)].map(e => e.getBoundingClientRect());
+    const meet = (a, b) => a.left < b.right && b.left < a.right
+        && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    const red = boxes("g.layer_1_marks path").filter(b => b.width > 0);
+    return [red.length, boxes("text").filter(t => red.some(r => meet(t, r))).length];
+}"""
+
+
+@pytest.mark.parametrize("query", ["", "?task=digits&losses=naive.torch_bce_logits.clip"])
+@pytest.mark.parametrize("width", [360, 1280, 1920])
+def test_no_word_lies_over_another_nor_on_red(
+    visit: Visit, server: str, width: int, query: str
+) -> None:
+    page = microscope(visit, server, query, width=width)
+    for svg in page.locator("svg.marks").all():
+        assert svg.evaluate(OVERLAPS) == [] and svg.evaluate(OUTSIDE) == []
+    zones, covered = page.locator(".st-key-strips svg.marks").evaluate(ON_RED)
+    assert zones > 0 and covered == 0
+
+
+def test_the_first_view_shows_where_the_logits_are(visit: Visit, server: str) -> None:
     heaped = []
-    for query in ("", "?axis=symlog&span=1000"):
+    for query in ("?axis=linear&span=30", ""):
         page = microscope(visit, server, query)
         heights = [box["height"] for bar in bars(page).all() if (box := bar.bounding_box())]
         heaped.append(max(heights) / sum(heights))
     assert heaped[0] > 0.3 and heaped[1] < 0.2
+
+
+def test_a_click_shows_the_digits_that_sit_there(visit: Visit, server: str) -> None:
+    page = microscope(visit, server)
+    click_tallest_bar(page.locator('[aria-label^="Histogram of"] svg.marks'))
+    expect(
+        page.get_by_text(re.compile(r"Of these \d+ images 0 are right at step 0"))
+    ).to_be_visible()
+    assert len(set(pictures(page))) == 24
+    first = page.locator(".cards li").first
+    expect(first).to_contain_text("wrong, label 1")
+    expect(first).to_contain_text("loss13.8slope0")  # clipped: -log(1e-6), and no gradient
+    expect(page.get_by_role("img", name="a handwritten")).to_have_count(24)
 
 
 def test_the_exact_curve_is_seen_below_the_others(visit: Visit, server: str) -> None:

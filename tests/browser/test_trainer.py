@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.drawn import OUTSIDE, OVERLAPS, click_tallest_bar, pictures
 from ui.widgets import WIDGETS
 
 Visit = Callable[..., Page]
@@ -157,19 +158,6 @@ def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     assert {"26%", "46%", "12%"} <= set(words.all_text_contents())  # exact 0, clipped, exact 1
 
 
-OVERLAPS = """svg => {
-    const boxes = [...svg.querySelectorAll("text")].filter(e => e.textContent.trim())
-        .map(e => [e.textContent, e.getBoundingClientRect()]);
-    const across = (a, b) => a.left < b.right && b.left < a.right;
-    const meet = (a, b) => across(a, b) && a.top < b.bottom && b.top < a.bottom;
-    const pairs = boxes.flatMap((a, i) => boxes.slice(i + 1).map(b => [a, b]));
-    return pairs.filter(([a, b]) => meet(a[1], b[1])).map(([a, b]) => [a[0], b[0]]);
-}"""
-OUTSIDE = """svg => [...svg.querySelectorAll("text")].filter(e =>
-    e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.textContent)
-"""
-
-
 @pytest.mark.parametrize("query", ["", "?loss=naive"])
 def test_histogram_on_a_phone_has_no_words_over_others(
     visit: Visit, server: str, query: str
@@ -201,6 +189,58 @@ def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
     expect(bars).to_have_count(4)  # the zones: no image has a place left
     flow = chart(page, "Shares of the images")
     expect(flow.locator("g.mark-area path[d]")).to_have_count(5)
+
+
+def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) -> None:
+    page = trainer(visit, server, "?epochs=1000")
+    digits = chart(page, "Every image")
+    button(page, "Train").click()
+    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d* of 1,000, running"))
+    page.wait_for_timeout(1000)  # until the axes stand that the first steps change
+    page.evaluate("window.first = [...document.querySelectorAll('svg.marks')]")
+    click_tallest_bar(digits)
+    panel = page.locator(".st-key-train_chosen")
+    words = panel.get_by_text(re.compile(r"Of these [\d,]+ images [\d,]+ are right at step \d+"))
+    expect(words).to_be_visible()
+    shown, told = pictures(page), words.inner_text()
+    assert 2 <= len(set(shown)) == len(shown) <= 24
+    for what in ("label", "p", "logit", "loss", "slope"):
+        expect(panel.locator(".cards li").first).to_contain_text(what)
+    expect(words).not_to_have_text(told)  # the run has gone on
+    told = words.inner_text()
+    expect(words).not_to_have_text(told)
+    assert pictures(page) == shown
+    paths = chart(page, "The logit of each chosen").locator("g.mark-rule line")
+    expect(paths.nth(len(shown))).to_be_attached()
+    kept = "window.first.every(e => document.contains(e))"
+    assert page.evaluate(kept), "no chart was built anew"
+
+    button(page, "Pause").click()
+    expect(progress(page)).to_contain_text("paused")
+    page.get_by_role("slider", name=LOSS).press("End")  # another run, of the same images
+    expect(progress(page)).to_contain_text("step 0 of 1,000, paused")
+    expect(words).to_contain_text("are right at step 0")
+    assert pictures(page) == shown
+    page.locator(".st-key-train_close button").click()
+    expect(page.locator(".cards")).to_have_count(0)
+
+
+def test_the_same_bar_can_be_clicked_again_and_nothing_lets_go(visit: Visit, server: str) -> None:
+    page = trainer(visit, server)
+    digits, cards = chart(page, "Every image"), page.locator(".cards")
+    expect(digits.locator("g.bars_marks path").nth(20)).to_be_attached()
+    click_tallest_bar(digits)
+    expect(cards).to_be_visible()
+    shown = pictures(page)
+    page.locator(".st-key-train_close button").click()
+    expect(cards).to_have_count(0)
+    click_tallest_bar(digits)
+    expect(cards).to_be_visible()
+    assert pictures(page) == shown
+    plot = digits.locator("path.background").first.bounding_box()
+    assert plot is not None
+    page.mouse.click(plot["x"] + plot["width"] - 9, plot["y"] + 9)
+    expect(cards).to_have_count(0)
 
 
 def test_five_layers_have_a_whole_legend_on_a_phone(visit: Visit, server: str) -> None:

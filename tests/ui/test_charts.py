@@ -9,7 +9,7 @@ import pytest
 
 from core.run.snapshot import BINS, Gradient, Saturation, Snapshot
 from tests.conftest import ROOT, look
-from ui.charts import digits, flow, frame, live, palette
+from ui.charts import chosen, digits, flow, frame, live, palette
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
@@ -36,7 +36,8 @@ def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list
     curves = [draw(run, before, 10, None) for draw in CURVES.values()]
     now = run[-1] if run else None
     digit = digits.digits(now, 10.0, "z", ZONES)
-    return [*curves, live.saturation(now, "p"), digit, flow.flow(run, 10, None)]
+    paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
+    return [*curves, live.saturation(now, "p"), digit, flow.flow(run, 10, None), *paths]
 
 
 def test_only_tables_change_while_a_run_grows() -> None:
@@ -268,6 +269,7 @@ def test_every_digit_stands_in_one_bar() -> None:
         found &= correct == (row["side"] == "right")
         found &= kinds == list(live.GRADIENTS).index(row["state"])
         assert found.sum() == row["images"] == abs(row["high"] - row["low"])
+        assert (digits.members(digits.images(now), row) == found).all(), "a click finds them"
         assert (row["high"] > 0) == (row["side"] == "right")
 
 
@@ -278,6 +280,51 @@ def test_bars_of_digits_stand_on_each_other() -> None:
         (0, -1, "has a gradient"), (0, -1, "exactly 0"), (0, 1, "has a gradient"),
         (1, 2, "exactly 0"),
     ]  # fmt: skip
+
+
+def test_the_chosen_are_marked_in_their_bars_and_a_click_is_told_the_look() -> None:
+    now = look(**images([5, 5, 5, -5], [True, True, False, False], [0, 0, 0, 1]))
+    mark = digits.Mark(step=7, turn=2, chosen=[0, 3])
+    rows = _rows(digits.digits(now, 5.0, "z", mark=mark), "bars")
+    assert [(row["side"], abs(row["marked"] - row["low"])) for row in rows] == [
+        ("wrong", 0), ("wrong", 1), ("right", 1),
+    ]  # fmt: skip
+    assert {(row["step"], row["turn"]) for row in rows} == {(7, 2)}
+    spec = digits.digits(now, 5.0, "z", mark=mark).spec
+    assert spec == digits.digits(now, 5.0, "z").spec, "no chart is built anew for them"
+
+
+def test_every_float32_has_a_place_inside_the_axis() -> None:
+    largest = float(np.finfo(np.float32).max)
+    now = look(**images([largest, -largest], [True, False], [0, 0]))
+    for row in _rows(digits.digits(now, largest, "z"), "bars"):
+        assert digits.members(digits.images(now), row).sum() == 1
+
+
+def test_paths_are_the_logits_of_the_labels() -> None:
+    run = [
+        look(step, **images([3.0 * step, -2.0, NAN if step == 1 else 1.0], [True] * 3, [0, 1, 0]),
+             labels=np.uint8([1, 0, 1]))
+        for step in range(3)
+    ]  # fmt: skip
+    rows = _rows(chosen.paths(run, np.array([0, 1]), 10, True, None), "paths")
+    paths = {(r["image"], r["step"], r["next"]): (r["logit"], r["then"], r["band"]) for r in rows}
+    assert paths == {
+        (0, 0, 1): (0, 3, "right, steered"), (0, 1, 2): (3, 6, "right, steered"),
+        (1, 0, 1): (2, 2, "right, silent"), (1, 1, 2): (2, 2, "right, silent"),
+    }  # fmt: skip
+    assert not _rows(chosen.paths(run, np.array([2]), 10, True, None), "paths"), "NaN is a gap"
+    margins = {
+        r["logit"] for r in _rows(chosen.paths(run, np.array([1]), 10, False, None), "paths")
+    }
+    assert margins == {-2}, "of ten classes the margin is the label's own"
+
+
+def test_paths_of_a_long_run_are_short() -> None:
+    run = [look(step) for step in range(400)]
+    rows = _rows(chosen.paths(run, np.arange(24), 400, True, None), "paths")
+    assert len(rows) == 24 * (chosen.LOOKS - 1)
+    assert min(r["step"] for r in rows) == 0 and max(r["next"] for r in rows) == 399
 
 
 def test_logits_that_are_no_numbers_are_counted() -> None:
@@ -304,6 +351,14 @@ def test_flow_counts_each_image_once() -> None:
     assert {row["step"] for row in rows} == {3, 4}, "a single look can be seen"
     assert max(row["high"] for row in rows) == pytest.approx(1)
     assert min(row["low"] for row in rows) == 0
+
+
+def test_an_image_is_in_the_band_that_counts_it() -> None:
+    right, kinds = (grid.ravel() for grid in np.meshgrid([False, True], np.uint8([0, 1, 2])))
+    now = look(3, n=6, correct=right, gradients=kinds)
+    counts = np.bincount(flow.band(right, kinds), minlength=len(flow.BANDS))
+    np.testing.assert_allclose(flow.shares([now])[:, 0] * 6, counts)
+    assert list(flow.BANDS)[flow.band(np.array(False), np.array(Gradient.ZERO))] == "wrong, no say"
 
 
 def test_flow_of_a_long_run_is_short_and_keeps_its_extremes() -> None:

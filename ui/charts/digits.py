@@ -1,8 +1,9 @@
 """Every digit on the logit axis: where each image of a look stands, and what pulls at it."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -11,12 +12,15 @@ import pyarrow as pa
 from core.run.snapshot import Gradient, Snapshot
 from ui.charts import frame
 from ui.charts.live import GRADIENTS, Drawing
-from ui.charts.palette import BEFORE
 
+AxisType = Literal["linear", "symlog"]
 BINS = 60  # of equal width on the axis as drawn
-LINEAR = 1.0  # logits up to about here are spaced evenly, those beyond by their logarithm
-TOPS = (100.0, 1e4, 1e6, 1e12, 1e38)  # where the axis may end: few, for a new one is a new chart
+# Where the axis may end: few, for a new one is a new chart. The last holds every float32.
+TOPS = (100.0, 1e4, 1e6, 1e12, 3.5e38)
 ROOMS = (10, 25, 50, 100, 250, 500, 1000)  # images that a bar may hold, either way
+SIDES = ("wrong", "right")
+CLICKED = "bar"  # the name of the selection, and what it tells of the bar
+BAR = ("side", "state", "left", "right", "step", "turn")
 
 
 class Zone(NamedTuple):
@@ -28,12 +32,44 @@ class Zone(NamedTuple):
     what: str  # a name of GRADIENTS
 
 
+class Images(NamedTuple):
+    """The images of a look, all [n]."""
+
+    place: np.ndarray  # int, each one's place among the training images
+    at: np.ndarray  # float, the logit where it stands; NaN and infinities stand nowhere
+    correct: np.ndarray  # bool
+    kinds: np.ndarray  # each one's Gradient
+
+
+class Mark(NamedTuple):
+    """What a click is told with its bar, and which images the visitor looks at."""
+
+    step: int = 0  # of the look that is drawn
+    turn: int = 0  # with another one the bar that was clicked last can be clicked again
+    chosen: Sequence[int] | np.ndarray = ()  # places among the training images
+
+
+def images(snapshot: Snapshot) -> Images:
+    """All images of a look, each at its margin."""
+    place = np.arange(len(snapshot.margins))
+    return Images(place, snapshot.margins, snapshot.correct, snapshot.gradients)
+
+
+def members(found: Images, bar: Mapping[str, Any]) -> np.ndarray:
+    """Which images stand in a bar that was clicked: bool [n]."""
+    kind = list(GRADIENTS).index(bar["state"])
+    side = found.correct == (bar["side"] == "right")
+    at = np.asarray(found.at, float)  # the edges are, and float32 would round them
+    return side & (found.kinds == kind) & (at >= bar["left"]) & (at < bar["right"])
+
+
 def digits(
     snapshot: Snapshot | None,
     widest: float,
     of: str,
     zones: Sequence[Zone] = (),
     broken: bool = False,
+    mark: Mark = Mark(),  # noqa: B008, a NamedTuple never changes
 ) -> Drawing:
     """The images of a look as bars over their logit: right ones up, wrong ones down.
 
@@ -42,28 +78,21 @@ def digits(
       of: what the logit is of, for the title.
       zones: where the loss gives no gradient, shaded.
       broken: whether the legend names NaN and inf.
+      mark: what a click is told, and the images that are marked in their bars.
     """
-    top = next((top for top in TOPS if widest <= top), TOPS[-1])
-    counts = np.zeros((2, len(Gradient), BINS), int)
-    lost = ""
-    if snapshot is not None:
-        counts = _counts(snapshot, top)
-        lost = _lost(snapshot.margins)
-    largest = counts.sum(axis=1).max()
-    room = next((room for room in ROOMS if largest <= room), ROOMS[-1])
+    top = top_of(widest)
     return Drawing(
         key="digits",
         spec=_spec(top, of, broken),
-        tables={
-            "zones": _zones(zones, top, room),
-            "bars": _bars(counts, top),
-            # Two words that hold the axis open: it moves seldom, and the spec stays.
-            "sides": pa.table({"count": [room, -room], "word": ["right", "wrong"]}),
-            "lost": pa.table({"text": pa.array([lost] if lost else [], pa.string())}),
-        },
+        tables=tables(snapshot and images(snapshot), spaced(top, BINS + 1), zones, mark),
         alt="Every image at its logit, right ones above the line and wrong ones below.",
         zoom=False,
     )
+
+
+def top_of(widest: float) -> float:
+    """Where an axis ends that holds logits up to `widest`."""
+    return next((top for top in TOPS if widest <= top), TOPS[-1])
 
 
 def widest(run: Sequence[Snapshot]) -> float:
@@ -71,22 +100,52 @@ def widest(run: Sequence[Snapshot]) -> float:
     if not run:
         return 0.0
     sizes = np.abs(np.array([s.margins for s in run]))
-    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+    largest = sizes.max(initial=0.0)
+    if not np.isfinite(largest):  # looked for only then: it takes longer than all the rest
+        largest = sizes.max(initial=0.0, where=np.isfinite(sizes))
+    return float(largest)
 
 
-def _edges(top: float) -> np.ndarray:
-    """The ends of the bins: float64 [BINS + 1]."""
-    drawn = np.linspace(-1, 1, BINS + 1) * np.log1p(top / LINEAR)
-    return np.sign(drawn) * LINEAR * np.expm1(np.abs(drawn))
+def spaced(end: float, count: int, axis: AxisType = "symlog") -> np.ndarray:
+    """`count` logits from -end to end, as far from each other as they are drawn."""
+    if axis != "symlog":
+        return np.linspace(-end, end, count)
+    drawn = np.linspace(-1, 1, count) * np.log1p(end)
+    z = np.sign(drawn) * np.expm1(np.abs(drawn))
+    z[[0, -1]] = -end, end  # which expm1 may miss by a rounding, and a logit there be lost
+    return z
 
 
-def _counts(snapshot: Snapshot, top: float) -> np.ndarray:
-    """How many images stand in each bin: int [wrong or right, len(Gradient), BINS]."""
-    known = np.isfinite(snapshot.margins)
-    place = np.searchsorted(_edges(top)[1:-1], snapshot.margins[known], side="right")
-    kind = snapshot.gradients[known] + len(Gradient) * snapshot.correct[known].astype(int)
-    size = 2 * len(Gradient) * BINS
-    return np.bincount(kind * BINS + place, minlength=size).reshape(2, len(Gradient), BINS)
+def tables(
+    found: Images | None, edges: np.ndarray, zones: Sequence[Zone], mark: Mark
+) -> frame.Tables:
+    """The tables of `layers`: images by bins that end at `edges`, float [bins + 1]."""
+    counts = chosen = np.zeros((2, len(Gradient), len(edges) - 1), int)
+    lost = ""
+    if found is not None:
+        counts = _counts(found, edges)
+        lost = _lost(found.at)
+        if len(mark.chosen):
+            those = np.isin(found.place, mark.chosen)
+            chosen = _counts(Images(*(column[those] for column in found)), edges)
+    largest = counts.sum(axis=1).max()
+    room = next((room for room in ROOMS if largest <= room), ROOMS[-1])
+    return {
+        "zones": _zones(tuple(zones), edges[-1], room),
+        "bars": _bars(counts, chosen, edges, mark),
+        "sides": _sides(room),
+        "lost": pa.table({"text": pa.array([lost] if lost else [], pa.string())}),
+    }
+
+
+def _counts(found: Images, edges: np.ndarray) -> np.ndarray:
+    """How many images stand in each bin: int [wrong or right, len(Gradient), bins]."""
+    bins = len(edges) - 1
+    known = np.isfinite(found.at)
+    place = np.searchsorted(edges[1:-1], found.at[known], side="right")
+    kind = found.kinds[known] + len(Gradient) * found.correct[known].astype(int)
+    size = 2 * len(Gradient) * bins
+    return np.bincount(kind * bins + place, minlength=size).reshape(2, len(Gradient), bins)
 
 
 def _lost(margins: np.ndarray) -> str:
@@ -100,26 +159,36 @@ def _lost(margins: np.ndarray) -> str:
     return f"✖ {named}" if named else ""
 
 
-def _bars(counts: np.ndarray, top: float) -> pa.Table:
+def _bars(counts: np.ndarray, chosen: np.ndarray, edges: np.ndarray, mark: Mark) -> pa.Table:
     """A row a bin, side and Gradient with images; each stands on those nearer to the line."""
     side, kind, place = np.nonzero(counts)
     sign = 2 * side - 1
     high, n = counts.cumsum(axis=1)[side, kind, place], counts[side, kind, place]
-    edges = _edges(top)
+    low = sign * (high - n)
     return pa.table(
         {
             "left": edges[place],
             "right": edges[place + 1],
-            "low": sign * (high - n),
+            "low": low,
             "high": sign * high,
+            "marked": low + sign * chosen[side, kind, place],  # the chosen, from `low` to here
             "images": n,
-            "side": pa.array(np.array(["wrong", "right"])[side], pa.string()),
+            "side": pa.array(np.array(SIDES)[side], pa.string()),
             "state": pa.array(np.array(list(GRADIENTS))[kind], pa.string()),
+            "step": np.full(len(n), mark.step),
+            "turn": np.full(len(n), mark.turn),
         }
     )
 
 
-def _zones(zones: Sequence[Zone], top: float, room: int) -> pa.Table:
+@cache
+def _sides(room: int) -> pa.Table:
+    """Two words that hold the axis open: it moves seldom, and the spec stays."""
+    return pa.table({"count": [room, -room], "word": SIDES[::-1]})
+
+
+@lru_cache(maxsize=256)
+def _zones(zones: tuple[Zone, ...], top: float, room: int) -> pa.Table:
     """The part of each zone that the axis shows."""
     inside = [zone for zone in zones if zone.start < top and zone.end > -top]
     return pa.table(
@@ -133,15 +202,12 @@ def _zones(zones: Sequence[Zone], top: float, room: int) -> pa.Table:
     )
 
 
-@cache
-def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
-    exponents = frame.powers(1, round(np.log10(top)), 3)
-    powers = [10.0**power for power in exponents]
-    x = alt.X(
-        "left:Q",
-        title=None,
-        scale=alt.Scale(type="symlog", constant=LINEAR, domain=[-top, top], nice=False),
-        axis=alt.Axis(
+def symlog(top: float) -> tuple[alt.Scale, alt.Axis]:
+    """Scale and axis of logits from -top to top, with few powers of ten."""
+    powers = [10.0**power for power in frame.powers(1, math.floor(math.log10(top)), 3)]
+    return (
+        alt.Scale(type="symlog", domain=[-top, top], nice=False),
+        alt.Axis(
             values=[*(-power for power in reversed(powers)), 0, *powers],
             labelExpr=frame.power_labels(),
             labelOverlap=False,
@@ -149,28 +215,56 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
             grid=False,
         ),
     )
+
+
+@cache
+def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
+    named = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
+    legend = alt.Legend(columns=2, labelLimit=150, values=named)
+    return frame.spec(layers(*symlog(top), None, {}, legend), f"Every image by its {of}")
+
+
+def layers(
+    scale: alt.Scale,
+    axis: alt.Axis,
+    title: str | None,
+    y_axis: Mapping[str, Any],
+    legend: alt.Legend | None,
+) -> Any:
+    """Zones, bars that can be clicked, the chosen ones' outline, and words.
+
+    The logit axis is told once, with the zones: a spec is read at every frame.
+    """
     y = alt.Y(
         "count:Q",
         title="images",
         scale=alt.Scale(nice=False),
-        axis=alt.Axis(labelExpr="format(abs(datum.value), ',d')", tickCount=5, tickMinStep=1),
+        axis=alt.Axis(
+            labelExpr="format(abs(datum.value), ',d')", tickCount=5, tickMinStep=1, **y_axis
+        ),
     )
     states = alt.Scale(domain=list(GRADIENTS), range=list(GRADIENTS.values()))
-    named = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
-    legend = alt.Legend(columns=2, labelLimit=150, values=named)
     colour = alt.Color("state:N", scale=states, legend=legend)
     zones = (
         alt.Chart(alt.NamedData("zones"))
         .mark_rect(opacity=0.18)
-        .encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
-    )
-    bars = (
-        alt.Chart(alt.NamedData("bars"))
-        .mark_bar(binSpacing=0)
         .encode(
-            x=x,
+            x=alt.X("left:Q", title=title, scale=scale, axis=axis),
             x2="right:Q",
-            y=alt.Y("low:Q", title="images"),
+            y=y,
+            y2="high:Q",
+            color=colour,
+        )
+    )
+    stacked = alt.Chart(alt.NamedData("bars")).encode(
+        x=alt.X("left:Q", title=title, scale=scale),
+        x2="right:Q",
+        y=alt.Y("low:Q", title="images"),
+    )
+    clicked = alt.selection_point(name=CLICKED, fields=list(BAR), on="click", toggle=False)
+    bars = (
+        stacked.mark_bar(binSpacing=0, cursor="pointer")
+        .encode(
             y2="high:Q",
             color=colour,
             tooltip=[
@@ -179,8 +273,16 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
                 alt.Tooltip("right:Q", title="to", format=".3~g"),
             ],
         )
+        .properties(name="bars")
+        .add_params(clicked)
     )  # fmt: skip
-    bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": BEFORE}
+    # As the text is, it differs from every bar in both themes. No filter: of an empty table Vega
+    # warns at every frame.
+    outlined = alt.when(alt.datum.marked != alt.datum.low).then(alt.value("currentColor"))
+    marked = stacked.mark_bar(binSpacing=0, fill="transparent", strokeWidth=1.5).encode(
+        y2="marked:Q", stroke=outlined.otherwise(alt.value("transparent"))
+    )
+    bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
     up = alt.datum.count > 0
     base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text="word:N")
     words = (
@@ -194,4 +296,4 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
         )
         .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
     )
-    return frame.spec(alt.layer(zones, bars, *words, lost), f"Every image by its {of}")
+    return alt.layer(zones, bars, marked, *words, lost)

@@ -1,46 +1,33 @@
 """The microscope's charts: curves over the logit, where they fall silent, and who is there.
 
 Four charts share one logit axis, and their plots stand exactly above each other: the gradient, a
-strip a variant with its dead zone, the loss, and a histogram of a run's logits. Their colours are
+strip a variant with its dead zone, the loss, and the images of a run. Their colours are
 named beside them, in HTML: a legend of Vega's cuts long names, and does not wrap on a phone.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from ui.charts import frame
+from ui.charts import digits, frame
+from ui.charts.digits import AxisType
 from ui.charts.frame import Tables
-from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
+from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS
 
 EXACT = "exact"
 AXIS = 60  # pixels left of every plot: title and labels of the y axis, on every chart the same
 STRIP = 58  # pixels a strip, with its two lines of words
-BINS = 60
-RIGHT_WRONG = {"right": TRAIN, "wrong": DEAD}
-AxisType = Literal["linear", "symlog"]
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # label -> (z, value)
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
     """The colour of each curve, the exact one's included."""
     return dict(zip([*labels, EXACT], [*LAYERS[: len(labels)], BEFORE], strict=True))
-
-
-def spaced(span: float, count: int, axis: AxisType) -> np.ndarray:
-    """`count` logits from -span to span, as far from each other as they are drawn."""
-    if axis != "symlog":
-        return np.linspace(-span, span, count)
-    ends = np.log1p(span)
-    drawn = np.linspace(-ends, ends, count)
-    z = np.sign(drawn) * np.expm1(np.abs(drawn))
-    z[[0, -1]] = -span, span  # which expm1 may miss by a rounding, and a logit there be lost
-    return z
 
 
 def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
@@ -51,16 +38,21 @@ def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
     return {"values": [*(-power for power in reversed(powers)), 0.0, *powers]}
 
 
-def z_axis(span: float, axis: AxisType, **kwargs: Any) -> alt.X:
-    """The logit axis, from -span to span; `axis` is "linear" or "symlog"."""
+def _z(span: float, axis: AxisType) -> tuple[alt.Scale, alt.Axis, str]:
+    """Scale, axis and title of logits from -span to span; `axis` is "linear" or "symlog"."""
     scale = alt.Scale(type=axis, domain=[-span, span], nice=False)
-    labels = alt.Axis(grid=False, format=",~r", **_ticks(axis, span, 9))
-    return alt.X("z:Q", title="logit z", scale=scale, axis=labels, **kwargs)
+    return scale, alt.Axis(grid=False, format=",~r", **_ticks(axis, span, 9)), "logit z"
 
 
-def _y_axis(**kwargs: Any) -> alt.Axis:
+def z_axis(span: float, axis: AxisType) -> alt.X:
+    """The logit axis of all charts."""
+    scale, labels, title = _z(span, axis)
+    return alt.X("z:Q", title=title, scale=scale, axis=labels)
+
+
+def _y_axis(**kwargs: Any) -> dict[str, Any]:
     """A y axis that takes AXIS pixels whatever its labels: the logit axes then line up."""
-    return alt.Axis(minExtent=AXIS, maxExtent=AXIS, titleX=16 - AXIS, labelPadding=4, **kwargs)
+    return {"minExtent": AXIS, "maxExtent": AXIS, "titleX": 16 - AXIS, "labelPadding": 4, **kwargs}
 
 
 def _slot(i: int) -> str:
@@ -93,7 +85,7 @@ def curve_spec(
         "value:Q",
         title=title,
         scale=alt.Scale(type=y_axis, domain=[low, high], nice=False),
-        axis=_y_axis(format=",~r", **_ticks(y_axis, high, 5)),
+        axis=alt.Axis(**_y_axis(format=",~r", **_ticks(y_axis, high, 5))),
     )
     x = z_axis(span, axis)
     colour = colours(labels)
@@ -182,7 +174,7 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
         title=None,
         sort=None,
         scale=alt.Scale(domain=list(labels)),
-        axis=_y_axis(labels=False, ticks=False, domain=False),
+        axis=alt.Axis(**_y_axis(labels=False, ticks=False, domain=False)),
     )
     states = alt.Scale(domain=list(STATES), range=list(STATES.values()))
     colour = alt.Color("state:N", scale=states, legend=None)
@@ -244,41 +236,7 @@ def strip_tables(
 
 
 @cache
-def rug_spec(span: float, axis: AxisType) -> dict[str, Any]:
-    """Histogram of logits under the same axis; the outermost bars hold all beyond the view."""
-    scale = alt.Scale(domain=list(RIGHT_WRONG), range=list(RIGHT_WRONG.values()))
-    bars = (
-        alt.Chart(alt.NamedData("rug"))
-        .mark_rect(strokeWidth=0)  # a bar would leave a gap of more than the 4 pixels on a phone
-        .encode(
-            x=z_axis(span, axis),
-            x2="z2:Q",
-            y=alt.Y("low:Q", title="logits", axis=_y_axis(tickCount=3)),
-            y2="high:Q",
-            color=alt.Color("side:N", scale=scale, legend=None),
-            tooltip=["side:N", "count:Q", alt.Tooltip("z:Q", format=".4~g"),
-                     alt.Tooltip("z2:Q", format=".4~g")],
-        )
-    )  # fmt: skip
-    return {**frame.spec(bars), "height": 190}
-
-
-def rug_tables(z: np.ndarray, wrong: np.ndarray, span: float, axis: AxisType) -> Tables:
-    """Counts of logits by bin, the wrong stacked on the right ones.
-
-    What is beyond the view stands in its last bar.
-    """
-    edges = spaced(span, BINS + 1, axis)
-    inside = np.clip(np.nan_to_num(z, nan=0.0), -span, math.nextafter(span, 0))
-    rows: dict[str, list[Any]] = {name: [] for name in ("side", "z", "z2", "count", "low", "high")}
-    below = np.zeros(BINS, int)
-    for side, chosen in zip(RIGHT_WRONG, (~wrong, wrong), strict=True):
-        counts, _ = np.histogram(inside[chosen & ~np.isnan(z)], edges)
-        rows["side"] += [side] * BINS
-        rows["z"] += edges[:-1].tolist()
-        rows["z2"] += edges[1:].tolist()
-        rows["count"] += counts.tolist()
-        rows["low"] += below.tolist()
-        below = below + counts
-        rows["high"] += below.tolist()
-    return {"rug": pa.table(rows)}
+def who_spec(span: float, axis: AxisType) -> dict[str, Any]:
+    """The images of a look under the same axis; its tables are those of digits.py."""
+    bars = digits.layers(*_z(span, axis), _y_axis(), None)
+    return {**frame.spec(bars), "height": 240}

@@ -9,6 +9,7 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
 from core.study import precision
 from core.study.precision import Edges
+from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
@@ -29,7 +30,7 @@ class Look(NamedTuple):
 
 def grid(chosen: Setting) -> np.ndarray:
     """The logits that curves are evaluated at: numbers of the dtype itself, [POINTS]."""
-    points = charts.spaced(chosen.span, POINTS, chosen.axis)
+    points = digits.spaced(chosen.span, POINTS, chosen.axis)
     return points.astype(DTYPES[chosen.dtype].dtype)
 
 

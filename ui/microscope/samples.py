@@ -1,14 +1,21 @@
 """Who sits where the losses are silent: a run's own logits under the microscope's axis."""
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
 from core.parts.dtypes import DTYPES
+from core.parts.losses import LOSSES
 from core.run.job import Viewer
-from core.run.snapshot import Snapshot
+from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
+from ui.charts import digits
 from ui.charts import microscope as charts
+from ui.charts.digits import Images, Zone
+from ui.charts.live import GRADIENTS
+from ui.chosen import Chosen, Judge, clicked, held, judge, mark, panel, zones
 from ui.draw import chart, colour_key
 from ui.engine import engine
 from ui.microscope.curves import Look
@@ -25,10 +32,15 @@ def _network() -> tuple[Viewer, int, str]:
     return st.session_state["microscope_viewer"], 0, "the question's initial network"
 
 
-def rug(chosen: Setting, looks: list[Look]) -> None:
-    """Who sits where: a run's logits under the same axis."""
-    ready = _snapshot() is not None
-    st.fragment(_rug, run_every=None if ready else 0.5)(chosen, looks, ready)
+def who_sits(chosen: Setting, looks: list[Look]) -> None:
+    """Who sits where: a run's images under the same axis, and those that the visitor chose."""
+    found = _snapshot()
+    every = 0.5 if found is None else None
+    st.fragment(_who_sits, run_every=every)(chosen, looks, found is not None, held())
+    if found is not None:
+        viewer, at, _ = _network()
+        judged = colouring(chosen, looks, viewer.config)
+        panel("microscope", viewer, at, None, judged, _sitting(chosen, judged))
 
 
 def _snapshot() -> tuple[Snapshot, str] | None:
@@ -37,32 +49,104 @@ def _snapshot() -> tuple[Snapshot, str] | None:
     return (shown[-1], name) if shown else None
 
 
-def _rug(chosen: Setting, looks: list[Look], drawn_ready: bool) -> None:
+def _who_sits(
+    chosen: Setting, looks: list[Look], drawn_ready: bool, held_before: Chosen | None
+) -> None:
     found = _snapshot()
     if found is None:
         st.progress(0.0, text="compiling the question's network to see its logits")
         return
-    if not drawn_ready:
+    if not drawn_ready or held() is not held_before:
         st.rerun()
     snapshot, name = found
-    margins, wrong = samples(snapshot, chosen)
-    z = precision.position(chosen.form, margins, chosen.class_index)
-    st.markdown(f"**Who sits there: how many logits of {name}, after step {snapshot.step:,}**")
-    colour_key(charts.RIGHT_WRONG)
+    viewer = _network()[0]
+    judged = colouring(chosen, looks, viewer.config)
+    sitting = _sitting(chosen, judged)
+    images = sitting(snapshot)
+    st.markdown(
+        f"**Who sits there: every image of {name}, after step {snapshot.step:,}, coloured by its "
+        f"gradient from {_whose(judged)}**"
+    )
+    colour_key(GRADIENTS)
+    key, wrong = "microscope_who_chart", ~images.correct
     chart(
-        "microscope_rug_chart",
-        charts.rug_spec(chosen.span, chosen.axis),
-        charts.rug_tables(z, wrong, chosen.span, chosen.axis),
-        f"Histogram of {len(z)} logits; {wrong.mean():.0%} are wrong."
-        if len(z) else "No sample has this label.",
+        key,
+        charts.who_spec(chosen.span, chosen.axis),
+        digits.tables(
+            images,
+            digits.spaced(chosen.span, digits.BINS + 1, chosen.axis),
+            _silent(judged, looks),
+            mark(viewer.config, snapshot),
+        ),
+        f"Histogram of {len(wrong)} logits, right ones above the line and wrong ones below; "
+        f"{wrong.mean():.0%} are wrong."
+        if len(wrong) else "No sample has this label.",
+        clicked("microscope", key, viewer, sitting),
     )  # fmt: skip
+    _, margins, wrong = samples(snapshot, chosen)
     said = [who(chosen, looks, margins, wrong)]
     if chosen.form != "binary" or not two_classes(snapshot):
         said.append("Each one sits where the curves give its true class the same probability.")
     said.append("The outermost bars hold all that is beyond the view.")
-    if np.isnan(z).any():
-        said.append(f"{np.mean(np.isnan(z)):.1%} of the logits are NaN and sit nowhere.")
     st.caption(" ".join(said))
+
+
+def colouring(chosen: Setting, looks: list[Look], config: RunConfig) -> Judge:
+    """The loss whose gradients colour the images: the first that tells them, else the run's own."""
+    for found in looks:
+        if _tells(chosen, found):
+            epsilon, dtype = chosen.epsilon_of(found.key), DTYPES[chosen.dtype].dtype
+            label = chosen.class_index
+            return Judge(chosen.form, found.key, epsilon, dtype, own=False, label=label)
+    return judge(config)
+
+
+def _tells(chosen: Setting, found: Look) -> bool:
+    """Whether a sample's margin decides its gradient: with classes NaN depends on all logits."""
+    broken = [precision.first_broken(edges) for edges in (found.wrong, found.right)]
+    return chosen.form == "binary" or broken == [None, None]
+
+
+def _whose(judged: Judge) -> str:
+    own = ", the loss that it trains with" if judged.own else f" in {judged.dtype.name}"
+    return f"“{LOSSES[judged.key].label}”{own}"
+
+
+def _silent(judged: Judge, looks: list[Look]) -> list[Zone]:
+    """Where the loss that colours is silent."""
+    return [
+        zone
+        for found in looks
+        if found.key == judged.key and not judged.own
+        for zone in zones(found.wrong, False) + zones(found.right, True)
+    ]
+
+
+def _sitting(chosen: Setting, judged: Judge) -> Callable[[Snapshot], Images]:
+    """The images of a look as the microscope shows them; who is beyond the view is at its end."""
+
+    def sitting(snapshot: Snapshot) -> Images:
+        place, margins, wrong = samples(snapshot, chosen)
+        kinds = snapshot.gradients[place]
+        if not judged.own:
+            kinds = _kinds(slopes(chosen, judged.key, margins))
+        z = precision.position(chosen.form, margins, chosen.class_index)
+        last = np.nextafter(float(chosen.span), 0)
+        return Images(place, np.clip(z, -chosen.span, last), ~wrong, kinds)
+
+    return sitting
+
+
+def _kinds(slopes: np.ndarray) -> np.ndarray:
+    """The Gradient of each slope."""
+    kinds = np.where(slopes == 0, Gradient.ZERO, Gradient.SOME)
+    return np.where(np.isfinite(slopes), kinds, Gradient.NONFINITE)
+
+
+def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
+    """What a loss's derivative is for samples with these margins, under the setting."""
+    epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
+    return precision.slopes(chosen.form, key, margins, chosen.class_index, epsilon, dtype)
 
 
 def two_classes(snapshot: Snapshot) -> bool:
@@ -70,32 +154,28 @@ def two_classes(snapshot: Snapshot) -> bool:
     return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
-def samples(snapshot: Snapshot, chosen: Setting) -> tuple[np.ndarray, np.ndarray]:
-    """The margins of the samples looked at, and which of them are wrong.
+def samples(snapshot: Snapshot, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of the samples looked at, their margins, and which of them are wrong.
 
     With two classes those are the samples with the label looked at, with ten classes all: the true
     class of each against the others.
     """
     margins, wrong = np.asarray(snapshot.margins, float), ~np.asarray(snapshot.correct)
     if not two_classes(snapshot):
-        return margins, wrong
-    seen = snapshot.labels == chosen.label
-    return (margins if chosen.label else -margins)[seen], wrong[seen]
+        return np.arange(len(margins)), margins, wrong
+    seen = np.flatnonzero(snapshot.labels == chosen.label)
+    return seen, (margins if chosen.label else -margins)[seen], wrong[seen]
 
 
 def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarray) -> str:
     """Who gets no gradient, or none that is a number, from each loss, in words."""
     silent, gone, unknown = [], [], []
     for found in looks:
-        broken = [precision.first_broken(edges) for edges in (found.wrong, found.right)]
-        if chosen.form == "softmax" and broken != [None, None]:
+        if not _tells(chosen, found):
             unknown.append(found.label)
             continue
-        epsilon, dtype = chosen.epsilon_of(found.key), DTYPES[chosen.dtype].dtype
-        slopes = precision.slopes(
-            chosen.form, found.key, margins, chosen.class_index, epsilon, dtype
-        )
-        for told, which in ((silent, wrong & (slopes == 0)), (gone, ~np.isfinite(slopes))):
+        slope = slopes(chosen, found.key, margins)
+        for told, which in ((silent, wrong & (slope == 0)), (gone, ~np.isfinite(slope))):
             if which.any():
                 told.append(f"{which.mean():.1%} with {found.label}")
     said, these = [], f"these {len(margins):,} samples"

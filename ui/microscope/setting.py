@@ -9,7 +9,7 @@ from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, Form, losses_for
 from core.registry import Registry, Row
-from ui.charts.microscope import AxisType
+from ui.charts.digits import AxisType
 from ui.state import PageState, Values
 from ui.widgets import decades, number
 
@@ -44,8 +44,8 @@ class Setting(NamedTuple):
     dtype: str = "float32"
     label: int = 1  # 1: a large logit is right; 0: a large logit is wrong
     epsilon: float = 0.0  # 0: each loss's own
-    span: int = 30  # logits shown, from -span to span
-    axis: AxisType = "linear"
+    span: int = 300  # logits shown, from -span to span: all of the question's first network
+    axis: AxisType = "symlog"
 
     @property
     def form(self) -> Form:

@@ -33,16 +33,24 @@ def position(form: Form, margins: Floats, label: int) -> Floats:
         return np.where(left <= 0, -np.inf, own - margins + np.log(left))
 
 
-def slopes(
+def losses_and_slopes(
     form: Form, key: str, margins: Floats, label: int, epsilon: float, dtype: np.dtype[Any]
-) -> Floats:
-    """What a row's derivative by the label's own logit is for samples with these margins, [n].
+) -> tuple[Floats, Floats]:
+    """What a row's loss is for samples with these margins, and its derivative, each [n].
 
-    Binary, it is the derivative by z. With classes the row is evaluated on the line, which has the
-    same p of the label, and `label` makes no difference. That tells what p of the label decides:
-    a gradient of 0 while wrong is decided by it, but NaN can come from any other class.
+    Binary, the derivative is by z; with classes it is by the label's own logit. There the row is
+    evaluated on the line, which has the same p of the label, and `label` makes no difference. That
+    tells what p of the label decides: a gradient of 0 while wrong is decided by it, but NaN can
+    come from any other class.
     """
     label = label if form == "binary" else OWN[form]
     with np.errstate(over="ignore"):  # beyond the format is inf
         z = position(form, margins, label).astype(dtype)
-    return evaluate(form, key, z, label, epsilon)[1]
+    return evaluate(form, key, z, label, epsilon)
+
+
+def slopes(
+    form: Form, key: str, margins: Floats, label: int, epsilon: float, dtype: np.dtype[Any]
+) -> Floats:
+    """The derivatives alone."""
+    return losses_and_slopes(form, key, margins, label, epsilon, dtype)[1]

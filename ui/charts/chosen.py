@@ -1,0 +1,85 @@
+"""Where chosen images go: the logit of each over the steps."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from core.run.snapshot import Snapshot
+from ui.charts import digits, flow, frame
+from ui.charts.live import Drawing
+
+LOOKS = 60  # drawn at most
+HEIGHT = 240  # pixels
+
+
+def towards(margins: np.ndarray, labels: np.ndarray, binary: bool) -> np.ndarray:
+    """The logit of each image's own label: above 0 it is given more than half."""
+    return np.where(labels == 0, -margins, margins) if binary else margins
+
+
+def paths(
+    run: Sequence[Snapshot], images: np.ndarray, steps: int, binary: bool, at: int | None
+) -> Drawing:
+    """A line an image: the logit of its label at each look, coloured by what it was there.
+
+    A line is broken where the logit is NaN or infinite. Of many looks LOOKS are drawn, evenly;
+    there must be one.
+
+    Args:
+      images: int [k], places among the images that were looked at.
+      binary: whether the run asks for one logit, that of label 1.
+      at: the step that the visitor looks back to.
+    """
+    kept = np.unique(np.linspace(0, len(run) - 1, min(LOOKS, len(run))).astype(int))
+    looks = [run[i] for i in kept]
+    logits = np.array(
+        [towards(s.margins[images], s.labels[images], binary) for s in looks], np.float64
+    )
+    bands = np.array([flow.band(s.correct[images], s.gradients[images]) for s in looks])
+    names = np.array(list(flow.BANDS))
+    known = np.isfinite(logits[:-1]) & np.isfinite(logits[1:])
+    look, image = np.nonzero(known)
+    at_step = np.array([s.step for s in looks])
+    widest = float(np.abs(logits).max(initial=0.0, where=np.isfinite(logits)))
+    return Drawing(
+        key="chosen",
+        spec=_spec(digits.top_of(widest), steps),
+        tables={
+            "paths": pa.table(
+                {
+                    "step": at_step[look],
+                    "next": at_step[look + 1],
+                    "logit": logits[look, image],
+                    "then": logits[look + 1, image],
+                    "image": images[image],
+                    "band": pa.array(names[bands[look, image]], pa.string()),
+                }
+            ),
+            "cursor": frame.cursor(at),
+        },
+        alt="The logit of each chosen image's own label by step; above 0 is right.",
+        zoom=False,
+    )
+
+
+@cache
+def _spec(top: float, steps: int) -> dict[str, Any]:
+    scale, axis = digits.symlog(top)
+    bands = alt.Scale(domain=list(flow.BANDS), range=list(flow.BANDS.values()))
+    lines = (
+        alt.Chart(alt.NamedData("paths"))
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x=frame.step_axis(steps),
+            x2="next:Q",
+            y=alt.Y("logit:Q", title="logit of the label", scale=scale, axis=axis),
+            y2="then:Q",
+            color=alt.Color("band:N", scale=bands, legend=None),
+            tooltip=["band:N", "step:Q", alt.Tooltip("logit:Q", format=".4~g")],
+        )
+    )
+    return {**frame.spec(alt.layer(lines, frame.cursor_rule(steps))), "height": HEIGHT}
