@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from benchmarks._server import MNIST, MNIST_VARIABLE
 from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
@@ -74,6 +75,16 @@ def open_page(file: str, **query: str) -> AppTest:
 def go(page: AppTest, file: str) -> AppTest:
     """The same visitor on another page; `file` is below ROOT, as in PAGES."""
     return page.switch_page(str(ROOT / file)).run()
+
+
+@pytest.fixture
+def full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The full data, prepared for this test from the official files, where they are."""
+    folder = Path(os.environ.get(MNIST_VARIABLE) or MNIST)
+    if not folder.is_dir():
+        pytest.skip(f"no official MNIST files in {folder}")
+    monkeypatch.setenv(MNIST_VARIABLE, str(folder))
+    monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path))
 
 
 @pytest.fixture
