@@ -1,13 +1,16 @@
 """Seconds an epoch: the product's own path beside a bare loop, alternating in one process.
 
 The network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000 images
-(600 steps). `product` is core.run.train.run with everything it shows: ten looks at the network
-and one test over all held-out images. `bare` is the loop a good engineer writes by hand: one
-jitted step, weights donated, images as bytes on the device, a new shuffle every epoch; it
-looks at nothing. `engine` (with --engine) is the product's run through core.run.engine.Engine
-while a viewer polls it every 0.3 s. A warm-up of each, compilation included, is not counted.
+(600 steps), or with --network keep_or_drop that of the keep_prob question: 784-256-256-256-256-10,
+dropout at rate 0.7 after each hidden layer, 55,000 images (550 steps). `product` is
+core.run.train.run with everything it shows: ten looks at the network and one test over all
+held-out images. `bare` is the loop a good engineer writes by hand: one jitted step, weights
+donated, images as bytes on the device, a new shuffle every epoch; it looks at nothing. `engine`
+(with --engine) is the product's run through core.run.engine.Engine while a viewer polls it every
+0.3 s. A warm-up of each, compilation included, is not counted.
 
 JSON:
+  network      which
   data         "mnist", or "random bytes" of the same shape where the full set cannot be had
   device       what JAX computes on
   rounds       epochs counted of each
@@ -39,15 +42,19 @@ from jax import Array, lax
 from benchmarks._server import say, use_local_mnist
 from core.config import RunConfig
 from core.data import SOURCES, Dataset, DataUnavailable, load
+from core.presets import PRESETS
 from core.run import train
 from core.run.engine import Engine
 from core.run.job import Report, Status, Viewer
 from core.run.snapshot import Snapshot
 
-CONFIG = RunConfig(
-    source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),
-    loss="from_logits", optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=1,
-)  # fmt: skip
+NETWORKS = {
+    "mlp": RunConfig(
+        source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),
+        loss="from_logits", optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=1,
+    ),
+    "keep_or_drop": RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, "epochs": 1}),
+}  # fmt: skip
 POLL_SECONDS = 0.3  # as the live panel does
 LONGEST_RUN = 600.0  # seconds
 
@@ -78,26 +85,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="epochs of each (default 7)")
     parser.add_argument("--engine", action="store_true", help="also through the engine")
     parser.add_argument("--bare", action="store_true", help="only the bare loop")
-    parser.add_argument(
-        "--images", type=int, default=60_000, help="for a short test; a multiple of 100"
-    )
+    parser.add_argument("--network", choices=NETWORKS, default="mlp")
+    parser.add_argument("--images", type=int, help="for a short test; a multiple of 100")
     arguments = parser.parse_args()
     use_local_mnist()
-    name, data = full_data(arguments.images)
-    config = replace(CONFIG, train_size=arguments.images)
+    config = NETWORKS[arguments.network]
+    config = replace(config, train_size=arguments.images or config.train_size)
+    name, data = full_data(config)
     peers: dict[str, Epoch] = {"bare": bare_epochs(data, config)}
     if not arguments.bare:
         peers["product"] = product_epochs(data, config)
     if arguments.engine:
         peers["engine"] = engine_epochs(data, config)
     seconds = alternate(peers, arguments.rounds)
-    print(json.dumps({"data": name, **report(seconds)}, indent=2))
+    print(json.dumps({"network": arguments.network, "data": name, **report(seconds)}, indent=2))
 
 
-def full_data(images: int) -> tuple[str, Dataset]:
+def full_data(config: RunConfig) -> tuple[str, Dataset]:
     """Full MNIST, or random bytes of its shape."""
     try:
-        return "mnist", load("full", images)
+        return "mnist", load(config.source, config.train_size)
     except DataUnavailable as why:
         say(f"random bytes, for the full data cannot be had: {why}")
     random = np.random.default_rng(0)
@@ -106,7 +113,9 @@ def full_data(images: int) -> tuple[str, Dataset]:
         bytes_ = random.integers(0, 256, (n, 784), np.uint8)
         return bytes_, random.integers(0, 10, n, np.uint8)
 
-    return "random bytes", Dataset(*some(images), *some(SOURCES["full"].test_size))
+    return "random bytes", Dataset(
+        *some(config.train_size), *some(SOURCES[config.source].test_size)
+    )
 
 
 def alternate(peers: dict[str, Epoch], rounds: int) -> dict[str, list[Seconds]]:
@@ -143,21 +152,28 @@ def report(seconds: dict[str, list[Seconds]]) -> dict[str, Any]:
 def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
     """The hand-written loop. It shares no code with the product."""
     batch, steps = config.batch_size, config.train_size // config.batch_size
+    keep = {"off": 1.0, "rate": 1 - config.dropout_value}[config.dropout]
     optimizer = optax.adam(config.learning_rate)
     images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
 
-    def loss(params: Any, x: Array, y: Array) -> Array:
-        for weights, bias in params[:-1]:
+    def loss(params: Any, x: Array, y: Array, key: Array) -> Array:
+        for layer, (weights, bias) in enumerate(params[:-1]):
             x = jax.nn.relu(x @ weights + bias)
+            if keep < 1:
+                kept = jax.random.bernoulli(jax.random.fold_in(key, layer), keep, x.shape)
+                x = jnp.where(kept, x / keep, 0)
         weights, bias = params[-1]
         logits = x @ weights + bias
         return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params: Any, slots: Any, images: Array, labels: Array, order: Array, i: Any) -> Any:
+    def step(
+        params: Any, slots: Any, images: Array, labels: Array, order: Array, key: Array, i: Any
+    ) -> Any:
         chosen = lax.dynamic_slice_in_dim(order, i * batch, batch)
         x, y = images[chosen].astype(jnp.float32) / 255, labels[chosen].astype(jnp.int32)
-        updates, slots = optimizer.update(jax.grad(loss)(params, x, y), slots)
+        gradients = jax.grad(loss)(params, x, y, jax.random.fold_in(key, i))
+        updates, slots = optimizer.update(gradients, slots)
         return optax.apply_updates(params, updates), slots
 
     @jax.jit
@@ -167,9 +183,10 @@ def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
     def epoch() -> Seconds:
         nonlocal params, slots
         start = now()
-        order = shuffled(next(keys))
+        key = next(keys)
+        order = shuffled(key)
         for i in range(steps):
-            params, slots = step(params, slots, images, labels, order, i)
+            params, slots = step(params, slots, images, labels, order, key, i)
         jax.block_until_ready(params)
         return since(start)
 

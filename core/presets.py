@@ -14,6 +14,12 @@ class Preset(Row):
     overrides: Mapping[str, Any]
 
 
+_KEEP_OR_DROP = {
+    "task": "digits", "scaling": "unit", "widths": (256, 256, 256, 256),
+    "initializer": "glorot_uniform", "loss": "from_logits", "optimizer": "adam",
+    "learning_rate": 1e-3, "dropout": "rate", "dropout_value": 0.7, "batch_size": 100,
+}  # fmt: skip
+
 PRESETS = Registry(
     "preset",
     [
@@ -57,11 +63,16 @@ PRESETS = Registry(
             summary="Four hidden layers with dropout. The same 0.7 keeps 70% of the units or "
             "drops them, depending on the framework.",
             reference="the keep_prob question, on the sample",
+            overrides={**_KEEP_OR_DROP, "train_size": 4000, "epochs": 20},
+        ),
+        Preset(
+            key="keep_or_drop_full",
+            label="keep_prob or rate, full MNIST",
+            latex="",
+            summary="The keep_prob question as it was asked: 55,000 images, thirty epochs.",
+            reference="the keep_prob question",
             overrides={
-                "task": "digits", "train_size": 4000, "scaling": "unit",
-                "widths": (256, 256, 256, 256), "initializer": "glorot_uniform",
-                "loss": "from_logits", "optimizer": "adam", "learning_rate": 1e-3,
-                "dropout": "rate", "dropout_value": 0.7, "batch_size": 100, "epochs": 20,
+                **_KEEP_OR_DROP, "source": "full_55000", "train_size": 55_000, "epochs": 30,
             },
         ),
         Preset(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from benchmarks._server import MNIST, MNIST_VARIABLE
 from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
@@ -92,6 +93,16 @@ def settled(page: AppTest) -> AppTest:
             return page
         time.sleep(0.05)
     raise AssertionError("an errand did not end")
+
+
+@pytest.fixture
+def full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The full data, prepared for this test from the official files, where they are."""
+    folder = Path(os.environ.get(MNIST_VARIABLE) or MNIST)
+    if not folder.is_dir():
+        pytest.skip(f"no official MNIST files in {folder}")
+    monkeypatch.setenv(MNIST_VARIABLE, str(folder))
+    monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path))
 
 
 @pytest.fixture

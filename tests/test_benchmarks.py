@@ -35,6 +35,13 @@ def test_epoch_prints_all_three_side_by_side():
         assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
 
 
+def test_epoch_of_the_network_that_drops():
+    network = ("--network", "keep_or_drop", "--rounds", "1", "--images", "2000")
+    shown = figures("benchmarks.epoch", *network)
+    assert shown["network"] == "keep_or_drop"
+    assert shown["product_over_bare"] > 0
+
+
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
 def test_live_drives_a_real_browser():
     short = "--sample --changes 2 --frames 5 --epochs 20 --bare-rounds 0"

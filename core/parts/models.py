@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.example_libraries import stax
 from jax.nn import initializers
 
-from core.parts.dropout import dropout
+from core.parts.dropout import NOTHING, Drop, dropout
 from core.registry import Registry, Row
 
 Params = Any  # a pytree: one entry a layer, () for layers without weights
@@ -74,11 +75,18 @@ class Model(Row):
 
 
 class Functions(NamedTuple):
-    """A model; x is [batch, 784], without `rng` no unit is dropped."""
+    """A model; x is [batch, 784], without `rng` units are as at test time."""
 
     init: Callable[..., Any]  # rng, input shape -> output shape, params
-    apply: Callable[..., Array]  # params, x, rng=None, keep_prob=1.0 -> logits [batch, outputs]
-    hidden: Callable[..., list[Array]]  # params, x -> each hidden layer's units [batch, width]
+    apply: Callable[..., Array]  # params, x, rng=None, drop=NOTHING -> logits [batch, outputs]
+    hidden: Callable[..., list["Hidden"]]  # params, x, rng=None, drop=NOTHING -> each hidden layer
+
+
+class Hidden(NamedTuple):
+    """A hidden layer; the next one gets units · multipliers."""
+
+    units: Array  # [batch, width], after ReLU
+    multipliers: Array  # [batch, width], what dropout makes of each; 0: dropped
 
 
 def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
@@ -91,9 +99,8 @@ def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
     def init(rng: Array, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[()]]:
         return input_shape, ()
 
-    def apply(params: tuple[()], x: Array, *, rng: Array | None, keep_prob: Array) -> Array:
-        x = jax.nn.relu(x)
-        return x if rng is None else dropout(x, keep_prob, rng)
+    def apply(params: tuple[()], x: Array, *, rng: Array | None, drop: Drop) -> Array:
+        return dropout(jax.nn.relu(x), drop, rng)
 
     return init, apply
 
@@ -107,15 +114,20 @@ def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Func
     hidden = [layer for width in widths for layer in (dense(width), _relu_dropout())]
     init, serial = stax.serial(*hidden, dense(outputs))
 
-    def apply(params: Params, x: Array, *, rng: Array | None = None, keep_prob: Any = 1.0) -> Array:
-        return serial(params, x, rng=rng, keep_prob=keep_prob)
+    def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
+        return serial(params, x, rng=rng, drop=drop)
 
-    def units(params: Params, x: Array) -> list[Array]:
+    def units(
+        params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING
+    ) -> list[Hidden]:
+        # stax.serial's own keys, one for each layer
+        keys = [None] * len(params) if rng is None else jax.random.split(rng, len(params))
         each = []
-        for (_, layer), weights in zip(hidden, params, strict=False):
-            x = layer(weights, x, rng=None, keep_prob=1.0)
-            each.append(x)
-        return each[1::2]  # after ReLU
+        for (_, layer), weights, key in zip(hidden[::2], params[::2], keys[1::2], strict=False):
+            x = jax.nn.relu(layer(weights, x))
+            each.append(Hidden(x, dropout(jnp.ones_like(x), drop, key)))
+            x = dropout(x, drop, key)
+        return each
 
     return Functions(init, apply, units)
 

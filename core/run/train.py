@@ -20,7 +20,7 @@ from jax import Array, lax
 from core.config import RunConfig
 from core.data import SOURCES, Dataset
 from core.parts.choices import SCALINGS, STREAMS, TASKS
-from core.parts.dropout import DROPOUTS, keep_prob
+from core.parts.dropout import DROPOUTS, Drop, meaning
 from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
 from core.parts.models import INITIALIZERS, MODELS, Params
 from core.parts.optimizers import OPTIMIZERS
@@ -136,6 +136,11 @@ def pixels(images: Array, knobs: Knobs) -> Array:
     return (images.astype(jnp.float32) - knobs.shift) * knobs.scale
 
 
+def dropping(knobs: Knobs) -> Drop:
+    """What dropout does, by the run's own number."""
+    return meaning(knobs.dropout, knobs.dropout_value)
+
+
 def losses_and_slopes(
     form: Form, logits: Array, labels: Array, knobs: Knobs
 ) -> tuple[Array, Array]:
@@ -152,8 +157,8 @@ def forward(
     apply: Callable[..., Array], params: Params, x: Array, knobs: Knobs, key: Array
 ) -> tuple[Array, Callable[[Array], tuple[Params]]]:
     """Logits [batch, outputs] with units dropped, and the way back from their slopes."""
-    keep = keep_prob(knobs.dropout, knobs.dropout_value)
-    return jax.vjp(lambda params: apply(params, x, rng=key, keep_prob=keep), params)
+    drop = dropping(knobs)
+    return jax.vjp(lambda params: apply(params, x, rng=key, drop=drop), params)
 
 
 def look(
@@ -243,12 +248,12 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """What there is to see, and the state after the next step, whose gradient was seen."""
-        params = state.params
+        params, drop = state.params, dropping(knobs)
         x, batch_labels, key = batch(state, images, labels, order, knobs)
         batch_logits, pull_back = forward(apply, params, x, knobs, key)
         labels = labels[:probe]
         probed = pixels(images[:probe], knobs)
-        logits = apply(params, probed)
+        logits = apply(params, probed, drop=drop)
         # One call for both: every row of LOSSES is compiled once less, a third of the time.
         both = jnp.concatenate([batch_logits, logits]), jnp.concatenate([batch_labels, labels])
         losses, slopes = losses_and_slopes(form, *both, knobs)
@@ -266,7 +271,9 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
             "gradient_norms": diagnostics.norms(gradients),
             "weight_norms": diagnostics.norms(params),
             "update_norms": diagnostics.norms(changes),
-            "dead_units": diagnostics.dead_units(hidden(params, probed)),
+            "dead_units": diagnostics.dead_units(
+                [layer.units for layer in hidden(params, probed, drop=drop)]
+            ),
             "one_answer": diagnostics.one_answer(logits),
             **dropped(params, probed, logits, labels, knobs, key),
             "next_finite": diagnostics.all_finite(after.params),
@@ -284,23 +291,31 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         params: Params, x: Array, logits: Array, labels: Array, knobs: Knobs, key: Array
     ) -> dict[str, Array]:
         """What dropping does to the answers; NaN where no unit is dropped, which costs nothing."""
-        keep = keep_prob(knobs.dropout, knobs.dropout_value)
+        drop = dropping(knobs)
         x, whole, labels = x[:DROPPED], diagnostics.answers(logits[:DROPPED]), labels[:DROPPED]
 
         def measured(params: Params) -> tuple[Array, Array]:
-            left = diagnostics.answers(apply(params, x, rng=key, keep_prob=keep))
+            left = diagnostics.answers(apply(params, x, rng=key, drop=drop))
             return jnp.mean(left == labels), jnp.mean(left != whole)
 
         nothing = (jnp.float32(jnp.nan),) * 2
-        accuracy, flipped = lax.cond(keep < 1, measured, lambda params: nothing, params)
+        accuracy, flipped = lax.cond(drop.keep_prob < 1, measured, lambda params: nothing, params)
         return {"dropped_accuracy": accuracy, "flipped": flipped}
 
+    def evaluate(params: Params, x: Array, knobs: Knobs) -> Array:
+        """Logits [batch, outputs] as at test time."""
+        return apply(params, x, drop=dropping(knobs))
+
     def accuracy(params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
-        return jnp.mean(diagnostics.correct(apply(params, pixels(images, knobs)), labels))
+        logits = evaluate(params, pixels(images, knobs), knobs)
+        return jnp.mean(diagnostics.correct(logits, labels))
 
     return {
         "init": init,
         "order": order,
+        "batch": batch,
+        "hidden": hidden,
+        "evaluate": evaluate,
         "look": look_at_batch,
         "update": update,
         "advance": advance,

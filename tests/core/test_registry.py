@@ -7,6 +7,7 @@ import pytest
 from core.data import SOURCES
 from core.parts.choices import SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS
+from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
@@ -14,7 +15,8 @@ from core.presets import PRESETS
 from core.registry import Registry, Row
 
 TABLES = [
-    DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRESETS, SCALINGS, SOURCES, STREAMS, TASKS,
+    DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRESETS, SCALINGS, SOURCES,
+    STREAMS, TASKS,
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from core.registry import Registry
 from core.study.reproduce.finding import Case
 from core.study.reproduce.full_mnist import full_mnist
+from core.study.reproduce.keep_or_drop import keep_or_drop, keep_or_drop_30
 from core.study.reproduce.question import (
     band,
     collapse,
@@ -16,6 +17,8 @@ from core.study.reproduce.question import (
 
 _QUESTION = "the JAX/Keras question"
 _FACTS = "measured on JAX 0.10.2, Keras 3.15, TensorFlow 2.21, PyTorch 2.13, optax 0.2.8"
+
+_DROPPING = "the keep_prob question; its facts measured on TensorFlow 1.15 and Keras 3.15"
 
 CASES = Registry(
     "case",
@@ -62,6 +65,22 @@ CASES = Registry(
                 "this project; the layers are those of Getting started with JAX (a post)",
                 full_mnist,
             ),
+            (
+                "keep_or_drop", "keep_prob 0.7 or rate 0.7",
+                "Read as a rate, the same number starves the network; and two loops report two "
+                "accuracies of one training.", _DROPPING, keep_or_drop,
+            ),
         ]
+    ]
+    + [
+        Case(
+            key="keep_or_drop_30",
+            label="keep_prob 0.7 or rate 0.7, thirty epochs",
+            latex="",
+            summary="What is left of the difference after the whole question.",
+            reference=_DROPPING,
+            run=keep_or_drop_30,
+            long=True,
+        )
     ],
 )  # fmt: skip

@@ -12,7 +12,8 @@ else. A row is of one kind:
 `published` is null for all but the first kind and `expected` for all but the second; `ok` says
 that `measured` lies within `low` and `high`. JSON has no NaN or infinity: they are the strings
 "NaN", "Infinity" and "-Infinity", which float() and Number() read. Exit status 1 if a row fails. A
-case whose data is not on this machine is left out, with the reason on stderr.
+case whose data is not on this machine is left out, with the reason on stderr; a long one runs only
+when it is named or with `--long`.
 
 Where a result is chaos, moved by one rounding of the weights, no run can be reproduced. Such a row
 says "chaotic" and is judged by what many runs do from weights that differ by one rounding; what is
@@ -67,7 +68,7 @@ def _line(case: str, finding: Finding) -> str:
     allowed = "NaN" if math.isnan(finding.low) else f"{finding.low:.4g} to {finding.high:.4g}"
     verdict = "ok" if finding.ok else "FAILED"
     return (
-        f"{case:15}{finding.kind:11}{finding.quantity:70}{stated:>8}{finding.measured:>10.4g}"
+        f"{case:17}{finding.kind:11}{finding.quantity:70}{stated:>8}{finding.measured:>10.4g}"
         f"  {allowed:20}{verdict}"
     )
 
@@ -76,12 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m core.reproduce", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print a JSON list and nothing else")
-    parser.add_argument("--case", choices=list(CASES), help="run this case only")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--case", choices=list(CASES), help="run this case only")
+    which.add_argument("--long", action="store_true", help="run the long cases too")
     options = parser.parse_args(arguments)
+    wanted = [key for key, case in CASES.items() if options.long or not case.long]
     findings = []
     if not options.json:
-        print(f"{'case':15}{'kind':11}{'quantity':70}{'stated':>8}{'measured':>10}  allowed")
-    for case, finding in reproduce([options.case] if options.case else CASES):
+        print(f"{'case':17}{'kind':11}{'quantity':70}{'stated':>8}{'measured':>10}  allowed")
+    for case, finding in reproduce([options.case] if options.case else wanted):
         findings.append((case, finding))
         if not options.json:
             print(_line(case, finding), flush=True)

@@ -60,3 +60,4 @@ class Case(Row):
     """What is reproduced; `run` raises DataUnavailable where its data is not on this machine."""
 
     run: Callable[[], Iterable[Finding]]
+    long: bool = False  # run only when asked for

@@ -6,10 +6,22 @@ from dataclasses import replace
 import numpy as np
 
 from core.config import RunConfig
-from core.data import DataUnavailable, full_is_prepared, load, mnist_tfds
+from core.data import Dataset, DataUnavailable, full_is_prepared, load, mnist_tfds
 from core.presets import PRESETS
 from core.run import train
 from core.study.reproduce.finding import Finding, Kind
+
+
+def local(config: RunConfig) -> Dataset:
+    """The data of a configuration on full MNIST, never from the network.
+
+    Raises DataUnavailable where it is not on this machine.
+    """
+    folder = mnist_tfds.manual_folder()
+    missing = [name for name in mnist_tfds.FILES if not (folder / name).is_file()]
+    if missing and not full_is_prepared():
+        raise DataUnavailable(f"Full MNIST is not prepared here, and {folder} lacks {missing[0]}.")
+    return load(config.source, config.train_size)
 
 
 def full_mnist() -> Iterator[Finding]:
@@ -19,12 +31,8 @@ def full_mnist() -> Iterator[Finding]:
     another order of the same sums moves each of them. Nobody published this network: the floors
     lie just below what it reached here. Never goes to the network.
     """
-    folder = mnist_tfds.manual_folder()
-    missing = [name for name in mnist_tfds.FILES if not (folder / name).is_file()]
-    if missing and not full_is_prepared():
-        raise DataUnavailable(f"Full MNIST is not prepared here, and {folder} lacks {missing[0]}.")
     config = RunConfig(**PRESETS["full_mnist"].overrides)
-    data = load("full", config.train_size)
+    data = local(config)
     ends = [
         {s.step: s.test_accuracy for s in train.run(replace(config, seed=seed), data)}
         for seed in range(4)

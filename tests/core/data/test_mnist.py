@@ -87,7 +87,7 @@ def test_train_size_out_of_range(train_size: int) -> None:
 
 
 def test_unknown_source() -> None:
-    with pytest.raises(ValueError, match="source must be one of sample, full, not 'cifar'"):
+    with pytest.raises(ValueError, match=r"source must be one of sample, full.*, not 'cifar'"):
         load("cifar")
 
 
@@ -183,6 +183,22 @@ def test_full_begins_like_the_sample(prepared: tuple[Path, Dataset]) -> None:
     images, labels = sample_images()
     np.testing.assert_array_equal(prepared[1].train_images[:4_502], images[:4_502])
     np.testing.assert_array_equal(prepared[1].train_labels[:4_502], labels[:4_502])
+
+
+@needs_files
+def test_the_first_5000_can_be_held_out(
+    prepared: tuple[Path, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = prepared
+    monkeypatch.setenv("SAMENET_DATA_DIR", str(folder))
+    data = load("full_55000")
+    assert len(data.train_images) == len(data.train_labels) == SOURCES["full_55000"].train_size
+    np.testing.assert_array_equal(data.train_images, whole.train_images[5_000:])
+    np.testing.assert_array_equal(data.train_labels, whole.train_labels[5_000:])
+    np.testing.assert_array_equal(data.test_images, whole.test_images)
+    np.testing.assert_array_equal(data.test_labels, whole.test_labels)
+    few = load("full_55000", train_size=3)
+    np.testing.assert_array_equal(few.train_images, whole.train_images[5_000:5_003])
 
 
 @needs_files

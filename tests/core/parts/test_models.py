@@ -9,6 +9,7 @@ import pytest
 from jax.example_libraries import stax
 
 from core.parts.choices import STREAMS
+from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, layers
 
 GLOROT = INITIALIZERS["glorot_normal"]
@@ -54,10 +55,30 @@ def test_dropout_needs_a_random_key(model: str) -> None:
     init, apply, _ = MODELS[model].build((64,), 1, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     key = jax.random.PRNGKey(1)
-    plain = apply(params, X)
-    np.testing.assert_array_equal(plain, apply(params, X, keep_prob=0.5))
-    np.testing.assert_array_equal(plain, apply(params, X, rng=key, keep_prob=1.0))
-    assert jnp.all(plain != apply(params, X, rng=key, keep_prob=0.5))
+    plain, half = apply(params, X), Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
+    np.testing.assert_array_equal(plain, apply(params, X, drop=half))
+    np.testing.assert_array_equal(plain, apply(params, X, rng=key, drop=NOTHING))
+    assert jnp.all(plain != apply(params, X, rng=key, drop=half))
+
+
+@pytest.mark.parametrize("rng", [None, jax.random.PRNGKey(1)], ids=["at test time", "in training"])
+@pytest.mark.parametrize("drop", [NOTHING, Drop(0.5, 0.5, 1.0), Drop(0.5, 1.0, 0.5)], ids=str)
+@pytest.mark.parametrize("model", MODELS)
+def test_hidden_layers_are_those_of_the_logits(
+    model: str, drop: Drop, rng: jax.Array | None
+) -> None:
+    init, apply, hidden = MODELS[model].build((64, 32, 16), 10, GLOROT)
+    _, params = init(jax.random.PRNGKey(0), (1, 784))
+    each = hidden(params, X, rng=rng, drop=drop)
+    x = X
+    for (w, b), layer in zip(layers(params), each, strict=False):
+        np.testing.assert_allclose(layer.units, jnp.maximum(x @ w + b, 0), atol=1e-5)
+        x = layer.units * layer.multipliers
+    w, b = layers(params)[-1]
+    np.testing.assert_allclose(x @ w + b, apply(params, X, rng=rng, drop=drop), atol=1e-5)
+    multipliers = np.concatenate([np.unique(layer.multipliers) for layer in each])
+    dropped = {0.0, 1 / drop.divisor} if drop.keep_prob < 1 else {1.0}
+    assert set(multipliers.tolist()) == ({drop.factor} if rng is None else dropped)
 
 
 # (spread of the weights, spread of the biases) of a 784 x 600 layer, by the formulas.

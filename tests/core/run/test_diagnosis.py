@@ -1,6 +1,7 @@
 """Each cause on looks made by hand, and every sentence held against the rest of real runs."""
 
 from dataclasses import asdict, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 
 from benchmarks.truth import DEEP, DIGITS, settings, verdicts
 from core.config import RunConfig, agree
+from core.data import load
+from core.parts.dropout import DROPOUTS
+from core.presets import PRESETS
+from core.run import train
 from core.run.diagnosis import CAUSES, Finding, diagnose, share
 from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot
 from tests.conftest import look, trained
@@ -73,7 +78,7 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "in this step comes from them. Of the 10 that were so at the start, 6 are right by now.",
     ),
     "starving": (
-        DROPPING, [START, look(flipped=0.71, dropped_accuracy=0.25)],
+        DROPPING, [START, look(50, flipped=0.71, dropped_accuracy=0.25)],
         "Dropping starves it: for 71% of the images the answer hangs on which units are dropped. "
         "90% are right with all units, and 25% with those that it trains on.",
     ),
@@ -184,13 +189,63 @@ def test_the_question_as_it_is_measured() -> None:
         ({"dropout": "rate"}, 10, "all_silent"),
         ({"optimizer": "adam", "learning_rate": 0.1}, 10, "all_silent"),
         ({"scaling": "unit"}, 10, "learning"),
-        ({**DEEP, "dropout": "rate", "dropout_value": 0.7}, 30, "starving"),
+        ({**DEEP, "dropout": "rate", "dropout_value": 0.7, "epochs": 6}, 60, "starving"),
         ({**DIGITS, "scaling": "raw", "loss": "theano_onehot"}, 30, "broken_weights"),
     ],
     ids=str,
 )
 def test_causes_of_real_runs(change: dict[str, Any], step: int, cause: str) -> None:
     assert said(agree(change)[0], step).cause.key == cause
+
+
+# Each form of dropout with a number that keeps 30% of the units, and with one that keeps 70%.
+THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
+SEVENTY = {form: 1 - number for form, number in THIRTY.items()}
+
+
+def starving_at(preset: str, form: str, number: float, steps: list[int]) -> list[int]:
+    """The steps at which a run of the keep_prob question is said to starve."""
+    changes = {"dropout": form, "dropout_value": number}
+    config = RunConfig(**{**PRESETS[preset].overrides, **changes})
+    data = train.on_device(config.task, load(config.source, config.train_size))
+
+    def next_look(step: int) -> int:
+        return next(mark for mark in [*steps, config.steps] if mark > step)
+
+    ticks = train.ticks(config, train.program(train.shape(config)), data, next_look=next_look)
+    looks = (snapshot for snapshot in ticks if snapshot is not None)
+    seen = list(islice(looks, 1 + len(steps)))
+    causes = [[f.cause.key for f in diagnose(config, seen[: i + 1])] for i in range(len(seen))]
+    return [look.step for look, keys in zip(seen, causes, strict=True) if "starving" in keys]
+
+
+EARLY = [1, 20, 50, 80, 120]
+
+
+@pytest.mark.parametrize(("form", "number"), THIRTY.items())
+def test_the_keep_prob_question_starves_at_thirty_percent(form: str, number: float) -> None:
+    assert starving_at("keep_or_drop", form, number, EARLY) == [50, 80, 120]
+
+
+@pytest.mark.parametrize(("form", "number"), SEVENTY.items())
+def test_the_keep_prob_question_does_not_starve_at_seventy(form: str, number: float) -> None:
+    assert starving_at("keep_or_drop", form, number, [*EARLY, 200]) == []
+
+
+@pytest.mark.usefixtures("full_mnist")
+def test_starving_on_full_mnist() -> None:
+    assert starving_at("keep_or_drop_full", "rate", 0.7, EARLY) == [50, 80, 120]
+    assert starving_at("keep_or_drop_full", "keep_prob", 0.7, EARLY) == []
+
+
+@pytest.mark.parametrize("form", THIRTY)
+def test_the_cure_for_starving_drops_half_as_many_by_the_same_form(form: str) -> None:
+    config = replace(DROPPING, dropout=form, dropout_value=THIRTY[form])
+    starving = diagnose(config, [START, look(50, flipped=0.71, dropped_accuracy=0.25)])[0]
+    better = replace(config, **starving.cure)
+    assert better.dropout == form
+    keep = DROPOUTS[form].means(np.float32(better.dropout_value)).keep_prob
+    assert float(keep) == pytest.approx(0.65)
 
 
 @pytest.mark.parametrize("config", list(dict.fromkeys(settings()))[::9],

@@ -158,10 +158,10 @@ def test_gradients_are_those_of_the_mean_loss(form: Any, outputs: int, dropout: 
     key, epsilon = jax.random.PRNGKey(2), 1e-3
     init, apply, _ = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
     _, params = init(jax.random.PRNGKey(0), (1, 784))
-    keep = {"off": 1.0, "keep_prob": 0.3, "rate": 0.7}[dropout]
+    drop = DROPOUTS[dropout].means(jnp.float32(0.3))
 
     def naively(params: Any) -> jax.Array:
-        z = apply(params, x, rng=key, keep_prob=keep)
+        z = apply(params, x, rng=key, drop=drop)
         if form == "binary":
             p = jnp.clip(jax.nn.sigmoid(z[:, 0]), epsilon, 1 - epsilon)
             return -jnp.mean(labels * jnp.log(p) + (1 - labels) * jnp.log(1 - p))
@@ -178,6 +178,29 @@ def test_gradients_are_those_of_the_mean_loss(form: Any, outputs: int, dropout: 
     expected = jax.grad(naively)(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
                  found, expected)  # fmt: skip
+
+
+def test_the_older_form_is_evaluated_with_smaller_units() -> None:
+    """In training it is the form that drops the number, undivided; at test time units shrink."""
+    config = tiny(dropout="older", dropout_value=0.25)
+    shape, knobs = train.shape(config), train.knobs(config)
+    program, data = train.program(shape), device_data(config)
+    state = program.init(knobs)
+    (w1, b1), (w2, b2) = (layer for layer in state.params if layer)
+
+    def by_hand(images: Any, labels: Any) -> float:
+        units = np.maximum(np.asarray(images) / np.float32(255) @ w1 + b1, 0)
+        return float(np.mean(((0.25 * units) @ w2 + b2 >= 0)[:, 0] == labels))
+
+    order = program.order(knobs, np.int32(0))
+    seen = program.diagnose(state, data.train_images, data.train_labels, order, knobs)[0]
+    images, labels = data.test_images, data.test_labels
+    held_out = program.accuracy[len(images)](state.params, images, labels, knobs)
+    probed = by_hand(data.train_images, np.asarray(data.train_labels))
+    assert float(seen["train_accuracy"]) == pytest.approx(probed, abs=0.011)
+    assert float(held_out) == pytest.approx(by_hand(images, np.asarray(labels)), abs=0.0021)
+    whole = train.knobs(tiny(dropout="unscaled", dropout_value=0.75))
+    assert program.accuracy[len(images)](state.params, images, labels, whole) != held_out
 
 
 # Order of the images

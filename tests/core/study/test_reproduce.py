@@ -14,7 +14,8 @@ from core.config import RunConfig
 from core.data import load, mnist_tfds
 from core.parts.losses import LOSSES
 from core.study.band import Outcomes, collect, seed_strip
-from core.study.reproduce import command, question
+from core.study.reporting import Report, Score
+from core.study.reproduce import command, keep_or_drop, question
 from core.study.reproduce.cases import CASES
 from core.study.reproduce.finding import Case, Finding, Kind, is_nan, near
 from core.study.twins import Swap
@@ -88,21 +89,37 @@ def test_a_row_that_fails_fails_the_command(
     assert command.main(["--case", "good"]) == 0
 
 
+def test_a_long_case_is_run_when_asked_for(
+    cases: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases["short"] = case("short", near("x", FACT, 1, 1, 0))
+    cases["long"] = replace(case("long", near("y", FACT, 1, 1, 0)), long=True)
+
+    def run(*arguments: str) -> list[str]:
+        assert command.main([*arguments]) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+
+    assert run() == ["short"]
+    assert run("--long") == ["short", "long"]
+    assert run("--case", "long") == ["long"]
+
+
 def test_unknown_case(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--case", "nonsense"])
     assert "question" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", ["full_mnist", "keep_or_drop", "keep_or_drop_30"])
 def test_full_mnist_is_left_out_with_a_reason(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     monkeypatch.setenv("SAMENET_MNIST_DIR", str(tmp_path))
     monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path))
-    assert command.main(["--json", "--case", "full_mnist"]) == 0
+    assert command.main(["--json", "--case", key]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == []
-    assert "full_mnist is left out: Full MNIST is not prepared here" in printed.err
+    assert f"{key} is left out: Full MNIST is not prepared here" in printed.err
     assert mnist_tfds.FILES[0] in printed.err
 
 
@@ -110,6 +127,33 @@ def test_full_mnist_is_left_out_with_a_reason(
 def test_quick_cases_reproduce(key: str) -> None:
     failed = [finding for finding in CASES[key].run() if not finding.ok]
     assert failed == []
+
+
+def report(test: float, dropping: float = 0.9, whole: float = 0.95) -> Report:
+    return Report(1, 1.0, 1, Score(dropping, 0.3), Score(whole, 0.1), test)
+
+
+def test_keep_or_drop_judges_each_epoch_by_its_own_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts pass as they are, and each reading fails with the other's accuracy."""
+    facts = {
+        reading: [report(bands.get(epoch, (0.0,))[0], dropping=0.4) for epoch in range(1, 31)]
+        for reading, bands in keep_or_drop.TEST_ACCURACY.items()
+    }
+    monkeypatch.setattr(
+        keep_or_drop, "_epochs", lambda reading, epochs, seed=0: facts[reading][:epochs]
+    )
+    rows = list(keep_or_drop.keep_or_drop())
+    assert [row for row in rows if not row.ok] == []
+    facts["rate"], facts["keep_prob"] = facts["keep_prob"], facts["rate"]
+    found = [row.ok for row in keep_or_drop.keep_or_drop() if row.kind is FACT]
+    assert found == [False] * 6
+
+
+def test_keep_or_drop_needs_the_two_reports_to_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = [report(0.9, dropping=0.95, whole=0.95)] * 30
+    monkeypatch.setattr(keep_or_drop, "_epochs", lambda reading, epochs, seed=0: same)
+    rows = [row for row in keep_or_drop.keep_or_drop() if row.kind is REGRESSION]
+    assert len(rows) == 3 and not any(row.ok for row in rows)
 
 
 def test_question_case_without_its_strip(monkeypatch: pytest.MonkeyPatch) -> None:

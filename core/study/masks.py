@@ -1,0 +1,91 @@
+"""Which units a training step drops, and what it multiplies the others by.
+
+The masks are the training's own: the same key, step and shapes, through the program's functions.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from core.config import RunConfig
+from core.parts.dropout import DROPOUTS, dropout
+from core.parts.models import Hidden
+from core.run import train
+from core.study.states import At, compiled_for, states
+
+Array = Any  # a numpy array outside, a jax Array inside the program
+
+
+class Pass(NamedTuple):
+    """The forward pass of one training step over its batch; row i is the same image everywhere."""
+
+    step: int  # updates done before it
+    places: Array  # int32 [batch], of the batch's images among the training images
+    layers: list[Hidden]  # each hidden layer's units [batch, width], and what dropout makes of them
+    logits: Array  # float32 [batch, outputs], what the step's loss gets
+
+
+def passes(
+    config: RunConfig, data: train.DeviceData, steps: Collection[int]
+) -> Iterator[Pass | None]:
+    """The forward passes of a run at these steps, from 0; None after every other step before."""
+    last = max(steps)
+    if not 0 <= min(steps) <= last < config.steps:
+        raise ValueError(f"steps are {sorted(steps)}; allowed are 0 to {config.steps - 1}")
+    for step, at in enumerate(states(config, data)):
+        yield forward(config, data, at) if step in steps else None
+        if step == last:
+            return
+
+
+def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
+    """The forward pass of the step that comes next in a run."""
+    found = _forward(train.shape(config))(
+        at.state, data.train_images, at.order, train.knobs(config)
+    )
+    return Pass(int(at.state.step), *jax.device_get(found))
+
+
+def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[Any]:
+    """What dropout multiplies each hidden layer's units by at a step: float32 [batch, width].
+
+    0 where a unit is dropped. Masks do not hang on the weights, so nothing is trained.
+    """
+    program, knobs = train.program(train.shape(config)), train.knobs(config)
+    state = program.init(knobs)._replace(step=jnp.int32(step))
+    order = program.order(knobs, np.int32(step // config.steps_per_epoch))
+    return [layer.multipliers for layer in forward(config, data, At(state, order)).layers]
+
+
+@lru_cache(maxsize=8)
+def _forward(shape: train.Shape) -> Callable[..., Any]:
+    parts = train.functions(shape)
+
+    def found(
+        state: train.State, images: Array, order: Array, knobs: train.Knobs
+    ) -> tuple[Array, list[Hidden], Array]:
+        # In the place of its labels each image carries its own place.
+        places = jnp.arange(shape.train_size)
+        x, places, key = parts["batch"](state, images, places, order, knobs)
+        layers = parts["hidden"](state.params, x, rng=key, drop=train.dropping(knobs))
+        logits = parts["look"](state, images, jnp.zeros_like(places), order, knobs).logits
+        return places, layers, logits
+
+    return compiled_for(shape, found)
+
+
+def dropped_pixels(
+    image: np.ndarray, form: str, number: float, seed: int = 0, training: bool = True
+) -> np.ndarray:
+    """A digit as a row of DROPOUTS would leave it, were it a layer: float32, the image's shape.
+
+    An illustration: the network drops hidden units and no pixels. With one seed, whoever keeps
+    fewer keeps some of the same pixels. Values are the image's, divided or multiplied, and may be
+    above 255.
+    """
+    key = jax.random.key(seed) if training else None
+    return np.asarray(dropout(jnp.float32(image), DROPOUTS[form].means(jnp.float32(number)), key))

@@ -1,0 +1,132 @@
+"""What two training loops report of one training.
+
+Where units are dropped, a batch has two accuracies: as the training step saw it, and as all units
+see it afterwards. Keras's fit averages the first over an epoch. The TensorFlow loop of the
+keep_prob question evaluates each batch again, after its update and with no unit dropped, and
+averages that. Neither is the accuracy of held-out images.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from core.config import RunConfig
+from core.parts.choices import TASKS
+from core.run import diagnostics, train
+from core.study.states import compiled_for
+
+LOOKS = 10  # at an epoch
+PIECE = 10  # steps between two ticks
+
+
+class Score(NamedTuple):
+    """Means over batches."""
+
+    accuracy: float
+    loss: float  # in nats, as the chosen loss computes it
+
+
+class Report(NamedTuple):
+    """The last `batches` batches, each measured twice; `step` is the last one's update."""
+
+    step: int
+    epoch: float
+    batches: int
+    dropping: Score  # before the update, with units dropped: what Keras's fit averages
+    whole: Score  # the same batch after the update, with all units: what the TensorFlow loop prints
+    test_accuracy: float  # of all held-out images at an epoch's end, else NaN
+
+
+def reports(
+    config: RunConfig, data: train.DeviceData, looks: int = LOOKS
+) -> Iterator[Report | None]:
+    """Train `config` and report `looks` times an epoch, always at its end; None between pieces.
+
+    With looks = 1 a Report holds what each loop reports of a whole epoch.
+    """
+    shape, knobs = train.shape(config), train.knobs(config)
+    program, measured = train.program(shape), _measured_steps(shape)
+    per_epoch = config.steps_per_epoch
+    every = -(-per_epoch // looks)
+    state, step = program.init(knobs), 0
+    for epoch in range(config.epochs):
+        order, end = program.order(knobs, np.int32(epoch)), (epoch + 1) * per_epoch
+        while step < end:
+            first, mark, totals = step, min(step + every, end), np.zeros(4, np.float32)
+            while step < mark:
+                step = min(step + PIECE, mark)
+                images, labels = data.train_images, data.train_labels
+                state, more = measured(state, images, labels, order, knobs, np.int32(step))
+                totals = totals + np.asarray(more)
+                if step < mark:
+                    yield None
+            dropping, whole = (totals / (step - first)).reshape(2, 2).tolist()
+            test = _test_accuracy(program, state, data, knobs) if step == end else np.nan
+            scores = Score(*dropping), Score(*whole), test
+            yield Report(step, step / per_epoch, step - first, *scores)
+
+
+def merged(each: Sequence[Report]) -> Report:
+    """Reports that follow each other as one: that of an epoch, from all looks at it."""
+    weights = [report.batches for report in each]
+
+    def mean(scores: list[Score]) -> Score:
+        return Score(*np.average(scores, axis=0, weights=weights).tolist())
+
+    return each[-1]._replace(
+        batches=sum(weights),
+        dropping=mean([report.dropping for report in each]),
+        whole=mean([report.whole for report in each]),
+    )
+
+
+def _test_accuracy(
+    program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
+) -> float:
+    accuracy = program.accuracy[len(data.test_images)]
+    return float(accuracy(state.params, data.test_images, data.test_labels, knobs))
+
+
+@lru_cache(maxsize=8)
+def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
+    """Compiled: state, images, labels, order, knobs, stop -> state at `stop`, float32 [4].
+
+    The four are sums over the batches: accuracy and loss with units dropped before the update,
+    and with all units after it.
+    """
+    parts, form = train.functions(shape), TASKS[shape.task].form
+
+    def steps(
+        state: train.State,
+        images: Array,
+        labels: Array,
+        order: Array,
+        knobs: train.Knobs,
+        stop: Array,
+    ) -> tuple[train.State, Array]:
+        def step(carry: tuple[train.State, Array]) -> tuple[train.State, Array]:
+            state, totals = carry
+            x, batch_labels, _ = parts["batch"](state, images, labels, order, knobs)
+            seen: train.Look = parts["look"](state, images, labels, order, knobs)
+            after = parts["update"](state, seen.gradients, knobs)
+            logits = parts["evaluate"](after.params, x, knobs)
+            loss, _ = train.losses_and_slopes(form, logits, batch_labels, knobs)
+            scores = [
+                jnp.mean(values)
+                for values in (
+                    diagnostics.correct(seen.logits, batch_labels),
+                    seen.loss,
+                    diagnostics.correct(logits, batch_labels),
+                    loss,
+                )
+            ]
+            return after, totals + jnp.stack(scores)
+
+        nothing = jnp.zeros(4, jnp.float32)
+        return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
+
+    return compiled_for(shape, steps, donate_argnums=0)
