@@ -14,11 +14,13 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.presets import PRESETS
 from core.study import precision
+from ui.draw import code
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
 from ui.widgets import LABELS, WIDGETS, integer, menu, number, options, segments, slider
+from ui.words import explained
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
@@ -155,6 +157,7 @@ def _loss() -> None:
         key=STATE.key("loss"),
         format_func=lambda key: LOSSES[key].label,
         on_change=_loss_changed,
+        help=explained("cross-entropy", "logit", "label", "clipped", "gradient"),
     )
     row = LOSSES[STATE.value("loss")]
     engine()  # before anything is compiled: it decides where compiled programs are kept
@@ -183,7 +186,7 @@ def _formula_and_code(row: Loss, form: Form) -> None:
         if row.latex:
             st.latex(row.latex)
         st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
-        st.code(marked(row, form), language="python", wrap_lines=True)
+        code(marked(row, form), mark=row.kills)
 
 
 def _dropout() -> None:
@@ -201,7 +204,7 @@ def _network_and_data() -> None:
     st.selectbox(
         HIDDEN_LAYERS, widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
         on_change=_changed, format_func=to_text, accept_new_options=True,
-        help="Their widths. Type your own, as in 300-100.",
+        help="How many units each has. Type your own, as in 300-100.",
     )  # fmt: skip
     menu(STATE, "initializer", on_change=_changed)
     menu(STATE, "optimizer", on_change=_changed)

@@ -1,17 +1,23 @@
-"""One chart on a page, and what its colours mean."""
+"""A chart on a page, what its colours mean, and code."""
 
 import html
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from ui.charts.frame import Tables
 
 
-def chart(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
+def chart(
+    key: str,
+    spec: dict[str, Any],
+    tables: Tables,
+    alt: str,
+    height: Literal["content", "stretch"] = "content",
+) -> None:
     """A constant spec with this run's tables; `key` keeps its place in the browser."""
-    st.vega_lite_chart({**spec, "datasets": tables}, key=key, alt=alt)
+    st.vega_lite_chart({**spec, "datasets": tables}, key=key, alt=alt, height=height)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:
@@ -21,3 +27,18 @@ def colour_key(colours: Mapping[str, str]) -> None:
         for name, colour in colours.items()
     )
     st.html(f'<ul class="colour-key">{"".join(items)}</ul>')
+
+
+def code(text: str, mark: str | None = None) -> None:
+    """A program's text, in one colour; the lines that `mark` stands in are the ones that matter.
+
+    st.code has the browser fetch 1.6 MB to colour four lines. Focusable, for what is too wide is
+    scrolled with the arrow keys.
+    """
+    lines = []
+    for line in text.splitlines():
+        shown = html.escape(line)
+        lines.append(f"<mark>{shown}</mark>" if mark is not None and mark in line else shown)
+    body = "\n".join(lines)
+    box = 'class="code" role="group" aria-label="Code" tabindex="0"'
+    st.html(f"<pre {box}><code>{body}</code></pre>")

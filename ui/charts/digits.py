@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from core.run.snapshot import Gradient, Snapshot
+from core.run.snapshot import Gradient, Snapshot, silent_and_wrong
 from ui.charts import frame
 from ui.charts.live import GRADIENTS, Drawing
 from ui.charts.palette import BEFORE
@@ -34,6 +34,7 @@ def digits(
     of: str,
     zones: Sequence[Zone] = (),
     broken: bool = False,
+    last: Snapshot | None = None,
 ) -> Drawing:
     """The images of a look as bars over their logit: right ones up, wrong ones down.
 
@@ -42,6 +43,7 @@ def digits(
       of: what the logit is of, for the title.
       zones: where the loss gives no gradient, shaded.
       broken: whether the legend names NaN and inf.
+      last: the run's last look once it has ended, which the chart's text tells of.
     """
     top = next((top for top in TOPS if widest <= top), TOPS[-1])
     counts = np.zeros((2, len(Gradient), BINS), int)
@@ -61,8 +63,20 @@ def digits(
             "sides": pa.table({"count": [room, -room], "word": ["right", "wrong"]}),
             "lost": pa.table({"text": pa.array([lost] if lost else [], pa.string())}),
         },
-        alt="Every image at its logit, right ones above the line and wrong ones below.",
+        alt=_told(last),
         zoom=False,
+    )
+
+
+def _told(last: Snapshot | None) -> str:
+    """The chart's text: what it shows, and of a run that has ended how many are right."""
+    what = "Every image at its logit, right ones above the line and wrong ones below"
+    if last is None:
+        return f"{what}."
+    right, images = int(np.count_nonzero(last.correct)), len(last.correct)
+    return (
+        f"{what}, after step {last.step:,}: {right:,} of {images:,} are right; "
+        f"{len(silent_and_wrong(last)):,} are wrong with a gradient of exactly 0."
     )
 
 

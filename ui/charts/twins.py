@@ -35,13 +35,15 @@ def curves_spec(
 ) -> dict[str, Any]:
     """Runs over the same steps: their losses up to `top` nats, or their accuracies."""
     y = live.accuracy_axis() if top is None else live.loss_axis(top)
-    return frame.spec(alt.layer(frame.curves(y, steps, labels, colours), frame.gap_marks(steps)))
+    value = frame.SHARE if top is None else frame.NUMBER
+    lines = frame.curves(y, steps, labels, colours, value)
+    return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
 
 
 def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
     """label -> (steps, values) as rows of step, value and series; and the gaps."""
-    gaps = [frame.gaps(*curve) for curve in curves.values()]
-    return {"run": frame.table(curves), "gaps": pa.concat_tables(gaps)}
+    gaps = frame.join_gaps(frame.gaps(*curve) for curve in curves.values())
+    return {"run": frame.table(curves), "gaps": gaps}
 
 
 @cache
@@ -99,7 +101,7 @@ def strip_spec(
             x=x,
             y=y,
             color=alt.Color("series:N", scale=alt.Scale(range=list(colours)), legend=None),
-            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=".3f")],
+            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
         )
     )
     rules = [

@@ -26,7 +26,7 @@ def parting(a: Twin, b: Twin) -> None:
         f"(relative difference {found.relative[found.layer]:.2g}), by the doing of "
         f"{found.differing:,} samples, whose slopes differ by more than {NOTICEABLE:g}. Those that "
         "differ most:",
-        help=explained("label", "logit"),
+        help=explained("label", "logit", "gradient"),
     )
     k = min(SHOWN, len(samples.index))
     labels = samples.labels[:k]
