@@ -87,7 +87,7 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         assert "Full MNIST is not on this machine" in page.error[0].value
         assert "sample" in page.error[0].value
     else:
-        assert re.fullmatch(r"0\.\d{3}", metrics(page)["training accuracy"])
+        assert re.fullmatch(r"\d+\.\d%", metrics(page)["training accuracy"])
         assert text(page).startswith("After step 0: ")
     page.selectbox(key="preset").set_value("question").run()  # and from there to another one
     assert "48% of the images are wrong and have no say" in text(seen(page, 1))
@@ -96,7 +96,7 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
 def test_train_to_the_end() -> None:
     page = trainer()
     assert metrics(page) == {
-        "loss": "7.584", "training accuracy": "0.435", "held-out accuracy": "0.406",
+        "loss": "7.584", "training accuracy": "43.5%", "held-out accuracy": "40.6%",
         "zero gradient": "83.8%", "wrong, no say": "48.4%",
     }  # fmt: skip
     assert text(page).startswith(
@@ -107,7 +107,7 @@ def test_train_to_the_end() -> None:
     press(page, "train")
     assert ended(page).status is Status.DONE
     page.run()
-    assert 0.55 <= float(metrics(page)["training accuracy"]) <= 0.85
+    assert 55 <= float(metrics(page)["training accuracy"].rstrip("%")) <= 85
     assert disabled(page) == {"train": True, "pause": True, "step": True, "reset": False}
     assert "step 10 of 10, done" in page.get("progress")[0].proto.text
 
@@ -121,7 +121,7 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     assert page.query_params == {"loss": "from_logits", "until": "end"}
     assert ended(page).status is Status.DONE, "what plays goes on playing"
     page.run()
-    assert metrics(page)["training accuracy"] == "0.909"
+    assert metrics(page)["training accuracy"] == "90.9%"
     assert page.session_state["before"][-1].step == 10, "the run before stays as grey curves"
 
 
@@ -171,7 +171,7 @@ def test_naive_is_shown_as_nan() -> None:
     page.run()
     assert (metrics(page)["loss"], metrics(page)["training accuracy"]) == (
         "NaN",
-        "NaN <small>counted 0.510</small>",
+        "NaN <small>counted 51.0%</small>",
     )
     assert "100% of the predictions are NaN" in text(page)
 

@@ -40,11 +40,11 @@ def test_the_story_as_it_was_asked() -> None:
     mechanism = next(t.value for t in page.markdown if "No say is not no hope" in t.value)
     assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
     assert any("part at **step 0**" in text.value for text in page.markdown)
-    assert column(page, "published") == ["0.435", "0.435", "0.792", "0.909", "0.909", "0.792"]
-    measured = [float(text) for text in column(page, "measured here")]
-    assert measured[:2] == [0.435, 0.435] and measured[3] == measured[4] == 0.909
-    assert measured[2] == measured[5] and 0.51 <= measured[2] <= 0.85
-    assert column(page, "final accuracy")[0] == "0.909"
+    assert column(page, "published") == ["43.5%", "43.5%", "79.2%", "90.9%", "90.9%", "79.2%"]
+    measured = [float(text.rstrip("%")) for text in column(page, "measured here")]
+    assert measured[:2] == [43.5, 43.5] and measured[3] == measured[4] == 90.9
+    assert measured[2] == measured[5] and 51 <= measured[2] <= 85
+    assert column(page, "final accuracy")[0] == "90.9%"
 
 
 def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
@@ -66,7 +66,7 @@ def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not page.exception
     says = [text.value for text in page.markdown if text.value.startswith("- **")]
     assert len(says) == 2 and all("a fact." in text for text in says)
-    assert "0.510 every time" in says[0] and "0.907 every time" in says[1]
+    assert "51.0% every time" in says[0] and "90.7% every time" in says[1]
 
 
 def test_band_tables_hold_the_whole_range() -> None:

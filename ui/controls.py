@@ -14,6 +14,7 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.presets import PRESETS
 from core.study import precision
+from ui.draw import code
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
@@ -145,6 +146,7 @@ def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> N
         key=state.key("loss"),
         format_func=lambda key: LOSSES[key].label,
         on_change=on_change,
+        help=WIDGETS["loss"].help,
     )
 
 
@@ -178,7 +180,7 @@ def _formula_and_code(row: Loss, form: Form) -> None:
         if row.latex:
             st.latex(row.latex)
         st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
-        st.code(marked(row, form), language="python", wrap_lines=True)
+        code(marked(row, form), mark=row.kills)
 
 
 def _dropout() -> None:

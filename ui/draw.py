@@ -1,8 +1,8 @@
-"""One chart on a page, and what its colours mean."""
+"""A chart on a page, what its colours mean, and code."""
 
 import html
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -15,14 +15,14 @@ def chart(
     tables: Tables,
     alt: str,
     clicked: Callable[[], None] | None = None,
+    height: Literal["content", "stretch"] = "content",
 ) -> None:
     """A constant spec with this run's tables; `key` keeps its place in the browser.
 
     `clicked` is called after a click that selects; what, is in the session state under `key`.
     """
-    st.vega_lite_chart(
-        {**spec, "datasets": tables}, key=key, alt=alt, on_select=clicked or "ignore"
-    )
+    drawn = {**spec, "datasets": tables}
+    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, on_select=clicked or "ignore")
 
 
 def colour_key(colours: Mapping[str, str]) -> None:
@@ -32,3 +32,18 @@ def colour_key(colours: Mapping[str, str]) -> None:
         for name, colour in colours.items()
     )
     st.html(f'<ul class="colour-key">{"".join(items)}</ul>')
+
+
+def code(text: str, mark: str | None = None) -> None:
+    """A program's text, in one colour; the lines that `mark` stands in are the ones that matter.
+
+    st.code has the browser fetch 1.6 MB to colour four lines. Focusable, for what is too wide is
+    scrolled with the arrow keys.
+    """
+    lines = []
+    for line in text.splitlines():
+        shown = html.escape(line)
+        lines.append(f"<mark>{shown}</mark>" if mark is not None and mark in line else shown)
+    body = "\n".join(lines)
+    box = 'class="code" role="group" aria-label="Code" tabindex="0"'
+    st.html(f"<pre {box}><code>{body}</code></pre>")

@@ -1,6 +1,7 @@
 """The home page's race: three ways to write one loss, recorded, and live at a click."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from core.config import RunConfig
 from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
+from ui.charts.frame import told
 from ui.draw import chart
 from ui.live import POLL_SECONDS, device
+from ui.pages import PAGES
 from ui.story.twin import all_done, viewers
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
@@ -39,7 +42,7 @@ def race() -> None:
         st.fragment(_live, run_every=None if ended else POLL_SECONDS)(held, ended)
         return
     recorded = json.loads(RECORDED.read_text())
-    _draw(recorded["rows"])
+    _draw(recorded["rows"], ended=True)
     st.caption(
         f"Measured with {recorded['measured_with']}. The clipped curve is chaotic: rounding alone "
         "moves its end, so its digits are an example and not a constant."
@@ -50,14 +53,30 @@ def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
     if not drawn_ended and all_done(held):
         st.rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
-    _draw([row(label, look) for label, view in views.items() for look in view.snapshots])
+    rows = [row(label, look) for label, view in views.items() for look in view.snapshots]
+    _draw(rows, drawn_ended)
     status = "done" if drawn_ended else next(iter(views.values())).status
     st.caption(f"Live, {status}: JAX on this server's {device()}.")
 
 
-def _draw(rows: list[dict[str, Any]]) -> None:
-    words = "Training accuracy over ten steps for three ways to write the same loss."
-    chart("race", home.spec(tuple(RUNS), STEPS), {"rows": home.table(rows)}, words)
+def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
+    curves: dict[str, list[float]] = {}
+    for each in rows if ended else ():
+        accuracy = math.nan if each["accuracy"] is None else each["accuracy"]
+        curves.setdefault(each["loss"], []).append(accuracy)
+    words = told("Training accuracy by step for three ways to write the same loss", curves, STEPS)
+    with st.container(key="picture"):
+        tables = {"rows": home.table(rows)}
+        chart("race", home.spec(tuple(RUNS), STEPS), tables, words, height="stretch")
+
+
+def cards() -> None:
+    """What there is to see: the stories first, then the lab."""
+    with st.container(key="cards"):
+        for row in sorted(PAGES.values(), key=lambda row: row.section != "Stories"):
+            with st.container(border=True, height="stretch"):
+                st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
+                st.markdown(row.summary)
 
 
 def race_button() -> None:

@@ -29,6 +29,7 @@ from ui.charts.live import Drawing, Pin
 from ui.engine import engine
 from ui.names import names
 from ui.widgets import named
+from ui.words import explained
 
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
@@ -53,6 +54,7 @@ def panel(title: str, config: RunConfig) -> None:
     viewer = _viewer(config)
     status = engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS).status
     _transport(title, status)
+    _words_explained()
     at = _looking_at(config)
     phone.one_control_over_one_chart(config)
     with st.container(key="live", gap="xsmall"):
@@ -162,6 +164,19 @@ def _transport(title: str, status: Status) -> None:
                   help="Keep this run in the charts while others come and go, or let go of it: "
                   "up to four.")  # fmt: skip
         st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
+
+
+def _words_explained() -> None:
+    """The words of the figures and of the charts, outside the frames that draw these."""
+    label, icon = "What do these words mean?", ":material/help:"
+    with st.popover(label, icon=icon, type="tertiary", key="terms"):
+        st.markdown(
+            explained(
+                "loss", "nats", "share right", "held out", "gradient", "zero gradient", "no say",
+                "steered", "saturated", "clipped", "logit", "margin", "gradient norm",
+                "one rounding apart", "NaN",
+            )
+        )  # fmt: skip
 
 
 def _looking_at(config: RunConfig) -> int:
@@ -305,8 +320,8 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
 def _accuracy(now: Snapshot, value: float) -> str:
     """An accuracy; of NaN predictions it is what frameworks count, behind the NaN that it is."""
     if now.saturation.nonfinite > 0:
-        return f"NaN <small>counted {value:.3f}</small>"
-    return f"{value:.3f}"
+        return f"NaN <small>counted {value:.1%}</small>"
+    return f"{value:.1%}"
 
 
 def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
@@ -335,18 +350,20 @@ def drawings(
     of = "“5 or more”" if binary else "the true digit"
     curves = (snapshots, before, config.steps, scrubbed)
     broken = charts.broken(snapshots)
+    last = snapshots[-1] if charts.ended(snapshots, config.steps) else None
     return [
         charts.loss(*curves, pins),
         charts.accuracy(*curves, ribbon, pins),
-        charts.saturation(now, of, f"Predicted probability of {of}", broken),
+        charts.saturation(now, of, f"Predicted probability of {of}", broken, last),
         charts.gradients(*curves),
         digits.digits(
             now,
             digits.widest(snapshots),
-            f"logit of {of}" if binary else f"margin, the logit of {of}",
+            f"logit of {of}" if binary else "margin",
             _zones(config) if binary else (),
             broken,
             chosen.mark(config, now),
+            last,
         ),
         flow.flow(snapshots, config.steps, scrubbed, broken),
     ]

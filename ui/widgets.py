@@ -10,6 +10,7 @@ from core.config import FIELDS
 from core.fields import Choice, Range, to_text
 from core.registry import Registry
 from ui.state import PageState
+from ui.words import explained
 
 
 def number(value: float) -> str:
@@ -41,35 +42,51 @@ class Widget:
 
 
 WIDGETS: dict[str, Widget] = {
-    "loss": Widget("loss: by what it works on"),
-    "learning_rate": Widget("learning rate", decades("learning_rate")),
-    "epsilon": Widget(
-        "epsilon",
-        decades("epsilon"),
-        help="How far from 0 and 1 a clipping loss keeps the probability.",
+    "loss": Widget(
+        "loss: by what it works on",
+        help=explained("cross-entropy", "logit", "label", "clipped", "gradient"),
     ),
+    "learning_rate": Widget(
+        "learning rate", decades("learning_rate"), help=explained("learning rate", "gradient")
+    ),
+    "epsilon": Widget("epsilon", decades("epsilon"), help=explained("epsilon", "clipped")),
     "seed": Widget(
         "seed", help="Decides the initial weights, the order of the images and the dropped units."
     ),
-    "dropout": Widget("dropout: what the number means"),
-    "dropout_value": Widget("dropout value", [round(0.05 * i, 2) for i in range(1, 20)]),
+    "dropout": Widget("dropout: what the number means", help=explained("dropout")),
+    "dropout_value": Widget(
+        "dropout value",
+        [round(0.05 * i, 2) for i in range(1, 20)],
+        help="The number that dropout is given: what it means is chosen above.",
+    ),
     "source": Widget("images"),
     "train_size": Widget(
         "training images",
         (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000),
         text=count,
+        help=explained("held out"),
     ),
     "task": Widget("task"),
     "scaling": Widget("pixels"),
     "model": Widget("model"),
-    "widths": Widget("hidden layers", help="Their widths. Type your own, as in 300-100."),
+    "widths": Widget(
+        "hidden layers", help="How many units each has. Type your own, as in 300-100."
+    ),
     "initializer": Widget("initial weights"),
     "optimizer": Widget("optimizer"),
     "batch_size": Widget(
-        "batch", (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000), text=count
+        "batch",
+        (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),
+        text=count,
+        help=explained("batch", "epoch"),
     ),
-    "epochs": Widget("epochs", (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000), text=str),
-    "stream": Widget("random numbers"),
+    "epochs": Widget(
+        "epochs",
+        (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
+        text=str,
+        help=explained("epoch"),
+    ),
+    "stream": Widget("random numbers", help=explained("random numbers")),
 }
 
 
@@ -129,6 +146,12 @@ def _registry(name: str) -> Registry[Any]:
     return allowed.registry
 
 
+def _meanings(name: str) -> str:
+    """What a field is, and each row of its registry."""
+    rows = "  \n".join(f"**{row.label}**: {row.summary}" for row in _registry(name).values())
+    return "\n\n".join(filter(None, [WIDGETS[name].help, rows]))
+
+
 def menu(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
     """A menu of the rows of the field's registry."""
     registry = _registry(name)
@@ -139,7 +162,7 @@ def menu(state: PageState, name: str, *, on_change: Callable[[], None] | None = 
         key=state.key(name),
         format_func=lambda key: registry[key].label,
         on_change=on_change,
-        help="  \n".join(f"**{row.label}**: {row.summary}" for row in registry.values()),
+        help=_meanings(name),
     )
 
 
@@ -154,6 +177,7 @@ def segments(state: PageState, name: str, *, on_change: Callable[[], None] | Non
         format_func=lambda key: registry[key].label,
         on_change=on_change,
         required=True,
+        help=_meanings(name),
     )
 
 

@@ -94,17 +94,17 @@ STREAMS = Registry(
     [
         Stream(
             key="original",
-            label="of the question's day",
+            label="JAX before 0.5, as in the question",
             latex="",
-            summary="The random numbers that JAX gave for a seed when the question was asked.",
+            summary="What a seed gave in the JAX that the question was asked with.",
             reference="jax.threefry_partitionable(False)",
             partitionable=False,
         ),
         Stream(
             key="partitionable",
-            label="today's default",
+            label="JAX since 0.5",
             latex="",
-            summary="The random numbers that JAX gives for a seed today.",
+            summary="What the same seed gives in JAX today, by default.",
             reference="jax.threefry_partitionable(True), the default of JAX 0.10.2",
             partitionable=True,
         ),

@@ -7,6 +7,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce import question
 from ui.charts.palette import HELD_OUT, TRAIN
+from ui.draw import code
 from ui.story.census import census, silent_digits, why
 from ui.story.chance import chance
 from ui.story.framework import backends, real
@@ -16,17 +17,18 @@ from ui.story.predict import judge, predict
 from ui.story.swap import swap_table
 from ui.story.twin import Twin, snapshots
 from ui.story.watch import watch
+from ui.words import explained
 
 st.title("79% or 91%?")
 st.markdown(
     "Somebody trains one small network twice: in JAX with a cross-entropy of his own, made "
     "“numerically stable” with a clip, and in Keras. Same initial weights, same 1,000 digits, "
-    "same ten steps of gradient descent. *What is going on?*"
+    "same ten steps of gradient descent. *What is going on?*",
+    help=explained("cross-entropy", "clipped", "gradient"),
 )
-st.code(
+code(
     """y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
-logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""",
-    language="python",
+logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits"""
 )
 shared = knobs(
     "jax_vs_keras",
@@ -56,10 +58,11 @@ swap_table(jax, keras, question.as_printed)
 st.header("Fact or chance?")
 st.markdown(
     "Repeat both from weights that are moved by no more than one rounding, and see which result "
-    "stands and which is one draw of many."
+    "stands and which is one draw of many.",
+    help=explained("one rounding apart"),
 )
 chance([jax, keras], question.FINAL)
-st.header("The twist: the same Keras code on three backends")
+st.header("The twist: the same Keras code on three backends", help=explained("backend", "logit"))
 backends(
     shared,
     {
@@ -71,7 +74,4 @@ backends(
 )
 real(shared, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
 st.header("The fix")
-st.code(
-    "loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it",
-    language="python",
-)
+code("loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it")

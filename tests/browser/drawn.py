@@ -24,6 +24,9 @@ CENTRES = """svg => [...svg.querySelectorAll("g.bars_marks path")]
 def wait_until_drawn(page: Page, key: str) -> None:
     """Until page `key` of PAGES ("" for the home page) is neither a skeleton nor half a story."""
     match key:
+        case "":
+            expect(page.locator("svg.marks")).to_have_count(1)
+            page.wait_for_timeout(2000)  # until the race is run
         case "train":
             expect(page.locator("svg.marks")).to_have_count(6)
         case "microscope":

@@ -21,8 +21,19 @@ def findings(page: Page, within: str | None = None) -> list[str]:
         f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary'][:300]}"
         for rule in found
         for node in rule["nodes"]
-        if rule["impact"] in ("serious", "critical") or rule["id"] in BESIDES
+        if (rule["impact"] in ("serious", "critical") or rule["id"] in BESIDES)
+        and not _scrolls_as_a_table(page, rule["id"], node["target"][0])
     ]
+
+
+def _scrolls_as_a_table(page: Page, rule: str, place: str) -> bool:
+    """Whether what is found is that Streamlit's own wide table has nothing to focus.
+
+    Browsers let the Tab key reach a box that scrolls (Chromium since 130), which axe does not
+    count.
+    """
+    inside = "e => e.closest('[data-testid=stTable]') !== null"
+    return rule == "scrollable-region-focusable" and page.locator(place).evaluate(inside)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -31,7 +42,10 @@ def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str, scheme: 
     page = visit(f"{server}/{key}", scheme=scheme)
     wait_until_drawn(page, key)
     assert page.locator(".stApp").evaluate("e => getComputedStyle(e).colorScheme") == scheme
-    assert not (found := findings(page)), "\n".join(found)
+    for width in (1400, 360):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(1000)  # until the charts have their new width
+        assert not (found := findings(page)), f"at {width} px\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

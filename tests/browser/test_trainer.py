@@ -52,7 +52,7 @@ def button(page: Page, name: str) -> Locator:
 def trainer(visit: Visit, server: str, query: str = "") -> Page:
     """The trainer with its first look at the network."""
     page = visit(f"{server}/train{query}")
-    expect(metric(page, "training accuracy")).to_have_text(re.compile(r"0\.\d{3}"))
+    expect(metric(page, "training accuracy")).to_have_text(re.compile(r"\d\.\d%"))
     return page
 
 
@@ -76,17 +76,17 @@ def test_home_leads_to_the_trainer(visit: Visit, server: str) -> None:
 
 def test_train_then_move_the_loss_slider_with_the_keyboard(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
-    expect(metric(page, "training accuracy")).to_have_text("0.435")
+    expect(metric(page, "training accuracy")).to_have_text("43.5%")
     expect(page.get_by_text("48% of the images are wrong and have no say")).to_be_visible()
     train(page)
-    assert 0.55 <= float(metric(page, "training accuracy").inner_text()) <= 0.85
+    assert 55 <= float(metric(page, "training accuracy").inner_text().rstrip("%")) <= 85
     before = curves(page, "Accuracy by step")
     assert len(before) == 2 and all("L" in path for path in before)
 
     slider = page.get_by_role("slider", name=LOSS)
     slider.focus()
     slider.press("End")
-    expect(metric(page, "training accuracy")).to_have_text("0.909")
+    expect(metric(page, "training accuracy")).to_have_text("90.9%")
     expect(progress(page)).to_contain_text("step 10 of 10, done")
     expect(page).to_have_url(re.compile(r"loss=from_logits"))
     expect(chart(page, "Accuracy by step").locator("g.mark-line path[d]")).to_have_count(4)
@@ -99,14 +99,14 @@ def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?loss=naive")
     train(page)
     expect(metric(page, "loss")).to_have_text("NaN")
-    expect(metric(page, "training accuracy")).to_have_text("NaN counted 0.510")
+    expect(metric(page, "training accuracy")).to_have_text("NaN counted 51.0%")
     expect(chart(page, "Loss by step").get_by_text("NaN", exact=True).first).to_be_visible()
     assert not any("NaN" in path for path in curves(page, "Loss by step"))
     expect(page.get_by_text("100% of the predictions are NaN")).to_be_visible()
 
 
 def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -> None:
-    page = trainer(visit, server, "?epochs=200")
+    page = trainer(visit, server, "?epochs=1000")  # one that ends gives its charts new texts
     charts = page.locator("svg.marks")
     expect(charts).to_have_count(6)
     # The first look has been drawn: it sets the axes.
@@ -118,15 +118,14 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     line = chart(page, "Accuracy by step").locator("g.mark-line path[d]").last
     before = line.get_attribute("d") or ""
     button(page, "Train").click()
-    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d+ of 200, running"))
+    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d+ of 1,000, running"))
     expect(line).not_to_have_attribute("d", before)
     assert page.evaluate(kept) == [True] * 6
 
     page.get_by_role("slider", name=LOSS).press("End")  # nothing to cure: the button goes
     expect(page.get_by_role("button", name="Try the loss")).to_have_count(0)
     expect(charts).to_have_count(6)
-    # Of the two columns of three; the others may get another axis.
-    _, predictions, _, accuracy, *_ = page.evaluate(kept)
+    _, predictions, _, accuracy, *_ = page.evaluate(kept)  # others get another axis
     assert predictions and accuracy
     expect(page.get_by_text("Grey: the run before.")).to_be_visible()
 
@@ -278,8 +277,8 @@ def test_keys_press_the_buttons(visit: Visit, server: str) -> None:
 def test_the_four_charts_are_on_the_first_screen_while_it_trains(
     visit: Visit, server: str, width: int, height: int
 ) -> None:
-    page = visit(f"{server}/train?epochs=400&until=end", width, height)
-    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d* of 400, running"))
+    page = visit(f"{server}/train?epochs=1000&until=end", width, height)
+    expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d* of 1,000, running"))
     for alt in ("Loss by step", "Accuracy by step", "Histogram of", "Gradient norm of"):
         box = chart(page, alt).bounding_box()
         assert box is not None and box["y"] + box["height"] <= height, alt
@@ -300,7 +299,7 @@ def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
     expect(toasts).to_have_count(1)
     expect(toasts.filter(has_text="loss cannot be “?script?”")).to_be_visible()
     expect(toasts.filter(has_text="“nope” is no setting")).to_be_visible()
-    expect(metric(page, "training accuracy")).to_have_text("0.435")
+    expect(metric(page, "training accuracy")).to_have_text("43.5%")
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 

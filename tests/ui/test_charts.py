@@ -32,12 +32,16 @@ RUN = [snapshot(step) for step in range(5)]
 BEFORE = [snapshot(step, loss=3.0) for step in range(3)]
 
 
-def drawings(run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE) -> list[live.Drawing]:
-    curves = [draw(run, before, 10, None) for draw in CURVES.values()]
+def drawings(
+    run: list[Snapshot] = RUN, before: list[Snapshot] = BEFORE, steps: int = 10
+) -> list[live.Drawing]:
+    curves = [draw(run, before, steps, None) for draw in CURVES.values()]
     now = run[-1] if run else None
-    digit = digits.digits(now, 10.0, "z", ZONES)
+    last = now if live.ended(run, steps) else None
+    digit = digits.digits(now, 10.0, "z", ZONES, last=last)
+    histogram = live.saturation(now, "p", last=last)
     paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
-    return [*curves, live.saturation(now, "p"), digit, flow.flow(run, 10, None), *paths]
+    return [*curves, histogram, digit, flow.flow(run, steps, None), *paths]
 
 
 def test_only_tables_change_while_a_run_grows() -> None:
@@ -102,6 +106,45 @@ def test_every_look_is_drawn(name: str) -> None:
     assert len(tables["run"]) == len(tables["before"]) == 400 * SERIES[name]
 
 
+def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
+    run = [snapshot(step, loss=3.0 - step) for step in range(3)]
+    running, ended = drawings(run), drawings(run, steps=2)
+    assert [drawing.alt for drawing in running] == [drawing.alt for drawing in drawings([])]
+    told = {drawing.key: drawing.alt for drawing in ended}
+    assert told["loss"] == "Loss by step: from 3 nats to 1 nats, by step 2."
+    assert told["accuracy"] == (
+        "Accuracy by step: training from 90.0% to 90.0%; held out from 90.0% to 90.0%, by step 2."
+    )
+    assert told["gradients"].endswith("layer 1 from 1 to 1; layer 2 from 2 to 2, by step 2.")
+    assert told["saturation"].startswith("Histogram of predictions after step 2: 20.0% exactly 0,")
+    assert "30.0% between" in told["saturation"] and "10.0% NaN" in told["saturation"]
+    assert "after step 2: 90 of 100 are right; 0 are wrong with" in told["digits"]
+    assert told["flow"] == (
+        "Shares of the images by step: right, steered from 90.0% to 90.0%; wrong, steered from "
+        "10.0% to 10.0%, by step 2."
+    )
+
+
+def test_the_text_of_a_run_that_broke_says_so() -> None:
+    nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 0.5)
+    run = [snapshot(0, norms=(1.0, 0.0)), look(1, loss=NAN, saturation=nan)]
+    assert live.loss(run, [], 1, None).alt == "Loss by step: from 1 nats to NaN, by step 1."
+    assert "training from 90.0% to NaN" in live.accuracy(run, [], 1, None).alt
+    run[1] = snapshot(1, norms=(INF, NAN))
+    assert "layer 1 from 1 to inf; layer 2 from 0 to NaN" in live.gradients(run, [], 1, None).alt
+
+
+def test_looking_back_leaves_the_text_of_the_whole_run() -> None:
+    for draw in CURVES.values():
+        assert draw(RUN, [], 4, 2).alt == draw(RUN, [], 4, None).alt
+    assert flow.flow(RUN, 4, 2).alt == flow.flow(RUN, 4, None).alt
+    for early in (RUN[0], RUN[2]):
+        assert live.saturation(early, "p", last=RUN[-1]).alt == (
+            live.saturation(RUN[-1], "p", last=RUN[-1]).alt
+        )
+        assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).alt
+
+
 def values(drawing: live.Drawing, series: str) -> list[float | None]:
     return [r["value"] for r in drawing.tables["run"].to_pylist() if r["series"] == series]
 
@@ -115,9 +158,9 @@ def test_nonfinite_losses_are_gaps_with_marks() -> None:
     drawing = live.loss([snapshot(i, loss) for i, loss in enumerate(losses)], [], 10, None)
     assert values(drawing, "loss") == [1.0, None, None, None, None, 2.0, None]
     assert [gap[:3] for gap in gaps(drawing)] == [
-        (1, "NaN", "NaN"), (2, "NaN", ""), (3, "inf", "inf"), (4, "-inf", "-inf"),
-        (6, "NaN", "NaN"),
-    ]  # fmt: skip
+        (1, "NaN", "NaN, inf, -inf"), (2, "NaN", ""), (3, "inf", ""), (4, "-inf", ""),
+        (6, "NaN", ""),
+    ], "what was found is said once: words would stand over words"  # fmt: skip
 
 
 def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
@@ -127,9 +170,11 @@ def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
     assert values(drawing, "layer 1") == [1.0, None, None, None, None]
     assert values(drawing, "layer 2") == [2.0, 2.0, None, 1.0, 1.0]
     assert [(gap[3], *gap[:2]) for gap in gaps(drawing)] == [
-        ("layer 1", 1, "exactly 0"), ("layer 1", 2, "exactly 0"), ("layer 1", 3, "NaN"),
-        ("layer 1", 4, "inf"), ("layer 2", 2, "exactly 0"),
+        ("layer 1", 1, "exactly 0"), ("layer 1", 2, "exactly 0"), ("layer 2", 2, "exactly 0"),
+        ("layer 1", 3, "NaN"), ("layer 1", 4, "inf"),
     ], "a layer that is silent is marked while another lives"  # fmt: skip
+    said = [gap[2] for gap in gaps(drawing)]
+    assert said == ["exactly 0, NaN, inf", "", "", "", ""], "once for all layers"
 
 
 def test_run_before_with_other_layers_is_left_out() -> None:

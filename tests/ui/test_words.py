@@ -17,5 +17,6 @@ def test_every_term_is_explained_on_a_page(term: str) -> None:
 
 def test_an_explanation_is_a_sentence_that_says_the_term() -> None:
     for term, sentence in GLOSSARY.items():
-        assert term.rstrip("s") in sentence and sentence.endswith(".")
+        assert f"**{term.rstrip('s')}" in sentence.lower().replace("nan", "NaN")
+        assert sentence.endswith(".")
         assert explained(term, "logit").startswith(sentence)

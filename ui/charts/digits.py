@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from core.run.snapshot import Gradient, Snapshot
+from core.run.snapshot import Gradient, Snapshot, silent_and_wrong
 from ui.charts import frame
 from ui.charts.live import GRADIENTS, Drawing
 
@@ -70,6 +70,7 @@ def digits(
     zones: Sequence[Zone] = (),
     broken: bool = False,
     mark: Mark = Mark(),  # noqa: B008, a NamedTuple never changes
+    last: Snapshot | None = None,
 ) -> Drawing:
     """The images of a look as bars over their logit: right ones up, wrong ones down.
 
@@ -79,13 +80,14 @@ def digits(
       zones: where the loss gives no gradient, shaded.
       broken: whether the legend names NaN and inf.
       mark: what a click is told, and the images that are marked in their bars.
+      last: the run's last look once it has ended, which the chart's text tells of.
     """
     top = top_of(widest)
     return Drawing(
         key="digits",
         spec=_spec(top, of, broken),
         tables=tables(snapshot and images(snapshot), spaced(top, BINS + 1), zones, mark),
-        alt="Every image at its logit, right ones above the line and wrong ones below.",
+        alt=_told(last),
         zoom=False,
     )
 
@@ -93,6 +95,18 @@ def digits(
 def top_of(widest: float) -> float:
     """Where an axis ends that holds logits up to `widest`."""
     return next((top for top in TOPS if widest <= top), TOPS[-1])
+
+
+def _told(last: Snapshot | None) -> str:
+    """The chart's text: what it shows, and of a run that has ended how many are right."""
+    what = "Every image at its logit, right ones above the line and wrong ones below"
+    if last is None:
+        return f"{what}."
+    right, images = int(np.count_nonzero(last.correct)), len(last.correct)
+    return (
+        f"{what}, after step {last.step:,}: {right:,} of {images:,} are right; "
+        f"{len(silent_and_wrong(last)):,} are wrong with a gradient of exactly 0."
+    )
 
 
 def widest(run: Sequence[Snapshot]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.run.snapshot import Snapshot
-from ui.charts import frame
+from ui.charts import frame, live
 from ui.charts.live import Drawing
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
 
@@ -39,7 +39,7 @@ def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = Fal
         key="flow",
         spec=_spec(steps, broken),
         tables={"flow": _table(run, steps), "cursor": frame.cursor(at)},
-        alt="Shares of the images by step: right or wrong, with a gradient or without.",
+        alt=frame.told("Shares of the images by step", _ends(run, steps), steps),
         zoom=True,
     )
 
@@ -65,6 +65,14 @@ def shares(run: Sequence[Snapshot]) -> np.ndarray:
     counts = np.array([(codes == code).sum(axis=1, dtype=np.uint16) for code in CODES], int)
     images = codes.shape[1]
     return np.array([*counts, images - counts.sum(axis=0)]) / images
+
+
+def _ends(run: Sequence[Snapshot], steps: int) -> dict[str, np.ndarray]:
+    """Of a run that has ended the first and the last share of each band that it has seen."""
+    if not live.ended(run, steps):
+        return {}
+    ends = zip(BANDS, shares([run[0], run[-1]]), strict=True)
+    return {name: values for name, values in ends if values.any()}
 
 
 def _table(run: Sequence[Snapshot], steps: int) -> pa.Table:

@@ -4,7 +4,7 @@ A chart is a constant Vega-Lite spec with named data; a frame sends only new tab
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -21,7 +21,7 @@ TICKS = 6  # on an axis at most
 LEGEND_ROW = 22  # pixels
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for
 FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
-TOOLTIP = ["series:N", "step:Q", alt.Tooltip("value:Q", format=".5~g")]
+NUMBER, SHARE = ".5~g", ".1%"  # how a tooltip writes a value
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
@@ -34,6 +34,31 @@ class Ribbon(NamedTuple):
     steps: Sequence[int]
     low: Values
     high: Values
+
+
+def share(value: float) -> str:
+    """43.5%; NaN as NaN."""
+    return "NaN" if math.isnan(value) else f"{value:.1%}"
+
+
+def told(
+    what: str,
+    curves: Mapping[str, Values],
+    steps: int,
+    text: Callable[[float], str] = share,
+) -> str:
+    """A chart's text: what it shows and, once curves are given, how each began and ended.
+
+    Give them when the run has ended, and not before: for another text the browser builds the
+    whole chart anew.
+    """
+    if not curves:
+        return f"{what}."
+    ways = (
+        f"{name} from {text(float(values[0]))} to {text(float(values[-1]))}".strip()
+        for name, values in curves.items()
+    )
+    return f"{what}: {'; '.join(ways)}, by step {steps:,}."
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
@@ -57,30 +82,31 @@ def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
 
 
 def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str = "") -> pa.Table:
-    """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. `first` labels each stretch."""
+    """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. Its first row names them."""
     known = np.asarray(values, np.float64)
     assert len(steps) == len(known)
-    missing = np.flatnonzero(~np.isfinite(known) | (zero & (known == 0)))
-    what = {int(i): _what(float(known[i])) for i in missing}
-    rows = [
-        {
-            "step": steps[i],
-            "what": name,
-            "first": name if what.get(i - 1) != name else "",
-            "series": series,
-        }
-        for i, name in what.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=GAPS)
+    infinite = np.where(known > 0, "inf", "-inf")
+    what = np.where(np.isnan(known), "NaN", np.where(known == 0, "exactly 0", infinite))
+    missing = ~np.isfinite(known) | (zero & (known == 0))
+    at = np.asarray(steps, np.int64)[missing]
+    return _gap_table(at, what[missing], np.full(len(at), series))
 
 
-def _what(value: float) -> str:
-    """The name of a value that cannot be drawn."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return "exactly 0"
+def join_gaps(tables: Iterable[pa.Table]) -> pa.Table:
+    """The gaps of several curves as one table, whose first row names what is found in any."""
+    joined = pa.concat_tables(tables)
+    return _gap_table(*(joined[name].to_numpy() for name in ("step", "what", "series")))
+
+
+def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Table:
+    """In the order of the steps; `first` is said once, or else words would stand over words."""
+    order = np.argsort(steps, kind="stable")
+    steps, what, series = steps[order], what[order], series[order]
+    named = [", ".join(dict.fromkeys(what.tolist())), *[""] * (len(what) - 1)] if len(what) else []
+    columns = (steps, what, named, series)
+    return pa.table(
+        [pa.array(c, kind.type) for c, kind in zip(columns, GAPS, strict=True)], schema=GAPS
+    )
 
 
 def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
@@ -150,11 +176,17 @@ def step_axis(steps: int) -> alt.X:
     )
 
 
+def tooltip(value: str) -> list[Any]:
+    """What a point of a curve tells; `value` is how its value is written."""
+    return ["series:N", "step:Q", alt.Tooltip("value:Q", format=value)]
+
+
 def curves(
     y: alt.Y,
     steps: int,
     series: Sequence[str],
     colours: Sequence[str],
+    value: str = NUMBER,
     pins: Sequence[str] = (),
     legend: bool = True,
 ) -> Any:
@@ -172,7 +204,7 @@ def curves(
 
     def lines(data: str) -> alt.Chart:
         base = alt.Chart(alt.NamedData(data)).mark_line(**_line(steps))
-        return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=TOOLTIP)
+        return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=tooltip(value))
 
     return alt.layer(lines("pins"), lines("run")) if pins else lines("run")
 
@@ -185,6 +217,7 @@ def curves_over_before(
     steps: int,
     series: Sequence[str],
     colours: Sequence[str],
+    value: str = NUMBER,
     pins: Sequence[str] = (),
 ) -> tuple[alt.Chart, Any]:
     """The curves of the table `before`, in grey, and over them those of `pins` and of `run`.
@@ -210,10 +243,10 @@ def curves_over_before(
             color=alt.value(BEFORE),
             detail="series:N",
             strokeDash=dashes,
-            tooltip=[alt.Tooltip("series:N", title="before"), *TOOLTIP[1:]],
+            tooltip=[alt.Tooltip("series:N", title="before"), *tooltip(value)[1:]],
         )
     )
-    return grey, curves(y, steps, series, colours, pins)
+    return grey, curves(y, steps, series, colours, value, pins)
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:
@@ -223,30 +256,33 @@ def _line(steps: int, **looks: Any) -> dict[str, Any]:
 
 
 def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] = (DEAD,)) -> Any:
-    """A cross at the foot of the chart for each missing value, and its name once a stretch.
+    """A cross at the foot of the chart for each missing value, and once above them their names.
 
-    Several series stand one above the other, each in its colour, the last one lowest.
+    Several series stand one above the other, each in its colour, the last one lowest, nearer to
+    each other where the plot is low.
     """
-    rows = []
-    for i, (name, colour) in enumerate(zip(series, colours, strict=False)):
-        above = FOOT + ROW * (len(series) - 1 - i)
-        base = (
-            alt.Chart(alt.NamedData("gaps"))
-            .transform_filter(alt.datum.series == name)
-            .encode(
-                x=step_axis(steps),
-                y=alt.value("height"),
-                tooltip=["series:N", "what:N", "step:Q"],
-            )
+    row = f"min({ROW}, (height - {FOOT + 2 * ROW}) / {len(series)})"
+    base = alt.Chart(alt.NamedData("gaps")).encode(
+        x=step_axis(steps), y=alt.value("height"), tooltip=["series:N", "what:N", "step:Q"]
+    )
+    crosses = [
+        base.transform_filter(alt.datum.series == name).mark_point(
+            shape="cross",
+            angle=45,
+            size=70,
+            filled=True,
+            color=colour,
+            opacity=1,
+            yOffset=alt.expr(f"-{FOOT} - {len(series) - 1 - i} * {row}"),
         )
-        crosses = base.mark_point(
-            shape="cross", angle=45, size=70, filled=True, color=colour, opacity=1, yOffset=-above
-        )
-        names = base.mark_text(
-            color=colour, dy=-14 - above, fontSize=14, fontWeight="bold", align="left", dx=-4
-        )
-        rows += [crosses, names.encode(text="first:N")]
-    return alt.layer(*rows)
+        for i, (name, colour) in enumerate(zip(series, colours, strict=False))
+    ]
+    words: dict[str, Any] = {"color": DEAD, "fontSize": 14, "fontWeight": "bold"}
+    words["dy"] = alt.expr(f"-{2 * FOOT} - {len(series) - 1} * {row}")
+    text, late = base.encode(text="first:N"), f"2 * datum.step > {steps}"
+    early_words = text.transform_filter(f"!({late})").mark_text(align="left", dx=-4, **words)
+    late_words = text.transform_filter(late).mark_text(align="right", dx=4, **words)
+    return alt.layer(*crosses, early_words, late_words)
 
 
 def ribbon(known: Ribbon | None) -> pa.Table:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ui.charts.palette import BEFORE, HELD_OUT, TRAIN
 
-FOOT = 228  # pixels from the top of the plot, where NaN stands
+FOOT = 14  # pixels above the foot of the plot, where NaN stands
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -42,29 +42,28 @@ def spec(losses: tuple[str, ...], last: int) -> dict[str, Any]:
     }
     text = {"calculate": "datum.loss + ' ' + format(datum.accuracy, '.1%')", "as": "text"}
     nan = {"filter": "datum.accuracy === null"}
-    foot = {"y": {"value": FOOT}}
+    foot = {"y": {"value": "height"}}
     return {
-        "height": 320,
         "data": {"name": "rows"},
         "encoding": {"x": x, "y": y, "color": colour},
         "layer": [
             {"mark": {"type": "line", "strokeWidth": 4, "point": {"size": 60}}},
             {
                 "transform": [{"filter": f"datum.step == {last}"}, text],
-                "mark": {"type": "text", "align": "right", "dy": -18, "fontSize": 16,
+                "mark": {"type": "text", "align": "right", "dy": -15, "fontSize": 16,
                          "fontWeight": "bold"},
                 "encoding": {"text": {"field": "text"}},
             },
             {
                 "transform": [nan],
                 "mark": {"type": "point", "shape": "cross", "angle": 45, "size": 90,
-                         "filled": True, "opacity": 1},
+                         "filled": True, "opacity": 1, "yOffset": -FOOT},
                 "encoding": foot,
             },
             {
                 "transform": [nan, {"filter": f"datum.step == {last}"},
                               {"calculate": "datum.loss + ' NaN'", "as": "text"}],
-                "mark": {"type": "text", "align": "right", "dy": -16, "fontSize": 16,
+                "mark": {"type": "text", "align": "right", "dy": -15 - FOOT, "fontSize": 16,
                          "fontWeight": "bold"},
                 "encoding": {"text": {"field": "text"}, **foot},
             },

@@ -34,6 +34,11 @@ class Drawing(NamedTuple):
     zoom: bool
 
 
+def ended(run: Snapshots, steps: int) -> bool:
+    """Whether a run has come to its last step: what can be told of it stands."""
+    return bool(run) and run[-1].step == steps
+
+
 class Pin(NamedTuple):
     """A run that is kept beside the run itself: its name, and what it showed at each look."""
 
@@ -68,7 +73,7 @@ def loss(
             "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
-        alt="Loss by step; one value stands above.",
+        alt=frame.told("Loss by step", {"": now} if ended(run, steps) else {}, steps, nats),
         zoom=True,
     )
 
@@ -87,30 +92,27 @@ def accuracy(
     of the run went whose weights were moved by one rounding.
     """
 
-    def table(snapshots: Snapshots) -> pa.Table:
+    def curves(snapshots: Snapshots) -> dict[str, list[float]]:
         training, held_out = ACCURACIES
-        return _table(
-            snapshots,
-            {
-                training: accuracies(snapshots, [s.train_accuracy for s in snapshots]),
-                held_out: accuracies(snapshots, [s.test_accuracy for s in snapshots]),
-            },
-        )
+        return {
+            training: accuracies(snapshots, [s.train_accuracy for s in snapshots]),
+            held_out: accuracies(snapshots, [s.test_accuracy for s in snapshots]),
+        }
 
-    training = accuracies(run, [s.train_accuracy for s in run])
+    now = curves(run)
     kept = {each.name: (each.steps, each.accuracy) for each in pins}
     return Drawing(
         key="accuracy",
         spec=_accuracy_spec(steps, tuple(kept)),
         tables={
-            "run": table(run),
-            "before": table(before),
+            "run": _table(run, now),
+            "before": _table(before, curves(before)),
             **_pins(kept),
-            "gaps": frame.gaps(_steps(run), training),
+            "gaps": frame.gaps(_steps(run), now[ACCURACIES[0]]),
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
         },
-        alt="Accuracy by step, on training and held-out images; one value of each stands above.",
+        alt=frame.told("Accuracy by step", now if ended(run, steps) else {}, steps),
         zoom=True,
     )
 
@@ -136,10 +138,12 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
     every = every[(every > 0) & np.isfinite(every)]
     span = [float(every.min()), float(every.max())] if every.size else [1.0]
 
+    def curves(norms: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(_layer_names(layers), norms.T, strict=True))
+
     def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
         # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
-        drawn = np.where(norms == 0, np.nan, norms)
-        return _table(snapshots, dict(zip(_layer_names(layers), drawn.T, strict=True)))
+        return _table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
 
     return Drawing(
         key="gradients",
@@ -147,17 +151,30 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
         tables={
             "run": table(run, now),
             "before": table(same, then),
-            "gaps": pa.concat_tables(
-                [
-                    frame.gaps(_steps(run), norms, zero=True, series=name)
-                    for name, norms in zip(_layer_names(layers), now.T, strict=True)
-                ]
+            "gaps": frame.join_gaps(
+                frame.gaps(_steps(run), norms, zero=True, series=name)
+                for name, norms in curves(now).items()
             ),
             "cursor": frame.cursor(at),
         },
-        alt="Gradient norm of each layer by step; a cross stands where it is 0, NaN or inf.",
+        alt=frame.told(
+            "Gradient norm of each layer by step",
+            curves(now) if ended(run, steps) else {},
+            steps,
+            _number,
+        ),
         zoom=True,
     )
+
+
+def _number(value: float) -> str:
+    """A norm; NaN as NaN."""
+    return "NaN" if math.isnan(value) else f"{value:.3g}"
+
+
+def nats(value: float) -> str:
+    """A loss in words."""
+    return f"{_number(value)} nats" if math.isfinite(value) else _number(value)
 
 
 def _norms(snapshots: Snapshots, layers: int) -> np.ndarray:
@@ -211,6 +228,7 @@ def saturation(
     of: str,
     title: str = "Where the predictions stand",
     broken: bool = False,
+    last: Snapshot | None = None,
 ) -> Drawing:
     """Where the predictions stand in [0, 1], each in the colour of its own gradient.
 
@@ -218,11 +236,10 @@ def saturation(
       of: what the probability is of; the axis title.
       title: above the chart; may be empty.
       broken: whether the legend names NaN and inf, even if this look has none.
+      last: the run's last look once it has ended, which the chart's text tells of.
     """
-    shape = (len(GRADIENTS), len(PLACES))
-    counts = snapshot.saturation.histogram if snapshot else np.zeros(shape)
-    shares = counts / max(1, counts.sum())
-    broken = broken or bool(counts[Gradient.NONFINITE].any())
+    shares = _shares(snapshot)
+    broken = broken or bool(shares[Gradient.NONFINITE].any())
     high = shares.cumsum(axis=0)
     told = MARKED & (high[-1] >= 0.005)
     named = [place for place, is_told in zip(PLACES, told, strict=True) if is_told]
@@ -249,8 +266,28 @@ def saturation(
                 }
             ),
         },
-        alt="Histogram of predictions; the bars of the ends and of NaN name their share.",
+        alt=_saturation_told(last),
         zoom=False,
+    )
+
+
+def _shares(snapshot: Snapshot | None) -> np.ndarray:
+    """The share of the images at each place by their gradient: float64 [GRADIENTS, PLACES]."""
+    counts = snapshot.saturation.histogram if snapshot else np.zeros((len(GRADIENTS), len(PLACES)))
+    return counts / max(1, counts.sum())
+
+
+def _saturation_told(last: Snapshot | None) -> str:
+    """The histogram's text: what it shows, and of a run that has ended what its last look says."""
+    if last is None:
+        return "Histogram of predictions."
+    shares = _shares(last).sum(axis=0)
+    places = {place.name: share for place, share in zip(PLACES, shares, strict=True) if place.label}
+    said = [f"{share:.1%} {name}" for name, share in places.items() if share]
+    between = f"{1 - sum(places.values()):.1%} between"
+    return (
+        f"Histogram of predictions after step {last.step:,}: {', '.join([*said, between])}; "
+        f"the gradient is exactly 0 for {last.census.zero_gradient:.1%} of the images."
     )
 
 
@@ -305,7 +342,7 @@ def loss_axis(top: float) -> alt.Y:
 @lru_cache(maxsize=SPECS)
 def _loss_spec(steps: int, top: float, pins: tuple[str, ...]) -> dict[str, Any]:
     y = loss_axis(top)
-    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins)
+    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins=pins)
     over = frame.gap_marks(steps), frame.cursor_rule(steps)
     return frame.zoomable("Loss by step", *lines, *over, pins=len(pins))
 
@@ -323,7 +360,7 @@ def accuracy_axis() -> alt.Y:
 @lru_cache(maxsize=SPECS)
 def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
     y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
-    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, pins)
+    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, frame.SHARE, pins)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
     rule = frame.cursor_rule(steps)
     return frame.zoomable("Accuracy by step", grey, *over, rule, pins=len(pins))

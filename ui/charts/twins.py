@@ -41,15 +41,15 @@ def curves_spec(
     The page names the colours.
     """
     y = live.accuracy_axis() if top is None else live.loss_axis(top)
-    return frame.spec(
-        alt.layer(frame.curves(y, steps, labels, colours, legend=False), frame.gap_marks(steps))
-    )
+    value = frame.SHARE if top is None else frame.NUMBER
+    lines = frame.curves(y, steps, labels, colours, value, legend=False)
+    return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
 
 
 def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
     """label -> (steps, values) as rows of step, value and series; and the gaps."""
-    gaps = [frame.gaps(*curve) for curve in curves.values()]
-    return {"run": frame.table(curves), "gaps": pa.concat_tables(gaps)}
+    gaps = frame.join_gaps(frame.gaps(*curve) for curve in curves.values())
+    return {"run": frame.table(curves), "gaps": gaps}
 
 
 @cache
@@ -103,7 +103,7 @@ def strip_spec(
             x=x,
             y=y,
             color=alt.Color("series:N", scale=alt.Scale(range=list(colours)), legend=None),
-            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=".3f")],
+            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
         )
     )
     rules = [

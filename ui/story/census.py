@@ -8,6 +8,7 @@ from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
 from ui.pictures import contact_sheet
 from ui.story.twin import Twin, Twins, snapshots
+from ui.words import explained
 
 MOST = 24  # pictures
 
@@ -22,7 +23,8 @@ def why(twin: Twin, other: Twin) -> None:
         st.markdown(
             f"At these settings {twin.label} clips {share(float(first.saturation.clipped))} of its "
             "predictions before the first step, and every image that is wrong has a gradient. "
-            f"{_sides(twin, run, other, twin_run)}"
+            f"{_sides(twin, run, other, twin_run)}",
+            help=explained("clipped", "gradient"),
         )
         return
     righted = int(np.count_nonzero(last.correct[silent]))
@@ -34,7 +36,8 @@ def why(twin: Twin, other: Twin) -> None:
         f"{share(float(first.census.stuck))} of the images are wrong and **have no say**: nothing "
         f"in the step comes from them. {other.label} clips "
         f"{share(float(twin_run[0].saturation.clipped))}; there "
-        f"{share(float(twin_run[0].census.stuck))} are wrong without a say."
+        f"{share(float(twin_run[0].census.stuck))} are wrong without a say.",
+        help=explained("logit", "clipped", "gradient", "no say"),
     )
     st.markdown(
         f"No say is not no hope: of these {len(silent):,} images {righted:,} are right at step "

@@ -90,7 +90,7 @@ def _draw_chance(twins: Twins, published: Sequence[float]) -> None:
             names = [f"seed {seed}" for seed in SEEDS]
             strip[f"{twin.label}, ten seeds"] = (i, seeds.tolist(), names)
         spec = charts.strip_spec(tuple(strip), colours, tuple(published), low)
-        dashed = " and ".join(f"{value:.3f}" for value in published)
+        dashed = " and ".join(f"{value:.1%}" for value in published)
         words = "Final accuracies of the repetitions."
         words += f" Dashed: the published {dashed}." if published else ""
         chart("twins_strip", spec, charts.strip_tables(strip), words)
@@ -102,8 +102,8 @@ def _verdict(repeated: charts.Band) -> str:
     """Fact or chance, by where the perturbed runs end."""
     ends = repeated.accuracy[1:, -1]
     if np.ptp(ends) < 0.005:
-        return f"ends at {ends.mean():.3f} every time: a fact."
+        return f"ends at {ends.mean():.1%} every time: a fact."
     return (
-        f"ends anywhere from {ends.min():.3f} to {ends.max():.3f}, on average "
-        f"{ends.mean():.3f}: chance. No digit of it is a constant."
+        f"ends anywhere from {ends.min():.1%} to {ends.max():.1%}, on average "
+        f"{ends.mean():.1%}: chance. No digit of it is a constant."
     )

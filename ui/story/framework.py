@@ -45,7 +45,7 @@ def _final_accuracy(viewer: Viewer) -> str:
     """The final training accuracy of a run as text, or how far it is."""
     view = viewer.view()
     done = view.status is Status.DONE
-    return f"{view.snapshots[-1].train_accuracy:.3f}" if done else str(view.status)
+    return f"{view.snapshots[-1].train_accuracy:.1%}" if done else str(view.status)
 
 
 def real(shared: RunConfig, rows: Mapping[str, str]) -> None:

@@ -54,7 +54,7 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
     st.markdown(
         f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} images "
         f"differ by more than {NOTICEABLE:g}. Those that differ most:",
-        help=explained("label", "logit"),
+        help=explained("label", "logit", "gradient"),
     )
     labels = samples.labels[:k]
     columns = {

@@ -8,12 +8,14 @@ from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
 from ui.charts import twins as charts
+from ui.charts.frame import share, told
 from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
+WORDS = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
 
 
 def watch(twins: Twins) -> bool:
@@ -42,21 +44,23 @@ def _watch(twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool) -> None:
         st.columns(len(CURVES), gap="medium"), CURVES.items(), strict=True
     ):
         with column:
-            st.markdown(f"**{title}**", help=explained("nats") if of_what == "loss" else None)
-            _curves(twins, runs, of_what)
+            st.markdown(f"**{title}**", help=WORDS[of_what])
+            _curves(twins, runs, of_what, drawn_ended)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         with column:
-            _saturation(twin, runs[twin.label][-1] if runs[twin.label] else None)
+            _saturation(twin, runs[twin.label], drawn_ended)
 
 
-def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str) -> None:
+def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str, ended: bool) -> None:
     curves = {label: curve(run, of) for label, run in runs.items()}
     every = [value for _, values in curves.values() for value in values]
     top = live_charts.loss_top(every) if of == "loss" else None
     steps = max(twin.config.steps for twin in twins)
     colours = tuple(twin.colour for twin in twins)
     spec = charts.curves_spec(tuple(runs), colours, steps, top)
-    chart(f"twins_{of}", spec, charts.curves_tables(curves), f"{of} of each over steps.")
+    ways = {label: values for label, (_, values) in curves.items()} if ended else {}
+    words = told(CURVES[of], ways, steps, live_charts.nats if of == "loss" else share)
+    chart(f"twins_{of}", spec, charts.curves_tables(curves), words)
 
 
 def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
@@ -65,8 +69,12 @@ def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
     return [s.step for s in run], right if of == "accuracy" else [s.loss for s in run]
 
 
-def _saturation(twin: Twin, now: Snapshot | None) -> None:
-    st.markdown(f"**{twin.label}: where its predictions stand**")
-    drawing = live_charts.saturation(now, "predicted probability", "")
+def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool) -> None:
+    st.markdown(
+        f"**{twin.label}: where its predictions stand**",
+        help=explained("saturated", "clipped", "zero gradient"),
+    )
+    now = run[-1] if run else None
+    drawing = live_charts.saturation(now, "predicted probability", "", last=now if ended else None)
     key, words = f"twins_saturation_{twin.label}", f"{twin.label}: {drawing.alt}"
     chart(key, drawing.spec, drawing.tables, words)
