@@ -48,13 +48,14 @@ from core.run.engine import Engine
 from core.run.job import Report, Status, Viewer
 from core.run.snapshot import Snapshot
 
+CONFIG = RunConfig(
+    source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),
+    loss="from_logits", optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=1,
+)  # fmt: skip
 NETWORKS = {
-    "mlp": RunConfig(
-        source="full", task="digits", train_size=60_000, scaling="unit", widths=(512, 512),
-        loss="from_logits", optimizer="adam", learning_rate=1e-3, batch_size=100, epochs=1,
-    ),
+    "mlp": CONFIG,
     "keep_or_drop": RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, "epochs": 1}),
-}  # fmt: skip
+}
 POLL_SECONDS = 0.3  # as the live panel does
 LONGEST_RUN = 600.0  # seconds
 

@@ -138,7 +138,7 @@ def main() -> None:
 
 def trainer(sample: bool) -> tuple[str, RunConfig]:
     """The data that there is, and the MLP on it."""
-    if not sample and full_data(CONFIG.train_size)[0] == "mnist":
+    if not sample and full_data(CONFIG)[0] == "mnist":
         return "mnist", CONFIG
     return "sample", replace(CONFIG, source="sample", train_size=4000)
 
