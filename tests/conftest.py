@@ -82,7 +82,7 @@ def go(page: AppTest, file: str) -> AppTest:
 
 def settled(page: AppTest) -> AppTest:
     """The page once every run and every errand that it waits for has ended."""
-    deadline = time.monotonic() + MINUTE
+    deadline = time.monotonic() + 4 * MINUTE
     while time.monotonic() < deadline:
         for viewer in page.session_state["story_viewers"].values():
             assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE

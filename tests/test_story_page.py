@@ -1,92 +1,188 @@
-"""The story of 79% or 91%, as a visitor reads it."""
+"""The stories, as a visitor reads them."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
+from core.presets import PRESETS
+from core.run.prepare import device_data
 from core.run.snapshot import silent_and_wrong
-from tests.conftest import open_page, settled
+from core.study import masks
+from tests.conftest import ROOT, go, open_page, settled
 from ui.charts import twins as charts
-from ui.pictures import contact_sheet
-from ui.story import chance
+from ui.pages import PAGES
+from ui.story import chance, readings
+from ui.story.chapters import CHAPTERS
+from ui.story.what_if import GOES, STAYS, TURNS, _answer
 
-PAGE = "pages/stories/jax_vs_keras.py"
+QUESTION, NUMBER = "jax_vs_keras", "keep_or_drop"
+STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 
 
-def told(query: dict[str, str], guess: int = 1) -> AppTest:
-    """The story after a guess, with every run at its end."""
-    page = open_page(PAGE, **query)
+def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
+    """A story after a guess, with every run and errand at its end."""
+    page = open_page(PAGES[story].file, **query)
     assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
-    page.radio(key="guess").set_value(page.radio(key="guess").options[guess]).run()
+    radio = page.radio(key=f"guess_{story}_widget")
+    radio.set_value(radio.options[guess]).run()
     settled(page)  # the pair
-    return settled(page)  # and the backends
+    return settled(page)  # and what it brings
 
 
-def column(page: AppTest, name: str) -> list[str]:
-    return next(t.value[name].tolist() for t in page.table if name in t.value.columns)
+def said(page: AppTest) -> str:
+    return "\n".join(text.value for text in page.markdown)
 
 
-def test_the_story_as_it_was_asked() -> None:
-    page = told({})
-    assert "Keras ends at 90.9%: that was it." in page.success[0].value
-    assert column(page, "JAX, clipped") == ["56.5%", "38.1%", "83.8%", "83.8%", "48.4%"]
-    assert column(page, "Keras on TensorFlow")[-1] == "0.0%"
-    assert any(
-        "**484 of 1,000 digits are wrong and have no say" in text.value for text in page.markdown
-    )
+def bodies(page: AppTest) -> str:
+    return "\n".join(each.proto.body for each in page.get("html"))
+
+
+def bars(page: AppTest, label: str) -> dict[str, str]:
+    """The values of a row of bars by series."""
+    row = next(r for r in re.findall("<li>(.*?)</li>", bodies(page)) if f">{label}<" in r)
+    return dict(re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_every_story_has_the_same_shape(story: str) -> None:
+    page = told(story, {})
+    chapters = re.findall(r'class="kicker">\d · (.*?)</p>', bodies(page))
+    assert chapters == list(CHAPTERS.values())
+    assert len(page.header) == len(CHAPTERS)
+    others = {row.label for key, row in STORIES.items() if key != story}
+    assert others <= {link.proto.label for link in page.get("page_link")}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_page_only_wires(story: str) -> None:
+    assert len((ROOT / PAGES[story].file).read_text().splitlines()) < 80
+
+
+def test_the_question_as_it_was_asked() -> None:
+    page = told(QUESTION, {})
+    assert "Keras on TensorFlow ends at 90.9%: that was it." in page.success[0].value
+    assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
+    assert bars(page, "wrong and no say") == {
+        "JAX, clipped": "48.4%",
+        "Keras on TensorFlow": "0.0%",
+    }
+    assert "After step 0, 484 images (48%) are wrong and stand where the slope is" in said(page)
     mechanism = next(t.value for t in page.markdown if "No say is not no hope" in t.value)
     assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
-    assert any("part at **step 0**" in text.value for text in page.markdown)
-    assert column(page, "published") == ["43.5%", "43.5%", "79.2%", "90.9%", "90.9%", "79.2%"]
-    measured = [float(text.rstrip("%")) for text in column(page, "measured here")]
-    assert measured[:2] == [43.5, 43.5] and measured[3] == measured[4] == 90.9
-    assert measured[2] == measured[5] and 51 <= measured[2] <= 85
-    assert column(page, "final accuracy")[0] == "90.9%"
+    assert "part at **step 0**" in said(page)
+    assert bars(page, "Initial JAX accuracy") == {"published": "43.5%", "measured here": "43.5%"}
+    assert bars(page, "Final Keras accuracy") == {"published": "90.9%", "measured here": "90.9%"}
+    here = bars(page, "Final JAX accuracy")
+    assert here["published"] == "79.2%" and 51 <= float(here["measured here"][:-1]) <= 85
+    assert bars(page, "Keras 3 on TensorFlow") == {"training accuracy at the end": "90.9%"}
+    cards = re.findall(r'<ul class="cards wide">(.*?)</ul>', bodies(page))[0]
+    assert "slope, JAX, clipped</dt><dd>0<" in cards
+
+
+def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
+    page = told(QUESTION, {})
+    page.select_slider(key="spine_step").set_value(10).run()
+    assert not page.exception
+    now = next(t.value for t in page.markdown if t.value.startswith("After step 10,"))
+    assert re.search(r"Of the 484 that stood so at the start, 3\d\d are right by now", now)
+    page.button(key="spine_play").click().run()
+    for _ in range(11):  # AppTest fires no timer: it reruns
+        page.run()
+    assert page.session_state["spine_step"] == 10 and not page.session_state["spine_plays"]
 
 
 def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
-    page = told({"scaling": "unit"}, guess=2)
+    page = told(QUESTION, {"scaling": "unit"}, guess=2)
     assert page.success[0].value.endswith("that was it.")
-    assert any("every image that is wrong has a gradient" in t.value for t in page.markdown)
-    assert not any("no say" in each.value for each in [*page.markdown, *page.header])
+    assert "every image that is wrong has a gradient" in said(page)
+    assert "no image is wrong without a slope" in said(page)
+    assert not any("no say" in each.value for each in page.header)
 
 
-def test_a_wrong_guess_is_told() -> None:
-    assert told({}, guess=0).success[0].value.endswith("look why not.")
+def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
+    page = told(QUESTION, {})
+    charts_before = len(page.get("vega_lite_chart"))
+    radio = page.radio(key="guess_pixels_widget")
+    assert radio.options == [STAYS, GOES, TURNS] and radio.value is None
+    assert not any("scaling" in str(each.key) for each in page.get("button_group"))
+    radio.set_value(GOES).run()
+    page = settled(page)
+    assert len(page.get("vega_lite_chart")) > charts_before
+    assert page.success[-1].value.endswith("that was it.")
+
+
+def test_answers_of_a_second_prediction() -> None:
+    assert _answer(0.1, 0.01) == GOES and _answer(0.1, 0.2) == STAYS
+    assert _answer(-0.1, -0.03) == STAYS and _answer(0.1, -0.2) == TURNS
+
+
+def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
+    page = told(QUESTION, {}, guess=0)
+    assert "the answer is “Keras: something in it keeps learning”" in page.success[0].value
+    page = go(go(page, "pages/home.py"), PAGES[QUESTION].file)
+    assert page.radio(key=f"guess_{QUESTION}_widget").value == "JAX: its loss was made stable"
 
 
 def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "PERTURBATIONS", 7)
     monkeypatch.setattr(chance, "SEEDS", range(2))
-    page = told({"seed": "3"})  # collapsed: also without chance
+    page = told(QUESTION, {"seed": "3"})  # collapsed: also without chance
     next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
-    assert not page.exception
-    says = [text.value for text in page.markdown if text.value.startswith("- **")]
-    assert len(says) == 2 and all("a fact." in text for text in says)
+    page = settled(page)
+    says = [text.value for text in page.markdown if text.value.startswith("- **")][:2]
+    assert all("a fact." in text for text in says)
     assert "51.0% every time" in says[0] and "90.7% every time" in says[1]
 
 
-def test_band_tables_hold_the_whole_range() -> None:
-    accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, 0.9]])
-    table = charts.band_tables([charts.Band("a", [0, 1], accuracy)])["band"].to_pylist()
-    assert table[1] == {"series": "a", "step": 1, "low": 0.5, "high": 0.9, "own": 0.7}
-
-
-def test_contact_sheet_is_ink_on_paper() -> None:
-    images = np.zeros((5, 784), np.uint8)
-    images[4] = 255
-    sheet = contact_sheet(images, columns=3)
-    assert sheet.shape == (2 * 32 * 4, 3 * 32 * 4)
-    assert sheet[0, 0] == 255, "paper"
-    assert sheet[32 * 4 + 64, 32 * 4 + 64] == 0, "the fifth is in the second row, second column"
+def test_band_tables_hold_the_whole_range_and_nan_is_a_gap() -> None:
+    accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, np.nan]])
+    first, last = charts.band_tables([charts.Band("a", [0, 5], accuracy)])["band"].to_pylist()
+    assert first == {"series": "a", "step": 0, "low": 0.4, "high": 0.4, "own": 0.4}
+    assert last == {"series": "a", "step": 5, "low": None, "high": None, "own": 0.7}
 
 
 def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
-    page = told({})
+    page = told(QUESTION, {})
     first = page.session_state["story_viewers"][RunConfig()].view().snapshots[0]
     logits = first.margins[silent_and_wrong(first)]
     assert np.all((logits >= 0) != (first.labels[silent_and_wrong(first)] == 1))
     assert np.all(np.diff(np.abs(logits)) <= 0)
+
+
+START = RunConfig(**PRESETS["keep_or_drop"].overrides)
+
+
+def test_one_number_and_both_readings() -> None:
+    page = told(NUMBER, {})
+    left = re.search(
+        r"leaves (\d+) in the one and (\d+) in the other: that was", page.success[0].value
+    )
+    assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
+    starved = [info.value for info in page.info if "Dropping starves it" in info.value]
+    assert len(starved) == 1 and starved[0].startswith("**dropped: Keras**")
+    assert said(page).count("one training has three accuracies") == 2
+    assert "stax.Dropout(rate)` keeps its rate" in said(page)
+
+
+def test_the_cards_show_the_masks_of_the_training_itself() -> None:
+    page = told(NUMBER, {})
+    shown = re.findall(r"(\d+) of 256 units survive this step, each × ([\d.]+)", bodies(page))
+    assert len(shown) == len(readings.FORMS)
+    for form, (count, factor) in zip(readings.FORMS, shown, strict=True):
+        config = replace(START, dropout=form)
+        data = device_data(config, lambda fraction, text: None)
+        multipliers = masks.multipliers(config, data, 0)[0][0]
+        assert int(count) == np.count_nonzero(multipliers)
+        assert float(factor) == pytest.approx(multipliers.max(), rel=5e-3)
+
+
+def test_at_one_half_both_readings_are_one() -> None:
+    config = replace(START, dropout_value=0.5)
+    kept, dropped = (readings.survivors(replace(config, dropout=f)) for f in ("keep_prob", "rate"))
+    assert kept == dropped
+    here = readings.charts.tables(0.5)["here"].to_pylist()
+    assert [row["kept"] for row in here] == [0.5, 0.5]

@@ -6,8 +6,7 @@ new run begins, and they stay the same digits.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
-from html import escape
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,6 @@ import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
-from core.data import load
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.parts.losses import Form
@@ -23,12 +21,12 @@ from core.run.job import Viewer
 from core.run.snapshot import PROBE, Gradient, Snapshot
 from core.study import precision
 from core.study.precision import Edges
+from ui.cards import Shown, sheet
 from ui.charts import chosen as charts
 from ui.charts import digits, flow
 from ui.charts.digits import Images, Mark, Zone
 from ui.charts.live import GRADIENTS
 from ui.draw import chart, colour_key
-from ui.pictures import data_url
 
 MOST = 24  # pictures
 KEY, TURN = "chosen", "chosen_turn"
@@ -189,7 +187,7 @@ def _panel(viewer: Viewer, at: int, judged: Judge) -> None:
             colour_key(flow.BANDS)
             chart(f"chart_{drawing.key}", drawing.spec, drawing.tables, drawing.alt)
     with pictures:
-        st.html(_cards(chosen.source, shown, cards(run[-1], shown, binary, judged)))
+        st.html(_sheet(chosen.source, shown, cards(run[-1], shown, binary, judged)))
         st.caption(_legend(binary, len(images)))
 
 
@@ -279,28 +277,19 @@ def share(p: float) -> str:
     return f"1 - {number(1 - p)}" if 0.999 < p < 1 else number(p)
 
 
-@lru_cache(maxsize=4096)
-def _picture(source: str, image: int) -> tuple[str, int]:
-    """The picture of a training image as an address, and its digit."""
-    data = load(source)
-    return data_url(data.train_images[image]), int(data.train_labels[image])
-
-
-def _cards(source: str, images: np.ndarray, rows: list[Card]) -> str:
-    items = []
-    for image, card in zip(images.tolist(), rows, strict=True):
-        url, digit = _picture(source, image)
-        side = "right" if card.right else "wrong"
-        told = "".join(
-            f"<dt>{name}</dt><dd>{escape(value)}</dd>"
-            for name, value in (("p", card.p), ("logit", card.logit), ("loss", card.loss),
-                                ("slope", card.slope))
-        )  # fmt: skip
-        items.append(
-            f'<li data-image="{image}"><img src="{url}" alt="a handwritten {digit}">'
-            f"<div><b>{side}</b>, label {card.label}<dl>{told}</dl></div></li>"
-        )
-    return f'<ul class="cards">{"".join(items)}</ul>'
+def _sheet(source: str, images: np.ndarray, rows: list[Card]) -> str:
+    return sheet(
+        source,
+        [
+            Shown(
+                image,
+                "right" if card.right else "wrong",
+                card.label,
+                {"p": card.p, "logit": card.logit, "loss": card.loss, "slope": card.slope},
+            )
+            for image, card in zip(images.tolist(), rows, strict=True)
+        ],
+    )
 
 
 def _legend(binary: bool, count: int) -> str:

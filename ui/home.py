@@ -25,6 +25,7 @@ RUNS = {
     "from logits": RunConfig(loss="from_logits"),
 }
 STEPS = RunConfig().steps
+SHOWS = "Training accuracy by step for three ways to write the same loss"
 
 
 def row(label: str, look: Snapshot) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
     for each in rows if ended else ():
         accuracy = math.nan if each["accuracy"] is None else each["accuracy"]
         curves.setdefault(each["loss"], []).append(accuracy)
-    words = told("Training accuracy by step for three ways to write the same loss", curves, STEPS)
+    words = told(SHOWS, curves, STEPS) or f"{SHOWS}."
     with st.container(key="picture"):
         tables = {"rows": home.table(rows)}
         chart("race", home.spec(tuple(RUNS), STEPS), tables, words, height="stretch")

@@ -396,3 +396,6 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
             alt=drawing.alt,
             on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
         )
+    # Beside the charts and not in their texts: for another text the browser builds a chart anew.
+    said = "".join(f"<li>{drawing.says}</li>" for drawing in drawn if drawing.says)
+    st.html(f'<ul class="unseen">{said}</ul>')

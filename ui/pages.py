@@ -76,6 +76,17 @@ PAGES = Registry(
             file="pages/stories/jax_vs_keras.py",
             icon=":material/call_split:",
         ),
+        Page(
+            key="keep_or_drop",
+            label="Story: 98% or 96%?",
+            latex="",
+            summary="The same 0.7 of dropout in TensorFlow and in Keras. One keeps 70% of the "
+            "units, the other 30%.",
+            reference="the keep_prob question",
+            section="Stories",
+            file="pages/stories/keep_or_drop.py",
+            icon=":material/filter_alt:",
+        ),
     ],
 )
 

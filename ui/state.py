@@ -50,12 +50,15 @@ class PageState:
     def take_over(self) -> None:
         """Before the widgets: set them from a query that is not this page's own."""
         query = st.query_params.to_dict()
-        arrived = self.key(self.names[0]) not in st.session_state
+        dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
-        if arrived and not query and remembered is not None:
-            self.set(remembered)
-        elif arrived or query != st.session_state.get(self.key("query")):
+        back = bool(dropped) and not query  # from another page, by the page's bare address
+        if remembered is None or not (back or query == st.session_state.get(self.key("query"))):
             self.set(*self.from_query(query))
+            return
+        # Streamlit drops a widget that was not drawn: on another page, or in a figure yet to come.
+        for name in dropped:
+            st.session_state[self.key(name)] = remembered[name]
 
     def write(self, values: Mapping[str, Any]) -> None:
         """After the widgets: write the query and remember."""

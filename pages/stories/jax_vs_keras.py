@@ -8,70 +8,70 @@ from core.config import RunConfig
 from core.study.reproduce import question
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import code
-from ui.story.census import census, silent_digits, why
+from ui.story import census, framework, predict
 from ui.story.chance import chance
-from ui.story.framework import backends, real
+from ui.story.chapters import chapter, section
 from ui.story.knobs import knobs
+from ui.story.onward import onward
 from ui.story.parting import parting
-from ui.story.predict import judge, predict
-from ui.story.swap import swap_table
-from ui.story.twin import Twin, snapshots
+from ui.story.spine import spine
+from ui.story.swap import swapped
+from ui.story.twin import Twin, ends
 from ui.story.watch import watch
-from ui.words import explained
+from ui.story.what_if import what_if
 
-st.title("79% or 91%?")
+story = knobs("jax_vs_keras", ("seed", "learning_rate", "epsilon", "scaling"), RunConfig())
+jax = Twin("JAX, clipped", replace(story.config, loss="question_stable"), HELD_OUT)
+keras = Twin("Keras on TensorFlow", replace(story.config, loss="keras_tf"), TRAIN)
+pair = [jax, keras]
+options = {
+    jax.label: "JAX: its loss was made stable",
+    keras.label: "Keras: something in it keeps learning",
+    None: "Neither: it is the same network",
+}
+
+st.title("79% or 91%?", anchor=False)
+chapter("puzzle", "One network, trained twice")
 st.markdown(
     "Somebody trains one small network twice: in JAX with a cross-entropy of his own, made "
-    "“numerically stable” with a clip, and in Keras. Same initial weights, same 1,000 digits, "
-    "same ten steps of gradient descent. *What is going on?*",
-    help=explained("cross-entropy", "clipped", "gradient"),
+    "“numerically stable” with a clip, and in Keras. Same initial weights, same 1,000 digits, same "
+    "ten steps. He prints 79.2% for JAX and 90.9% for Keras. *What is going on?*"
 )
-code(
-    """y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
-logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits"""
-)
-shared = knobs(
-    "jax_vs_keras",
-    ("seed", "learning_rate", "epsilon", "scaling"),
-    RunConfig(),
-    "Both networks share these. Can you make the gap vanish? One of them does it alone.",
-)
-options = (
-    "JAX: its loss was made stable", "Keras: something in it keeps learning",
-    "Neither: it is the same network",
-)  # fmt: skip
-guess = predict("Predict first. Which one gets more digits right, and why?", options)
-jax = Twin("JAX, clipped", replace(shared, loss="question_stable"), HELD_OUT)
-keras = Twin("Keras on TensorFlow", replace(shared, loss="keras_tf"), TRAIN)
-if not watch([jax, keras]):
+code("""y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
+logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""")
+chapter("predict", "Which one gets more digits right?")
+guess = predict.predict("jax_vs_keras", "Predict first, then see.", list(options.values()))
+if guess is None:
     st.stop()
-ends = {name: snapshots(twin)[-1].train_accuracy for name, twin in (("JAX", jax), ("Keras", keras))}
-judge(guess, ends, options)
-
-why(jax, keras)
-census([jax, keras])
-silent_digits(jax)
-st.header("Where they part")
-parting(jax, keras)
-st.header("It is the weights: the question's own swap")
-swap_table(jax, keras, question.as_printed)
-st.header("Fact or chance?")
-st.markdown(
-    "Repeat both from weights that are moved by no more than one rounding, and see which result "
-    "stands and which is one draw of many.",
-    help=explained("one rounding apart"),
-)
-chance([jax, keras], question.FINAL)
-st.header("The twist: the same Keras code on three backends", help=explained("backend", "logit"))
-backends(
-    shared,
-    {
-        "Keras 3 on TensorFlow": "keras_tf",
-        "… with a layer after the sigmoid that makes a new tensor": "keras_tf_hidden",
-        "Keras 3 on JAX": "keras_jax",
-        "Keras 3 on PyTorch": "keras_torch",
-    },
-)
-real(shared, {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"})
-st.header("The fix")
+chapter("watch", "Ten steps, side by side")
+story.draw("seed", "learning_rate")
+if not watch(pair):
+    st.stop()
+predict.judge(guess, options[predict.highest(ends(pair))], predict.told(ends(pair)))
+chapter("inside", "Where the digits stand, and what pulls at them")
+spine(jax, story)
+census.why(jax, keras)
+census.census(pair)
+section("Where they part")
+parting(*pair)
+section("It is the weights: the question's own swap")
+swapped(jax, keras, question.as_printed, "The accuracies that the question prints")
+section("Fact or chance?", "one rounding apart")
+chance(pair, question.FINAL)
+section("The twist: the same Keras code on three backends", "backend", "logit")
+framework.backends(story.config)
+framework.real(story.config)
+chapter("fix", "Give the loss the logits")
 code("loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it")
+chapter("break", "Make the gap vanish")
+asks = "All of this was on pixels from 0 to 255. What becomes of the gap on pixels from 0 to 1?"
+if what_if("pixels", pair, {"scaling": "unit"}, asks):
+    story.draw("scaling")
+lessons = [
+    "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
+    "No say is not no hope: images share their weights, and what others teach moves them too.",
+    "Work on logits, and let the library take the logarithm: `from_logits=True`, "
+    "`BCEWithLogitsLoss`, `optax.sigmoid_binary_cross_entropy`.",
+    "Before you compare two results, repeat each: a chaotic run has a band and no digits.",
+]
+onward("jax_vs_keras", jax, keras, "A loss is more than its formula", lessons)

@@ -59,3 +59,13 @@ def test_formula_and_code_can_be_read(visit: Visit, server: str, scheme: str) ->
     page.wait_for_timeout(500)  # until it has faded in
     for place in ("[data-testid=stPopoverBody]", ".stPopover"):
         assert not (found := findings(page, place)), "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_chosen_digits_can_be_read(visit: Visit, server: str, scheme: str) -> None:
+    page = visit(f"{server}/microscope", scheme=scheme)
+    wait_until_drawn(page, "microscope")
+    page.get_by_role("radio", name="wrong, no say").click()
+    expect(page.locator(".cards li")).to_have_count(24)
+    page.wait_for_timeout(500)
+    assert not (found := findings(page)), "\n".join(found)

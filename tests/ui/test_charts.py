@@ -109,8 +109,9 @@ def test_every_look_is_drawn(name: str) -> None:
 def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
     run = [snapshot(step, loss=3.0 - step) for step in range(3)]
     running, ended = drawings(run), drawings(run, steps=2)
-    assert [drawing.alt for drawing in running] == [drawing.alt for drawing in drawings([])]
-    told = {drawing.key: drawing.alt for drawing in ended}
+    assert [each.alt for each in running] == [each.alt for each in ended], "a new one rebuilds"
+    assert not any(drawing.says for drawing in running)
+    told = {drawing.key: drawing.says for drawing in ended}
     assert told["loss"] == "Loss by step: from 3 nats to 1 nats, by step 2."
     assert told["accuracy"] == (
         "Accuracy by step: training from 90.0% to 90.0%; held out from 90.0% to 90.0%, by step 2."
@@ -128,21 +129,21 @@ def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
 def test_the_text_of_a_run_that_broke_says_so() -> None:
     nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 0.5)
     run = [snapshot(0, norms=(1.0, 0.0)), look(1, loss=NAN, saturation=nan)]
-    assert live.loss(run, [], 1, None).alt == "Loss by step: from 1 nats to NaN, by step 1."
-    assert "training from 90.0% to NaN" in live.accuracy(run, [], 1, None).alt
+    assert live.loss(run, [], 1, None).says == "Loss by step: from 1 nats to NaN, by step 1."
+    assert "training from 90.0% to NaN" in live.accuracy(run, [], 1, None).says
     run[1] = snapshot(1, norms=(INF, NAN))
-    assert "layer 1 from 1 to inf; layer 2 from 0 to NaN" in live.gradients(run, [], 1, None).alt
+    assert "layer 1 from 1 to inf; layer 2 from 0 to NaN" in live.gradients(run, [], 1, None).says
 
 
 def test_looking_back_leaves_the_text_of_the_whole_run() -> None:
     for draw in CURVES.values():
-        assert draw(RUN, [], 4, 2).alt == draw(RUN, [], 4, None).alt
-    assert flow.flow(RUN, 4, 2).alt == flow.flow(RUN, 4, None).alt
+        assert draw(RUN, [], 4, 2).says == draw(RUN, [], 4, None).says
+    assert flow.flow(RUN, 4, 2).says == flow.flow(RUN, 4, None).says
     for early in (RUN[0], RUN[2]):
-        assert live.saturation(early, "p", last=RUN[-1]).alt == (
-            live.saturation(RUN[-1], "p", last=RUN[-1]).alt
+        assert live.saturation(early, "p", last=RUN[-1]).says == (
+            live.saturation(RUN[-1], "p", last=RUN[-1]).says
         )
-        assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).alt
+        assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).says
 
 
 def values(drawing: live.Drawing, series: str) -> list[float | None]:

@@ -11,7 +11,9 @@ from ui.words import GLOSSARY, explained
 @pytest.mark.parametrize("term", GLOSSARY)
 def test_every_term_is_explained_on_a_page(term: str) -> None:
     sources = [path.read_text() for room in ("ui", "pages") for path in (ROOT / room).rglob("*.py")]
-    calls = " ".join(call for text in sources for call in re.findall(r"explained\(([^)]*)\)", text))
+    calls = " ".join(
+        call for text in sources for call in re.findall(r"(?:explained|section)\(([^)]*)\)", text)
+    )
     assert f'"{term}"' in calls
 
 

@@ -19,6 +19,7 @@ BINS = 60  # of equal width on the axis as drawn
 TOPS = (100.0, 1e4, 1e6, 1e12, 3.5e38)
 ROOMS = (10, 25, 50, 100, 250, 500, 1000)  # images that a bar may hold, either way
 SIDES = ("wrong", "right")
+SHOWS = "Every image at its logit, right ones above the line and wrong ones below"
 CLICKED = "bar"  # the name of the selection, and what it tells of the bar
 BAR = ("side", "state", "left", "right", "step", "turn")
 
@@ -87,8 +88,9 @@ def digits(
         key="digits",
         spec=_spec(top, of, broken),
         tables=tables(snapshot and images(snapshot), spaced(top, BINS + 1), zones, mark),
-        alt=_told(last),
+        alt=f"{SHOWS}.",
         zoom=False,
+        says=_told(last),
     )
 
 
@@ -98,13 +100,12 @@ def top_of(widest: float) -> float:
 
 
 def _told(last: Snapshot | None) -> str:
-    """The chart's text: what it shows, and of a run that has ended how many are right."""
-    what = "Every image at its logit, right ones above the line and wrong ones below"
+    """Of a run's last look, how many are right and how many have no say."""
     if last is None:
-        return f"{what}."
+        return ""
     right, images = int(np.count_nonzero(last.correct)), len(last.correct)
     return (
-        f"{what}, after step {last.step:,}: {right:,} of {images:,} are right; "
+        f"{SHOWS}, after step {last.step:,}: {right:,} of {images:,} are right; "
         f"{len(silent_and_wrong(last)):,} are wrong with a gradient of exactly 0."
     )
 

@@ -39,8 +39,9 @@ def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = Fal
         key="flow",
         spec=_spec(steps, broken),
         tables={"flow": _table(run, steps), "cursor": frame.cursor(at)},
-        alt=frame.told("Shares of the images by step", _ends(run, steps), steps),
+        alt="Shares of the images by step.",
         zoom=True,
+        says=frame.told("Shares of the images by step", _ends(run, steps), steps),
     )
 
 

@@ -47,13 +47,9 @@ def told(
     steps: int,
     text: Callable[[float], str] = share,
 ) -> str:
-    """A chart's text: what it shows and, once curves are given, how each began and ended.
-
-    Give them when the run has ended, and not before: for another text the browser builds the
-    whole chart anew.
-    """
+    """What a chart shows, in words: how each curve began and ended; nothing without curves."""
     if not curves:
-        return f"{what}."
+        return ""
     ways = (
         f"{name} from {text(float(values[0]))} to {text(float(values[-1]))}".strip()
         for name, values in curves.items()

@@ -32,6 +32,7 @@ class Drawing(NamedTuple):
     tables: Tables
     alt: str  # for screen readers
     zoom: bool
+    says: str = ""  # what a run that has ended came to, for the same; beside the chart
 
 
 def ended(run: Snapshots, steps: int) -> bool:
@@ -73,8 +74,9 @@ def loss(
             "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
-        alt=frame.told("Loss by step", {"": now} if ended(run, steps) else {}, steps, nats),
+        alt="Loss by step.",
         zoom=True,
+        says=frame.told("Loss by step", {"": now} if ended(run, steps) else {}, steps, nats),
     )
 
 
@@ -112,8 +114,9 @@ def accuracy(
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
         },
-        alt=frame.told("Accuracy by step", now if ended(run, steps) else {}, steps),
+        alt="Accuracy by step.",
         zoom=True,
+        says=frame.told("Accuracy by step", now if ended(run, steps) else {}, steps),
     )
 
 
@@ -157,13 +160,14 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
             ),
             "cursor": frame.cursor(at),
         },
-        alt=frame.told(
+        alt="Gradient norm of each layer by step.",
+        zoom=True,
+        says=frame.told(
             "Gradient norm of each layer by step",
             curves(now) if ended(run, steps) else {},
             steps,
             _number,
         ),
-        zoom=True,
     )
 
 
@@ -266,8 +270,9 @@ def saturation(
                 }
             ),
         },
-        alt=_saturation_told(last),
+        alt="Histogram of predictions.",
         zoom=False,
+        says=_saturation_told(last),
     )
 
 
@@ -278,9 +283,9 @@ def _shares(snapshot: Snapshot | None) -> np.ndarray:
 
 
 def _saturation_told(last: Snapshot | None) -> str:
-    """The histogram's text: what it shows, and of a run that has ended what its last look says."""
+    """What the histogram of a run's last look says."""
     if last is None:
-        return "Histogram of predictions."
+        return ""
     shares = _shares(last).sum(axis=0)
     places = {place.name: share for place, share in zip(PLACES, shares, strict=True) if place.label}
     said = [f"{share:.1%} {name}" for name, share in places.items() if share]

@@ -1,16 +1,17 @@
-"""Who has a say in a run, and who is wrong and has none: in words, counted, and as pictures."""
+"""Who has a say in a run, and who is wrong and has none: in words, and counted."""
+
+from collections.abc import Callable
 
 import numpy as np
 import streamlit as st
 
-from core.data import load
 from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
-from ui.pictures import contact_sheet
+from ui.bars import Bars, bars
+from ui.draw import colour_key
+from ui.story.chapters import chapter
 from ui.story.twin import Twin, Twins, snapshots
 from ui.words import explained
-
-MOST = 24  # pictures
 
 
 def why(twin: Twin, other: Twin) -> None:
@@ -19,7 +20,7 @@ def why(twin: Twin, other: Twin) -> None:
     first, last = run[0], run[-1]
     silent = silent_and_wrong(first)
     if not len(silent):
-        st.header("Why: here everybody has a say")
+        chapter("cause", "Here everybody has a say")
         st.markdown(
             f"At these settings {twin.label} clips {share(float(first.saturation.clipped))} of its "
             "predictions before the first step, and every image that is wrong has a gradient. "
@@ -28,7 +29,7 @@ def why(twin: Twin, other: Twin) -> None:
         )
         return
     righted = int(np.count_nonzero(last.correct[silent]))
-    st.header("Why: the wrong ones have no say")
+    chapter("cause", "The wrong ones have no say")
     st.markdown(
         f"Before the first step half of the logits lie beyond ±{_median(first):.3g}. {twin.label} "
         f"clips {share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 "
@@ -58,38 +59,24 @@ def _sides(a: Twin, a_run: list[Snapshot], b: Twin, b_run: list[Snapshot]) -> st
     return f"{', '.join(ends)}."
 
 
+SHARES: dict[str, Callable[[Snapshot], float]] = {
+    "wrong": lambda s: s.census.wrong,
+    "prediction exactly 0 or 1": lambda s: s.saturation.zero + s.saturation.one,
+    "clipped by the loss": lambda s: s.saturation.clipped,
+    "gradient exactly zero": lambda s: s.census.zero_gradient,
+    "wrong and no say": lambda s: s.census.stuck,
+}
+
+
 def census(twins: Twins) -> None:
-    """Who has a say before the first step, in numbers."""
-    rows = {
-        "wrong": lambda s: s.census.wrong,
-        "prediction exactly 0 or 1": lambda s: s.saturation.zero + s.saturation.one,
-        "clipped by the loss": lambda s: s.saturation.clipped,
-        "gradient exactly zero": lambda s: s.census.zero_gradient,
-        "wrong and no say": lambda s: s.census.stuck,
-    }
-    columns: dict[str, list[str]] = {"before the first step": list(rows)}
-    for twin in twins:
-        first = snapshots(twin)[0]
-        columns[twin.label] = [f"{float(value(first)):.1%}" for value in rows.values()]
-    st.table(columns, hide_index=True)
-
-
-def silent_digits(twin: Twin) -> None:
-    """The pictures that are wrong and give the run no gradient, the surest first."""
-    first = snapshots(twin)[0]
-    found = silent_and_wrong(first)
-    if not len(found):
-        return
-    shown = found[:MOST]
-    st.markdown(
-        f"**{len(found)} of {len(first.labels):,} digits are wrong and have no say before the "
-        f"first step.** These are the {len(shown)} that the network is surest of:"
-    )
-    images = load(twin.config.source, twin.config.train_size).train_images
-    st.image(
-        contact_sheet(images[shown]),
-        caption="their logits, left to right: "
-        + ", ".join(f"{float(z):.0f}" for z in first.margins[shown]),
-        width="stretch",
-        alt=f"{len(shown)} handwritten digits that are wrong and have no say.",
+    """Who has a say before the first step, as shares of the images."""
+    firsts = {twin.label: snapshots(twin)[0] for twin in twins}
+    st.markdown("**Before the first step, of all images:**")
+    colour_key({twin.label: twin.colour for twin in twins})
+    bars(
+        [
+            Bars(what, {label: float(value(first)) for label, first in firsts.items()})
+            for what, value in SHARES.items()
+        ],
+        {twin.label: twin.colour for twin in twins},
     )

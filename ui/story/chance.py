@@ -1,101 +1,126 @@
 """Fact or chance: the same runs from weights moved by one rounding, and from other seeds."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
 from core.data import load
+from core.run.errands import Errand
 from core.study import band
 from ui.charts import twins as charts
 from ui.draw import chart, colour_key
+from ui.engine import engine
 from ui.story.twin import Twins
 
 PERTURBATIONS = 100
 SEEDS = range(10)
-one_at_a_time = threading.Lock()  # two of the long jobs at once would starve everybody's runs
-
-
-@st.cache_resource
-def _kept() -> dict[tuple[RunConfig, str], band.Outcomes]:
-    """Finished bands and strips, for all visitors."""
-    return {}
-
-
-def _collect(config: RunConfig, kind: str) -> Iterator[tuple[float, band.Outcomes | None]]:
-    """(fraction done, None) as it goes and (1, outcomes) at the end; kept for the next visitor."""
-    data = load(config.source, config.train_size)
-    if kind == "seeds":
-        pieces, runs = band.seed_strip(config, data, SEEDS), len(SEEDS)
-    else:
-        pieces, runs = band.rounding_band(config, data, PERTURBATIONS), 1 + PERTURBATIONS
-    found: list[band.Outcomes] = []
-    with one_at_a_time:
-        for piece in pieces:
-            if piece is not None:
-                found.append(piece)
-            yield sum(len(one.accuracy) for one in found) / runs, None
-    _kept()[config, kind] = outcomes = band.collect(found)
-    while len(_kept()) > 64:
-        _kept().pop(next(iter(_kept())))
-    yield 1.0, outcomes
+POLL_SECONDS = 1.0
+KINDS = ("rounding", "seeds")
+one_at_a_time = threading.Lock()  # two frameworks at once would starve everybody's runs
 
 
 def chance(twins: Twins, published: Sequence[float]) -> None:
-    """A button, and then the band of every twin and its strip over seeds.
+    """A button, and then the band of every twin and its strip over seeds, drawn as they come.
 
     `published` are final accuracies that the source reports.
     """
     if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
         st.caption("Only runs on full batches, without dropout, are repeated here.")
         return
-    wanted = [(twin.config, kind) for kind in ("seeds", "rounding") for twin in twins]
-    missing = [job for job in wanted if job not in _kept()]
-    if missing and not st.button(
-        f"Repeat both: {PERTURBATIONS} times one rounding, and {len(SEEDS)} seeds",
-        icon=":material/repeat:", type="primary",
-    ):  # fmt: skip
-        return
-    if missing:
-        st.button("Cancel", icon=":material/close:")  # any click ends this script run
-        bar = st.progress(0.0)
-        for i, (config, kind) in enumerate(missing):
-            for fraction, _ in _collect(config, kind):
-                name = next(twin.label for twin in twins if twin.config == config)
-                bar.progress((i + fraction) / len(missing), text=f"{name}: {kind}")
+    asked: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
+    pair = tuple(twin.config for twin in twins)
+    if pair not in asked:
+        if not st.button(
+            f"Repeat both: {PERTURBATIONS} times one rounding, and {len(SEEDS)} seeds",
+            icon=":material/repeat:", type="primary",
+        ):  # fmt: skip
+            return
+        asked.add(pair)
+    done = all(errand.done for errand in _errands(twins).values())
+    st.fragment(_chance, run_every=None if done else POLL_SECONDS)(twins, published, done)
+
+
+def _errands(twins: Twins) -> dict[tuple[str, str], Errand]:
+    """How far the repetitions are, by twin and kind; they go on behind everybody's runs."""
+    look = engine().errands.look
+    return {
+        (twin.label, kind): look(
+            (kind, twin.config, PERTURBATIONS, SEEDS), partial(_repeat, twin.config, kind)
+        )
+        for kind in KINDS
+        for twin in twins
+    }
+
+
+def _repeat(config: RunConfig, kind: str) -> Iterator[band.Outcomes | None]:
+    data = load(config.source, config.train_size)
+    if kind == "seeds":
+        return band.seed_strip(config, data, SEEDS)
+    return band.rounding_band(config, data, PERTURBATIONS)
+
+
+def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
+    found = _errands(twins)
+    if not drawn_done and all(errand.done for errand in found.values()):
         st.rerun()
-    _draw_chance(twins, published)
+    if failure := next((errand.failure for errand in found.values() if errand.failure), ""):
+        st.error(failure, icon=":material/error:")
+        return
+    rows = {key: band.collect(e.pieces).accuracy for key, e in found.items() if e.pieces}
+    if not drawn_done:
+        runs = sum(len(accuracy) for accuracy in rows.values())
+        of = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
+        st.progress(runs / of, text=f"{runs} of {of} runs; those of the page go first")
+    shown = [twin for twin in twins if (twin.label, "rounding") in rows]
+    if shown:
+        _draw(shown, rows, published, drawn_done)
 
 
-def _draw_chance(twins: Twins, published: Sequence[float]) -> None:
-    kept = [(twin, _kept()[twin.config, "rounding"].accuracy) for twin in twins]
-    bands = [charts.Band(t.label, range(t.config.steps + 1), rows) for t, rows in kept]
+def _draw(
+    twins: Twins,
+    rows: Mapping[tuple[str, str], np.ndarray],
+    published: Sequence[float],
+    done: bool,
+) -> None:
+    steps = range(twins[0].config.steps + 1)
+    bands = [charts.Band(twin.label, steps, rows[twin.label, "rounding"]) for twin in twins]
     colours, low = tuple(twin.colour for twin in twins), charts.axis_start(bands)
+    verdicts = [_verdict(each) for each in bands]
     left, right = st.columns(2, gap="medium")
     with left:
-        colour_key(dict(zip((each.label for each in bands), colours, strict=True)))
+        colour_key({twin.label: twin.colour for twin in twins})
         st.markdown(f"**The same run {PERTURBATIONS} times, its weights moved by one rounding**")
-        labels, steps = tuple(each.label for each in bands), twins[0].config.steps
-        spec = charts.band_spec(labels, colours, steps, low)
-        chart("twins_band", spec, charts.band_tables(bands), " ".join(map(_verdict, bands)))
+        spec = charts.band_spec(tuple(t.label for t in twins), colours, steps[-1], low)
+        # A text that changes would have the browser build the chart anew.
+        words = " ".join(verdicts) if done else "Accuracy of the repetitions by step."
+        chart("twins_band", spec, charts.band_tables(bands), words)
     with right:
         st.markdown("**Where they end**")
-        strip = {}
-        for i, twin in enumerate(twins):
-            ends = _kept()[twin.config, "rounding"].accuracy[:, -1]
-            seeds = _kept()[twin.config, "seeds"].accuracy[:, -1]
-            strip[f"{twin.label}, one rounding"] = (i, ends.tolist(), [""] * len(ends))
-            names = [f"seed {seed}" for seed in SEEDS]
-            strip[f"{twin.label}, ten seeds"] = (i, seeds.tolist(), names)
+        strip = _strip(twins, rows)
         spec = charts.strip_spec(tuple(strip), colours, tuple(published), low)
         dashed = " and ".join(f"{value:.1%}" for value in published)
         words = "Final accuracies of the repetitions."
         words += f" Dashed: the published {dashed}." if published else ""
         chart("twins_strip", spec, charts.strip_tables(strip), words)
-    for each in bands:
-        st.markdown(f"- **{each.label}** {_verdict(each)}")
+    for twin, verdict in zip(twins, verdicts, strict=True):
+        st.markdown(f"- **{twin.label}** {verdict}")
+
+
+def _strip(
+    twins: Twins, rows: Mapping[tuple[str, str], np.ndarray]
+) -> dict[str, tuple[int, list[float], list[str]]]:
+    """Final accuracies by row of the strip chart, a row a twin and kind."""
+    strip = {}
+    for i, twin in enumerate(twins):
+        for kind, words in zip(KINDS, ("one rounding", "ten seeds"), strict=True):
+            ends = rows.get((twin.label, kind), np.empty((0, 1)))[:, -1]
+            names = [f"seed {seed}" if kind == "seeds" else "" for seed in range(len(ends))]
+            strip[f"{twin.label}, {words}"] = (i, ends.tolist(), names)
+    return strip
 
 
 def _verdict(repeated: charts.Band) -> str:

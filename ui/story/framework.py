@@ -9,6 +9,7 @@ from core.data import load
 from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.study import real_keras
+from ui.bars import Bars, bars
 from ui.charts import twins as charts
 from ui.charts.palette import LAYERS
 from ui.draw import chart, colour_key
@@ -18,10 +19,20 @@ from ui.story.chance import one_at_a_time
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
 
+FINAL = "training accuracy at the end"
+WRITTEN = {
+    "Keras 3 on TensorFlow": "keras_tf",
+    "… with a layer after the sigmoid that makes a new tensor": "keras_tf_hidden",
+    "Keras 3 on JAX": "keras_jax",
+    "Keras 3 on PyTorch": "keras_torch",
+}
+BACKENDS = {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"}
 
-def backends(shared: RunConfig, rows: Mapping[str, str]) -> None:
-    """The same Keras code on its backends: `rows` maps what is written to a loss."""
-    configs = {name: with_own_epsilon(loss, shared) for name, loss in rows.items()}
+
+def backends(shared: RunConfig) -> None:
+    """The same Keras code on its backends, each as the row of LOSSES that does what it does."""
+    st.markdown(f"**{FINAL.capitalize()}:**")
+    configs = {name: with_own_epsilon(loss, shared) for name, loss in WRITTEN.items()}
     running = not all_done(viewers(configs))
     st.fragment(_backends, run_every=POLL_SECONDS if running else None)(configs, running)
 
@@ -30,30 +41,22 @@ def _backends(configs: Mapping[str, RunConfig], drawn_running: bool) -> None:
     held = viewers(configs)
     if drawn_running and all_done(held):
         st.rerun()
-    texts = {name: _final_accuracy(viewer) for name, viewer in held.items()}
-    st.table(
-        {
-            "written": list(configs),
-            "what it does": [LOSSES[config.loss].summary for config in configs.values()],
-            "final accuracy": [texts[name] for name in configs],
-        },
-        hide_index=True,
-    )
+    rows = [
+        Bars(name, {FINAL: _final_accuracy(held[name])}, LOSSES[config.loss].summary)
+        for name, config in configs.items()
+    ]
+    bars(rows, {FINAL: LAYERS[0]})
 
 
-def _final_accuracy(viewer: Viewer) -> str:
-    """The final training accuracy of a run as text, or how far it is."""
+def _final_accuracy(viewer: Viewer) -> float | None:
+    """The final training accuracy of a run; None before it has ended."""
     view = viewer.view()
-    done = view.status is Status.DONE
-    return f"{view.snapshots[-1].train_accuracy:.1%}" if done else str(view.status)
+    return view.snapshots[-1].train_accuracy if view.status is Status.DONE else None
 
 
-def real(shared: RunConfig, rows: Mapping[str, str]) -> None:
-    """A button that runs the real Keras here and lays it over our row of its backend.
-
-    `rows` maps a Keras backend to the loss that says what it does.
-    """
-    installed = [backend for backend in real_keras.available_backends() if backend in rows]
+def real(shared: RunConfig) -> None:
+    """A button that runs the real Keras here and lays it over our row of its backend."""
+    installed = [backend for backend in real_keras.available_backends() if backend in BACKENDS]
     if not installed:
         st.caption("With Keras installed beside Samenet, the real one could be run here.")
         return
@@ -63,7 +66,7 @@ def real(shared: RunConfig, rows: Mapping[str, str]) -> None:
         st.session_state["keras_asked"] = True
     if not st.session_state.get("keras_asked"):
         return
-    config = with_own_epsilon(rows[backend], shared)
+    config = with_own_epsilon(BACKENDS[backend], shared)
     try:
         found = _keras(config, backend)
     except real_keras.KerasError as error:

@@ -1,7 +1,8 @@
-"""The knobs that all twins of a story share; the story names them."""
+"""The knobs that all twins of a story share; the story names them and says where each stands."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -11,8 +12,25 @@ from ui.state import PageState, Values
 from ui.widgets import LABELS, knob
 
 
-def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> RunConfig:
-    """Draw the named fields in the sidebar, under `words`, and return `start` with what they say.
+class Knobs(NamedTuple):
+    """A story's knobs, and the run that they ask for."""
+
+    state: PageState
+    config: RunConfig
+
+    def draw(self, *names: str) -> None:
+        """These knobs, side by side: they stand in the figure that they change."""
+        for column, name in zip(st.columns(len(names), gap="medium"), names, strict=True):
+            with column:
+                knob(self.state, name)
+
+    def turn(self, name: str, value: object) -> None:
+        """Set a knob as a visitor does who moves it; only in a callback."""
+        st.session_state[self.state.key(name)] = value
+
+
+def knobs(story: str, names: tuple[str, ...], start: RunConfig) -> Knobs:
+    """What the named fields say, wherever they are drawn; the rest is `start`'s.
 
     Values that do not fit together are moved to the nearest that do.
 
@@ -31,11 +49,7 @@ def knobs(story: str, names: tuple[str, ...], start: RunConfig, words: str) -> R
 
     state = PageState(story, names, from_query, to_query, LABELS)
     state.take_over()
-    with st.sidebar:
-        st.markdown(words)
-        for name in names:
-            knob(state, name)
     values = state.values()
     state.write(values)
     state.tell_notes()
-    return agree({**asdict(start), **values})[0]
+    return Knobs(state, agree({**asdict(start), **values})[0])

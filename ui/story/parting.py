@@ -7,9 +7,9 @@ from core.config import RunConfig
 from core.data import load
 from core.run.errands import Errand
 from core.study.twins import Divergence, differences, first_divergence
-from core.study.twins.parting import NOTICEABLE
+from core.study.twins.parting import NOTICEABLE, Samples
+from ui.cards import Shown, sheet
 from ui.engine import engine
-from ui.pictures import contact_sheet
 from ui.story.twin import Twin
 from ui.words import explained
 
@@ -56,21 +56,33 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
         f"differ by more than {NOTICEABLE:g}. Those that differ most:",
         help=explained("label", "logit", "gradient"),
     )
+    st.html(sheet(a.config.source, _shown(a, b, samples, k), wide=True))
+
+
+def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
+    """The first k of the samples, with their logits and slopes under both."""
     labels = samples.labels[:k]
-    columns = {
-        "digit": [f"image {i}" for i in samples.index[:k]],
-        "label": [str(int(y)) for y in labels],
-    }
-    logits = [[f"{z:.1f}" for z in _own(each[:k], labels)] for each in samples.logits]
-    if logits[0] == logits[1]:
-        columns["logit"] = logits[0]
-    else:
-        columns |= {f"logit, {t.label}": each for t, each in zip((a, b), logits, strict=True)}
-    for twin, slopes in zip((a, b), samples.slopes, strict=True):
-        columns[f"dL/dz, {twin.label}"] = [f"{g + 0:.3g}" for g in _own(slopes[:k], labels)]
-    words = f"The {k} handwritten digits of the table below."
-    st.image(contact_sheet(samples.images[:k], columns=k), width=110 * k, alt=words)
-    st.table(columns, hide_index=True)
+    logits = [_own(each[:k], labels) for each in samples.logits]
+    slopes = [_own(each[:k], labels) for each in samples.slopes]
+    same = np.array_equal(*logits)
+    return [
+        Shown(
+            int(samples.index[i]),
+            f"image {samples.index[i]}",
+            int(labels[i]),
+            {
+                **({"logit": f"{logits[0][i]:.1f}"} if same else _both("logit", a, b, logits, i)),
+                **_both("slope", a, b, slopes, i),
+            },
+        )
+        for i in range(k)
+    ]
+
+
+def _both(of: str, a: Twin, b: Twin, values: list[np.ndarray], i: int) -> dict[str, str]:
+    """A figure of one sample under each of the two."""
+    pairs = zip((a, b), values, strict=True)
+    return {f"{of}, {twin.label}": f"{each[i] + 0:.3g}" for twin, each in pairs}
 
 
 def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:

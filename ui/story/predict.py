@@ -1,28 +1,38 @@
 """A prediction that is asked for before its answer can be seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 MARGIN = 0.02  # accuracies nearer to each other than this count as the same
 
 
-def predict(question: str, options: Sequence[str]) -> str:
-    """What the visitor says; until he has, nothing below is shown."""
-    guess = st.radio(question, list(options), index=None, key="guess")
+def predict(key: str, question: str, options: Sequence[str]) -> str | None:
+    """What the visitor says, or None: what would give the answer away is not drawn before."""
+    kept = f"guess_{key}"
+    said = st.session_state.get(kept)
+    guess = st.radio(
+        question, list(options), key=f"{kept}_widget",
+        index=options.index(said) if said in options else None,
+    )  # fmt: skip
+    st.session_state[kept] = guess  # outlives a visit to another page
     if guess is None:
-        st.info("Pick one, and they start to train.", icon=":material/touch_app:")
-        st.stop()
+        st.info("Pick one, and see.", icon=":material/touch_app:")
     return guess
 
 
-def judge(guess: str, ends: dict[str, float], options: Sequence[str]) -> None:
-    """The guess beside the final accuracies of the runs.
+def judge(guess: str, right: str, measured: str) -> None:
+    """The guess beside the answer and what was measured."""
+    verdict = "that was it." if guess == right else f"the answer is “{right}”."
+    st.success(f"You said “{guess}”. {measured}: {verdict}", icon=":material/school:")
 
-    The options are, in the order of the runs, that this one ends highest, and last that none does.
-    """
+
+def told(ends: Mapping[str, float]) -> str:
+    """The accuracies at which runs ended."""
+    return ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
+
+
+def highest(ends: Mapping[str, float]) -> str | None:
+    """Which of these accuracies is the highest, by name; None where none stands out."""
     *_, second, best = sorted(ends.values())
-    which = len(ends) if best - second <= MARGIN else list(ends.values()).index(best)
-    told = ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
-    verdict = "that was it." if guess == options[which] else "look why not."
-    st.success(f"You said: {guess}. {told}: {verdict}", icon=":material/school:")
+    return None if best - second <= MARGIN else max(ends, key=lambda name: ends[name])

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.study.reproduce.finding import Finding
+from ui.bars import Bars, bars
+from ui.charts.palette import BEFORE, TRAIN
+from ui.draw import colour_key
+
+COLOURS = {"published": BEFORE, "measured here": TRAIN}
 
 
 def beside_measured(findings: Sequence[Finding], title: str) -> None:
-    """A table of findings that are shares; `title` heads what they are of."""
-    st.table(
-        {
-            title: [found.quantity for found in findings],
-            "published": ["–" if f.published is None else f"{f.published:.1%}" for f in findings],
-            "measured here": [f"{found.measured:.1%}" for found in findings],
-        },
-        hide_index=True,
-    )
+    """Findings that are shares, as bars; `title` says what they are of."""
+    st.markdown(f"**{title}**")
+    colour_key(COLOURS)
+    published, measured = COLOURS
+    rows = [Bars(f.quantity, {published: f.published, measured: f.measured}) for f in findings]
+    bars(rows, COLOURS)

@@ -56,6 +56,11 @@ def all_done(held: Mapping[str, Viewer]) -> bool:
     return all(viewer.view().status is Status.DONE for viewer in held.values())
 
 
+def ends(twins: Twins) -> dict[str, float]:
+    """The training accuracy at which each run has ended, by label."""
+    return {twin.label: snapshots(twin)[-1].train_accuracy for twin in twins}
+
+
 def snapshots(twin: Twin) -> list[Snapshot]:
     """All that the run of a twin has shown."""
     return viewers_of([twin])[twin.label].view().snapshots

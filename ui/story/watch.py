@@ -18,16 +18,25 @@ CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nat
 WORDS = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
 
 
-def watch(twins: Twins) -> bool:
-    """All runs, live, with shared axes. True once every one has ended."""
+def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
+    """All runs, live, with shared axes. True once every one has ended.
+
+    Args:
+      key: keeps its charts apart from those of other pairs on the page.
+      predictions: whether to draw where each run's predictions stand, too.
+    """
     held = viewers_of(twins)
     ended = all_done(held)
     colour_key({twin.label: twin.colour for twin in twins})
-    st.fragment(_watch, run_every=None if ended else POLL_SECONDS)(twins, held, ended)
+    st.fragment(_watch, run_every=None if ended else POLL_SECONDS)(
+        twins, held, ended, key, predictions
+    )
     return ended
 
 
-def _watch(twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool) -> None:
+def _watch(
+    twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
+) -> None:
     if not drawn_ended and all_done(held):
         st.rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
@@ -45,13 +54,17 @@ def _watch(twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool) -> None:
     ):
         with column:
             st.markdown(f"**{title}**", help=WORDS[of_what])
-            _curves(twins, runs, of_what, drawn_ended)
+            _curves(twins, runs, of_what, drawn_ended, key)
+    if not predictions:
+        return
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         with column:
-            _saturation(twin, runs[twin.label], drawn_ended)
+            _saturation(twin, runs[twin.label], drawn_ended, key)
 
 
-def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str, ended: bool) -> None:
+def _curves(
+    twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str, ended: bool, key: str
+) -> None:
     curves = {label: curve(run, of) for label, run in runs.items()}
     every = [value for _, values in curves.values() for value in values]
     top = live_charts.loss_top(every) if of == "loss" else None
@@ -60,7 +73,8 @@ def _curves(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str, ended
     spec = charts.curves_spec(tuple(runs), colours, steps, top)
     ways = {label: values for label, (_, values) in curves.items()} if ended else {}
     words = told(CURVES[of], ways, steps, live_charts.nats if of == "loss" else share)
-    chart(f"twins_{of}", spec, charts.curves_tables(curves), words)
+    words = words or f"{CURVES[of]}."
+    chart(f"{key}_{of}", spec, charts.curves_tables(curves), words)
 
 
 def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
@@ -69,12 +83,12 @@ def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
     return [s.step for s in run], right if of == "accuracy" else [s.loss for s in run]
 
 
-def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool) -> None:
+def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> None:
     st.markdown(
         f"**{twin.label}: where its predictions stand**",
         help=explained("saturated", "clipped", "zero gradient"),
     )
     now = run[-1] if run else None
     drawing = live_charts.saturation(now, "predicted probability", "", last=now if ended else None)
-    key, words = f"twins_saturation_{twin.label}", f"{twin.label}: {drawing.alt}"
-    chart(key, drawing.spec, drawing.tables, words)
+    words = f"{twin.label}: {drawing.says or drawing.alt}"
+    chart(f"{key}_saturation_{twin.label}", drawing.spec, drawing.tables, words)

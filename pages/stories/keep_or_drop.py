@@ -1,0 +1,74 @@
+"""The story of one number: 0.7, which TensorFlow keeps and Keras drops."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.presets import PRESETS
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.draw import code
+from ui.story import predict, readings
+from ui.story.chapters import chapter, section
+from ui.story.diagnosis import diagnoses
+from ui.story.knobs import knobs
+from ui.story.onward import onward
+from ui.story.reporting import trap
+from ui.story.scale import as_asked, scale
+from ui.story.twin import Twin
+from ui.story.watch import watch
+from ui.story.what_if import what_if
+
+start = RunConfig(**PRESETS["keep_or_drop"].overrides)
+story = knobs("keep_or_drop", ("dropout_value", "seed", "source"), start)
+number, size = story.config.dropout_value, as_asked(story.config)
+keeps = Twin("kept: TensorFlow 1", replace(size, dropout="keep_prob"), TRAIN)
+drops = Twin("dropped: Keras", replace(size, dropout="rate"), HELD_OUT)
+pair = [keeps, drops]
+options = ["About 179 in both", "About 179 in TensorFlow, about 77 in Keras", "About 77 in both"]
+
+st.title("98% or 96%?", anchor=False)
+chapter("puzzle", "The same 0.7 in both programs")
+st.markdown(
+    "Somebody writes one network twice, with the same optimizer, loss, initial weights and "
+    "dropout of 0.7 after each of four hidden layers. In TensorFlow 1 it reaches about 98% of the "
+    "test images, in Keras about 96%, every time. *What exactly is the cause?*"
+)
+code("""dropout = tf.nn.dropout(visible_layer, keep_prob=0.7)       # TensorFlow 1
+dropout = tf.keras.layers.Dropout(0.7)(visible_layer)       # Keras""")
+chapter("predict", "How many of a layer's 256 units are left in a training step?")
+guess = predict.predict("keep_or_drop", "With 0.7 in both. Predict first, then see.", options)
+if guess is None:
+    st.stop()
+chapter("watch", f"Two networks, one {number:g}")
+story.draw("dropout_value", "seed")
+scale(story)
+if not watch(pair, predictions=False):
+    st.stop()
+predict.judge(guess, *readings.answer(replace(start, dropout_value=0.7), options))
+chapter("inside", "One number, and what is left of a layer")
+readings.look_inside(replace(start, dropout_value=number, seed=story.config.seed))
+st.markdown("What the trainer's diagnosis makes of the two runs:")
+diagnoses(pair, "keep_or_drop_step", at=0.2)
+chapter("cause", "The number is kept in one framework and dropped in the other")
+readings.crossing(number)
+readings.frameworks()
+section("A second trap: what each program prints")
+st.markdown(
+    "The TensorFlow loop measures every batch again after the update and with all units. Keras "
+    "prints what the training step saw, with units dropped. Of one and the same training:"
+)
+trap(pair, on=start)
+chapter("fix", "Say which one you mean")
+code("dropout = tf.keras.layers.Dropout(rate=1 - keep_prob)(visible_layer)")
+chapter("break", "Is there a number on which they agree?")
+what_if("half", pair, {"dropout_value": 0.5}, "Both programs with 0.5 in place of 0.7?")
+section("A name that misleads")
+readings.port(start)
+lessons = [
+    "0.7 keeps 70% of the units where it is `keep_prob`, and 30% where it is a rate.",
+    "Only at 0.5 do both readings agree: a test with 0.5 finds nothing.",
+    "An accuracy measured while units are dropped is not that of the network that you use.",
+    "The name alone does not tell: `stax.Dropout(rate)` keeps what it calls its rate.",
+]
+onward("keep_or_drop", keeps, drops, "A number means nothing without its name", lessons)

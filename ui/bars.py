@@ -1,0 +1,39 @@
+"""Shares as bars with their words, in HTML: whole names on any screen, and read as text."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+import streamlit as st
+
+
+class Bars(NamedTuple):
+    """One row: what it is of, a line more about it, and the share of each series."""
+
+    label: str
+    values: Mapping[str, float | None]  # series -> share of 1, NaN, or None where there is none
+    note: str = ""
+
+
+def bars(rows: Sequence[Bars], colours: Mapping[str, str]) -> None:
+    """Rows of bars from 0% to 100%; `colours` are the series', which the page names."""
+    st.html(f'<ul class="bars">{"".join(_row(row, colours) for row in rows)}</ul>')
+
+
+def _row(row: Bars, colours: Mapping[str, str]) -> str:
+    note = f"<small>{escape(row.note)}</small>" if row.note else ""
+    drawn = "".join(_bar(name, row.values[name], colours[name]) for name in row.values)
+    return f"<li><span>{escape(row.label)}</span>{note}{drawn}</li>"
+
+
+def _bar(name: str, value: float | None, colour: str) -> str:
+    if value is None:
+        told, width = "–", 0.0
+    elif value != value:
+        told, width = "NaN", 0.0
+    else:
+        told, width = f"{value:.1%}", min(1.0, max(0.0, value))
+    return (
+        f'<div><i style="width: {100 * width:.1f}%; background: {colour}"></i>'
+        f'<b><span class="unseen">{escape(name)}: </span>{told}</b></div>'
+    )

@@ -1,0 +1,42 @@
+"""Training images as cards, in HTML: the picture, what it is, and its figures."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from typing import NamedTuple
+
+from core.data import load
+from ui.pictures import data_url
+
+
+class Shown(NamedTuple):
+    """What is told of a training image."""
+
+    image: int  # its place among the training images
+    head: str  # in bold
+    label: int
+    figures: Mapping[str, str]  # name -> value
+
+
+def sheet(source: str, found: Sequence[Shown], wide: bool = False) -> str:
+    """The HTML of a list of cards, as many a row as fit; `wide` ones have room for long names."""
+    kind = "cards wide" if wide else "cards"
+    return f'<ul class="{kind}">{"".join(_card(source, each) for each in found)}</ul>'
+
+
+def _card(source: str, shown: Shown) -> str:
+    url, digit = _picture(source, shown.image)
+    figures = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in shown.figures.items()
+    )
+    return (
+        f'<li data-image="{shown.image}"><img src="{url}" alt="a handwritten {digit}">'
+        f"<div><b>{escape(shown.head)}</b>, label {shown.label}<dl>{figures}</dl></div></li>"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _picture(source: str, image: int) -> tuple[str, int]:
+    """The picture of a training image as an address, and its digit."""
+    data = load(source)
+    return data_url(data.train_images[image]), int(data.train_labels[image])

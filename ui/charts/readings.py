@@ -1,0 +1,57 @@
+"""One number, read two ways: how many units each reading keeps."""
+
+from functools import cache
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from ui.charts import frame
+from ui.charts.frame import Tables
+from ui.charts.palette import BEFORE, HELD_OUT, TRAIN
+
+READINGS = {"the number is kept": TRAIN, "the number is dropped": HELD_OUT}
+HEIGHT = 230
+
+
+@cache
+def spec() -> dict[str, Any]:
+    """The share of units that is kept, over the number, with a line at the visitor's number."""
+    scale = alt.Scale(domain=list(READINGS), range=list(READINGS.values()))
+    share = alt.Scale(domain=[0, 1], nice=False)
+    x = alt.X(
+        "number:Q", title="the number", scale=share,
+        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", grid=False),
+    )  # fmt: skip
+    y = alt.Y(
+        "kept:Q", title="units kept", scale=share,
+        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
+    )  # fmt: skip
+    colour = alt.Color("reading:N", scale=scale, legend=None)  # the page names the colours
+    tips: list[Any] = ["reading:N", alt.Tooltip("number:Q"), alt.Tooltip("kept:Q", format=".0%")]
+    lines = (
+        alt.Chart(alt.NamedData("lines")).mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
+    )
+    rule = alt.Chart(alt.NamedData("here")).mark_rule(strokeDash=[4, 4], color=BEFORE).encode(x=x)
+    here = alt.Chart(alt.NamedData("here")).encode(x=x, y=y, color=colour, tooltip=tips)
+    points = here.mark_point(filled=True, size=160, opacity=1)
+    words = here.mark_text(dx=12, dy=-12, align="left", fontSize=14, fontWeight="bold")
+    layers = alt.layer(lines, rule, points, words.encode(text=alt.Text("kept:Q", format=".0%")))
+    return {**frame.spec(layers), "height": HEIGHT}
+
+
+def tables(number: float) -> Tables:
+    """The two lines, and where they stand at a number."""
+    return {"lines": _rows(np.array([0.0, 1.0])), "here": _rows(np.array([number]))}
+
+
+def _rows(numbers: np.ndarray) -> pa.Table:
+    keep, drop = READINGS
+    return pa.table(
+        {
+            "number": np.tile(numbers, 2),
+            "kept": np.concatenate([numbers, 1 - numbers]),
+            "reading": pa.array([keep] * len(numbers) + [drop] * len(numbers), pa.string()),
+        }
+    )

@@ -1,0 +1,29 @@
+"""The shape that every story has, so that who has read one finds his way in the next."""
+
+import streamlit as st
+
+from ui.words import explained
+
+CHAPTERS = {
+    "puzzle": "The puzzle",
+    "predict": "Predict",
+    "watch": "Watch",
+    "inside": "Look inside",
+    "cause": "The cause",
+    "fix": "The fix",
+    "break": "Try to break it",
+    "remember": "What to remember",
+    "next": "What next",
+}
+
+
+def chapter(key: str, headline: str) -> None:
+    """Begin a chapter: its number and name over what it says."""
+    number = list(CHAPTERS).index(key) + 1
+    st.html(f'<p class="kicker">{number} · {CHAPTERS[key]}</p>')
+    st.header(headline, anchor=key)
+
+
+def section(headline: str, *terms: str) -> None:
+    """Begin a part of a chapter; `terms` are explained beside it."""
+    st.subheader(headline, anchor=False, help=explained(*terms) if terms else None)

@@ -1,0 +1,26 @@
+"""What the trainer's diagnosis says of each twin, at a step that the visitor chooses."""
+
+import streamlit as st
+
+from core.run.diagnosis import diagnose
+from ui.story.twin import Twins, snapshots
+
+
+def diagnoses(twins: Twins, key: str, at: float) -> None:
+    """A slider over the steps, and below it the first finding of each run there.
+
+    Args:
+      at: where the slider stands at first, as a share of the run.
+    """
+    runs = {twin.label: snapshots(twin) for twin in twins}
+    steps = sorted({look.step for run in runs.values() for look in run})
+    first = min(steps, key=lambda step: abs(step - at * steps[-1]))
+    st.fragment(_diagnoses)(twins, runs, steps, first, key)
+
+
+def _diagnoses(twins: Twins, runs: dict, steps: list[int], first: int, key: str) -> None:
+    step = st.select_slider("after step", steps, first, key=key)
+    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+        seen = [look for look in runs[twin.label] if look.step <= step]
+        found = diagnose(twin.config, seen)[0]
+        column.info(f"**{twin.label}**: {found.sentence}", icon=":material/stethoscope:")

@@ -1,0 +1,43 @@
+"""The end of a story: what to remember, and the ways on with the visitor's own settings."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.config import RunConfig, to_query
+from ui.microscope import setting as microscope
+from ui.pages import PAGES
+from ui.pair import page_link
+from ui.story.chapters import chapter
+from ui.story.twin import Twin
+
+
+def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) -> None:
+    """What to take home, and the trainer, the microscope and the page of twins as it stands.
+
+    Args:
+      story: its key in PAGES.
+      headline: what all the lessons come to.
+    """
+    chapter("remember", headline)
+    st.markdown("\n".join(f"- {lesson}" for lesson in lessons))
+    chapter("next", "Go on from here")
+    _link("train", f"Train “{a.label}” yourself", to_query(a.config))
+    page_link(a.config, b.config, f"Take “{a.label}” and “{b.label}” apart")
+    near = microscope.Setting(
+        task=a.config.task, losses=tuple(dict.fromkeys([a.config.loss, b.config.loss]))
+    )
+    _link("microscope", "See the loss under the microscope", microscope.link(near))
+    for key, row in PAGES.items():
+        if row.section == "Stories" and key != story:
+            _link(key, row.label, {})
+
+
+def _link(key: str, words: str, query: dict[str, str]) -> None:
+    row = PAGES[key]
+    st.page_link(row.path, label=words, icon=row.icon, query_params=query)
+
+
+def as_trained(config: RunConfig, words: str) -> None:
+    """A link to the trainer that plays a run to its end."""
+    _link("train", words, {**to_query(config), "until": "end"})

@@ -1,0 +1,154 @@
+"""One number under each reading of it: what is left of a digit, and of a real hidden layer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig
+from core.data import load
+from core.parts.dropout import DROPOUTS
+from core.parts.dropout_names import DROPOUT_NAMES
+from core.run.prepare import device_data
+from core.study import masks
+from ui.charts import readings as charts
+from ui.draw import chart, code, colour_key
+from ui.pictures import data_url, picture_url
+from ui.story.onward import as_trained
+
+SHOWN = 10  # digits to choose from
+FORMS = tuple(key for key in DROPOUTS if key != "off")
+UNIT = {"kept": (31, 87, 187), "kept, 0 after ReLU": (205, 212, 226), "dropped": (240, 168, 173)}
+
+
+class Layer(NamedTuple):
+    """A hidden layer's units for one image, and what dropout multiplies them by: [width]."""
+
+    units: np.ndarray
+    multipliers: np.ndarray
+
+
+def look_inside(config: RunConfig) -> None:
+    """Choose a digit and a hidden layer, and see what each reading of the number leaves of them."""
+    left, right = st.columns(2, gap="medium")
+    image = left.select_slider(
+        "digit of the first batch", range(SHOWN), key="inside_image",
+        format_func=lambda i: str(i + 1),
+    )  # fmt: skip
+    layer = right.segmented_control(
+        "hidden layer", range(len(config.widths)), default=0, key="inside_layer", required=True,
+        format_func=lambda i: str(i + 1),
+    )  # fmt: skip
+    colour_key({name: f"rgb{colour}" for name, colour in UNIT.items()})
+    layers = {form: _layer(replace(config, dropout=form), image, layer) for form in FORMS}
+    brightest = max(float((found.units * found.multipliers).max()) for found in layers.values())
+    cards = [_card(form, config, found, brightest, image) for form, found in layers.items()]
+    st.html(f'<ul class="readings">{"".join(cards)}</ul>')
+    st.caption(
+        "The squares are the layer's units in the first training step of this very run: the same "
+        "random numbers, the same step. The digit shows what the reading would do to pixels; the "
+        "network drops none of them."
+    )
+
+
+def answer(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
+    """Which option is right, and what was measured: units left where the number is kept, or not.
+
+    The options are that most are left in both, in the first alone, and in neither.
+    """
+    kept, dropped = (survivors(replace(config, dropout=form)) for form in ("keep_prob", "rate"))
+    most = config.widths[0] / 2
+    right = 0 if dropped > most else 1 if kept > most else 2
+    return options[right], f"This step leaves {kept} in the one and {dropped} in the other"
+
+
+def survivors(config: RunConfig) -> int:
+    """How many units of the first hidden layer the first step leaves of its first image."""
+    return int(np.count_nonzero(_layer(config, 0, 0).multipliers))
+
+
+def _layer(config: RunConfig, image: int, layer: int) -> Layer:
+    """What the first training step makes of a layer."""
+    units, multipliers = _first_step(config)[layer]
+    return Layer(units[image], multipliers[image])
+
+
+@st.cache_data(max_entries=64, show_spinner="looking into the first training step")
+def _first_step(config: RunConfig) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The layers of the first step's batch, as (units, multipliers)."""
+    found = next(masks.passes(config, device_data(config, lambda fraction, text: None), [0]))
+    assert found is not None  # the first of the steps asked for
+    return [(np.asarray(each.units), np.asarray(each.multipliers)) for each in found.layers]
+
+
+def _card(form: str, config: RunConfig, layer: Layer, brightest: float, image: int) -> str:
+    row, number = DROPOUTS[form], config.dropout_value
+    who = [name.call.format(number) for name in DROPOUT_NAMES.values() if name.means == form]
+    kept = layer.multipliers != 0
+    by = float(layer.multipliers.max()) if kept.any() else 0.0
+    at_test = float(row.means(np.float32(number)).factor)
+    told = (
+        f"{int(kept.sum())} of {kept.size} units survive this step, each × {by:.3g}; "
+        f"at test time all of them, each × {at_test:.3g}."
+    )
+    written = "".join(f"<li><code>{escape(call)}</code></li>" for call in who)
+    return (
+        f"<li><b>{escape(row.label)}</b><p>{escape(row.summary)}</p>"
+        f'<div class="pair">'
+        f'<img src="{data_url(_digit(config, form, image))}" alt="a digit with pixels dropped">'
+        f'<img src="{picture_url(_squares(layer, brightest))}" alt="the units of the layer"></div>'
+        f"<p>{told}</p><ul>{written}</ul></li>"
+    )
+
+
+def _digit(config: RunConfig, form: str, image: int) -> np.ndarray:
+    """A digit as the reading would leave it, were its pixels a layer: uint8 [784]."""
+    pixels = load(config.source, config.train_size).train_images[image]
+    left = masks.dropped_pixels(pixels, form, config.dropout_value)
+    return np.clip(left, 0, 255).astype(np.uint8)
+
+
+def _squares(layer: Layer, brightest: float) -> np.ndarray:
+    """The units of a layer as a square of squares, eight pixels each: uint8 [h, w, 3]."""
+    side = int(np.ceil(np.sqrt(len(layer.units))))
+    after = layer.units * layer.multipliers
+    strength = np.clip(after / max(brightest, 1e-9), 0, 1)[:, None]
+    strong, idle, dropped = (np.array(colour) for colour in UNIT.values())
+    colours = np.where(after[:, None] > 0, idle + (strong - idle) * (0.35 + 0.65 * strength), idle)
+    colours = np.where(layer.multipliers[:, None] == 0, dropped, colours)
+    cells = np.full((side * side, 3), 255.0)
+    cells[: len(colours)] = colours
+    return cells.reshape(side, side, 3).repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)
+
+
+def crossing(number: float) -> None:
+    """How many units each reading keeps, over the number."""
+    colour_key(charts.READINGS)
+    says = f"Units kept: {number:.0%} where the number is kept, {1 - number:.0%} where dropped."
+    chart("readings", charts.spec(), charts.tables(number), says)
+
+
+def frameworks() -> None:
+    """Every framework's dropout by what it takes the number for."""
+    columns: dict[str, list[str]] = {"written": [], "reading": [], "so": [], "read in": []}
+    for name in DROPOUT_NAMES.values():
+        columns["written"].append(name.label)
+        columns["reading"].append(DROPOUTS[name.means].label)
+        columns["so"].append(name.summary)
+        columns["read in"].append(name.reference)
+    st.table(columns, hide_index=True)
+
+
+def port(start: RunConfig) -> None:
+    """What becomes of a port that takes stax's `rate` at its word."""
+    config = replace(start, dropout="keep_prob", dropout_value=0.1)
+    left = survivors(config)
+    code("x = stax.Dropout(0.1)   # looks like: drop a tenth")
+    st.markdown(
+        f"`jax.example_libraries.stax.Dropout(rate)` keeps its rate: with 0.1 this step leaves "
+        f"**{left} of {config.widths[0]}** units."
+    )
+    as_trained(config, "Train the story's network with a tenth of its units")

@@ -1,0 +1,88 @@
+"""What two training loops print of one training: with units dropped, and after the update."""
+
+import math
+from dataclasses import replace
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.run.errands import Errand
+from core.run.prepare import device_data
+from core.study import reporting
+from ui.charts import twins as charts
+from ui.charts.palette import HELD_OUT, PINS, TRAIN
+from ui.draw import chart, colour_key
+from ui.engine import engine
+from ui.story.twin import Twin, Twins
+
+POLL_SECONDS = 0.5
+SERIES = {
+    "in training, with units dropped: what Keras's fit prints": HELD_OUT,
+    "the same batches after the update, all units: what the TensorFlow loop prints": TRAIN,
+    "the test images, all units": PINS[0],
+}
+
+
+def trap(twins: Twins, on: RunConfig) -> None:
+    """Both accuracies of every twin's batches, drawn as they are measured.
+
+    With the twins' dropout and seed, but of the size of the run `on`, for it costs two trainings.
+    """
+    twins = [
+        twin._replace(
+            config=replace(
+                on,
+                dropout=twin.config.dropout,
+                dropout_value=twin.config.dropout_value,
+                seed=twin.config.seed,
+            )
+        )
+        for twin in twins
+    ]
+    colour_key(SERIES)
+    done = all(_errand(twin.config).done for twin in twins)
+    st.fragment(_trap, run_every=None if done else POLL_SECONDS)(twins, done)
+
+
+def _errand(config: RunConfig) -> Errand:
+    return engine().errands.look(
+        ("reports", config),
+        lambda: reporting.reports(
+            config, device_data(config, lambda fraction, text: None), looks=2
+        ),
+    )
+
+
+def _trap(twins: Twins, drawn_done: bool) -> None:
+    found = {twin.label: _errand(twin.config) for twin in twins}
+    if not drawn_done and all(each.done for each in found.values()):
+        st.rerun()
+    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+        with column:
+            _one(twin, found[twin.label])
+
+
+def _one(twin: Twin, errand: Errand) -> None:
+    st.markdown(f"**{twin.label}**")
+    if errand.failure:
+        st.error(errand.failure, icon=":material/error:")
+        return
+    seen: list[reporting.Report] = errand.pieces
+    ends = [report for report in seen if not math.isnan(report.test_accuracy)]
+    dropping, whole, test = SERIES
+    curves = {
+        dropping: ([r.step for r in seen], [r.dropping.accuracy for r in seen]),
+        whole: ([r.step for r in seen], [r.whole.accuracy for r in seen]),
+        test: ([r.step for r in ends], [r.test_accuracy for r in ends]),
+    }
+    spec = charts.curves_spec(tuple(SERIES), tuple(SERIES.values()), twin.config.steps)
+    chart(f"reports_{twin.label}", spec, charts.curves_tables(curves), "Accuracies by step.")
+    if not ends:
+        st.caption("Training once more, and measuring every batch twice; runs go first.")
+        return
+    last, end = seen[-1], ends[-1]
+    st.markdown(
+        f"At step {last.step:,} one training has three accuracies: with units dropped "
+        f"**{last.dropping.accuracy:.1%}**, after the update with all of them "
+        f"**{last.whole.accuracy:.1%}**, and on test images **{end.test_accuracy:.1%}**."
+    )
