@@ -33,11 +33,12 @@ MINUTE = 60.0  # what a busy machine may take for one page
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share compiled programs among all tests and servers, and leave none behind."""
-    folder = tempfile.TemporaryDirectory(prefix="samenet-tests-")
-    config.add_cleanup(folder.cleanup)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
-    jax.config.update("jax_compilation_cache_dir", folder.name)
+    """Share compiled programs among all tests, workers and servers, and leave none behind."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the environment of who started it
+        folder = tempfile.TemporaryDirectory(prefix="samenet-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
