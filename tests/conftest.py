@@ -1,7 +1,9 @@
 """What the tests share: small configurations, trained runs, and random valid configurations."""
 
+import html
 import math
 import os
+import re
 import tempfile
 import time
 from functools import cache
@@ -104,6 +106,19 @@ def full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         pytest.skip(f"no official MNIST files in {folder}")
     monkeypatch.setenv(MNIST_VARIABLE, str(folder))
     monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path))
+
+
+def bodies(page: AppTest) -> str:
+    """All HTML of a page."""
+    return "\n".join(each.proto.body for each in page.get("html"))
+
+
+def bars(page: AppTest, label: str) -> dict[str, str]:
+    """The values of a row of bars (ui/bars.py) by series."""
+    rows = re.findall("<li>(.*?)</li>", bodies(page))
+    row = next(row for row in rows if f"<span>{html.escape(label)}</span>" in row)
+    found = re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row)
+    return {html.unescape(name): value for name, value in found}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from core.presets import PRESETS
 from core.run.prepare import device_data
 from core.run.snapshot import silent_and_wrong
 from core.study import masks
-from tests.conftest import ROOT, go, open_page, settled
+from tests.conftest import ROOT, bars, bodies, go, open_page, settled
 from ui.charts import twins as charts
 from ui.pages import PAGES
 from ui.story import chance, readings
@@ -35,16 +35,6 @@ def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
 
 def said(page: AppTest) -> str:
     return "\n".join(text.value for text in page.markdown)
-
-
-def bodies(page: AppTest) -> str:
-    return "\n".join(each.proto.body for each in page.get("html"))
-
-
-def bars(page: AppTest, label: str) -> dict[str, str]:
-    """The values of a row of bars by series."""
-    row = next(r for r in re.findall("<li>(.*?)</li>", bodies(page)) if f">{label}<" in r)
-    return dict(re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row))
 
 
 @pytest.mark.parametrize("story", STORIES)

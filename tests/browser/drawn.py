@@ -4,6 +4,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.servers import SOON
 
+PHONE = 640  # pixels: up to here one chart of the trainer is shown, and others may be chosen
 # Of an SVG: the pairs of its words that lie over each other, and those that the screen cuts.
 OVERLAPS = """svg => {
     const boxes = [...svg.querySelectorAll("text")].filter(e => e.textContent.trim())
@@ -28,7 +29,9 @@ def wait_until_drawn(page: Page, key: str) -> None:
             expect(page.locator("svg.marks")).to_have_count(1)
             page.wait_for_timeout(2000)  # until the race is run
         case "train":
-            expect(page.locator("svg.marks")).to_have_count(6)
+            size = page.viewport_size
+            phone = size is not None and size["width"] <= PHONE
+            expect(page.locator("svg.marks")).to_have_count(1 if phone else 6)
         case "microscope":
             expect(page.locator("svg.marks")).to_have_count(4)
             expect(page.get_by_test_id("stTable")).to_have_count(2)
@@ -60,3 +63,9 @@ def click_tallest_bar(digits: Locator) -> None:
 def pictures(page: Page) -> list[str | None]:
     """Which images are shown, by their places among the training images."""
     return [item.get_attribute("data-image") for item in page.locator(".cards li").all()]
+
+
+def on_a_phone(page: Page, what: str, choice: str) -> None:
+    """Choose the "control" or the "chart" of a phone's trainer."""
+    page.locator(".st-key-phone").get_by_role("combobox", name=what).click()
+    page.get_by_role("option", name=choice, exact=True).click()

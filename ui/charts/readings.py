@@ -36,9 +36,30 @@ def spec() -> dict[str, Any]:
     rule = alt.Chart(alt.NamedData("here")).mark_rule(strokeDash=[4, 4], color=BEFORE).encode(x=x)
     here = alt.Chart(alt.NamedData("here")).encode(x=x, y=y, color=colour, tooltip=tips)
     points = here.mark_point(filled=True, size=160, opacity=1)
-    words = here.mark_text(dx=12, dy=-12, align="left", fontSize=14, fontWeight="bold")
-    layers = alt.layer(lines, rule, points, words.encode(text=alt.Text("kept:Q", format=".0%")))
+    layers = alt.layer(lines, rule, points, *_shares(here))
     return {**frame.spec(layers), "height": HEIGHT}
+
+
+def _shares(here: alt.Chart) -> list[alt.Chart]:
+    """Each reading's share beside its point, where its own line does not pass."""
+    bold: dict[str, Any] = {"fontSize": 14, "fontWeight": "bold"}
+    keep, _ = READINGS
+    words = []
+    for low in (True, False):  # to the right of small numbers, to the left of large ones
+        for kept in (True, False):
+            side = alt.datum.number < 0.75 if low else alt.datum.number >= 0.75
+            own = alt.datum.reading == keep if kept else alt.datum.reading != keep
+            words.append(
+                here.transform_filter(side & own)
+                .mark_text(
+                    dx=12 if low else -12,
+                    dy=16 if low == kept else -16,
+                    align="left" if low else "right",
+                    **bold,
+                )
+                .encode(text=alt.Text("kept:Q", format=".0%"))
+            )
+    return words
 
 
 def tables(number: float) -> Tables:
