@@ -10,7 +10,7 @@ from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import parse_query, to_text
 from core.presets import PRESETS
 from ui.controls import UNTIL
-from ui.names import names
+from ui.names import near_preset
 from ui.pages import PAGES
 from ui.runs import pinned, seen
 from ui.state import PageState, Values
@@ -55,12 +55,11 @@ def choose() -> tuple[RunConfig, RunConfig]:
     twins = [replace(STATE.value("a"), loss="from_logits")]
     configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(seen()),
                                   *twins, *presets]))  # fmt: skip
-    name = dict(zip(configs, names(configs), strict=True))
     for column, (which, words) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
         with column:
             st.selectbox(
                 words, configs, configs.index(STATE.value(which)), key=STATE.key(which),
-                format_func=name.get,
+                format_func=near_preset,
             )  # fmt: skip
             with st.popover("From a link of the trainer", icon=":material/link:"):
                 st.text_input(

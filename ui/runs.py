@@ -8,7 +8,7 @@ from core.config import RunConfig
 from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
-from ui.names import names
+from ui.names import names, near_preset
 
 LAST = 8  # runs that are remembered besides the pinned ones
 SEEN, PINNED = "seen_runs", "pinned_runs"
@@ -55,23 +55,23 @@ def pins() -> list[Pin]:
 def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     """The session's runs under the trainer: which are pinned, which to go back to, which to part.
 
-    `open_run` sets the trainer to a run; it is called in a callback.
+    `open_run` sets the trainer to a run; it is called in a callback. The menus call a run by its
+    preset, whatever else is in them: a browser tells what is chosen by its name.
     """
     configs = list(reversed(seen()))
     if not configs:
         st.caption("Runs that have trained are kept here: to go back to, or to pin.")
         return
-    name = dict(zip(configs, names(configs), strict=True))
     st.session_state["shelf_pinned"] = list(pinned())
     st.session_state["shelf_open"] = None
     kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
     kept.multiselect(
-        "pinned: drawn beside the run", configs, key="shelf_pinned", format_func=name.get,
+        "pinned: drawn beside the run", configs, key="shelf_pinned", format_func=near_preset,
         max_selections=len(PINS), on_change=_pin_chosen, placeholder="none yet; Pin keeps this run",
     )  # fmt: skip
     last.selectbox(
         "back to a run of this session", [c for c in configs if c != current], index=None,
-        key="shelf_open", format_func=name.get, placeholder=f"{len(configs)} seen",
+        key="shelf_open", format_func=near_preset, placeholder=f"{len(configs)} seen",
         on_change=_open_chosen, args=[open_run],
     )  # fmt: skip
 
