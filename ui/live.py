@@ -16,7 +16,7 @@ import streamlit as st
 
 from core.config import RunConfig, agree
 from core.parts.choices import TASKS
-from core.parts.dtypes import DTYPES
+from core.parts.precisions import PRECISIONS
 from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Gradient, Snapshot
@@ -303,7 +303,7 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
     The larger logits favour label 1: label 0 is wrong there, and right at the other end.
     """
     zones = []
-    dtype = DTYPES["float32"].dtype
+    dtype = PRECISIONS[config.precision].loss.dtype
     for label in (0, 1):
         for right in (False, True):
             found = precision.edges(

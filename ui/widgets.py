@@ -61,6 +61,7 @@ WIDGETS: dict[str, Widget] = {
     "task": Widget("task"),
     "scaling": Widget("pixels"),
     "initializer": Widget("initial weights"),
+    "precision": Widget("number format"),
     "optimizer": Widget("optimizer"),
     "batch_size": Widget(
         "batch", (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000), text=count

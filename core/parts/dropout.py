@@ -66,6 +66,7 @@ def dropout(x: Array, keep: Array, key: Array) -> Array:
     """
 
     def drop(x: Array) -> Array:
-        return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)
+        kept = jax.random.bernoulli(key, keep, x.shape)
+        return jnp.where(kept, x / jnp.asarray(keep, x.dtype), 0)
 
     return lax.cond(keep < 1, drop, lambda x: x, x)

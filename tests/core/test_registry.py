@@ -10,11 +10,13 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 
 TABLES = [
-    DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRESETS, SCALINGS, SOURCES, STREAMS, TASKS,
+    DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, SCALINGS,
+    SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 
