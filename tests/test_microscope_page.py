@@ -11,11 +11,12 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
+from core.study.lasagne import CLAIMS
 from tests.conftest import MINUTE, go, look, open_page, trained
 from ui.charts import microscope as charts
 from ui.engine import engine
 from ui.microscope import curves, samples
-from ui.microscope.setting import AXES, STATE, Setting
+from ui.microscope.setting import AXES, STATE, Setting, link
 
 PAGE = "pages/lab/microscope.py"
 
@@ -208,3 +209,10 @@ def test_the_axis_is_in_the_link() -> None:
     assert not page.exception and page.query_params == {"axis": "symlog", "span": "1000"}
     page.segmented_control(key="microscope_axis").set_value("linear").run()
     assert not page.exception and page.query_params == {"span": "1000"}
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_every_claim_of_the_thread_opens_here(key: str) -> None:
+    chosen = Setting(**CLAIMS[key].microscope)
+    values, notes = STATE.from_query(link(chosen))
+    assert (Setting(**values), notes) == (chosen, [])

@@ -13,9 +13,10 @@ from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.registry import Registry, Row
+from core.study.lasagne import CLAIMS
 
 TABLES = [
-    DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, SCALINGS,
+    CLAIMS, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, SCALINGS,
     SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
