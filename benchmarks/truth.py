@@ -28,6 +28,7 @@ from benchmarks._server import say
 from core.config import RunConfig, agree
 from core.data import load
 from core.parts.losses import losses_for
+from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.run.diagnosis import Evidence, Finding, diagnose
 from core.run.snapshot import Snapshot
@@ -40,7 +41,7 @@ DEEP: dict[str, Any] = {**DIGITS, "widths": (256,) * 4, "initializer": "glorot_u
 
 
 def settings() -> Iterator[RunConfig]:
-    """Losses, learning rates, epsilons, dropout, optimizers, tasks, scalings, batches."""
+    """Losses, rates, epsilons, dropout, optimizers, tasks, scalings, batches, number formats."""
     changes: list[dict[str, Any]] = [{"loss": loss} for loss in losses_for("binary")]
     changes += [{"seed": seed} for seed in (1, 2, 3, 5)]
     rates = (1e-8, 1e-6, 1e-4, 1e-3, 0.1, 1.0, 30.0, 1e3)
@@ -68,6 +69,12 @@ def settings() -> Iterator[RunConfig]:
         changes += [{**DEEP, **drop, "optimizer": "adam", "learning_rate": 1e-3, "epochs": 6}]
     changes += [{**DIGITS, "train_size": 200, "optimizer": "adam", "learning_rate": 1e-3,
                  "epochs": 60}]  # fmt: skip
+    for precision in PRECISIONS:
+        formats: list[dict[str, Any]] = [{"loss": loss} for loss in ("naive", "question_stable")]
+        formats += [{"loss": "from_logits", "learning_rate": rate} for rate in (0.01, 1.0)]
+        formats += [{**DIGITS, "learning_rate": 0.1}, {**DIGITS, "scaling": "raw", "loss": "clip"}]
+        formats += [{**DIGITS, "optimizer": "adam", "learning_rate": 1e-3}]
+        changes += [{**change, "precision": precision} for change in formats]
     for change in changes:
         yield agree(change)[0]
 

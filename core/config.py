@@ -15,6 +15,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
 
 
 def _field(default: Any, allowed: Field) -> Any:
@@ -49,6 +50,7 @@ class RunConfig:
     epsilon: float = _field(1e-6, Range(1e-12, 0.499))
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
+    precision: str = _field("float32", Choice(PRECISIONS))
     optimizer: str = _field("sgd", Choice(OPTIMIZERS))
     learning_rate: float = _field(0.01, Range(1e-8, 1e3))
     batch_size: int = _field(1000, Range(1, 60_000, whole=True))  # images

@@ -79,11 +79,12 @@ PRESETS = Registry(
             key="epsilon",
             label="Ten digits, raw pixels, clipped",
             latex="",
-            summary="The network of Lasagne issue 567: raw pixels, softmax, clipped at 1e-7.",
+            summary="The network of Lasagne issue 567 in its batches of 512: raw pixels, softmax, "
+            "clipped at 1e-7.",
             reference="Lasagne issue 567",
             overrides={
-                "task": "digits", "train_size": 1024, "widths": (1024,), "loss": "clip",
-                "epsilon": 1e-7, "learning_rate": 0.1, "batch_size": 512,
+                "task": "digits", "train_size": 4000, "widths": (1024,), "initializer": "keras",
+                "loss": "clip", "epsilon": 1e-7, "learning_rate": 0.1, "batch_size": 512,
             },
         ),
     ],

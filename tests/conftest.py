@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from core.data import load
 from core.fields import Choice, Range
 from core.run import train
 from core.run.job import Status
-from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot
+from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
 from ui.engine import engine
 
 # A shared or busy machine may be slow; a slow example is no failure.
@@ -129,6 +130,20 @@ def no_full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("core.data.mnist_tfds.URL", "http://127.0.0.1:1/")
 
 
+@pytest.fixture
+def compilations() -> Iterator[list[float]]:
+    """A list that grows by one with every program that XLA compiles."""
+    seen: list[float] = []
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
     """A healthy look at n images of a network with one hidden layer, with what the test changes."""
     healthy: dict[str, Any] = {
@@ -140,6 +155,8 @@ def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
         "saturation": Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, 0),
         "census": Census(0.1, 0, 0), "margins": np.zeros(n, np.float32),
         "labels": np.zeros(n, np.uint8), "correct": np.arange(n) >= n // 10,
-        "gradients": np.zeros(n, np.uint8),
+        "gradients": np.zeros(n, np.uint8), "health": np.tile(np.float32([0, 0, 0, 1]), (4, 1)),
+        "sample_health": np.float32([0, 0, 0, 1]), "largest": Largest(1.0, 1.0, 1.0),
+        "vanished": math.nan, "loss_scale": 1.0,
     }  # fmt: skip
     return Snapshot(step=step, **{**healthy, **overrides})

@@ -11,13 +11,14 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
+from core.study.lasagne import CLAIMS
 from tests.conftest import MINUTE, go, look, open_page, trained
 from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.chosen import Judge
 from ui.engine import engine
 from ui.microscope import curves, samples
-from ui.microscope.setting import AXES, STATE, Setting
+from ui.microscope.setting import AXES, STATE, Setting, link
 
 PAGE = "pages/lab/microscope.py"
 
@@ -258,3 +259,10 @@ def test_the_axis_is_in_the_link() -> None:
 def test_all_logits_of_the_first_network_are_in_the_first_view() -> None:
     first = trained(RunConfig())[0]
     assert np.abs(first.margins).max() < Setting().span
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_every_claim_of_the_thread_opens_here(key: str) -> None:
+    chosen = Setting(**CLAIMS[key].microscope)
+    values, notes = STATE.from_query(link(chosen))
+    assert (Setting(**values), notes) == (chosen, [])

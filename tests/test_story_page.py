@@ -12,6 +12,7 @@ from core.presets import PRESETS
 from core.run.prepare import device_data
 from core.run.snapshot import silent_and_wrong
 from core.study import masks
+from core.study.lasagne import CLAIMS
 from tests.conftest import ROOT, bars, bodies, go, open_page, settled
 from ui.charts import twins as charts
 from ui.pages import PAGES
@@ -19,7 +20,7 @@ from ui.story import chance, readings
 from ui.story.chapters import CHAPTERS
 from ui.story.what_if import GOES, STAYS, TURNS, _answer
 
-QUESTION, NUMBER = "jax_vs_keras", "keep_or_drop"
+QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 
 
@@ -176,3 +177,25 @@ def test_at_one_half_both_readings_are_one() -> None:
     assert kept == dropped
     here = readings.charts.tables(0.5)["here"].to_pylist()
     assert [row["kept"] for row in here] == [0.5, 0.5]
+
+
+def test_finite_loss_and_a_gradient_of_nan() -> None:
+    page = told(EPSILON, {}, guess=2)
+    assert re.search(
+        r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", page.success[0].value
+    )
+    words = said(page)
+    assert re.search(r"Without a clip 100% of the gradient is NaN. With it 0% is NaN, and", words)
+    verdicts = [
+        text for text in words.splitlines() if "Holds.**" in text or "Does not hold.**" in text
+    ]
+    assert len(verdicts) == len(CLAIMS)
+    silent = next(info.value for info in page.info if info.value.startswith("**Keras, clipped**"))
+    assert "gradient" in silent
+    strips = [c for c in page.get("vega_lite_chart") if "exactly 0, inf or NaN" in c.proto.alt]
+    assert len(strips) == 3
+
+
+def test_pixels_from_0_to_1_turn_nan_into_agreement() -> None:
+    page = told(EPSILON, {"scaling": "unit"}, guess=2)
+    assert "Without a clip 0% of the gradient is NaN" in said(page)

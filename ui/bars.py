@@ -26,6 +26,32 @@ def _row(row: Bars, colours: Mapping[str, str]) -> str:
     return f"<li><span>{escape(row.label)}</span>{note}{drawn}</li>"
 
 
+class Stack(NamedTuple):
+    """One row: what it is of, the shares of its parts, and a figure beside it."""
+
+    label: str
+    parts: Mapping[str, float]
+    figure: str
+
+
+def stacks(rows: Sequence[Stack], colours: Mapping[str, str]) -> None:
+    """Rows of parts that add up to the whole, each in its colour."""
+    st.html(f'<ul class="bars stacks">{"".join(_stack(row, colours) for row in rows)}</ul>')
+
+
+def _stack(row: Stack, colours: Mapping[str, str]) -> str:
+    drawn = "".join(
+        f'<i style="width: {100 * share:.2f}%; background: {colours[name]}"></i>'
+        for name, share in row.parts.items()
+        if share > 0
+    )
+    told = ", ".join(f"{share:.1%} {name}" for name, share in row.parts.items() if share > 0)
+    return (
+        f"<li><span>{escape(row.label)}</span><div><p>{drawn}</p>"
+        f'<b>{escape(row.figure)}<span class="unseen">: {escape(told)}</span></b></div></li>'
+    )
+
+
 def _bar(name: str, value: float | None, colour: str) -> str:
     if value is None:
         told, width = "–", 0.0

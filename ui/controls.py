@@ -10,8 +10,8 @@ import streamlit as st
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import parse_query, to_text
 from core.parts.choices import TASKS
-from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
+from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.study import precision
 from ui.draw import code
@@ -155,7 +155,9 @@ def _loss() -> None:
     loss_slider(STATE, STATE.value("task"), _loss_changed)
     row = LOSSES[STATE.value("loss")]
     engine()  # before anything is compiled: it decides where compiled programs are kept
-    where = precision.where(form, row.key, STATE.value("epsilon"), DTYPES["float32"].dtype)
+    where = precision.where(
+        form, row.key, STATE.value("epsilon"), PRECISIONS[STATE.value("precision")].loss.dtype
+    )
     st.caption(
         f"Works on **{WORKS_ON[row.works_on]}**. {row.summary} *Failure:* {row.failure} {where}"
     )
@@ -163,6 +165,7 @@ def _loss() -> None:
     near = microscope.Setting(
         task=STATE.value("task"),
         losses=tuple(dict.fromkeys([row.key, "from_logits"])),
+        dtype=PRECISIONS[STATE.value("precision")].loss.key,
         epsilon=0.0 if row.epsilon in (None, STATE.value("epsilon")) else STATE.value("epsilon"),
     )
     st.page_link(
@@ -201,6 +204,7 @@ def _network_and_data() -> None:
         help=WIDGETS["widths"].help,
     )  # fmt: skip
     menu(STATE, "initializer", on_change=_changed)
+    menu(STATE, "precision", on_change=_changed)
     menu(STATE, "optimizer", on_change=_changed)
     most = STATE.value("train_size")
     slider(

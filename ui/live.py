@@ -16,13 +16,14 @@ import streamlit as st
 
 from core.config import RunConfig, agree
 from core.parts.choices import TASKS
-from core.parts.dtypes import DTYPES
+from core.parts.precisions import PRECISIONS
+from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
 from ui import chance, chosen, controls, pair, phone, runs
-from ui.charts import digits, flow
+from ui.charts import digits, flow, health
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
@@ -351,7 +352,7 @@ def drawings(
     curves = (snapshots, before, config.steps, scrubbed)
     broken = charts.broken(snapshots)
     last = snapshots[-1] if charts.ended(snapshots, config.steps) else None
-    return [
+    drawn = [
         charts.loss(*curves, pins),
         charts.accuracy(*curves, ribbon, pins),
         charts.saturation(now, of, f"Predicted probability of {of}", broken, last),
@@ -367,6 +368,11 @@ def drawings(
         ),
         flow.flow(snapshots, config.steps, scrubbed, broken),
     ]
+    # Last, so that no chart moves when it comes: a healthy gradient's strip says nothing.
+    if now and (health.is_sick(now) or config.precision != "float32"):
+        names = train.parameters(train.shape(config))
+        drawn.append(health.health(snapshots, config.steps, names, scrubbed))
+    return drawn
 
 
 def _zones(config: RunConfig) -> list[digits.Zone]:
@@ -374,7 +380,7 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
 
     The larger logits favour label 1: label 0 is wrong there, and right at the other end.
     """
-    dtype = DTYPES["float32"].dtype
+    dtype = PRECISIONS[config.precision].loss.dtype
     return [
         zone
         for label in (0, 1)

@@ -87,6 +87,17 @@ PAGES = Registry(
             file="pages/stories/keep_or_drop.py",
             icon=":material/filter_alt:",
         ),
+        Page(
+            key="epsilon",
+            label="Story: NaN or silence?",
+            latex="",
+            summary="An epsilon that keeps a loss finite, and what it costs: a NaN that everybody "
+            "sees becomes a gradient of exactly 0 that nobody does.",
+            reference="Lasagne issue 567",
+            section="Stories",
+            file="pages/stories/epsilon.py",
+            icon=":material/volume_off:",
+        ),
     ],
 )
 

@@ -20,7 +20,7 @@ CONTROLS = (
 # By its key, in the order in which the panel draws them, in two columns (ui/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
-    "digits": "every image", "flow": "who has a say",
+    "digits": "every image", "flow": "who has a say", "health": "health",
 }  # fmt: skip
 CHART = ".st-key-live .stColumn:nth-child({column}) .stElementContainer:nth-child({row})"
 HIDE = """<style>@media (max-width: 640px) {{
@@ -37,9 +37,9 @@ def one_control_over_one_chart(config: RunConfig) -> None:
     with st.container(key="phone", gap="xsmall"):
         left, right = st.columns(2, gap="small")
         name = left.selectbox("control", useful, key="phone_control", format_func=LABELS.get)
-        chosen = right.selectbox(
-            "chart", list(CHARTS), 1, key="phone_chart", format_func=CHARTS.get
-        )
+        # The strip of a healthy float32 gradient is not drawn.
+        charts = [chart for chart in CHARTS if chart != "health" or config.precision != "float32"]
+        chosen = right.selectbox("chart", charts, 1, key="phone_chart", format_func=CHARTS.get)
         st.session_state[MIRROR.key(name)] = controls.STATE.value(name)
         if name == "loss":
             controls.loss_slider(MIRROR, config.task, partial(_moved, name))

@@ -73,6 +73,7 @@ WIDGETS: dict[str, Widget] = {
         "hidden layers", help="How many units each has. Type your own, as in 300-100."
     ),
     "initializer": Widget("initial weights"),
+    "precision": Widget("number format"),
     "optimizer": Widget("optimizer"),
     "batch_size": Widget(
         "batch",

@@ -19,6 +19,16 @@ class Dtype(Row):
 
     dtype: np.dtype[Any]
 
+    @property
+    def largest(self) -> float:
+        """The largest number; what rounds beyond it is inf."""
+        return float(ml_dtypes.finfo(self.dtype).max)
+
+    @property
+    def roundoff(self) -> float:
+        """The largest relative error of one rounding."""
+        return float(ml_dtypes.finfo(self.dtype).eps) / 2
+
 
 _IEEE = "IEEE 754-2019"
 

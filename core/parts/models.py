@@ -150,3 +150,12 @@ MODELS = Registry(
 def layers(params: Params) -> list[Any]:
     """The layers that have weights, in order."""
     return [layer for layer in params if layer]
+
+
+def parameter_names(params: Params) -> list[str]:
+    """A name for each leaf in order, as in: layer 1 weights, layer 1 biases."""
+    return [
+        f"layer {i} {'weights' if leaf.ndim > 1 else 'biases'}"
+        for i, layer in enumerate(layers(params), 1)
+        for leaf in jax.tree.leaves(layer)
+    ]

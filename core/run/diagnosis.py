@@ -16,10 +16,12 @@ from core.config import FIELDS, RunConfig
 from core.data import SOURCES
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
+from core.parts.dtypes import DTYPES, Dtype
 from core.parts.losses import LOSSES, losses_for
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
 from core.registry import Registry, Row
-from core.run.snapshot import DROPPED, Gradient, Snapshot, silent_and_wrong
+from core.run.snapshot import DROPPED, Gradient, Largest, Snapshot, silent_and_wrong
 
 TINY = 1e-5  # of a layer's size: a step below it moves nothing that can be seen
 LARGE = 0.1  # of a layer's size: a step above it takes the weights elsewhere
@@ -29,6 +31,7 @@ GAP = 0.15  # of the images: trained on and held out
 # Steps before which answers hang on the dropped units in networks that will do well, too: at keep
 # 0.7 the keep_prob question's was past it after 30 to 40 (JAX 0.10.2; two seeds, three forms).
 SETTLED = 50
+MOST_VANISHED = 0.5  # of the gradient's numbers
 
 
 class Evidence(NamedTuple):
@@ -133,6 +136,20 @@ def _rate(learning_rate: float) -> dict[str, Any]:
     return {} if allowed.fault(learning_rate) else {"learning_rate": float(f"{learning_rate:.3g}")}
 
 
+def _more_range(config: RunConfig) -> dict[str, Any]:
+    """float32's range for 16 bits; where the run has that already, smaller pixels."""
+    if PRECISIONS[config.precision].compute.largest < DTYPES["float32"].largest:
+        return {"precision": "float32"}
+    return _smaller_pixels(config)
+
+
+def _sounder(config: RunConfig) -> dict[str, Any]:
+    """The loss from logits; where it is, more digits than 16 bits have; else smaller pixels."""
+    if LOSSES[config.loss].works_on == "logits" and PRECISIONS[config.precision].narrow:
+        return {"precision": "float32"}
+    return _on_logits(config)
+
+
 def _less_dropping(config: RunConfig) -> dict[str, Any]:
     """Half as many units dropped, by the same form of dropout."""
     keep = 1 - max(0.05, (1 - _keep_prob(config)) / 2)
@@ -187,6 +204,62 @@ def _say_breaking_step(e: Evidence) -> str:
     if np.all(np.isfinite(e.now.gradient_norms)):
         return "The gradient is finite, but its step overflows: it makes weights NaN or inf."
     return "The predictions are still numbers, but the gradient is not: the next step breaks them."
+
+
+def _overflowing(e: Evidence) -> tuple[Snapshot, str, float] | None:
+    """The look at which a number goes beyond the format, which one, and how large it would be.
+
+    Now, or where weights are broken by now, at the first look that saw it.
+    """
+    looks = e.seen if _broken_weights(e) else [e.now]
+    sizes = np.array([look.largest for look in looks], float)
+    with np.errstate(over="ignore"):
+        rounded = sizes.astype(_format(e).dtype)
+    # A division by 0 gives inf too. What finite weights make of finite pixels overflows.
+    known = np.isfinite(sizes)
+    known[:, 0] |= known[:, Largest._fields.index("weight")]
+    beyond = np.argwhere(np.isinf(rounded) & known)
+    if not len(beyond):
+        return None
+    look, which = looks[beyond[0][0]], beyond[0][1]
+    return look, Largest._fields[which], look.largest[which]
+
+
+def _format(e: Evidence) -> Dtype:
+    return PRECISIONS[e.config.precision].compute
+
+
+def _say_overflow(e: Evidence) -> str:
+    found = _overflowing(e)
+    assert found is not None
+    look, name, value = found
+    past = look is not e.now
+    scaled = name == "gradient" and look.loss_scale != 1
+    times = f" times the loss scale of {look.loss_scale:,.0f}" if scaled else ""
+    would_be, is_ = ("would have been", "was") if past else ("would be", "is")
+    size = f"{is_} inf" if np.isinf(value) else f"{would_be} {_big(value)}"
+    said = (
+        f"It {f'overflowed at step {look.step:,}' if past else 'overflows'}: {_format(e).label} "
+        f"ends at {_big(_format(e).largest)}, and the largest {name}{times} {size}."
+    )
+    if past:
+        return f"{said} Now some weights are NaN or inf."
+    return f"{said} This step is skipped." if scaled and not np.any(look.update_norms) else said
+
+
+def _big(value: float) -> str:
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _vanishing(e: Evidence) -> bool:
+    return bool(e.now.vanished > MOST_VANISHED)  # False for NaN
+
+
+def _say_vanishing(e: Evidence) -> str:
+    return (
+        f"{share(e.now.vanished)} of the gradient's numbers are too small for {_format(e).label}: "
+        "they are exactly 0, and in float32 they are not."
+    )
 
 
 def _nonfinite_gradients(e: Evidence) -> bool:
@@ -365,6 +438,16 @@ CAUSES = Registry(
     "cause",
     [
         Cause(
+            key="overflow",
+            label="overflow of the number format",
+            latex="",
+            summary="A number is larger than the largest that the format has, and becomes inf.",
+            reference="IEEE 754: what rounds beyond the largest number is inf",
+            fits=lambda e: _overflowing(e) is not None,
+            says=_say_overflow,
+            cure=_more_range,
+        ),
+        Cause(
             key="broken_weights",
             label="broken weights",
             latex="",
@@ -372,7 +455,7 @@ CAUSES = Registry(
             reference="IEEE 754: no sum or difference with NaN is a number",
             fits=_broken_weights,
             says=_say_broken_weights,
-            cure=_on_logits,
+            cure=_sounder,
             holds=_still_broken,
         ),
         Cause(
@@ -383,7 +466,7 @@ CAUSES = Registry(
             reference="",
             fits=_breaking_step,
             says=_say_breaking_step,
-            cure=_on_logits,
+            cure=_sounder,
             holds=_still_broken,
         ),
         Cause(
@@ -446,6 +529,16 @@ CAUSES = Registry(
             fits=_no_say,
             says=_say_no_say,
             cure=_on_logits,
+        ),
+        Cause(
+            key="vanishing",
+            label="gradients too small for the format",
+            latex="",
+            summary="Most of the gradient is 0 in 16 bits and is not in float32.",
+            reference="Micikevicius et al., 2018",
+            fits=_vanishing,
+            says=_say_vanishing,
+            cure=lambda config: {"precision": "float32"},
         ),
         Cause(
             key="starving",

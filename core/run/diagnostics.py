@@ -8,10 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from core.parts.models import Params, layers
 from core.run.snapshot import BINS, Census, Gradient, Saturation
+
+
+def wide(x: Array) -> Array:
+    """At least float32, in which no sum of 16-bit numbers overflows or stops growing."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def probability(logits: Array, labels: Array) -> Array:
@@ -109,11 +114,60 @@ def census(is_correct: Array, gradients: Array) -> Census:
 
 def norms(params: Params) -> Array:
     """Euclidean norm of each layer, weights and biases together: [layers]."""
-    return jnp.stack([_norm(jax.tree.leaves(layer)) for layer in layers(params)])
+    return jnp.stack(
+        [_norm(jax.tree.leaves(layer)) for layer in layers(jax.tree.map(wide, params))]
+    )
 
 
 def _norm(leaves: list[Array]) -> Array:
     """|g| = s sqrt(sum (g/s)^2) with s = max |g|: squares neither overflow nor vanish."""
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    most = largest(leaves)
+    scale = jnp.where((most > 0) & jnp.isfinite(most), most, 1)
     return scale * jnp.sqrt(sum(jnp.sum(jnp.square(leaf / scale)) for leaf in leaves))
+
+
+def largest(tree: Any) -> Array:
+    """The largest magnitude in a pytree; NaN where it holds one."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(wide(leaf))) for leaf in jax.tree.leaves(tree)]))
+
+
+def health(tree: Any) -> Array:
+    """Of each leaf the shares that are NaN, inf, exactly 0 and fine: float32 [leaves, len(Health)].
+
+    The columns stand in the order of core.run.snapshot.Health.
+    """
+
+    def broken(leaf: Array) -> tuple[Array, Array]:
+        return jnp.count_nonzero(jnp.isnan(leaf)), jnp.count_nonzero(jnp.isinf(leaf))
+
+    def shares(leaf: Array) -> Array:
+        # Most leaves are sound, and their largest number, which the norm needs too, says so.
+        sound, zero = jnp.isfinite(largest(leaf)), jnp.count_nonzero(leaf == 0)
+        none = (jnp.zeros_like(zero),) * 2
+        nan, inf = lax.cond(sound, lambda leaf: none, broken, leaf)
+        return _shares(leaf.size, nan, inf, zero)
+
+    return jnp.stack([shares(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def sample_health(dloss_dlogits: Array) -> Array:
+    """The same of examples, from their slopes [batch, outputs]: float32 [len(Health)].
+
+    NaN or inf in any logit, or exactly 0 in every one.
+    """
+    nan = jnp.any(jnp.isnan(dloss_dlogits), axis=-1)
+    inf = jnp.any(jnp.isinf(dloss_dlogits), axis=-1) & ~nan
+    zero = jnp.all(dloss_dlogits == 0, axis=-1)
+    return _shares(len(zero), *map(jnp.count_nonzero, (nan, inf, zero)))
+
+
+def _shares(size: int, *counts: Array) -> Array:
+    """Of counted kinds and of what is left."""
+    return (jnp.stack([*counts, size - sum(counts)]) / size).astype(jnp.float32)
+
+
+def vanished(narrow: Any, exact: Any) -> Array:
+    """The share of a gradient's entries that are 0 while the same in float32 is not."""
+    pairs = list(zip(jax.tree.leaves(narrow), jax.tree.leaves(exact), strict=True))
+    gone = sum(jnp.count_nonzero((a == 0) & (b != 0)) for a, b in pairs)
+    return gone / sum(a.size for a, _ in pairs)

@@ -32,6 +32,27 @@ class Gradient(IntEnum):
     NONFINITE = 2  # NaN or inf in some logit
 
 
+class Health(IntEnum):
+    """What a number of a gradient is."""
+
+    NAN = 0
+    INF = 1
+    ZERO = 2  # exactly
+    FINE = 3
+
+
+class Largest(NamedTuple):
+    """The largest magnitudes, in float32 arithmetic at least; NaN where a number is NaN.
+
+    In a 16-bit run they are what float32 makes of the same weights and slopes, so that a number
+    beyond the format is seen as what it would be.
+    """
+
+    activation: Array  # of the probe images' hidden units and logits
+    gradient: Array  # by a weight, times the loss scale: as it stands in the backward pass
+    weight: Array
+
+
 class Census(NamedTuple):
     """Who has a say. Shares are of all examples."""
 
@@ -66,6 +87,16 @@ class Snapshot(NamedTuple):
     labels: np.ndarray  # uint8 [probe]
     correct: np.ndarray  # bool [probe]
     gradients: np.ndarray  # uint8 [probe], each image's Gradient
+    # The shares of each Health: of the gradient's entries, by each layer's weights and biases as
+    # train.parameters names them, float32 [parameters, len(Health)]; and of the probe images by
+    # their own gradient, float32 [len(Health)].
+    health: np.ndarray
+    sample_health: np.ndarray
+    largest: Largest
+    vanished: (
+        float  # share of the gradient that is 0 in 16 bits, not in float32; NaN for no 16 bits
+    )
+    loss_scale: float  # by which the loss is multiplied on its way back; 1 where it is not scaled
 
 
 def silent_and_wrong(snapshot: Snapshot) -> np.ndarray:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,13 +19,15 @@ from jax import Array, lax
 
 from core.config import RunConfig
 from core.data import SOURCES, Dataset
+from core.parts import loss_scale
 from core.parts.choices import SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS, Drop, meaning
 from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
-from core.parts.models import INITIALIZERS, MODELS, Params
+from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
 from core.run import diagnostics
-from core.run.snapshot import DROPPED, PROBE, Census, Saturation, Snapshot
+from core.run.snapshot import DROPPED, PROBE, Census, Largest, Saturation, Snapshot
 
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
 LOOKS = 5  # at an epoch: ten cost 15% of the training itself on full MNIST, five half of that
@@ -38,6 +40,8 @@ PLAIN = (
     "flipped",
     "next_finite",
     "fixed",
+    "vanished",
+    "loss_scale",
 )
 CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
 
@@ -49,6 +53,7 @@ class Shape(NamedTuple):
     model: str
     widths: tuple[int, ...]
     initializer: str
+    precision: str
     optimizer: str
     stream: str
     train_size: int
@@ -75,6 +80,7 @@ class State(NamedTuple):
     params: Params
     slots: Any  # the optimizer's own
     step: Array  # updates done
+    scaler: Any = ()  # a LossScale where the loss is scaled
 
 
 class Look(NamedTuple):
@@ -118,6 +124,7 @@ def shape(config: RunConfig) -> Shape:
         model=config.model,
         widths=config.widths,
         initializer=config.initializer,
+        precision=config.precision,
         optimizer=config.optimizer,
         stream=config.stream,
         train_size=config.train_size,
@@ -169,6 +176,7 @@ def look(
     labels: Array,
     knobs: Knobs,
     key: Array,
+    scaler: Any = (),
 ) -> Look:
     """A forward and a backward pass: logits, losses, and the mean loss's gradient.
 
@@ -177,24 +185,47 @@ def look(
     """
     logits, pull_back = forward(apply, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    return Look(logits, loss, slope, pull_back(slope / len(x))[0])
+    return Look(logits, loss, slope, mean_gradient(pull_back, slope, scaler))
 
 
-def clip_range(form: Form, knobs: Knobs) -> tuple[Array, Array]:
-    """The interval that the chosen loss clips p to; [0, 1] where it does not clip."""
+def mean_gradient(
+    pull_back: Callable[[Array], tuple[Params]], slope: Array, scaler: Any = ()
+) -> Params:
+    """The mean loss's gradient from each example's slope, scaled on its way where a run does so."""
+    (gradient,) = pull_back(share_of_mean(slope, len(slope), scaler))
+    return jax.tree.map(lambda g: g / scaler.scale, gradient) if scaler else gradient
+
+
+def share_of_mean(slope: Array, examples: int, scaler: Any) -> Array:
+    """The mean loss's derivative by each example's logits, times the loss scale."""
+    return (scaler.scale * slope if scaler else slope) / examples
+
+
+def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
+    """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip."""
 
     def of(row: Any) -> Callable[[Array], tuple[Array, Array]]:
         ends = row.clip_range or (lambda epsilon: (0.0, 1.0))
-        return lambda epsilon: jax.tree.map(jnp.float32, ends(epsilon))
+        return lambda epsilon: jax.tree.map(lambda end: jnp.asarray(end, dtype), ends(epsilon))
 
-    return lax.switch(knobs.loss, [of(LOSSES[key]) for key in losses_for(form)], knobs.epsilon)
+    epsilon = knobs.epsilon.astype(dtype)
+    return lax.switch(knobs.loss, [of(LOSSES[key]) for key in losses_for(form)], epsilon)
+
+
+def cast(numbers: Any, dtype: Any) -> Any:
+    """Every array of a pytree in another format."""
+    return jax.tree.map(lambda array: array.astype(dtype), numbers)
 
 
 def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
     """The program's functions, as Python."""
     form, outputs = TASKS[shape.task].form, TASKS[shape.task].outputs
     initializer = INITIALIZERS[shape.initializer]
-    model_init, apply, hidden = MODELS[shape.model].build(shape.widths, outputs, initializer)
+    model_init, model_apply, model_units = MODELS[shape.model].build(
+        shape.widths, outputs, initializer
+    )
+    precision = PRECISIONS[shape.precision]
+    loss_dtype = precision.loss.dtype
     optimizer = OPTIMIZERS[shape.optimizer].transform()
     steps_per_epoch = shape.train_size // shape.batch_size
     probe = min(PROBE, shape.train_size)
@@ -203,12 +234,24 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         return jax.random.PRNGKey(knobs.seed)  # the sources' own: their weights need it
 
     def init(knobs: Knobs) -> State:
-        _, params = model_init(root(knobs), (1, 784))
-        return State(params, optimizer.init(params), jnp.int32(0))
+        with jax.enable_x64(False):  # in 64-bit mode other numbers would be drawn
+            _, drawn = model_init(root(knobs), (1, 784))
+        params = cast(drawn, precision.weights.dtype)
+        scaler = loss_scale.initial() if precision.scaled else ()
+        return State(params, optimizer.init(params), jnp.int32(0), scaler)
+
+    def apply(params: Params, x: Array, **options: Any) -> Array:
+        """Logits in the loss's format, from passes in the run's."""
+        params, x = cast((params, x), precision.compute.dtype)
+        return model_apply(params, x, **options).astype(loss_dtype)
+
+    def hidden(params: Params, x: Array, **options: Any) -> list[Hidden]:
+        params, x = cast((params, x), precision.compute.dtype)
+        return model_units(params, x, **options)
 
     def order(knobs: Knobs, epoch: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(root(knobs), 1), epoch)
-        return jax.random.permutation(key, shape.train_size)
+        return jax.random.permutation(key, shape.train_size).astype(jnp.int32)
 
     def batch(
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs
@@ -225,12 +268,22 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> Look:
         x, some_labels, key = batch(state, images, labels, order, knobs)
-        return look(form, apply, state.params, x, some_labels, knobs, key)
+        return look(form, apply, state.params, x, some_labels, knobs, key, state.scaler)
 
     def update(state: State, gradients: Params, knobs: Knobs) -> State:
         updates, slots = optimizer.update(gradients, state.slots, state.params)
-        params = jax.tree.map(lambda w, u: w - knobs.learning_rate * u, state.params, updates)
-        return State(params, slots, state.step + 1)
+        rate = knobs.learning_rate.astype(precision.weights.dtype)
+        params = jax.tree.map(lambda w, u: w - rate * u, state.params, updates)
+        after = State(params, slots, state.step + 1, state.scaler)
+        return unless_broken(state, after, gradients) if state.scaler else after
+
+    def unless_broken(before: State, after: State, gradients: Params) -> State:
+        """A scaled step: where its gradient is NaN or inf, it halves the scale and no more."""
+        finite = diagnostics.all_finite(gradients)
+        params, slots = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), after[:2], before[:2]
+        )
+        return State(params, slots, after.step, loss_scale.adjusted(before.scaler, finite))
 
     def step(state: State, images: Array, labels: Array, order: Array, knobs: Knobs) -> State:
         return update(state, look_at_batch(state, images, labels, order, knobs).gradients, knobs)
@@ -258,34 +311,75 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         both = jnp.concatenate([batch_logits, logits]), jnp.concatenate([batch_labels, labels])
         losses, slopes = losses_and_slopes(form, *both, knobs)
         loss, slope = losses[len(x) :], slopes[len(x) :]
-        gradients = pull_back(slopes[: len(x)] / len(x))[0]
+        gradients = mean_gradient(pull_back, slopes[: len(x)], state.scaler)
         is_correct = diagnostics.correct(logits, labels)
-        p = diagnostics.probability(logits, labels)
+        p, *ends = map(
+            diagnostics.wide,
+            (diagnostics.probability(logits, labels), *clip_range(form, knobs, loss_dtype)),
+        )
         # As the weights see it, in the batch's mean: tiny slopes underflow here.
-        kinds = diagnostics.gradient_kinds(slope / shape.batch_size)
+        mean_slope = share_of_mean(slope, shape.batch_size, state.scaler)
+        mean_slope = mean_slope.astype(precision.compute.dtype)
+        kinds = diagnostics.gradient_kinds(mean_slope)
+        units = [layer.units for layer in hidden(params, probed, drop=drop)]
         after = update(state, gradients, knobs)
-        changes = jax.tree.map(jnp.subtract, after.params, params)
+        wide = partial(jax.tree.map, diagnostics.wide)
+        changes = jax.tree.map(jnp.subtract, wide(after.params), wide(params))
         seen = {
-            "loss": jnp.mean(loss),
+            "loss": jnp.mean(diagnostics.wide(loss)),
             "train_accuracy": jnp.mean(is_correct),
             "gradient_norms": diagnostics.norms(gradients),
             "weight_norms": diagnostics.norms(params),
             "update_norms": diagnostics.norms(changes),
-            "dead_units": diagnostics.dead_units(
-                [layer.units for layer in hidden(params, probed, drop=drop)]
-            ),
+            "dead_units": diagnostics.dead_units(units),
             "one_answer": diagnostics.one_answer(logits),
             **dropped(params, probed, logits, labels, knobs, key),
             "next_finite": diagnostics.all_finite(after.params),
-            "fixed": diagnostics.same(state[:2], after[:2]),
-            "saturation": diagnostics.saturation(p, kinds, *clip_range(form, knobs)),
+            "fixed": diagnostics.same(state._replace(step=after.step), after),
+            "saturation": diagnostics.saturation(p, kinds, *ends),
             "census": diagnostics.census(is_correct, kinds),
-            "margins": diagnostics.margin(logits, labels),
+            "margins": diagnostics.margin(diagnostics.wide(logits), labels),
             "labels": labels,
             "correct": is_correct,
             "gradients": kinds,
+            "health": diagnostics.health(gradients),
+            "sample_health": diagnostics.sample_health(mean_slope),
+            "loss_scale": state.scaler.scale if state.scaler else jnp.float32(1),
+            **(
+                beside_float32(state, x, probed, slopes[: len(x)], gradients, knobs, key)
+                if precision.narrow
+                else {
+                    "largest": largest([units, logits], gradients, params),
+                    "vanished": jnp.float32(jnp.nan),
+                }
+            ),
         }
         return seen, after
+
+    def largest(activations: Any, gradients: Any, params: Any) -> Largest:
+        return Largest(*map(diagnostics.largest, (activations, gradients, params)))
+
+    def beside_float32(
+        state: State,
+        x: Array,
+        probed: Array,
+        slopes: Array,
+        gradients: Params,
+        knobs: Knobs,
+        key: Array,
+    ) -> dict[str, Any]:
+        """What float32 makes of the same weights and slopes: its largest, and what 16 bits lost."""
+        params, slopes = cast((state.params, slopes), jnp.float32)
+        _, pull_back = forward(model_apply, params, x, knobs, key)
+        exact = mean_gradient(pull_back, slopes)
+        activations = [model_units(params, probed), model_apply(params, probed)]
+        found = largest(activations, exact, params)
+        if state.scaler:
+            found = found._replace(gradient=found.gradient * state.scaler.scale)
+        return {
+            "largest": found,
+            "vanished": diagnostics.vanished(gradients, exact),
+        }
 
     def dropped(
         params: Params, x: Array, logits: Array, labels: Array, knobs: Knobs, key: Array
@@ -296,7 +390,8 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
 
         def measured(params: Params) -> tuple[Array, Array]:
             left = diagnostics.answers(apply(params, x, rng=key, drop=drop))
-            return jnp.mean(left == labels), jnp.mean(left != whole)
+            mean = partial(jnp.mean, dtype=jnp.float32)
+            return mean(left == labels), mean(left != whole)
 
         nothing = (jnp.float32(jnp.nan),) * 2
         accuracy, flipped = lax.cond(drop.keep_prob < 1, measured, lambda params: nothing, params)
@@ -332,6 +427,7 @@ def _knob_types() -> Knobs:
 def numerics(shape: Shape) -> Iterator[None]:
     """What a program must be traced under to give the run's own numbers."""
     with (
+        jax.enable_x64(PRECISIONS[shape.precision].wide),
         jax.threefry_partitionable(STREAMS[shape.stream].partitionable),
         jax.default_matmul_precision("highest"),  # float32 means float32 on a GPU too
     ):
@@ -365,13 +461,29 @@ def _compile(shape: Shape) -> Program:
         )
 
 
+@lru_cache(maxsize=32)
+def parameters(shape: Shape) -> tuple[str, ...]:
+    """The names of the rows of a Snapshot's `health`."""
+    with numerics(shape):
+        state = jax.eval_shape(functions(shape)["init"], _knob_types())
+    return tuple(parameter_names(state.params))
+
+
 def bytes_needed(shape: Shape) -> int:
-    """The memory that a run's weights take: themselves, their gradient, update and slots."""
-    parts = functions(shape)
-    state = jax.eval_shape(parts["init"], _knob_types())
-    weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
-    slots = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.slots))
-    return 3 * weights + slots
+    """The memory that a run's weights take: themselves, their gradient, update and slots.
+
+    Mixed, with the 16-bit weights and gradient of the passes.
+    """
+    with numerics(shape):
+        state = jax.eval_shape(functions(shape)["init"], _knob_types())
+
+    def size(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    precision = PRECISIONS[shape.precision]
+    weights, compute = precision.weights.dtype, precision.compute.dtype
+    rounded = size(state.params) * compute.itemsize // weights.itemsize
+    return 3 * size(state.params) + size(state.slots) + (2 * rounded if compute != weights else 0)
 
 
 def free_bytes() -> int:
@@ -439,6 +551,7 @@ def _snapshot(
     plain = {name: seen.pop(name).item() for name in PLAIN}
     histogram, *ends = seen.pop("saturation")
     plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
+    plain["largest"] = Largest(*(value.item() for value in seen.pop("largest")))
     plain["census"] = Census(*(share.item() for share in seen.pop("census")))
     snapshot = Snapshot(
         step=step,

@@ -17,6 +17,7 @@ from jax import lax
 from core.config import RunConfig
 from core.data import Dataset
 from core.parts.models import Params
+from core.parts.precisions import PRECISIONS
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
@@ -35,19 +36,27 @@ class Outcomes(NamedTuple):
 
 
 def rounding_band(
-    config: RunConfig, data: Dataset, perturbations: int = 100, magnitude: float = ROUNDING
+    config: RunConfig, data: Dataset, perturbations: int = 100, magnitude: float | None = None
 ) -> Iterator[Outcomes | None]:
     """The same run from weights moved by at most one rounding, `perturbations` times.
 
-    Each weight w becomes w + w magnitude u with u uniform on (-1, 1), rounded to float32. The
-    first row of the first piece is the run from the weights as they are; `perturbations` rows
-    follow. Yields up to LANES rows at a time and None after every step of them.
+    Each weight w becomes w + w magnitude u with u uniform on (-1, 1), rounded to the weights' own
+    format, whose rounding error the magnitude is by default. The first row of the first piece is
+    the run from the weights as they are; `perturbations` rows follow. Yields up to LANES rows at a
+    time and None after every step of them.
 
     Raises:
       ValueError: the run draws batches or drops units, which would move it more than a rounding.
     """
     index = np.arange(1 + perturbations, dtype=np.int32)
-    return _outcomes(config, data, np.full_like(index, config.seed), index, magnitude)
+    moved = rounding(config) if magnitude is None else magnitude
+    return _outcomes(config, data, np.full_like(index, config.seed), index, moved)
+
+
+def rounding(config: RunConfig) -> float:
+    """The largest relative error of one rounding of a weight."""
+    weights = PRECISIONS[config.precision].weights
+    return ROUNDING if weights.key == "float32" else weights.roundoff
 
 
 class Copy(NamedTuple):
@@ -71,7 +80,7 @@ def copies(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
     program, move = train.program(shape), _move(shape)
     for i in range(1, 1 + count):
         state = program.init(knobs)
-        moved = move(state.params, np.int32(i), np.float32(ROUNDING))
+        moved = move(state.params, np.int32(i), np.float32(rounding(config)))
         looks = []
         for look in train.ticks(config, program, data, state._replace(params=moved)):
             if look is not None:
@@ -159,7 +168,7 @@ def _lanes(shape: train.Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
         seen: train.Look = parts["look"](state, images, labels, None, knobs)
         correct = diagnostics.correct(seen.logits, labels)
         norm = jnp.linalg.norm(diagnostics.norms(seen.gradients))
-        score = Outcomes(jnp.mean(correct), jnp.mean(seen.loss), norm)
+        score = Outcomes(jnp.mean(correct), jnp.mean(diagnostics.wide(seen.loss)), norm)
         return parts["update"](state, seen.gradients, knobs), score
 
     def all_start(knobs: train.Knobs, perturbations: Any, magnitude: Any) -> Any:
@@ -182,7 +191,7 @@ def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:
 
     def moved(w: Any, key: Any) -> Any:
         # Not w (1 + ...): in float32 that factor rounds to 1 or to one value below it.
-        return w + w * (size * jax.random.uniform(key, w.shape, w.dtype, -1, 1))
+        return w + w * (size.astype(w.dtype) * jax.random.uniform(key, w.shape, w.dtype, -1, 1))
 
     moved_leaves = [moved(w, key) for w, key in zip(leaves, keys, strict=True)]
     return jax.tree.unflatten(structure, moved_leaves)

@@ -38,11 +38,15 @@ def wait_until_drawn(page: Page, key: str) -> None:
         case "twins":
             expect(page.locator("svg.marks")).to_have_count(5)  # the last one after the copies
             expect(page.get_by_text("Their gradients")).to_be_visible()
-        case "jax_vs_keras" | "keep_or_drop":
+        case "jax_vs_keras" | "keep_or_drop" | "epsilon":
             page.get_by_test_id("stRadioOption").nth(1).click()
             last = page.get_by_role("heading", name="Go on from here")
             expect(last).to_be_visible(timeout=3000 * SOON)
-            ends = {"jax_vs_keras": "Their gradients", "keep_or_drop": "has three accuracies"}[key]
+            ends = {
+                "jax_vs_keras": "Their gradients",
+                "keep_or_drop": "has three accuracies",
+                "epsilon": "from logits, which have none",
+            }[key]
             expect(page.get_by_text(ends).last).to_be_visible(timeout=3000 * SOON)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_timeout(500)  # until what fades in stands

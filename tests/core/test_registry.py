@@ -11,12 +11,14 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.registry import Registry, Row
+from core.study.lasagne import CLAIMS
 
 TABLES = [
-    DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRESETS, SCALINGS, SOURCES,
-    STREAMS, TASKS,
+    CLAIMS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS,
+    PRESETS, SCALINGS, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.run.snapshot import BINS, Gradient, Saturation, Snapshot
 from tests.conftest import ROOT, look
-from ui.charts import chosen, digits, flow, frame, live, palette
+from ui.charts import chosen, digits, flow, frame, health, live, palette
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
@@ -457,3 +457,26 @@ def test_colours_can_be_seen(name: str, colour: str, theme: str) -> None:
 
 def test_layers_have_colours_of_their_own() -> None:
     assert len(set(palette.LAYERS)) == len(palette.LAYERS) >= 8
+
+
+def test_the_health_strip_tells_nan_inf_zero_and_fine_apart() -> None:
+    def sick(step: int, *rows: tuple[float, float, float, float]) -> Snapshot:
+        return look(step, health=np.array(rows), sample_health=np.array([0, 0, 0.5, 0.5]))
+
+    run = [sick(0, (0, 0, 0, 1), (0, 0, 1, 0)), sick(5, (1, 0, 0, 0), (0, 0.25, 0.25, 0.5))]
+    drawing = health.health(run, 10, ("weights", "biases"), None)
+    cells = drawing.tables["cells"].to_pylist()
+    told = {(c["step"], c["of"], c["what"]): c["share"] for c in cells}
+    assert told == {
+        (0, "weights", "fine"): 1, (0, "biases", "exactly 0"): 1,
+        (0, "images", "fine"): 0.5, (0, "images", "exactly 0"): 0.5,
+        (5, "weights", "NaN"): 1, (5, "biases", "fine"): 0.5, (5, "biases", "exactly 0"): 0.25,
+        (5, "biases", "inf"): 0.25, (5, "images", "fine"): 0.5, (5, "images", "exactly 0"): 0.5,
+    }  # fmt: skip
+    assert [c["next"] for c in cells if c["step"] == 0] == [5.0] * 4, "a look reaches to the next"
+    for row in ("weights", "biases", "images"):  # rows lie over each other and never meet
+        assert {int(c["low"]) for c in cells if c["of"] == row} == {
+            int(c["high"]) for c in cells if c["of"] == row
+        }
+    long = [sick(step, (0, 0, 0, 1), (0, 0, 0, 1)) for step in range(400)]
+    assert len(health.health(long, 400, ("weights", "biases"), None).tables["cells"]) < 2000

@@ -4,6 +4,7 @@ from core.registry import Registry
 from core.study.reproduce.finding import Case
 from core.study.reproduce.full_mnist import full_mnist
 from core.study.reproduce.keep_or_drop import keep_or_drop, keep_or_drop_30
+from core.study.reproduce.lasagne import lasagne
 from core.study.reproduce.question import (
     band,
     collapse,
@@ -58,6 +59,13 @@ CASES = Registry(
             (
                 "gap", "Where the gap vanishes",
                 "Smaller pixels close the gap; smaller steps only narrow it.", _FACTS, gap,
+            ),
+            (
+                "lasagne", "The epsilon that trades NaN for silence",
+                "On raw pixels one loss has a gradient of NaN, the clipped one falls silent, and "
+                "only logits learn.",
+                "Lasagne issue 567; its facts measured on Theano 0.8.2, Lasagne 0.1, Keras 0.3.3",
+                lasagne,
             ),
             (
                 "full_mnist", "Full MNIST",

@@ -11,6 +11,7 @@ import numpy as np
 from core.config import RunConfig
 from core.data import Dataset
 from core.parts.models import Params, layers
+from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.study.states import At, compiled_for, states
 from core.study.twins.differences import differences
@@ -18,7 +19,7 @@ from core.study.twins.differences import differences
 # Rows of LOSSES that are one function rounded in other places (from_logits, optax, PyTorch) gave
 # gradients 2 roundings (2^-24 each) apart at the question's first step and 17 after ten of them,
 # which is the most that rounding grew to; clipping in another place differed by a million.
-TOLERANCE = 64 * 2.0**-24
+ROUNDINGS = 64
 NOTICEABLE = 1e-4  # of a slope, which is at most 1 in size: less is no doing worth a name
 MOST = 24  # samples named
 
@@ -50,7 +51,7 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
     """Step both until their gradients differ: None a step while they agree, then a Divergence.
 
     Ends without one where they agree to the last step. A layer's gradients differ where
-    |g_a - g_b| > TOLERANCE max(|g_a|, |g_b|) in the Euclidean norm.
+    |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, u one rounding of the passes.
 
     Raises ValueError as `differences` does.
     """
@@ -62,11 +63,12 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
         seen: train.Look = jax.device_get(look(state, *inputs, train.knobs(config)))
         return seen
 
+    tolerance = ROUNDINGS * PRECISIONS[a.precision].compute.roundoff
     both = zip(states(a, on_device), states(b, on_device), strict=True)
     for step, (at_a, at_b) in enumerate(both):
         looks = look_from(a, at_a), look_from(b, at_b)
         relative = relative_differences(looks[0].gradients, looks[1].gradients)
-        if relative.max() > TOLERANCE:
+        if relative.max() > tolerance:
             yield _divergence(step, relative, _batch(a, step, at_a.order), looks, data, a.task)
             return
         yield None

@@ -14,7 +14,7 @@ from core.parts.dropout import DROPOUTS
 from core.presets import PRESETS
 from core.run import train
 from core.run.diagnosis import CAUSES, Finding, diagnose, share
-from core.run.snapshot import BINS, Census, Gradient, Saturation, Snapshot
+from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
 from tests.conftest import look, trained
 
 NAN = float("nan")
@@ -46,6 +46,10 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "100% of the predictions are NaN. Some weights are NaN or inf, and no step makes such a "
         "weight a number again.",
     ),
+    "overflow": (
+        replace(LOGITS, precision="float16"), [look(0, largest=Largest(312e3, 1.0, 1.0))],
+        "It overflows: float16 ends at 65,504, and the largest activation would be 312,000.",
+    ),
     "breaking_step": (
         LOGITS, [look(0, next_finite=False, gradient_norms=np.array([NAN, 1]))],
         "The predictions are still numbers, but the gradient is not: the next step breaks them.",
@@ -76,6 +80,11 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         QUESTION, [look(0, **TEN_SILENT), LATER],
         "10% of the images are wrong and have no say: their gradient is exactly zero, so nothing "
         "in this step comes from them. Of the 10 that were so at the start, 6 are right by now.",
+    ),
+    "vanishing": (
+        replace(LOGITS, precision="float16"), [look(0, vanished=0.61)],
+        "61% of the gradient's numbers are too small for float16: they are exactly 0, and in "
+        "float32 they are not.",
     ),
     "starving": (
         DROPPING, [START, look(50, flipped=0.71, dropped_accuracy=0.25)],
@@ -145,6 +154,27 @@ def test_the_weights_that_move_without_a_gradient_are_explained() -> None:
     assert "images beyond those" in says(replace(QUESTION, train_size=2000))
     nothing = [START, look(n=1000, **silent)]
     assert diagnose(QUESTION, nothing)[0].sentence.endswith("This step changes no weight.")
+
+
+def test_only_what_finite_numbers_come_to_is_an_overflow() -> None:
+    """inf by a weight may be a division by 0; what a finite network makes of pixels is not."""
+
+    def found(precision: str, *largest: float) -> bool:
+        seen = [look(0, largest=Largest(*largest))]
+        causes = diagnose(replace(LOGITS, precision=precision), seen)
+        return "overflow" in {finding.cause.key for finding in causes}
+
+    inf = float("inf")
+    assert found("float32", inf, 1.0, 1.0) and found("bfloat16", 3.4e38, 1.0, 1.0)
+    assert not found("float32", 1.0, inf, 1.0) and not found("float32", inf, inf, inf)
+    assert not found("float16", 65519.0, 1.0, 1.0) and found("float16", 65520.0, 1.0, 1.0)
+    assert not found("float16", NAN, NAN, NAN) and not found("float64", 3e300, 1.0, 1.0)
+    scaled = look(0, largest=Largest(1.0, 2e5, 1.0), loss_scale=2.0**16, update_norms=np.zeros(2))
+    says = diagnose(replace(LOGITS, precision="mixed_float16"), [scaled])[0].sentence
+    assert says == (
+        "It overflows: float16 ends at 65,504, and the largest gradient times the loss scale of "
+        "65,536 would be 200,000. This step is skipped."
+    )
 
 
 @pytest.mark.parametrize("config", [ADAM, replace(QUESTION, dropout="rate"),

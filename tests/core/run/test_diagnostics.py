@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.run import diagnostics
-from core.run.snapshot import BINS, Gradient
+from core.run.snapshot import BINS, Gradient, Health
 
 NAN = float("nan")
 
@@ -109,6 +109,44 @@ def test_gradient_norm_is_zero_only_for_zero_and_infinite_only_for_infinite(size
     gradients = [(jnp.array([[3 * size, 0.0]]), jnp.array([-4 * size]))]
     np.testing.assert_allclose(diagnostics.norms(gradients), [5 * size], rtol=1e-5)
     assert diagnostics.norms([(jnp.zeros((1, 2)), jnp.zeros(2))]) == 0
+
+
+# Health
+
+
+def test_health_tells_nan_inf_zero_and_fine_apart() -> None:
+    gradient = [(jnp.array([[NAN, jnp.inf], [-jnp.inf, -0.0]]), jnp.array([0.0, 1e-30])), ()]
+    found = diagnostics.health(gradient)
+    assert [kind.name for kind in Health] == ["NAN", "INF", "ZERO", "FINE"]
+    np.testing.assert_array_equal(found, [[0.25, 0.5, 0.25, 0], [0, 0, 0.5, 0.5]])
+    assert found.dtype == np.float32
+
+
+def test_health_of_samples_is_of_their_worst_number() -> None:
+    slopes = [[NAN, jnp.inf], [0.0, jnp.inf], [0.0, -0.0], [0.0, 1e-30], [1.0, 1.0]]
+    found = diagnostics.sample_health(jnp.array(slopes))
+    np.testing.assert_allclose(found, [0.2, 0.2, 0.2, 0.4], rtol=1e-6)
+    kinds = diagnostics.gradient_kinds(jnp.array(slopes))  # one row, where both are no numbers
+    assert np.mean(kinds == Gradient.NONFINITE) == pytest.approx(found[0] + found[1])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_16_bit_numbers_are_float32(dtype: str) -> None:
+    """Each is finite in the format, and no sum or square of them would be."""
+    big = jnp.full((1000, 4), 6e4 if dtype == "float16" else 3e38, dtype)
+    assert diagnostics.largest([big]) == pytest.approx(float(big[0, 0]))
+    tiny = (jnp.full((100, 100), 2.0**-14, dtype), jnp.zeros(3, dtype))
+    np.testing.assert_allclose(diagnostics.norms([tiny]), [100 * 2.0**-14], rtol=1e-5)
+    if dtype == "float16":
+        np.testing.assert_allclose(diagnostics.norms([(big,)]), [6e4 * 4000**0.5], rtol=1e-3)
+    assert diagnostics.norms([tiny]).dtype == np.float32
+    assert np.isnan(diagnostics.largest([big, jnp.array([NAN])]))
+
+
+def test_what_vanishes_is_0_in_one_format_alone() -> None:
+    narrow, exact = [jnp.array([0, 0, 1.0, 0])], [jnp.array([0, 1e-9, 1.0, NAN])]
+    assert diagnostics.vanished(narrow, exact) == 0.5
+    assert diagnostics.vanished(exact, exact) == 0
 
 
 # Dropping, units, answers

@@ -1,6 +1,6 @@
 """Training: the question's figures, independent loops, and what makes runs comparable."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -353,20 +353,6 @@ def test_memory_is_counted_by_copies_of_the_weights(optimizer: str, copies: int)
 
 
 # Compilations
-
-
-@pytest.fixture
-def compilations() -> Iterator[list[float]]:
-    """A list that grows by one with every program that XLA compiles."""
-    seen: list[float] = []
-
-    def listen(event: str, seconds: float, **_: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 SCALARS = [

@@ -1,0 +1,29 @@
+"""Lasagne issue 567: its experiment, and its thread as claims with computed verdicts."""
+
+from core.study.lasagne.claims import CLAIMS, Claim, Verdict
+from core.study.lasagne.experiment import (
+    BATCHES,
+    CONFIG,
+    ROWS,
+    Ending,
+    Gradients,
+    Parameter,
+    apart,
+    endings,
+    gradients,
+)
+
+__all__ = [
+    "BATCHES",
+    "CLAIMS",
+    "CONFIG",
+    "ROWS",
+    "Claim",
+    "Ending",
+    "Gradients",
+    "Parameter",
+    "Verdict",
+    "apart",
+    "endings",
+    "gradients",
+]

@@ -1,0 +1,326 @@
+"""CLAIMS: what was said in the thread of issue 567, each with a verdict that is computed.
+
+A verdict's sentence is made of its figures, and its figures come from the network, from
+core.study.precision or from NumPy, whenever it is asked for. Verdicts that train networks take
+seconds the first time; `trains` says which.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.config import RunConfig
+from core.data import Dataset, load
+from core.parts.dtypes import DTYPES
+from core.registry import Registry, Row
+from core.study import precision
+from core.study.lasagne.experiment import CONFIG, EPSILON, Ending, endings, gradients
+
+SMALL_STEPS = 0.001  # a learning rate at which the exact loss learns from raw pixels
+EPSILONS = (EPSILON, 1e-4, 1e-2)
+SAME = 0.01  # of the images: accuracies that differ by less count as equal
+
+
+class Verdict(NamedTuple):
+    """Whether a claim holds, in words and in the numbers that the words are made of."""
+
+    holds: bool
+    sentence: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim(Row):
+    """What somebody says in the thread; `label` is the claim, `summary` what it is about."""
+
+    who: str  # the name in the thread
+    verdict: Callable[[], Verdict]
+    trains: bool = False  # whether the verdict trains networks, which takes seconds
+    # The setting of the microscope that fits the claim, by the names of its fields.
+    microscope: Mapping[str, Any] = field(default_factory=dict)
+
+
+@cache
+def _data() -> Dataset:
+    return load(CONFIG.source, CONFIG.train_size)
+
+
+@cache
+def _trained(config: RunConfig) -> Ending:
+    runs = endings(config, _data(), [config.learning_rate], [config.loss])
+    return next(run for run in runs if run is not None)
+
+
+ONE_HOT = replace(CONFIG, loss="theano_onehot")
+LOGITS = replace(CONFIG, loss="from_logits")
+
+
+def _vanishes() -> Verdict:
+    """Of Lasagne's one-hot loss, before the first step."""
+    raw, unit = (
+        gradients(replace(ONE_HOT, scaling=scaling), _data()) for scaling in ("raw", "unit")
+    )
+    return Verdict(
+        raw.zero == 1,
+        f"On raw pixels {raw.nan:.0%} of the gradient is NaN on the first batch, with a finite "
+        f"loss of {raw.loss:.1f}; {raw.zero:.0%} of it is 0. With pixels from 0 to 1, "
+        f"{unit.nan:.0%} is NaN.",
+        {"nan": raw.nan, "loss": raw.loss, "zero": raw.zero, "nan_unit": unit.nan},
+    )
+
+
+def _clip_keeps_the_gradient() -> Verdict:
+    start, end = gradients(CONFIG, _data()), _trained(CONFIG)
+    said = (
+        f"No number of it is NaN, but {start.silent:.0%} of the first batch are wrong and get a "
+        "gradient of exactly 0. "
+        if start.nan == 0
+        else f"{start.nan:.0%} of it is NaN. "
+    )
+    rate = f"At learning rate {end.learning_rate:g}"
+    if end.silent_from is None:
+        said += f"{rate} it has a gradient to the end."
+    else:
+        said += (
+            f"{rate} all of it is exactly 0 whenever looked at from step {end.silent_from} on, and "
+            f"{end.accuracy:.1%} of the images are right."
+        )
+    return Verdict(
+        start.silent == 0 and end.silent_from is None,
+        said,
+        {
+            "nan": start.nan,
+            "silent": start.silent,
+            "learning_rate": end.learning_rate,
+            "silent_from": np.nan if end.silent_from is None else end.silent_from,
+            "accuracy": end.accuracy,
+        },
+    )
+
+
+def _small(**changes: Any) -> float:
+    """The accuracy after training in small steps."""
+    return _trained(replace(CONFIG, learning_rate=SMALL_STEPS, **changes)).accuracy
+
+
+def _no_trade_off() -> Verdict:
+    clipped, logits = _small(), _small(loss="from_logits")
+    return Verdict(
+        clipped > logits - SAME,
+        f"After {CONFIG.steps} steps from raw pixels at learning rate {SMALL_STEPS:g}, "
+        f"{clipped:.0%} of the images are right when it clips, and {logits:.0%} from logits.",
+        {"clipped": clipped, "logits": logits},
+    )
+
+
+def _hyperparameter() -> Verdict:
+    ends = {epsilon: _small(epsilon=epsilon) for epsilon in EPSILONS}
+    lowest, highest = min(ends.values()), max(ends.values())
+    best, logits = max(ends, key=lambda epsilon: ends[epsilon]), _small(loss="from_logits")
+    hangs = highest - lowest > SAME
+    return Verdict(
+        hangs,
+        f"The result {'hangs' if hangs else 'does not hang'} on it: {lowest:.0%} to {highest:.0%} "
+        f"of the images are right for epsilons from {min(EPSILONS):g} to {max(EPSILONS):g}. The "
+        f"best, {best:g}, reaches {'more' if highest > logits else 'not more'} than the "
+        f"{logits:.0%} from logits, which have none.",
+        {"lowest": lowest, "highest": highest, "best": best, "logits": logits},
+    )
+
+
+def _zero() -> tuple[float, float]:
+    """The share of the gradient that is NaN on raw pixels: as Lasagne has it, and with epsilon 0.
+
+    To clip p to [0, 1] changes nothing, so that the naive loss is the clip with epsilon 0.
+    """
+    return gradients(ONE_HOT, _data()).nan, gradients(replace(CONFIG, loss="naive"), _data()).nan
+
+
+def _default_0() -> Verdict:
+    lasagne, at_0 = _zero()
+    return Verdict(
+        at_0 == lasagne,
+        f"With epsilon 0, which leaves the plain log of p, {at_0:.0%} of the gradient is NaN on "
+        f"raw pixels, and {lasagne:.0%} as Lasagne has it: who does not set it gets what he had.",
+        {"nan_at_0": at_0, "nan": lasagne},
+    )
+
+
+def _helps_few() -> Verdict:
+    lasagne, at_0 = _zero()
+    clipped = gradients(CONFIG, _data()).nan
+    return Verdict(
+        at_0 >= lasagne > clipped,
+        f"With the default of 0, {at_0:.0%} of the gradient stays NaN; with {EPSILON:g} it is "
+        f"{clipped:.0%}.",
+        {"nan_at_0": at_0, "nan_clipped": clipped},
+    )
+
+
+def _float64() -> Verdict:
+    dtype = DTYPES["float64"].dtype
+    clipped = precision.edges("softmax", "clip", 0, EPSILON, dtype).dead
+    plain = precision.first_broken(precision.edges("softmax", "naive", 0, EPSILON, dtype))
+    assert clipped is not None and plain is not None
+    return Verdict(
+        abs(clipped) < abs(plain),
+        f"With epsilon {EPSILON:g} the gradient is exactly 0 from a logit of {clipped:.1f} on, in "
+        f"float64 too, where the plain log works down to {plain:.0f}.",
+        {"dead": clipped, "broken": plain},
+    )
+
+
+def _drawback() -> Verdict:
+    clip, logits = (gradients(config, _data()) for config in (CONFIG, LOGITS))
+    return Verdict(
+        clip.silent == 0,
+        f"The clip itself is one: on raw pixels {clip.silent:.0%} of the first batch are wrong "
+        f"and get a gradient of exactly 0. From logits it is {logits.silent:.0%}.",
+        {"silent": clip.silent, "silent_logits": logits.silent},
+    )
+
+
+def _fails_in_float16() -> Verdict:
+    dtype = DTYPES["float16"].dtype
+    with np.errstate(under="ignore"):
+        upper = float(dtype.type(1) - dtype.type(EPSILON))
+    return Verdict(
+        upper == 1,
+        f"In float16 1 - {EPSILON:g} is {upper:g}: nothing is clipped at the upper end.",
+        {"epsilon": EPSILON, "upper": upper},
+    )
+
+
+def _smaller_in_float16() -> Verdict:
+    limits = {
+        key: precision.epsilon_limits(DTYPES[key].dtype).upper
+        for key in ("float16", "bfloat16", "float32")
+    }
+    least = limits["float16"]
+    direction = "larger" if least > EPSILON else "smaller"
+    return Verdict(
+        least < EPSILON,
+        f"It must be {direction}: 1 - epsilon is below 1 in float16 only for an epsilon above "
+        f"{least:.3g}, {least / EPSILON:,.0f} times {EPSILON:g}. In bfloat16 the limit is "
+        f"{limits['bfloat16']:.3g}, in float32 {limits['float32']:.3g}.",
+        {**limits, "epsilon": EPSILON, "ratio": least / EPSILON},
+    )
+
+
+_THREAD = "Lasagne issue 567"
+_RAW = {"task": "digits", "losses": ("theano_onehot", "clip", "from_logits"), "epsilon": EPSILON}
+
+CLAIMS: Registry[Claim] = Registry(
+    "claim",
+    [
+        Claim(
+            key="vanishing",
+            who="trungnt13",
+            label="Without a clip the gradient vanishes after the first batch.",
+            latex="",
+            summary="Lasagne's cross-entropy is unstable, and that is how it shows.",
+            reference=_THREAD,
+            verdict=_vanishes,
+            microscope=_RAW,
+        ),
+        Claim(
+            key="clip_keeps_it",
+            who="trungnt13",
+            label="With Keras's clip no gradient vanishes.",
+            latex="",
+            summary="The same network was run for several epochs in Keras, which clips.",
+            reference=_THREAD,
+            verdict=_clip_keeps_the_gradient,
+            trains=True,
+            microscope={**_RAW, "losses": ("clip", "from_logits")},
+        ),
+        Claim(
+            key="no_trade_off",
+            who="trungnt13",
+            label="The clip costs no performance.",
+            latex="",
+            summary="A simple change that steadies the training, with no price to pay.",
+            reference=_THREAD,
+            verdict=_no_trade_off,
+            trains=True,
+            microscope={**_RAW, "losses": ("clip", "from_logits")},
+        ),
+        Claim(
+            key="hyperparameter",
+            who="benanne",
+            label="Epsilon can be treated as a hyperparameter.",
+            latex=r"\varepsilon",
+            summary="It should be an argument of the function, so that one can tune it.",
+            reference=_THREAD,
+            verdict=_hyperparameter,
+            trains=True,
+            microscope={**_RAW, "losses": ("clip", "from_logits"), "epsilon": EPSILONS[-1]},
+        ),
+        Claim(
+            key="default_0",
+            who="benanne and f0k",
+            label="Epsilon should be 0 by default: then nothing changes for anybody.",
+            latex=r"\varepsilon = 0",
+            summary="Code that works today must not silently compute something else tomorrow.",
+            reference=_THREAD,
+            verdict=_default_0,
+            microscope={**_RAW, "losses": ("naive", "theano_onehot")},
+        ),
+        Claim(
+            key="helps_few",
+            who="ebenolson",
+            label="A default of 0 helps hardly anybody.",
+            latex=r"\varepsilon = 0",
+            summary="Who knows that he must set it knows the trick already.",
+            reference=_THREAD,
+            verdict=_helps_few,
+            microscope={**_RAW, "losses": ("naive", "clip")},
+        ),
+        Claim(
+            key="float64",
+            who="trungnt13",
+            label="Who computes in float64 may suffer from a clip made for float32.",
+            latex="",
+            summary="A format with more room for small probabilities loses it to the clip.",
+            reference=_THREAD,
+            verdict=_float64,
+            microscope={
+                "task": "digits", "losses": ("naive", "clip", "from_logits"), "epsilon": EPSILON,
+                "dtype": "float64", "span": 1000,
+            },
+        ),
+        Claim(
+            key="only_drawback",
+            who="f0k",
+            label="The only other drawback is that somebody may be clipping already.",
+            latex="",
+            summary="An answer to ebenolson, who asks what speaks against a clip by default.",
+            reference=_THREAD,
+            verdict=_drawback,
+            microscope={**_RAW, "losses": ("clip", "from_logits")},
+        ),
+        Claim(
+            key="fails_in_float16",
+            who="nouiz",
+            label="This epsilon does not work in float16.",
+            latex=r"1 - \varepsilon < 1",
+            summary="The format is too coarse to hold 1 - epsilon.",
+            reference=_THREAD,
+            verdict=_fails_in_float16,
+            microscope={**_RAW, "losses": ("clip",), "dtype": "float16"},
+        ),
+        Claim(
+            key="smaller_in_float16",
+            who="nouiz",
+            label="In float16 a smaller epsilon should be used.",
+            latex=r"1 - \varepsilon < 1",
+            summary="A condition on the format, so that people who try float16 need not find out.",
+            reference=_THREAD,
+            verdict=_smaller_in_float16,
+            microscope={**_RAW, "losses": ("clip",), "dtype": "float16"},
+        ),
+    ],
+)  # fmt: skip

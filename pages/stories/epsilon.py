@@ -1,0 +1,78 @@
+"""The story of Lasagne issue 567: an epsilon that trades NaN for silence."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.study.lasagne import CONFIG
+from ui.charts.palette import HELD_OUT, PINS, TRAIN
+from ui.draw import code
+from ui.story import gradients, predict
+from ui.story.chapters import chapter, section
+from ui.story.debate import debate
+from ui.story.diagnosis import diagnoses
+from ui.story.knobs import knobs
+from ui.story.onward import as_trained, onward
+from ui.story.strips import strips
+from ui.story.twin import Twin
+from ui.story.watch import watch
+from ui.story.what_if import what_if
+
+story = knobs("epsilon", ("scaling", "seed", "learning_rate", "epsilon"), CONFIG)
+clip = Twin("Keras, clipped", replace(story.config, loss="clip"), HELD_OUT)
+one_hot = Twin("Lasagne, one-hot", replace(story.config, loss="theano_onehot"), PINS[2])
+integer = Twin("Lasagne, integers", replace(story.config, loss="theano_int"), PINS[0])
+logits = Twin("from logits", replace(story.config, loss="from_logits"), TRAIN)
+twins = [clip, one_hot, integer, logits]
+options = ("Large numbers", "Exactly 0", "NaN")
+
+st.title("NaN or silence?", anchor=False)
+chapter("puzzle", "A gradient that vanishes after the first batch")
+st.markdown(
+    "The same network, 784-1024-10 with softmax, in Lasagne and in Keras, from identical weights. "
+    "In Lasagne the training breaks down after the first batch, in Keras it goes on. Somebody "
+    "finds the difference and proposes it to Lasagne: a clip by a small epsilon, which *stabilises "
+    "the training without any performance trade-off*."
+)
+code(
+    """_EPSILON = 10e-8
+predictions = theano.tensor.clip(predictions, _EPSILON, 1.0 - _EPSILON)
+return theano.tensor.nnet.categorical_crossentropy(predictions, targets)""",
+    mark="clip(",
+)
+chapter("predict", "Without the clip the first loss is finite. What is its gradient?")
+asks = "Pixels from 0 to 255, one-hot targets, the first batch of 512."
+guess = predict.predict("epsilon", asks, options)
+if guess is None:
+    st.stop()
+chapter("watch", "Two batches' gradients, and what becomes of the training")
+story.draw("scaling", "seed")
+gradients.gradients(twins)
+asked = replace(CONFIG, loss="theano_onehot")
+predict.judge(guess, *gradients.answer(asked, options))
+story.draw("learning_rate", "epsilon")
+if not watch(twins, predictions=False):
+    st.stop()
+chapter("inside", "NaN, zeros and numbers, step by step")
+strips([clip, one_hot, logits])
+diagnoses([clip, one_hot, logits], "epsilon_step", at=1.0)
+chapter("cause", "The clip makes a number of what has none: zero")
+gradients.trade(clip.config, one_hot.config)
+section("The thread, claim by claim")
+debate()
+chapter("fix", "Never form the probability")
+code("loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()")
+chapter("break", "Is it the learning rate?")
+what_if(
+    "small_steps", [clip, logits], {"learning_rate": 0.001},
+    "At the learning rate above these two end as you see. And both with steps of 0.001?",
+)  # fmt: skip
+half = replace(CONFIG, loss="from_logits", learning_rate=0.001, precision="float16")
+as_trained(half, "Train it in float16, and see what overflows")
+lessons = [
+    "NaN is loud and honest: it says that a number could not be computed.",
+    "A clip is silent: it answers 0 where the gradient should be largest.",
+    "An epsilon hangs on the number format: fewer digits need a larger one.",
+    "From logits there is nothing to clip, and no epsilon to tune.",
+]
+onward("epsilon", clip, logits, "Finite is not the same as right", lessons)

@@ -1,0 +1,122 @@
+"""The health strip: what the numbers of a gradient are, by parameter and by sample, over steps."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from core.run.snapshot import Health, Snapshot
+from ui.charts import frame
+from ui.charts.live import SPECS, Drawing
+from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
+
+CELLS = 480  # drawn at most: with more than 2,000 marks a chart is no longer SVG
+# In the order in which they are stacked in a row, from its foot up.
+HEALTH = {
+    Health.FINE: ("fine", TRAIN),
+    Health.ZERO: ("exactly 0", DEAD),
+    Health.INF: ("inf", HELD_OUT),
+    Health.NAN: ("NaN", BROKEN),
+}
+SAMPLES = "images"
+SCHEMA = pa.schema(
+    [
+        ("step", pa.float64()), ("next", pa.float64()), ("low", pa.float64()),
+        ("high", pa.float64()), ("share", pa.float64()), ("what", pa.string()),
+        ("of", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def health(
+    run: Sequence[Snapshot], steps: int, parameters: Sequence[str], at: int | None
+) -> Drawing:
+    """A row a parameter and one for the images: of each look the shares of each Health.
+
+    Args:
+      parameters: their names, in the order of a Snapshot's `health`.
+    """
+    rows = (*parameters, SAMPLES)
+    return Drawing(
+        key="health",
+        spec=_spec(rows, steps),
+        tables={"cells": _cells(run, steps, rows), "cursor": frame.cursor(at)},
+        alt="By step: which numbers of each gradient are fine, exactly 0, inf or NaN.",
+        zoom=False,
+    )
+
+
+def is_sick(look: Snapshot) -> bool:
+    """Whether a gradient has NaN or inf in it, or a parameter none that is not 0."""
+    nan_or_inf = look.health[:, [Health.NAN, Health.INF]]
+    return bool(nan_or_inf.any() or (look.health[:, Health.ZERO] == 1).any())
+
+
+def shares(run: Sequence[Snapshot]) -> np.ndarray:
+    """float64 [looks, parameters + 1, len(Health)], the images' own last."""
+    each = [np.vstack([s.health, s.sample_health]) for s in run]
+    return np.array(each, np.float64)
+
+
+def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table:
+    """A row a look, parameter and kind with a share; a look reaches to the next one."""
+    if not run:
+        return SCHEMA.empty_table()
+    known = shares(run)
+    odd = known[..., [Health.NAN, Health.INF, Health.ZERO]].reshape(len(run), -1).T
+    kept = frame.extremes(odd.sum(axis=0, keepdims=True), max(4, CELLS // (2 * len(rows))))
+    at = np.array([run[i].step for i in kept], float)
+    ends = np.append(at[1:], at[-1] + max(1.0, steps / 50))
+    order = list(HEALTH)
+    drawn = known[kept][..., order]
+    high = drawn.cumsum(axis=-1)
+    look, row, kind = np.nonzero(drawn)
+    foot = len(rows) - 1 - row + 0.08  # the first parameter on top, with a line of paper between
+    share = drawn[look, row, kind]
+    top = foot + 0.84 * high[look, row, kind]
+    names = np.array([HEALTH[each][0] for each in order])
+    columns = [
+        at[look], ends[look], top - 0.84 * share, top, share, names[kind], np.array(rows)[row],
+    ]  # fmt: skip
+    return pa.table([pa.array(column) for column in columns], schema=SCHEMA)
+
+
+@lru_cache(maxsize=SPECS)
+def _spec(rows: tuple[str, ...], steps: int) -> dict[str, Any]:
+    names = [name for name, _ in HEALTH.values()]
+    colours = alt.Scale(domain=names, range=[colour for _, colour in HEALTH.values()])
+    labels = " : ".join(
+        f"datum.value == {len(rows) - i - 0.5} ? '{name}'" for i, name in enumerate(rows)
+    )
+    y = alt.Y(
+        "low:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, len(rows)], nice=False),
+        axis=alt.Axis(
+            values=[i + 0.5 for i in range(len(rows))],
+            labelExpr=f"{labels} : ''",
+            labelOverlap=False,
+            grid=False,
+            ticks=False,
+            domain=False,
+        ),
+    )
+    x = frame.step_axis(steps)
+    cells = (
+        alt.Chart(alt.NamedData("cells"))
+        .mark_rect(clip=True)
+        .encode(
+            x=x,
+            x2="next:Q",
+            y=y,
+            y2="high:Q",
+            color=alt.Color("what:N", scale=colours, legend=alt.Legend(columns=4)),
+            tooltip=["of:N", "what:N", alt.Tooltip("share:Q", format=".1%"), "step:Q"],
+        )
+    )
+    rule = alt.Chart(alt.NamedData("cursor")).mark_rule(strokeWidth=2, color=BEFORE).encode(x=x)
+    title = "Gradient entries: fine, exactly 0, inf or NaN, by step"
+    return frame.spec(alt.layer(cells, rule), title, 90 + 26 * len(rows))

@@ -1,0 +1,53 @@
+"""A thread as a debate: what each voice claims, and beside it a verdict that is computed here."""
+
+from collections.abc import Iterator
+
+import streamlit as st
+
+from core.run.errands import Errand
+from core.study.lasagne import CLAIMS, Verdict
+from ui.engine import engine
+from ui.microscope import setting as microscope
+from ui.pages import PAGES
+
+POLL_SECONDS = 0.5
+
+
+def debate() -> None:
+    """Every claim of the thread; the verdicts come one after the other, behind the runs."""
+    done = _errand().done
+    st.fragment(_debate, run_every=None if done else POLL_SECONDS)(done)
+
+
+def _errand() -> Errand:
+    return engine().errands.look("lasagne verdicts", _verdicts)
+
+
+def _verdicts() -> Iterator[tuple[str, Verdict] | None]:
+    for key, claim in CLAIMS.items():
+        yield None
+        yield key, claim.verdict()
+
+
+def _debate(drawn_done: bool) -> None:
+    errand = _errand()
+    if errand.done and not drawn_done:
+        st.rerun()
+    if errand.failure:
+        st.error(errand.failure, icon=":material/error:")
+    found = dict(errand.pieces)
+    for key, claim in CLAIMS.items():
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{claim.who}:** “{claim.label}”")
+            verdict = found.get(key)
+            if verdict is None:
+                st.caption("Computing the verdict; runs go first.")
+            else:
+                icon = ":material/check_circle:" if verdict.holds else ":material/cancel:"
+                word = "Holds" if verdict.holds else "Does not hold"
+                st.markdown(f"{icon} **{word}.** {verdict.sentence}")
+            st.page_link(
+                PAGES["microscope"].path, label="With these numbers under the microscope",
+                icon=PAGES["microscope"].icon,
+                query_params=microscope.link(microscope.Setting(**claim.microscope)),
+            )  # fmt: skip

@@ -1,0 +1,64 @@
+"""One batch's gradient under several losses, parameter by parameter, before anything is trained."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.data import load
+from core.run.diagnosis import share
+from core.study import lasagne
+from core.study.lasagne import Gradients
+from ui.bars import Stack, stacks
+from ui.charts.health import HEALTH
+from ui.draw import colour_key
+from ui.story.twin import Twins
+from ui.words import explained
+
+COLOURS = dict(HEALTH.values())
+
+
+def gradients(twins: Twins) -> None:
+    """What every entry of each parameter's gradient is, and its norm, as the issue prints them."""
+    st.markdown(
+        "**The entries of each parameter's gradient on the first batch, and its norm**",
+        help=explained("gradient", "gradient norm", "NaN"),
+    )
+    colour_key(COLOURS)
+    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+        found = of(twin.config)
+        with column:
+            st.markdown(f"**{twin.label}**: loss {found.loss:.1f}")
+            stacks([Stack(p.name, _parts(p), f"{p.norm:.3g}") for p in found.parameters], COLOURS)
+
+
+def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
+    return dict(
+        zip(COLOURS, (parameter.fine, parameter.zero, parameter.inf, parameter.nan), strict=True)
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner="taking the gradients of the first batch")
+def of(config: RunConfig) -> Gradients:
+    """The gradient of a run's loss at its first weights, on its first batch."""
+    return lasagne.gradients(config, load(config.source, config.train_size))
+
+
+def answer(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
+    """Which option is right, and what was measured: a gradient of numbers, of zeros, or of NaN."""
+    found = of(config)
+    right = options[2] if found.nan > 0.5 else options[1] if found.zero == 1 else options[0]
+    return right, f"The loss is {found.loss:.1f}, and {share(found.nan)} of its gradient is NaN"
+
+
+def trade(clip: RunConfig, other: RunConfig) -> None:
+    """What the clip gives and takes, as measured at the visitor's knobs."""
+    clipped, plain = of(clip), of(other)
+    st.markdown(
+        f"On the first batch {share(clipped.unlikely)} of the images give their true digit a "
+        f"probability below {clip.epsilon:g}. Without a clip {share(plain.nan)} of the gradient is "
+        f"NaN. With it {share(clipped.nan)} is NaN, and {share(clipped.silent)} of the images are "
+        "wrong with a gradient of exactly 0: what could not be computed is now computed, as "
+        "nothing.",
+        help=explained("clipped", "no say"),
+    )
