@@ -74,7 +74,7 @@ def _charts(page: Page, address: str) -> Iterator[None]:
     if not address.startswith("train"):
         yield
         return
-    for name in CHARTS.values():
+    for name in list(CHARTS.values())[:6]:  # the strip of the gradient's health is for 16 bits
         on_a_phone(page, "chart", name)
         expect(page.locator("svg.marks:visible")).to_have_count(1)
         page.wait_for_timeout(500)  # until it stands

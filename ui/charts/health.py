@@ -118,5 +118,5 @@ def _spec(rows: tuple[str, ...], steps: int) -> dict[str, Any]:
         )
     )
     rule = alt.Chart(alt.NamedData("cursor")).mark_rule(strokeWidth=2, color=BEFORE).encode(x=x)
-    title = "Gradient entries: fine, exactly 0, inf or NaN, by step"
+    title = "Health of the gradient by step"
     return frame.spec(alt.layer(cells, rule), title, 90 + 26 * len(rows))

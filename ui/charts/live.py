@@ -352,13 +352,13 @@ def _loss_spec(steps: int, top: float, pins: tuple[str, ...]) -> dict[str, Any]:
     return frame.zoomable("Loss by step", *lines, *over, pins=len(pins))
 
 
-def accuracy_axis() -> alt.Y:
-    """From 0% to 100%, always."""
+def accuracy_axis(low: float = 0.0) -> alt.Y:
+    """From 0% to 100%, always; with room for words below 0% where `low` is negative."""
     return alt.Y(
         "value:Q",
         title="share right",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="%", tickCount=5),
+        scale=alt.Scale(domain=[low, 1], nice=False),
+        axis=alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1], labelOverlap=True),
     )
 
 

@@ -14,6 +14,7 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
 
 BAND = ("series", "step", "low", "high", "own")  # NaN is a gap
+FOOT = -0.15  # an accuracy of one answer for all runs above the words at the foot
 Names = tuple[str, ...]  # labels of runs, or their colours, in one order
 
 
@@ -40,7 +41,7 @@ def curves_spec(
 
     The page names the colours.
     """
-    y = live.accuracy_axis() if top is None else live.loss_axis(top)
+    y = live.accuracy_axis(FOOT) if top is None else live.loss_axis(top)
     value = frame.SHARE if top is None else frame.NUMBER
     lines = frame.curves(y, steps, labels, colours, value, legend=False)
     return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
