@@ -24,10 +24,6 @@ class Knobs(NamedTuple):
             with column:
                 knob(self.state, name)
 
-    def turn(self, name: str, value: object) -> None:
-        """Set a knob as a visitor does who moves it; only in a callback."""
-        st.session_state[self.state.key(name)] = value
-
 
 def knobs(story: str, names: tuple[str, ...], start: RunConfig) -> Knobs:
     """What the named fields say, wherever they are drawn; the rest is `start`'s.
