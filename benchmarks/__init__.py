@@ -1,6 +1,6 @@
 """Benchmarks: `python -m benchmarks.<name>` prints its figures as JSON, peers side by side.
 
-epoch: the product's training path beside a bare hand-written loop. live: the trainer in a
-real Chromium. load: many visitors on one server. Progress goes to stderr; no figure is
-judged here, and the targets stand in the issues, not in the code.
+epoch: the product's training path beside a bare hand-written loop. peers: beside other libraries.
+live: the trainer in a real Chromium. load: many visitors on one server. Progress goes to stderr; no
+figure is judged here, and the targets stand in the issues, not in the code.
 """

@@ -112,6 +112,7 @@ class Session:
             compression=None,
             max_size=LARGEST_MESSAGE,
             open_timeout=OPEN_SECONDS,
+            ping_timeout=OPEN_SECONDS,  # a busy server answers late
         )
         self._reader = asyncio.create_task(self._read(self._socket))
         await self._rerun()
@@ -146,10 +147,10 @@ class Session:
         await self._rerun()
 
     async def poll(self) -> None:
-        """Ask for one frame of the live panel and wait for it."""
-        frames = self.frames
+        """Ask for one frame of the live panel and wait for it, or for the page that it asks for."""
+        runs = self.frames + self.finished
         await self._rerun(fragment=self.fragment)
-        await self.until(lambda: self.frames > frames, OPEN_SECONDS)
+        await self.until(lambda: self.frames + self.finished > runs, OPEN_SECONDS)
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait for a condition on what has come from the server. Raises TimeoutError."""
@@ -165,6 +166,11 @@ class Session:
         charts = [e.vega_lite_chart for _, e in self._elements.values() if _kind(e) == CHART]
         tables = [data.data.data for chart in charts for data in chart.datasets]
         return sum(pa.ipc.open_stream(table).read_all().num_rows for table in tables)
+
+    def shows(self, key: str) -> bool:
+        """Whether there is a chart whose clicks are known under this key."""
+        charts = [e.vega_lite_chart for _, e in self._elements.values() if _kind(e) == CHART]
+        return any(chart.id.endswith(key) for chart in charts)
 
     def has(self, kind: str, label: str) -> bool:
         """Whether the page has this widget, and it can be used."""

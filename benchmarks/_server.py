@@ -1,5 +1,6 @@
 """A real Samenet server in its own process, on a free loopback port."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -8,14 +9,16 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
+PROFILED = Path(__file__).with_name("_profile.py")
 MNIST = ROOT.parent / "shared" / "mnist"  # the official files, where a workplace has them
 MNIST_VARIABLE = "SAMENET_MNIST_DIR"
 START_SECONDS = 60.0
@@ -34,24 +37,39 @@ def say(text: str) -> None:
 
 
 class Server:
-    """A running server, of this checkout or another one: its log, its resources, its end."""
+    """A running server, of this checkout or another one: its log, its resources, its end.
 
-    def __init__(self, root: Path = ROOT, **environment: str) -> None:
+    Args:
+      root: the checkout.
+      cores: the processor's cores that it may use, all of them if empty.
+      profile: a file in which it notes where its time goes, see benchmarks/_profile.py.
+      environment: of the process, beside this one's.
+    """
+
+    def __init__(
+        self,
+        root: Path = ROOT,
+        cores: Collection[int] = (),
+        profile: Path | None = None,
+        **environment: str,
+    ) -> None:
         use_local_mnist()
         self.port = _free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.log: list[tuple[float, str]] = []  # (time.monotonic(), line)
         options = {"headless": "true", "address": HOST, "port": str(self.port)}
+        how = [str(PROFILED), str(profile)] if profile else ["-m", "streamlit.web.cli"]
         start = time.monotonic()
         self.process = subprocess.Popen(
             # By this name, whoever clears up stray `streamlit run`s spares a measurement.
-            [sys.executable, "-m", "streamlit.web.cli", "run", "app.py"]
+            [sys.executable, *how, "run", "app.py"]
             + [f"--server.{name}={value}" for name, value in options.items()],
             cwd=root,
             env={**os.environ, "SAMENET_LOG": "INFO", "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None,
             start_new_session=True,  # a terminal's Ctrl-C stops the benchmark, which stops it
         )
         threading.Thread(target=self._read_log, daemon=True).start()
@@ -110,10 +128,15 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path = ROOT, **environment: str) -> Iterator[Server]:
+def serving(
+    root: Path = ROOT,
+    cores: Collection[int] = (),
+    profile: Path | None = None,
+    **environment: str,
+) -> Iterator[Server]:
     """A server for the time of the block, even if the block is told to end (SIGTERM)."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    server = Server(root, **environment)
+    server = Server(root, cores, profile, **environment)
     try:
         yield server
     except Exception:
@@ -129,3 +152,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
+
+
+async def seconds_to_idle(server: Server, timeout: float) -> float | None:
+    """Seconds until the server used less than a tenth of a core for two seconds."""
+    start = time.monotonic()
+    for _ in range(int(timeout / 2.0)):
+        used = server.cpu_seconds()
+        await asyncio.sleep(2.0)
+        if server.cpu_seconds() - used < 0.2:
+            return time.monotonic() - start - 2.0
+    return None

@@ -2,7 +2,8 @@
 
 The network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000 images
 (600 steps), or with --network keep_or_drop that of the keep_prob question: 784-256-256-256-256-10,
-dropout at rate 0.7 after each hidden layer, 55,000 images (550 steps). `product` is
+dropout at rate 0.7 after each hidden layer, 55,000 images (550 steps), or with --network cnn or
+cnn_28_channels the CNN of the post Getting started with JAX (600 steps). `product` is
 core.run.train.run with everything it shows: ten looks at the network and one test over all
 held-out images. `bare` is the loop a good engineer writes by hand: one jitted step, weights
 donated, images as bytes on the device, a new shuffle every epoch; it looks at nothing. `engine`
@@ -38,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
+from jax.example_libraries import stax
 
 from benchmarks._server import say, use_local_mnist
 from core.config import RunConfig
@@ -45,7 +47,7 @@ from core.data import SOURCES, Dataset, DataUnavailable, load
 from core.presets import PRESETS
 from core.run import train
 from core.run.engine import Engine
-from core.run.job import Report, Status, Viewer
+from core.run.job import Ready, Report, Status, Viewer
 from core.run.snapshot import Snapshot
 
 CONFIG = RunConfig(
@@ -55,7 +57,11 @@ CONFIG = RunConfig(
 NETWORKS = {
     "mlp": CONFIG,
     "keep_or_drop": RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, "epochs": 1}),
+    "cnn": RunConfig(**{**PRESETS["jax_cnn_full"].overrides, "epochs": 1}),
+    "cnn_28_channels": RunConfig(**{**PRESETS["jax_cnn_28_channels_full"].overrides, "epochs": 1}),
 }
+PICTURES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
+STANDARD = {"unit": (0.0, 1.0), "standardised": (0.1307, 0.3081)}  # mean, deviation
 POLL_SECONDS = 0.3  # as the live panel does
 LONGEST_RUN = 600.0  # seconds
 
@@ -153,26 +159,23 @@ def report(seconds: dict[str, list[Seconds]]) -> dict[str, Any]:
 def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
     """The hand-written loop. It shares no code with the product."""
     batch, steps = config.batch_size, config.train_size // config.batch_size
-    keep = {"off": 1.0, "rate": 1 - config.dropout_value}[config.dropout]
+    mean, deviation = STANDARD[config.scaling]
+    reduced = {"mean": jnp.mean, "sum": jnp.sum}[config.reduction]
     optimizer = optax.adam(config.learning_rate)
     images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
+    params, logits = (dense if config.model == "mlp" else convolutional)(config)
 
     def loss(params: Any, x: Array, y: Array, key: Array) -> Array:
-        for layer, (weights, bias) in enumerate(params[:-1]):
-            x = jax.nn.relu(x @ weights + bias)
-            if keep < 1:
-                kept = jax.random.bernoulli(jax.random.fold_in(key, layer), keep, x.shape)
-                x = jnp.where(kept, x / keep, 0)
-        weights, bias = params[-1]
-        logits = x @ weights + bias
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits(params, x, key), y)
+        return reduced(losses)
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(
         params: Any, slots: Any, images: Array, labels: Array, order: Array, key: Array, i: Any
     ) -> Any:
         chosen = lax.dynamic_slice_in_dim(order, i * batch, batch)
-        x, y = images[chosen].astype(jnp.float32) / 255, labels[chosen].astype(jnp.int32)
+        x = (images[chosen].astype(jnp.float32) / 255 - mean) / deviation
+        y = labels[chosen].astype(jnp.int32)
         gradients = jax.grad(loss)(params, x, y, jax.random.fold_in(key, i))
         updates, slots = optimizer.update(gradients, slots)
         return optax.apply_updates(params, updates), slots
@@ -192,9 +195,42 @@ def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
         return since(start)
 
     keys = (jax.random.key(i) for i in count())
-    params = layers([784, *config.widths, 10])
     slots = optimizer.init(params)
     return epoch
+
+
+Network = tuple[Any, Callable[[Any, Array, Array], Array]]  # params; params, x, key -> logits
+
+
+def dense(config: RunConfig) -> Network:
+    """Dense layers with ReLU, and dropout where the configuration drops."""
+    keep = {"off": 1.0, "rate": 1 - config.dropout_value}[config.dropout]
+
+    def logits(params: Any, x: Array, key: Array) -> Array:
+        for layer, (weights, bias) in enumerate(params[:-1]):
+            x = jax.nn.relu(x @ weights + bias)
+            if keep < 1:
+                kept = jax.random.bernoulli(jax.random.fold_in(key, layer), keep, x.shape)
+                x = jnp.where(kept, x / keep, 0)
+        weights, bias = params[-1]
+        return x @ weights + bias
+
+    return layers([784, *config.widths, 10]), logits
+
+
+def convolutional(config: RunConfig) -> Network:
+    """The post's CNN, as stax has it."""
+    conv, norm, relu = partial(stax.Conv, padding="SAME"), stax.BatchNorm, stax.Relu
+    init, apply = stax.serial(
+        conv(32, (5, 5), (2, 2)), norm(), relu,
+        conv(32, (5, 5), (2, 2)), norm(), relu,
+        conv(10, (3, 3), (2, 2)), norm(), relu,
+        conv(10, (3, 3), (2, 2)), relu,
+        stax.Flatten, stax.Dense(10),
+    )  # fmt: skip
+    axes = PICTURES[config.model]
+    _, params = init(jax.random.key(1), (config.batch_size, *axes))
+    return params, lambda params, x, key: apply(params, x.reshape(-1, *axes))
 
 
 def layers(sizes: list[int]) -> list[tuple[Array, Array]]:
@@ -230,11 +266,9 @@ def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
     on_device = train.on_device(config.task, data)
     seeds = count()
 
-    def ready(
-        config: RunConfig, report: Report, next_look: train.NextLook
-    ) -> Iterator[Snapshot | None]:
+    def ready(config: RunConfig, report: Report, next_look: train.NextLook) -> Ready:
         program = train.program(train.shape(config))
-        return train.ticks(config, program, on_device, next_look=next_look)
+        return Ready(train.ticks(config, program, on_device, next_look=next_look))
 
     engine = Engine(prepare=ready)
 

@@ -47,7 +47,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks._client import DONE, LEARNING_RATE, PROGRESS, TRAIN, Session, percentile
-from benchmarks._server import ROOT, Server, say, serving, use_local_mnist
+from benchmarks._server import ROOT, Server, say, seconds_to_idle, serving, use_local_mnist
 from benchmarks.epoch import CONFIG, full_data
 from core.config import RunConfig, to_query
 from ui.charts import palette
@@ -254,7 +254,7 @@ async def frame(server: Server, count: int) -> dict[str, Any]:
 
 async def frames_of(server: Server, visitor: Session, count: int) -> dict[str, Any]:
     """The same frame `count` times."""
-    await asyncio.sleep(2.0)
+    await seconds_to_idle(server, READY_SECONDS)  # copies of the run are still being trained
     for _ in range(5):
         await visitor.poll()
     cpu, wall = await used(server, poll_times(visitor, count))

@@ -63,7 +63,7 @@ from benchmarks._client import (
     Session,
     percentile,
 )
-from benchmarks._server import Server, say, serving
+from benchmarks._server import Server, say, seconds_to_idle, serving
 
 ENDLESS = "epochs=1000"  # of the question: a run that outlasts the measurement
 STARTED, RUN_PAUSED, FREED = "run started", "run paused", "run freed"
@@ -412,17 +412,6 @@ async def seconds_to_line(server: Server, text: str, since: float, timeout: floa
         if time.monotonic() > since + timeout:
             return None
         await asyncio.sleep(0.1)
-    return None
-
-
-async def seconds_to_idle(server: Server, timeout: float) -> float | None:
-    """Seconds until the server used less than a tenth of a core for two seconds."""
-    start = time.monotonic()
-    for _ in range(int(timeout / 2.0)):
-        used = server.cpu_seconds()
-        await asyncio.sleep(2.0)
-        if server.cpu_seconds() - used < 0.2:
-            return time.monotonic() - start - 2.0
     return None
 
 

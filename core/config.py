@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from core.data import SOURCES
+from core.data import SOURCES, Process
 from core.fields import Choice, Field, Range, Widths, parse_query, to_text
-from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
+from core.registry import Registry
 
 
 def _field(default: Any, allowed: Field) -> Any:
@@ -26,8 +27,10 @@ def _field(default: Any, allowed: Field) -> Any:
 class RunConfig:
     """One training run. The defaults are the JAX/Keras question's, with its "stable" loss.
 
-    A setting that the run ignores is not part of it: epsilon of a loss that has none and the value
-    of a dropout that is off go back to their defaults, so that equal runs are equal.
+    A setting that the run ignores is not part of it: epsilon of a loss that has none, the value of
+    a dropout that is off, the process of a source that has none and what the model does not look at
+    go back to their defaults, so that equal runs are equal. What is learnt from series has a task
+    and a model of its own.
 
     A batch as large as the training set is full-batch descent in the data's own order;
     a smaller one is drawn without replacement from a new order every epoch, and what is
@@ -48,6 +51,7 @@ class RunConfig:
     seed: int = _field(0, Range(0, 2**31 - 1, whole=True))
     loss: str = _field("question_stable", Choice(LOSSES))
     epsilon: float = _field(1e-6, Range(1e-12, 0.499))
+    reduction: str = _field("mean", Choice(REDUCTIONS))
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
     precision: str = _field("float32", Choice(PRECISIONS))
@@ -55,12 +59,24 @@ class RunConfig:
     learning_rate: float = _field(0.01, Range(1e-8, 1e3))
     batch_size: int = _field(1000, Range(1, 60_000, whole=True))  # images
     epochs: int = _field(10, Range(1, 1000, whole=True))
+    # Of series: what core.data.Process says of each.
+    x0: float = _field(Process().x0, Range(-10, 10))
+    mu: float = _field(Process().mu, Range(-10, 10))
+    tau: float = _field(Process().tau, Range(0.01, 100))
+    sigma: float = _field(Process().sigma, Range(0, 10))
+    noise: float = _field(Process().noise, Range(0, 10))
+    dt: float = _field(Process().dt, Range(0.001, 10))
 
     def __post_init__(self) -> None:
         for name, allowed in FIELDS.items():
             value = getattr(self, name)
             if fault := allowed.fault(value):
                 raise ValueError(f"{name} is {value!r}; {fault}")
+        for name in BY_SOURCE:
+            if (key := getattr(self, name)) not in (rows := rows_for(name, self.source)):
+                raise ValueError(
+                    f"{name} is {key!r}; allowed for source {self.source} are {', '.join(rows)}"
+                )
         if self.train_size > (most := SOURCES[self.source].train_size):
             raise ValueError(
                 f"train_size is {self.train_size}; allowed for source {self.source} "
@@ -83,7 +99,14 @@ class RunConfig:
     def ignored(self) -> tuple[str, ...]:
         """The fields that this run does not look at."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
-        return epsilon + (("dropout_value",) if self.dropout == "off" else ())
+        value = ("dropout_value",) if self.dropout == "off" else ()
+        data = ("scaling",) if SOURCES[self.source].series else Process._fields
+        return tuple(dict.fromkeys([*epsilon, *value, *data, *MODELS[self.model].ignores]))
+
+    @property
+    def process(self) -> Process:
+        """What series are drawn from."""
+        return Process(*(getattr(self, name) for name in Process._fields))
 
     @property
     def full_batch(self) -> bool:
@@ -106,6 +129,14 @@ class RunConfig:
         return {name: value for name, value in asdict(self).items() if value != default[name]}
 
 
+BY_SOURCE: dict[str, Registry[Any]] = {"task": TASKS, "model": MODELS}
+
+
+def rows_for(name: str, source: str) -> tuple[str, ...]:
+    """The keys of the tasks, or models, that fit a source: those of series or those of images."""
+    return tuple(k for k, row in BY_SOURCE[name].items() if row.series == SOURCES[source].series)
+
+
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}
 
 
@@ -122,7 +153,11 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
             notes.append(f"{name} is now {most}: {why}")
 
     source = values.get("source", RunConfig.source)
-    limit("train_size", SOURCES[source].train_size, f"the {source} has no more images")
+    for name in BY_SOURCE:
+        if values.get(name, getattr(RunConfig, name)) not in (rows := rows_for(name, source)):
+            values[name] = rows[0]
+            notes.append(f"{name} is now {rows[0]}: the other is not for {SOURCES[source].label}")
+    limit("train_size", SOURCES[source].train_size, f"the {source} has no more")
     limit("batch_size", values.get("train_size", RunConfig.train_size), "the whole training set")
     allowed = losses_for(TASKS[values.get("task", RunConfig.task)].form)
     if values.get("loss", RunConfig.loss) not in allowed:

@@ -109,6 +109,14 @@ def to_text(value: Any) -> str:
     return str(value).removesuffix(".0")
 
 
+def number(value: float, digits: int = 6) -> str:
+    """0.01 as 0.01, 1e-06 as 1e-6, -0 as 0, NaN and infinities by their names."""
+    value = float(value) + 0.0
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
 def _same_number(value: Any, text: str) -> bool:
     return isinstance(value, int | float) and value == float(text)
 

@@ -20,6 +20,50 @@ _KEEP_OR_DROP = {
     "learning_rate": 1e-3, "dropout": "rate", "dropout_value": 0.7, "batch_size": 100,
 }  # fmt: skip
 
+_JAX_POST = {
+    "task": "digits", "scaling": "standardised", "stream": "partitionable", "seed": 1,
+    "loss": "from_logits", "reduction": "sum", "optimizer": "adam_step_0",
+    "learning_rate": 1e-3, "batch_size": 100,
+}  # fmt: skip
+_JAX_NETWORKS: list[tuple[str, str, str, dict[str, Any]]] = [
+    (
+        "jax_mlp", "JAX post: MLP",
+        "784-512-512-10 as in the post: weights N(0, 1)/100, Adam as it is called there, the sum "
+        "of each batch's losses",
+        {"widths": (512, 512), "initializer": "normal_0.01"},
+    ),
+    (
+        "jax_cnn_28_channels", "JAX post: CNN, axes as there",
+        "The post's CNN, whose pictures have height 1, width 28 and 28 channels",
+        {"model": "cnn_28_channels"},
+    ),
+    (
+        "jax_cnn", "JAX post: CNN, axes put right",
+        "The post's CNN given pictures of 28 by 28 with one channel", {"model": "cnn"},
+    ),
+]  # fmt: skip
+_JAX_DATA: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("", "", "4,000 images", {"train_size": 4000}),
+    ("_full", ", full MNIST", "60,000 images", {"source": "full", "train_size": 60_000}),
+]
+
+
+def _jax_presets() -> list[Preset]:
+    """The post's networks, each on the sample and on all of MNIST."""
+    return [
+        Preset(
+            key=f"{key}{suffix}",
+            label=f"{label}{where}",
+            latex="",
+            summary=f"{summary}; {images}, ten epochs.",
+            reference="Getting started with JAX (a post)",
+            overrides={**_JAX_POST, **network, **data},
+        )
+        for key, label, summary, network in _JAX_NETWORKS
+        for suffix, where, images, data in _JAX_DATA
+    ]
+
+
 PRESETS = Registry(
     "preset",
     [
@@ -85,6 +129,20 @@ PRESETS = Registry(
             overrides={
                 "task": "digits", "train_size": 4000, "widths": (1024,), "initializer": "keras",
                 "loss": "clip", "epsilon": 1e-7, "learning_rate": 0.1, "batch_size": 512,
+            },
+        ),
+        *_jax_presets(),
+        Preset(
+            key="gru",
+            label="A GRU whose loss broadcasts",
+            latex="",
+            summary="The next value of a noisy series: 5,000 batches of 64. Move the loss slider "
+            "and watch the error fall below that of copying the input.",
+            reference="Getting started with JAX (a post), which draws every batch anew",
+            overrides={
+                "source": "ou", "task": "next_value", "model": "gru_reused", "widths": (12, 12),
+                "loss": "mse_broadcast", "optimizer": "adam", "learning_rate": 1e-4,
+                "train_size": 32_000, "batch_size": 64,
             },
         ),
     ],

@@ -1,15 +1,19 @@
 """The benchmarks in short: they finish, complain of nothing and print what they document.
 
-No time is judged here: a machine that is busy must not fail a test.
+No time is judged here: a machine that is busy must not fail a test. Those that take minutes run
+when they are asked for: pytest -m benchmark.
 """
 
 import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks._client import LOOPBACK, Session, percentile
+from benchmarks._peers import numpy_loop
 from benchmarks._server import ROOT
 from benchmarks.live import chromium
 
@@ -35,14 +39,61 @@ def test_epoch_prints_all_three_side_by_side():
         assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
 
 
-def test_epoch_of_the_network_that_drops():
-    network = ("--network", "keep_or_drop", "--rounds", "1", "--images", "2000")
-    shown = figures("benchmarks.epoch", *network)
-    assert shown["network"] == "keep_or_drop"
+@pytest.mark.benchmark
+@pytest.mark.parametrize("network", ["keep_or_drop", "cnn_28_channels"])
+def test_epoch_of_another_network(network: str):
+    short = ("--network", network, "--rounds", "1", "--images", "2000")
+    shown = figures("benchmarks.epoch", *short)
+    assert shown["network"] == network
     assert shown["product_over_bare"] > 0
 
 
+@pytest.mark.benchmark
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_peers_train_in_turn(network: str):
+    short = ("--network", network, "--rounds", "1", "--images", "500")
+    shown = figures("benchmarks.peers", *short)
+    assert shown["images"] == 500 and shown["matrix_product_gflops"] > 0
+    found = shown["networks"][network]
+    assert {"product", "numpy"} <= found["peers"].keys()
+    assert not found["peers"].keys() & found["left_out"].keys()
+    assert found["product_over"].keys() == found["peers"].keys() - {"product"}
+    for peer in found["peers"].values():
+        assert len(peer["seconds"]) == 1 and peer["version"] and 0 < peer["share"] < 1.5
+
+
+def test_numpy_loop_follows_the_gradient():
+    """Backwards by hand against difference quotients."""
+    random = np.random.default_rng(0)
+    x, slope = random.normal(size=(3, 784)), random.normal(size=(3, 10))
+    for layers in (numpy_loop._mlp(random), numpy_loop._cnn(random)):
+        for layer in layers:
+            layer.parameters = tuple(w.astype(np.float64) for w in layer.parameters)
+
+        def value(layers: list[numpy_loop.Layer] = layers) -> float:
+            y = x
+            for layer in layers:
+                y = layer.forward(y)
+            return float(np.sum(y * slope))
+
+        value()
+        back = slope
+        for layer in reversed(layers):
+            back = layer.backward(back)
+        for layer in layers:
+            for weights, gradient in zip(layer.parameters, layer.gradients, strict=True):
+                flat, place = weights.reshape(-1), int(np.argmax(np.abs(gradient)))
+                before, ends = flat[place], []
+                for step in (1e-5, -1e-5):
+                    flat[place] = before + step
+                    ends.append(value())
+                flat[place] = before
+                quotient = (ends[0] - ends[1]) / 2e-5
+                assert quotient == pytest.approx(gradient.reshape(-1)[place], rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
+@pytest.mark.benchmark
 def test_live_drives_a_real_browser():
     short = "--sample --changes 2 --frames 5 --epochs 20 --bare-rounds 0"
     shown = figures("benchmarks.live", *short.split())
@@ -57,6 +108,7 @@ def test_live_drives_a_real_browser():
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
+@pytest.mark.benchmark
 def test_cold_visits_each_peer_at_once_and_later():
     shown = figures("benchmarks.cold", "--rounds", "1", "--settle", "1")
     assert shown.keys() == {"here", "small"}
@@ -73,9 +125,10 @@ def test_cold_visits_each_peer_at_once_and_later():
             {"open_s", "finish_s", "half_time", "slider_ms", "slider_at_once_ms"},
         ),
         ("one-preset --sessions 3", {"open_s", "finish_s", "trainings"}),
-        (
+        pytest.param(
             "soak --sessions 2 --minutes 0.2",
             {"actions", "memory_mb", "at_quarter_mb", "at_end_mb", "end_over_quarter"},
+            marks=pytest.mark.benchmark,
         ),
         ("drop", {"same_session", "step_before", "step_after", "still_running", "trainings"}),
         ("stop", {"exit_code", "seconds", "orphans", "still_listening", "last_log"}),
@@ -91,6 +144,18 @@ def test_load(scenario: str, fields: set[str]):
     assert shown.get("orphans", []) == []
 
 
+@pytest.mark.benchmark
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two cores")
+def test_slow_host_prints_where_its_time_goes():
+    shown = figures("benchmarks.slow", "--rounds", "1", "--sessions", "2", "--profile")
+    names = {f"{what}_{of}_s" for what in ("slider", "at_once") for of in ("median", "p95")}
+    names |= {"cold_train_s", "cold_microscope_s", "cold_settled_s"}
+    assert shown["here"].keys() == names
+    assert all(len(found["values"]) == 1 for found in shown["here"].values())
+    assert len(shown["profile"]["here"]) == 4
+
+
+@pytest.mark.benchmark
 def test_close_waits_for_the_lease():
     shown = figures("benchmarks.load", "close")
     assert shown["errors"] == []

@@ -1,5 +1,7 @@
 """The stories, as a visitor reads them."""
 
+import html
+import inspect
 import re
 from dataclasses import replace
 
@@ -11,17 +13,31 @@ from core.config import RunConfig
 from core.presets import PRESETS
 from core.run.prepare import device_data
 from core.run.snapshot import silent_and_wrong
-from core.study import masks
+from core.study import basics, masks
 from core.study.lasagne import CLAIMS
-from tests.conftest import ROOT, bars, bodies, go, open_page, settled
+from tests.conftest import ROOT, bars, bodies, go, look, open_page, settled
 from ui.charts import twins as charts
+from ui.engine import engine
 from ui.pages import PAGES
-from ui.story import chance, readings
-from ui.story.chapters import CHAPTERS
+from ui.story import batches, chance, readings, sights
+from ui.story.twin import Twin
+from ui.story.watch import hidden
 from ui.story.what_if import GOES, STAYS, TURNS, _answer
 
 QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
+BASICS, PICTURES = "jax_basics", "jax_cnn"
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
+
+
+@pytest.fixture(autouse=True)
+def few_steps_of_the_cnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its story in 20 steps of the programs that tests/core/run/test_cnn.py compiles, too.
+
+    What it shows does not hang on how far the networks are.
+    """
+    small = {"train_size": 250, "batch_size": 50, "epochs": 4, "optimizer": "adam"}
+    for name, value in small.items():
+        monkeypatch.setitem(PRESETS["jax_cnn_28_channels"].overrides, name, value)
 
 
 def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
@@ -36,16 +52,6 @@ def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
 
 def said(page: AppTest) -> str:
     return "\n".join(text.value for text in page.markdown)
-
-
-@pytest.mark.parametrize("story", STORIES)
-def test_every_story_has_the_same_shape(story: str) -> None:
-    page = told(story, {})
-    chapters = re.findall(r'class="kicker">\d · (.*?)</p>', bodies(page))
-    assert chapters == list(CHAPTERS.values())
-    assert len(page.header) == len(CHAPTERS)
-    others = {row.label for key, row in STORIES.items() if key != story}
-    assert others <= {link.proto.label for link in page.get("page_link")}
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -80,10 +86,6 @@ def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
     assert not page.exception
     now = next(t.value for t in page.markdown if t.value.startswith("After step 10,"))
     assert re.search(r"Of the 484 that stood so at the start, 3\d\d are right by now", now)
-    page.button(key="spine_play").click().run()
-    for _ in range(11):  # AppTest fires no timer: it reruns
-        page.run()
-    assert page.session_state["spine_step"] == 10 and not page.session_state["spine_plays"]
 
 
 def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
@@ -109,6 +111,7 @@ def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
 def test_answers_of_a_second_prediction() -> None:
     assert _answer(0.1, 0.01) == GOES and _answer(0.1, 0.2) == STAYS
     assert _answer(-0.1, -0.03) == STAYS and _answer(0.1, -0.2) == TURNS
+    assert _answer(0.0, 0.0) == GOES and _answer(0.01, 0.2) == TURNS, "none was ahead before"
 
 
 def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
@@ -171,6 +174,16 @@ def test_the_cards_show_the_masks_of_the_training_itself() -> None:
         assert float(factor) == pytest.approx(multipliers.max(), rel=5e-3)
 
 
+def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
+    data = device_data(START, lambda fraction, text: None)
+    step = next(masks.passes(START, data, [0]))
+    for i in range(3):
+        layer = readings._layer(START, i, 0)
+        assert layer.image == step.places[i]
+        assert np.array_equal(layer.units, step.layers[0].units[i])
+    assert list(step.places[:3]) != [0, 1, 2], "the batch is in another order than the images"
+
+
 def test_at_one_half_both_readings_are_one() -> None:
     config = replace(START, dropout_value=0.5)
     kept, dropped = (readings.survivors(replace(config, dropout=f)) for f in ("keep_prob", "rate"))
@@ -199,3 +212,120 @@ def test_finite_loss_and_a_gradient_of_nan() -> None:
 def test_pixels_from_0_to_1_turn_nan_into_agreement() -> None:
     page = told(EPSILON, {"scaling": "unit"}, guess=2)
     assert "Without a clip 0% of the gradient is NaN" in said(page)
+    assert "as nothing" not in said(page)
+    assert "Here there is nothing to trade" in [each.value for each in page.header]
+
+
+def test_both_batches_can_be_looked_at() -> None:
+    page = told(EPSILON, {}, guess=2)
+    losses = re.findall(r": loss ([\d.]+)", said(page))
+    assert len(losses) == 4
+    page.session_state["gradients_batch"] = 1
+    page.run()
+    assert not page.exception
+    assert re.findall(r": loss ([\d.]+)", said(page)) != losses
+
+
+def test_a_curve_that_another_hides_is_named() -> None:
+    twins = [Twin(name, RunConfig(), "red") for name in ("a", "b", "c")]
+    same = [look(0, loss=2.0), look(1, loss=1.0)]
+    other = [look(0, loss=2.0), look(1, loss=1.5)]
+    lost = [look(0, loss=np.nan), look(1, loss=np.nan)]
+    assert hidden(twins, {"a": same, "b": other, "c": same}) == "“a” lies under “c”."
+    assert hidden(twins, {"a": same, "b": other, "c": lost}) == ""
+    assert hidden(twins, {"a": same, "b": same[:1], "c": []}) == ""
+
+
+def test_the_third_line_gives_a_function_and_the_second_reads_another_batch() -> None:
+    page = told(BASICS, {})
+    assert page.success[0].value.startswith("You said “A function”. `out` is `PjitFunction`")
+    assert page.success[0].value.endswith("that was it.")
+    own, zeros, mended = (table.value["farthest from the loop"].tolist() for table in page.table)
+    assert own[2] == zeros[2] == "–" and float(own[1]) < 1e-3 < 1 < float(zeros[1])
+    assert [float(apart) for apart in mended] == [0, 0, 0]
+    assert "`weights[:32] == X` is **True**" in said(page)
+
+
+def test_cells_show_the_code_that_was_measured() -> None:
+    page = told(BASICS, {})
+    for times in (basics.jit_times, basics.product_times, basics.layer_times):
+        first = inspect.getsource(times).splitlines()[0]
+        assert html.escape(first) in bodies(page)
+        for what, _ in engine().errands.look(("times", times.__name__, None), times).pieces:
+            assert f"<span>{html.escape(what)}</span>" in bodies(page)
+    page.button(key="product_times").click().run()
+    assert engine().errands.waiting()
+    settled(page)
+
+
+def test_the_slope_at_the_corner() -> None:
+    page = told(BASICS, {})
+    page.select_slider(key="basics_x").set_value(0.0).run()
+    numbers = next(
+        each.proto.body for each in page.get("html") if "<dt>grad(ReLU)" in each.proto.body
+    )
+    assert re.findall("<dd>(.*?)</dd>", numbers) == ["0.5", "0.5", "0"]
+
+
+def test_a_sum_in_place_of_a_mean_under_adam_and_sgd() -> None:
+    page = told(BASICS, {})
+    radio = page.radio(key="guess_reduction_widget")
+    assert radio.options == ["The sum", "The mean", "Neither: they end alike"]
+    radio.set_value(radio.options[2]).run()
+    page = settled(page)
+    measured = re.search(r"sum ends at ([\d.]+)%, mean ends at ([\d.]+)%", page.success[-1].value)
+    assert measured and min(map(float, measured.groups())) > 98
+    assert "An epoch of 4,000 images takes" in said(page)
+    page.radio(key="guess_sgd_widget").set_value(TURNS).run()
+    page = settled(page)
+    assert "mean ends at" in page.success[-1].value
+
+
+def test_a_filter_of_the_posts_network_is_a_strip() -> None:
+    page = told(PICTURES, {})
+    assert "(5, 5, 28, 32), and what it gives is (1, 14, 32): that was" in page.success[0].value
+    assert "its 32 filters, where they meet the picture: 5 high, 28 wide" in bodies(page)
+    assert "its 32 filters, where they meet the picture: 5 high, 5 wide" in bodies(page)
+    assert bars(page, "axes of the post") == {sights.MOVED: "20.0%"}
+    assert bars(page, "axes put right")[sights.MOVED] == "100.0%"
+    assert bars(page, "after epoch 1")["published"] == "96.8%"
+    assert 0 < float(bars(page, "after epoch 1")["measured here"].rstrip("%")) < 100
+    cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))
+    assert "28 × 28, 1 deep" in cards[1] and "1 × 28, 28 deep" in cards[0]
+
+
+def test_a_batch_of_one_has_other_statistics() -> None:
+    page = told(PICTURES, {})
+    assert not any("Of the test images" in each.value for each in page.success)
+    page.radio(key="guess_batch_norm_widget").set_value(batches.OPTIONS[0]).run()
+    page = settled(page)
+    says = re.search(r"images ([\d.]+)% are right one at a time, ([\d.]+)% by 100",
+                     page.success[-1].value)  # fmt: skip
+    assert says
+    right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
+    assert (right == batches.OPTIONS[0]) == page.success[-1].value.endswith("that was it.")
+    assert len([c for c in page.get("vega_lite_chart") if "evaluated together" in c.proto.alt]) == 2
+
+
+@pytest.mark.parametrize(
+    ("high", "wide", "across"), [(5, 5, 8), (5, 28, 4), (14, 14, 8), (14, 1, 16), (1, 1, 8)]
+)
+def test_sheets_are_about_twice_as_wide_as_high(high: int, wide: int, across: int) -> None:
+    sheet = sights._sheet(np.ones((32, high, wide)), 1.0)
+    assert sheet.shape == ((32 // across) * (high + 1) - 1, across * (wide + 1) - 1, 4)
+    assert (sheet[:high, :wide, 3] == 255).all() and sheet[:, wide, 3].max(initial=0) == 0
+
+
+@pytest.mark.usefixtures("no_full_mnist")
+@pytest.mark.parametrize(
+    ("story", "source", "guesses"),
+    [(NUMBER, "full", [NUMBER]), (BASICS, "full_55000", [BASICS, "reduction"])],
+)
+def test_a_link_to_another_full_set_opens(story: str, source: str, guesses: list[str]) -> None:
+    page = open_page(PAGES[story].file, source=source)
+    for guess in guesses:
+        radio = page.radio(key=f"guess_{guess}_widget")
+        radio.set_value(radio.options[0]).run()
+    assert not page.exception
+    own = next(each for each in page.button_group if each.key == f"{story}_source")
+    assert own.value == {NUMBER: "full_55000", BASICS: "full"}[story]

@@ -6,15 +6,15 @@ import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
+from core.parts.choices import TASKS
 from core.run.errands import Errand
 from core.run.job import View
 from core.study.twins import MAY_DIFFER, apart, nearest_twin
 from ui import chance
-from ui.charts import live
 from ui.charts import twins as charts
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import chart, colour_key
-from ui.live import COPIES_POLL_SECONDS
+from ui.live import WAITING_POLL_SECONDS
 from ui.names import names
 from ui.pair import compare
 from ui.story.twin import Twin, Twins, viewers_of
@@ -42,9 +42,8 @@ def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
     ]
     may = ", ".join(LABELS[name] for name in MAY_DIFFER)
     st.warning(
-        f"These two differ in {', '.join(reasons)}. So they do not start from the same weights, "
-        "images and batches, and differ from the first step on for that alone. Twins may differ "
-        f"in {may}.",
+        f"These two differ in {', '.join(reasons)}. Twins start from the same weights and see the "
+        f"same images in the same batches, for as many steps. They may differ in {may}.",
         icon=":material/difference:",
     )
     near = nearest_twin(a, b)
@@ -67,7 +66,7 @@ def settings(twins: Twins) -> None:
         {
             "what differs": [LABELS[name] for name in differ],
             **{
-                f"{twin.label} ": [said(name, getattr(twin.config, name)) for name in differ]
+                twin.label: [said(name, getattr(twin.config, name)) for name in differ]
                 for twin in twins
             },
         },
@@ -78,7 +77,7 @@ def settings(twins: Twins) -> None:
 def bands(twins: Twins) -> None:
     """Copies of either run whose weights were moved by one rounding."""
     waits = any(found is not None and not found.done for found in _copies(twins).values())
-    st.fragment(_bands, run_every=COPIES_POLL_SECONDS if waits else None)(twins, waits)
+    st.fragment(_bands, run_every=WAITING_POLL_SECONDS if waits else None)(twins, waits)
 
 
 def _views(twins: Twins) -> dict[str, View]:
@@ -99,8 +98,8 @@ def _bands(twins: Twins, waited: bool) -> None:
     if waited and all(copies is None or copies.done for copies in found.values()):
         st.rerun()
     drawn = _as_bands(views, found)
-    if not drawn:
-        return
+    if not drawn or TASKS[twins[0].config.task].series:
+        return  # of series the words say it: errors have no axis of shares
     colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
     colour_key(colours)
     steps, low = twins[0].config.steps, charts.axis_start(drawn)
@@ -116,7 +115,7 @@ def _as_bands(views: Mapping[str, View], found: Mapping[str, Errand | None]) -> 
             continue
         steps = copies.pieces[0].steps
         run = [look for look in views[label].snapshots if look.step in set(steps)]
-        own = live.accuracies(run, [look.train_accuracy for look in run])
-        rows = np.stack([own, *(piece.accuracy for piece in copies.pieces)])
+        own = [look.score for look in run]
+        rows = np.stack([own, *(piece.score for piece in copies.pieces)])
         bands.append(charts.Band(label, steps, rows))
     return bands

@@ -17,12 +17,12 @@ from ui.engine import engine
 
 COPIES = 7
 CHEAP = 20.0  # seconds that copies may take unasked
-STEADY = 0.01  # a spread of accuracies up to this one is not called chaos
+STEADY = 0.01  # a spread of accuracies, or a share of errors, up to this is not called chaos
 
 
 def copies(config: RunConfig, view: View) -> Errand | None:
     """The copies of a run that has ended, as far as they are; None where nobody asked for them."""
-    if view.status is not Status.DONE:
+    if view.status is not Status.DONE or view.long:
         return None
     if view.seconds * COPIES > CHEAP and config not in st.session_state.get("copies_asked", ()):
         return None
@@ -43,29 +43,36 @@ def ribbon(found: Errand | None) -> Ribbon | None:
     """Where the copies went, once all are there."""
     if found is None or not found.done or not found.pieces:
         return None
-    accuracy = np.stack([piece.accuracy for piece in found.pieces])
-    return Ribbon(found.pieces[0].steps, accuracy.min(axis=0), accuracy.max(axis=0))
+    scores = np.stack([piece.score for piece in found.pieces])
+    return Ribbon(found.pieces[0].steps, scores.min(axis=0), scores.max(axis=0))
 
 
 def words(view: View, found: Errand | None) -> str:
     """What is known of chance in the result of a run."""
     if view.status is not Status.DONE:
         return ""
+    if view.long:
+        return "How much of this result is chance is not measured: a step of it takes too long."
     if found is None:
         return "How much of this result is chance has not been measured."
     if found.failure:
         return f"How much of this result is chance could not be measured: {found.failure}"
     if not found.done:
         return f"Measuring chance: copy {len(found.pieces) + 1} of {COPIES}, one rounding apart."
-    return verdict([float(piece.accuracy[-1]) for piece in found.pieces])
+    is_error = view.snapshots[-1].fit is not None
+    return verdict([float(piece.score[-1]) for piece in found.pieces], is_error)
 
 
-def verdict(ends: list[float]) -> str:
-    """What copies say that end at these accuracies."""
+def verdict(ends: list[float], is_error: bool = False) -> str:
+    """What copies say that end at these accuracies, or errors."""
     who = f"{len(ends)} copies, one rounding apart at the start,"
     low, high = min(ends), max(ends)
     if np.isnan(ends).any():
         return f"Of {who} some end in NaN."
+    if is_error and high - low <= STEADY * high:
+        return f"Steady: {who} end within {(high - low) / high:.1%} of their error."
+    if is_error:
+        return f"Chaotic: {who} end at errors from {low:.3g} to {high:.3g}."
     if high - low <= STEADY:
         return f"Steady: {who} end within {100 * (high - low):.1f} points."
     return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}."
@@ -73,7 +80,7 @@ def verdict(ends: list[float]) -> str:
 
 def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies") -> None:
     """A button that has the copies run where they cost more than a little."""
-    if view.status is not Status.DONE or found is not None:
+    if view.status is not Status.DONE or view.long or found is not None:
         return
     cost = f"about {view.seconds * COPIES:.0f} s, in turns behind everybody's runs"
     if st.button(f"Measure it: {COPIES} copies, {cost}", key=key, icon=":material/casino:"):

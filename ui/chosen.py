@@ -14,9 +14,10 @@ import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
+from core.fields import number
 from core.parts.choices import TASKS
-from core.parts.dtypes import DTYPES
 from core.parts.losses import Form
+from core.parts.precisions import PRECISIONS
 from core.run.job import Viewer
 from core.run.snapshot import PROBE, Gradient, Snapshot
 from core.study import precision
@@ -29,6 +30,7 @@ from ui.charts.live import GRADIENTS
 from ui.draw import chart, colour_key
 
 MOST = 24  # pictures
+DIGITS = 3  # of the numbers beside them
 KEY, TURN = "chosen", "chosen_turn"
 PULLS = dict(zip(GRADIENTS, ("with a gradient", "gradient exactly 0", "gradient NaN or inf"),
                  strict=True))  # fmt: skip
@@ -37,7 +39,7 @@ PULLS = dict(zip(GRADIENTS, ("with a gradient", "gradient exactly 0", "gradient 
 class Chosen(NamedTuple):
     """Images, the one that the network was surest of first; compared by identity."""
 
-    source: str
+    run: RunConfig  # in which they were chosen
     images: np.ndarray  # int [k], places among the training images
     what: str  # as in: wrong, no say
 
@@ -56,7 +58,8 @@ class Judge(NamedTuple):
 def judge(config: RunConfig) -> Judge:
     """The loss that a run trains with."""
     form = TASKS[config.task].form
-    return Judge(form, config.loss, config.epsilon, DTYPES["float32"].dtype)
+    dtype = PRECISIONS[config.precision].loss.dtype
+    return Judge(form, config.loss, config.epsilon, dtype)
 
 
 def held() -> Chosen | None:
@@ -72,7 +75,7 @@ def mark(config: RunConfig, now: Snapshot | None) -> Mark:
 
 def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
     """Those of the chosen images that the run looks at: the same digits, if of the same source."""
-    if chosen is None or chosen.source != config.source:
+    if chosen is None or chosen.run.source != config.source:
         return np.zeros(0, int)
     return chosen.images[chosen.images < min(PROBE, config.train_size)]
 
@@ -126,7 +129,7 @@ def _band_chosen(page: str, viewer: Viewer, at: int, find: Find) -> None:
 
 def _hold(viewer: Viewer, found: Images, those: np.ndarray, what: str) -> None:
     surest = np.argsort(-np.abs(found.at[those]), kind="stable")
-    st.session_state[KEY] = Chosen(viewer.config.source, found.place[those][surest], what)
+    st.session_state[KEY] = Chosen(viewer.config, found.place[those][surest], what)
 
 
 def let_go(page: str = "") -> None:
@@ -173,7 +176,7 @@ def _panel(viewer: Viewer, at: int, judged: Judge) -> None:
     if chosen is None or not run:
         return
     images = _in_run(chosen, config)
-    st.markdown(words(chosen, images, run[-1]))
+    st.markdown(words(chosen, images, run[-1], config))
     if not len(images):
         return
     shown, binary = images[:MOST], TASKS[config.task].form == "binary"
@@ -187,16 +190,17 @@ def _panel(viewer: Viewer, at: int, judged: Judge) -> None:
             colour_key(flow.BANDS)
             chart(f"chart_{drawing.key}", drawing.spec, drawing.tables, drawing.alt)
     with pictures:
-        st.html(_sheet(chosen.source, shown, cards(run[-1], shown, binary, judged)))
+        st.html(_sheet(config.source, shown, cards(run[-1], shown, binary, judged)))
         st.caption(_legend(binary, len(images)))
 
 
-def words(chosen: Chosen, images: np.ndarray, now: Snapshot) -> str:
+def words(chosen: Chosen, images: np.ndarray, now: Snapshot, config: RunConfig) -> str:
     """Which images these are, and what they are at this look."""
+    what = chosen.what if config == chosen.run else f"{chosen.what} of an earlier run"
     many = f"{len(chosen.images):,} image{'' if len(chosen.images) == 1 else 's'}"
     if not len(images):
         none = "no image" if not len(chosen.images) else f"{many}, which this run does not look at"
-        return f"**{chosen.what}: {none}.**"
+        return f"**{what}: {none}.**"
     right = int(np.count_nonzero(now.correct[images]))
     silent = int(np.count_nonzero(now.gradients[images] == Gradient.ZERO))
     gone = int(np.count_nonzero(np.isnan(now.margins[images])))
@@ -207,7 +211,7 @@ def words(chosen: Chosen, images: np.ndarray, now: Snapshot) -> str:
     told += f", with gradient exactly 0: {silent:,}"
     if gone:
         told += f", with logit NaN: {gone:,}"
-    return f"**{chosen.what}: {many}{here}.** {told}."
+    return f"**{what}: {many}{here}.** {told}."
 
 
 class Card(NamedTuple):
@@ -238,9 +242,9 @@ def cards(now: Snapshot, images: np.ndarray, binary: bool, judged: Judge) -> lis
             label=int(label),
             right=bool(right),
             p=share(p),
-            logit=number(z),
-            loss="not known" if hidden else number(loss),
-            slope="NaN or inf" if hidden else number(slope),
+            logit=number(z, DIGITS),
+            loss="not known" if hidden else number(loss, DIGITS),
+            slope="NaN or inf" if hidden else number(slope, DIGITS),
         )
         for label, right, p, z, loss, slope, hidden in zip(
             labels, now.correct[images], p, margins, loss, slope, broken, strict=True
@@ -264,17 +268,9 @@ def losses_and_slopes(
     return np.where(labels, one[0], zero[0]), np.where(labels, one[1], zero[1])
 
 
-def number(value: float) -> str:
-    """Three digits; NaN and infinities by their names."""
-    value = float(value) + 0.0  # -0 is 0
-    if not np.isfinite(value):
-        return "NaN" if np.isnan(value) else "inf" if value > 0 else "-inf"
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
-
-
 def share(p: float) -> str:
     """A probability, whose distance from 1 is told where it would be rounded away."""
-    return f"1 - {number(1 - p)}" if 0.999 < p < 1 else number(p)
+    return f"1 - {number(1 - p, DIGITS)}" if 0.999 < p < 1 else number(p, DIGITS)
 
 
 def _sheet(source: str, images: np.ndarray, rows: list[Card]) -> str:

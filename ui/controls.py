@@ -7,15 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-from core.config import FIELDS, RunConfig, agree, from_query, to_query
+from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, rows_for, to_query
+from core.data import SOURCES, Process
 from core.fields import parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
+from core.parts.models import MODELS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.study import precision
 from ui.draw import code
-from ui.engine import engine
+from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.state import PageState, Values
@@ -133,8 +135,9 @@ def _preset() -> None:
         placeholder="your own settings",
         on_change=_apply_preset,
     )
-    if preset := st.session_state["preset"]:
-        st.caption(PRESETS[preset].summary)
+    preset = st.session_state["preset"]
+    with st.container(key="preset_summary"):  # of one height, or the sliders below would jump
+        st.caption(PRESETS[preset].summary if preset else "A change trains anew, as far as before.")
 
 
 def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> None:
@@ -154,14 +157,19 @@ def _loss() -> None:
     form = TASKS[STATE.value("task")].form
     loss_slider(STATE, STATE.value("task"), _loss_changed)
     row = LOSSES[STATE.value("loss")]
-    engine()  # before anything is compiled: it decides where compiled programs are kept
-    where = precision.where(
-        form, row.key, STATE.value("epsilon"), PRECISIONS[STATE.value("precision")].loss.dtype
-    )
+    where, dtype = "", PRECISIONS[STATE.value("precision")].loss.dtype
+    if form != "regression" and losses_ready(form, dtype):
+        where = precision.where(form, row.key, STATE.value("epsilon"), dtype)
     st.caption(
         f"Works on **{WORKS_ON[row.works_on]}**. {row.summary} *Failure:* {row.failure} {where}"
     )
     _formula_and_code(row, form)
+    if form != "regression":
+        _under_the_microscope(row)
+    slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
+
+
+def _under_the_microscope(row: Loss) -> None:
     near = microscope.Setting(
         task=STATE.value("task"),
         losses=tuple(dict.fromkeys([row.key, "from_logits"])),
@@ -174,7 +182,6 @@ def _loss() -> None:
         icon=PAGES["microscope"].icon,
         query_params=microscope.link(near),
     )
-    slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 
 def _formula_and_code(row: Loss, form: Form) -> None:
@@ -186,26 +193,43 @@ def _formula_and_code(row: Loss, form: Form) -> None:
         code(marked(row, form), mark=row.kills)
 
 
+def _unread(name: str) -> bool:
+    """Whether the model does not look at this setting."""
+    return name in MODELS[STATE.value("model")].ignores
+
+
 def _dropout() -> None:
-    segments(STATE, "dropout", on_change=_changed)
+    if _of_series():
+        return  # what is learnt from series drops nothing
+    segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
     off = STATE.value("dropout") == "off"
     slider(STATE, "dropout_value", on_change=_changed, disabled=off)
+
+
+def _of_series() -> bool:
+    return SOURCES[STATE.value("source")].series
 
 
 def _network_and_data() -> None:
     menu(STATE, "source", on_change=_changed)
     slider(STATE, "train_size", on_change=_changed)
-    menu(STATE, "task", on_change=_changed)
-    menu(STATE, "scaling", on_change=_changed)
+    for name in BY_SOURCE:
+        menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
+    if _of_series():
+        for name in Process._fields:
+            slider(STATE, name, on_change=_changed)
+    else:
+        menu(STATE, "scaling", on_change=_changed)
     widths = options(STATE, "widths", WIDTHS)
     st.selectbox(
         LABELS["widths"], widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
         on_change=_changed, format_func=to_text, accept_new_options=True,
-        help=WIDGETS["widths"].help,
+        help=WIDGETS["widths"].help, disabled=_unread("widths"),
     )  # fmt: skip
-    menu(STATE, "initializer", on_change=_changed)
+    menu(STATE, "initializer", on_change=_changed, disabled=_unread("initializer"))
     menu(STATE, "precision", on_change=_changed)
     menu(STATE, "optimizer", on_change=_changed)
+    menu(STATE, "reduction", on_change=_changed)
     most = STATE.value("train_size")
     slider(
         STATE, "batch_size", on_change=_changed,

@@ -4,11 +4,15 @@ import gc
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import streamlit as st
 
+from core.parts.losses import Form
 from core.run.engine import Engine
+from core.study import precision
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 
@@ -36,3 +40,11 @@ def _log_to_stderr(level: str) -> None:
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
     log.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
+
+
+def losses_ready(form: Form, dtype: np.dtype[Any]) -> bool:
+    """Whether losses can be evaluated in a format at once; else that is seen to behind all runs."""
+    if precision.ready(form, dtype):
+        return True
+    look = engine().errands.look
+    return look(("losses", form, dtype.name), lambda: iter([precision.compiled(form, dtype)])).done

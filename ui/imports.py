@@ -26,6 +26,8 @@ LIBRARIES = [
     "importlib_resources",
     "requests",
     "encodings.idna",  # a look-up of a host
+    "jaxlib.mlir.dialects.builtin",  # the first lowering
+    "jaxlib.mlir.dialects.mhlo",
     "tree",
     "pandas",
     "altair",

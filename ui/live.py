@@ -4,9 +4,9 @@ The run belongs to the engine; the session holds a Viewer of it. Controls stay o
 polling fragment. When the run ends, one full rerun takes the timer away.
 """
 
-import math
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -15,28 +15,33 @@ import jax
 import streamlit as st
 
 from core.config import RunConfig, agree
+from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.run.diagnosis import diagnose
+from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
 from ui import chance, chosen, controls, pair, phone, runs
-from ui.charts import digits, flow, health
+from ui.charts import digits, flow, health, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
-from ui.engine import engine
+from ui.engine import engine, losses_ready
 from ui.names import names
 from ui.widgets import named
 from ui.words import explained
 
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
-COPIES_POLL_SECONDS = 1.0
-FIRST_FRAME_SECONDS = 0.15  # how long a changed control waits for the new run's first step
+WAITING_POLL_SECONDS = 1.0
+# How long a changed control waits for the new run's first step, with the charts of the run before
+# on the screen; and where something must be compiled first.
+FIRST_FRAME_SECONDS, READYING_SECONDS = 2.0, 0.15
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
+NOTABLE_SECONDS = 2.0  # that a run may take without a word of it
 COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
@@ -53,18 +58,22 @@ def device() -> str:
 def panel(title: str, config: RunConfig) -> None:
     """The page from its title down: all that is said and drawn of the run of `config`."""
     viewer = _viewer(config)
-    status = engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS).status
+    status = _first_frame(viewer).status
     _transport(title, status)
     _words_explained()
     at = _looking_at(config)
     phone.one_control_over_one_chart(config)
     with st.container(key="live", gap="xsmall"):
-        waits = chance.waits(config, viewer.view())
-        every = COPIES_POLL_SECONDS if waits else _poll_seconds(status)
-        frame = Frame(viewer, status, waits, at, runs.pins(), chosen.held())
+        waits = _waits(config, viewer.view())
+        every = _poll_seconds(status)
+        if waits:
+            every = min(every or WAITING_POLL_SECONDS, WAITING_POLL_SECONDS)
+        pins = runs.pins(TASKS[config.task].series)
+        frame = Frame(viewer, status, waits, at, pins, chosen.held())
         st.fragment(_frame_in_turn, run_every=every)(frame)
     _scrubber(config)
-    chosen.panel("train", viewer, at, every, chosen.judge(config))
+    if not TASKS[config.task].series:
+        chosen.panel("train", viewer, at, every, chosen.judge(config))
     _shelf(viewer)
 
 
@@ -77,6 +86,13 @@ def _viewer(config: RunConfig) -> Viewer:
         _let_go(viewer)
     st.session_state["viewer"] = viewer = engine().submit(config, until=controls.until())
     return viewer
+
+
+def _first_frame(viewer: Viewer) -> View:
+    view = engine().wait(viewer, snapshots=1, timeout=READYING_SECONDS)
+    if view.snapshots or view.status in READYING:
+        return view
+    return engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS)
 
 
 def _let_go(viewer: Viewer) -> None:
@@ -92,6 +108,13 @@ def _remember(viewer: Viewer) -> None:
     """Note a run that has trained."""
     if (snapshots := viewer.view().snapshots) and snapshots[-1].step:
         runs.remember(viewer.config, snapshots)
+
+
+def _waits(config: RunConfig, view: View) -> bool:
+    """Whether something is on its way that comes behind everybody's runs."""
+    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
+    losses_known = form == "regression" or losses_ready(form, dtype)
+    return not losses_known or chance.waits(config, view)
 
 
 def _poll_seconds(status: Status) -> float | None:
@@ -175,7 +198,7 @@ def _words_explained() -> None:
             explained(
                 "loss", "nats", "share right", "held out", "gradient", "zero gradient", "no say",
                 "steered", "saturated", "clipped", "logit", "margin", "gradient norm",
-                "one rounding apart", "NaN",
+                "one rounding apart", "NaN", "squared error",
             )
         )  # fmt: skip
 
@@ -209,27 +232,46 @@ class Frame(NamedTuple):
 
     viewer: Viewer
     drawn_as: Status  # for which the buttons and the timer stand
-    waited: bool  # whether the timer waits for copies
+    waited: bool  # whether the timer waits for copies or for what there is to say of the loss
     at: int  # the step looked at
     pins: list[Pin]
     held: chosen.Chosen | None  # the digits below
 
 
 _one_frame = threading.Lock()
+TURN_SECONDS = 0.02  # a frame that waits looks this often whether its own visitor has clicked
 
 
 def _frame_in_turn(frame: Frame) -> None:
-    """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue."""
-    with _one_frame:
+    """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue.
+
+    The frame that answers a click goes before all others.
+    """
+    if engine().answers():
         _frame(frame)
+        return
+    late = time.monotonic() + COURTESY_SECONDS
+    while not engine().quiet(TURN_SECONDS) and time.monotonic() < late:
+        _give_way()
+    while not _one_frame.acquire(timeout=TURN_SECONDS):
+        _give_way()
+    try:
+        _frame(frame)
+    finally:
+        _one_frame.release()
+
+
+def _give_way() -> None:
+    """End this frame here if its visitor has clicked: Streamlit looks for that at any access."""
+    _ = "viewer" in st.session_state
 
 
 def _frame(frame: Frame) -> None:
     """One frame. Runs alone, several times a second."""
     view, config, at = frame.viewer.view(), frame.viewer.config, frame.at
     other_buttons = _buttons(view.status) != _buttons(frame.drawn_as)
-    if other_buttons or chance.waits(config, view) != frame.waited:
-        st.rerun()  # other buttons, another timer
+    if other_buttons or _waits(config, view) != frame.waited:
+        st.rerun()  # other buttons, another timer, words on the loss
     if chosen.held() is not frame.held:
         st.rerun()  # other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
@@ -241,7 +283,7 @@ def _frame(frame: Frame) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
         _caption(config, now, chance.words(view, copies))
         chance.ask(config, view, copies)
-    before = st.session_state.get("before", [])
+    before = [s for s in _before() if (s.fit is None) != TASKS[config.task].series]
     scrubbed = now.step if now and at < config.steps else None
     ribbon = chance.ribbon(copies)
     drawn = drawings(config, view.snapshots, before, now, scrubbed, ribbon, frame.pins)
@@ -264,14 +306,21 @@ def _progress(view: View) -> None:
         case Status.PREPARING:
             text, fraction = view.message or "preparing data", view.fraction
         case Status.COMPILING:
-            text = ", ".join(filter(None, [COMPILING, view.message]))
+            text, fraction = ", ".join(filter(None, [COMPILING, view.message])), view.fraction
             if view.waited > 2:
                 text += f"; {view.waited:.0f} s so far"
         case status:
             text = f"step {step:,} of {view.steps:,}, {status}"
     if view.status is Status.RUNNING and view.steps_per_second:
-        text += f" · {view.steps_per_second:,.0f} steps/s · {view.seconds_left:.0f} s left"
+        text += f" · {pace(view.steps_per_second)} steps/s · {view.seconds_left:.0f} s left"
+    elif view.seconds_left and view.seconds_left >= NOTABLE_SECONDS:
+        text += f" · about {view.seconds_left:,.0f} s to the end"
     st.progress(min(1.0, fraction), text=f"{text} · {device()}")
+
+
+def pace(steps_per_second: float) -> str:
+    """Whole steps, and of a slow run two digits: none of them is 0."""
+    return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else number(steps_per_second, 2)
 
 
 def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
@@ -303,16 +352,16 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
 
 def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     """The figures of the look."""
-    numbers = {"loss": "–", "training accuracy": "–", "held-out accuracy": "–",
-               "zero gradient": "–", "wrong, no say": "–"}  # fmt: skip
+    names = ("squared error, held out", "of copying the input", "zero gradient")
+    if not TASKS[config.task].series:
+        names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, no say")
+    numbers = dict.fromkeys(("loss", *names), "–")
     if now:
-        numbers = {
-            "loss": "NaN" if math.isnan(now.loss) else f"{now.loss:.4g}",
-            "training accuracy": _accuracy(now, now.train_accuracy),
-            "held-out accuracy": _accuracy(now, now.test_accuracy),
-            "zero gradient": f"{now.census.zero_gradient:.1%}",
-            "wrong, no say": f"{now.census.stuck:.1%}",
-        }
+        told = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
+            _accuracy(now, now.train_accuracy), _accuracy(now, now.test_accuracy),
+        )  # fmt: skip
+        census = (f"{now.census.zero_gradient:.1%}", f"{now.census.stuck:.1%}")
+        numbers = dict(zip(numbers, (number(now.loss, 4), *told, *census), strict=False))
     # One element in place of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
@@ -330,11 +379,17 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
     if now is None:
         st.empty()
         return
-    probe, of = len(now.labels), config.train_size
+    probe, of = len(now.gradients), config.train_size
     over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
-    held_out = f"held-out accuracy: {now.test_examples:,} others"
-    grey = " Grey: the run before." if st.session_state.get("before") else ""
-    st.caption(f"Over {over} training images; {held_out}. {on_chance}{grey}")
+    what, measured = ("series", "squared error") if now.fit else ("images", "accuracy")
+    held_out = f"held-out {measured}: {now.test_examples:,} others"
+    grey = " Grey: the run before." if _before() else ""
+    st.caption(f"Over {over} training {what}; {held_out}. {on_chance}{grey}")
+
+
+def _before() -> list[Snapshot]:
+    """What the run before has shown."""
+    return st.session_state.get("before", [])
 
 
 def drawings(
@@ -347,32 +402,52 @@ def drawings(
     pins: Sequence[Pin] = (),
 ) -> list[Drawing]:
     """The charts of a frame."""
+    curves = (snapshots, before, config.steps, scrubbed)
+    if TASKS[config.task].series:
+        drawn = [
+            charts.loss(*curves, pins, unit=charts.SQUARED),
+            series.error(*curves, ribbon, pins),
+            series.predictions(now),
+            charts.gradients(*curves),
+        ]
+    else:
+        drawn = _of_images(config, curves, now, ribbon, pins)
+    # Last, so that no chart moves when it comes: a healthy gradient's strip says nothing.
+    if now and (health.is_sick(now) or config.precision != "float32"):
+        names = train.parameters(train.shape(config))
+        drawn.append(health.health(snapshots, config.steps, names, scrubbed))
+    return drawn
+
+
+def _of_images(
+    config: RunConfig,
+    curves: tuple[Sequence[Snapshot], Sequence[Snapshot], int, int | None],
+    now: Snapshot | None,
+    ribbon: Ribbon | None,
+    pins: Sequence[Pin],
+) -> list[Drawing]:
+    """The charts of answers that are right or wrong."""
+    snapshots, before, steps, scrubbed = curves
     binary = TASKS[config.task].form == "binary"
     of = "“5 or more”" if binary else "the true digit"
-    curves = (snapshots, before, config.steps, scrubbed)
     broken = charts.broken(snapshots)
-    last = snapshots[-1] if charts.ended(snapshots, config.steps) else None
-    drawn = [
+    last = snapshots[-1] if charts.ended(snapshots, steps) else None
+    return [
         charts.loss(*curves, pins),
         charts.accuracy(*curves, ribbon, pins),
         charts.saturation(now, of, f"Predicted probability of {of}", broken, last),
         charts.gradients(*curves),
         digits.digits(
             now,
-            digits.widest(snapshots),
+            digits.widest(snapshots or before),  # until it has a look of its own, no other axis
             f"logit of {of}" if binary else "margin",
             _zones(config) if binary else (),
             broken,
             chosen.mark(config, now),
             last,
         ),
-        flow.flow(snapshots, config.steps, scrubbed, broken),
+        flow.flow(snapshots, steps, scrubbed, broken),
     ]
-    # Last, so that no chart moves when it comes: a healthy gradient's strip says nothing.
-    if now and (health.is_sick(now) or config.precision != "float32"):
-        names = train.parameters(train.shape(config))
-        drawn.append(health.health(snapshots, config.steps, names, scrubbed))
-    return drawn
 
 
 def _zones(config: RunConfig) -> list[digits.Zone]:
@@ -381,6 +456,8 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
     The larger logits favour label 1: label 0 is wrong there, and right at the other end.
     """
     dtype = PRECISIONS[config.precision].loss.dtype
+    if not losses_ready("binary", dtype):
+        return []
     return [
         zone
         for label in (0, 1)

@@ -13,7 +13,10 @@ def main() -> None:
     imports.load()  # done before, unless nothing warmed this server up
     st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
-    st.navigation(navigation(), position="top").run()
+    from ui.engine import engine  # heavy: by now it is imported
+
+    with engine().answering():
+        st.navigation(navigation(), position="top").run()
 
 
 if __name__ == "__main__":  # as Streamlit runs it, and not as app.py imports it

@@ -80,8 +80,8 @@ PAGES = Registry(
             key="keep_or_drop",
             label="Story: 98% or 96%?",
             latex="",
-            summary="The same 0.7 of dropout in TensorFlow and in Keras. One keeps 70% of the "
-            "units, the other 30%.",
+            summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras, "
+            "and two results, every time.",
             reference="the keep_prob question",
             section="Stories",
             file="pages/stories/keep_or_drop.py",
@@ -97,6 +97,39 @@ PAGES = Registry(
             section="Stories",
             file="pages/stories/epsilon.py",
             icon=":material/volume_off:",
+        ),
+        Page(
+            key="jax_basics",
+            label="Story: What is out?",
+            latex="",
+            summary="jit, grad, vmap and a product as live cells, and two lines of a well-read "
+            "introduction that run and never do what they say.",
+            reference="Getting started with JAX (a post)",
+            section="Stories",
+            file="pages/stories/jax_basics.py",
+            icon=":material/data_object:",
+        ),
+        Page(
+            key="jax_cnn",
+            label="Story: What does a filter look at?",
+            latex="",
+            summary="A network of convolutions that takes the columns of a digit for channels, and "
+            "gets 98% right. Its twin has the axes put right.",
+            reference="Getting started with JAX (a post)",
+            section="Stories",
+            file="pages/stories/jax_cnn.py",
+            icon=":material/view_week:",
+        ),
+        Page(
+            key="gru",
+            label="Story: A loss that nobody meant",
+            latex="",
+            summary="A recurrent network learns the next value of a noisy series. Its loss falls, "
+            "and it ends further from the truth than a copy of its input.",
+            reference="Getting started with JAX (a post)",
+            section="Stories",
+            file="pages/stories/gru.py",
+            icon=":material/compare_arrows:",
         ),
     ],
 )

@@ -8,6 +8,8 @@ import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree, from_query, to_query
 from core.fields import parse_query, to_text
+from core.parts.choices import TASKS
+from core.parts.losses import losses_for
 from core.presets import PRESETS
 from ui.controls import UNTIL
 from ui.names import near_preset
@@ -52,7 +54,8 @@ def choose() -> tuple[RunConfig, RunConfig]:
     """Draw the choice of the two and return it."""
     STATE.take_over()
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
-    twins = [replace(STATE.value("a"), loss="from_logits")]
+    first: RunConfig = STATE.value("a")
+    twins = [replace(first, loss=losses_for(TASKS[first.task].form)[-1])]
     configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(seen()),
                                   *twins, *presets]))  # fmt: skip
     for column, (which, words) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):

@@ -9,18 +9,23 @@ from functools import partial
 import streamlit as st
 
 from core.config import RunConfig
+from core.parts.choices import TASKS
 from ui import controls
 from ui.state import PageState
 from ui.widgets import LABELS, knob
 
 CONTROLS = (
     "loss", "learning_rate", "epsilon", "seed", "dropout", "dropout_value", "scaling", "optimizer",
-    "epochs",
+    "epochs", "noise", "sigma", "tau", "mu",
 )  # fmt: skip
 # By its key, in the order in which the panel draws them, in two columns (ui/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
     "digits": "every image", "flow": "who has a say", "health": "health",
+}  # fmt: skip
+OF_SERIES = {
+    "loss": "loss", "error": "error", "series": "predictions", "gradients": "gradients",
+    "health": "health",
 }  # fmt: skip
 CHART = ".st-key-live .stColumn:nth-child({column}) .stElementContainer:nth-child({row})"
 HIDE = """<style>@media (max-width: 640px) {{
@@ -38,14 +43,16 @@ def one_control_over_one_chart(config: RunConfig) -> None:
         left, right = st.columns(2, gap="small")
         name = left.selectbox("control", useful, key="phone_control", format_func=LABELS.get)
         # The strip of a healthy float32 gradient is not drawn.
-        charts = [chart for chart in CHARTS if chart != "health" or config.precision != "float32"]
-        chosen = right.selectbox("chart", charts, 1, key="phone_chart", format_func=CHARTS.get)
+        series = TASKS[config.task].series
+        drawn, key = (OF_SERIES, "phone_series") if series else (CHARTS, "phone_chart")
+        charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
+        chosen = right.selectbox("chart", charts, 1, key=key, format_func=drawn.get)
         st.session_state[MIRROR.key(name)] = controls.STATE.value(name)
         if name == "loss":
             controls.loss_slider(MIRROR, config.task, partial(_moved, name))
         else:
             knob(MIRROR, name, on_change=partial(_moved, name))
-        row, column = divmod(list(CHARTS).index(chosen), 2)
+        row, column = divmod(list(drawn).index(chosen), 2)
         chart = CHART.format(column=column + 1, row=row + 1)
         st.html(HIDE.format(chart=chart))
 

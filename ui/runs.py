@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.config import RunConfig
+from core.parts.choices import TASKS
 from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
@@ -46,9 +47,9 @@ def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
     del pinned()[: -len(PINS)]
 
 
-def pins() -> list[Pin]:
-    """The pinned runs as the charts draw them, named by what differs among them."""
-    configs = pinned()
+def pins(series: bool) -> list[Pin]:
+    """The pinned runs of images, or of series, as charts draw them, named by what differs."""
+    configs = [config for config in pinned() if TASKS[config.task].series == series]
     return [pin(name, seen()[c]) for name, c in zip(names(configs), configs, strict=True)]
 
 

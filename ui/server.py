@@ -49,19 +49,13 @@ def warm_up() -> None:
     """Import what is needed, and have the engine compile the program of the default settings."""
     imports.load()
     from core.config import RunConfig
-    from ui.engine import engine
+    from core.parts.choices import TASKS
+    from core.parts.precisions import PRECISIONS
+    from ui.engine import engine, losses_ready
 
     default = RunConfig()
     engine().submit(default, until=0)  # compiles in a thread of its own
-    engine().errands.look("edges", lambda: iter([_where(default)]))  # and then compiles the losses
-
-
-def _where(config: Any) -> str:
-    """Where the loss of a binary configuration goes wrong, which every trainer page says."""
-    from core.parts.dtypes import DTYPES
-    from core.study import precision
-
-    return precision.where("binary", config.loss, config.epsilon, DTYPES["float32"].dtype)
+    losses_ready(TASKS[default.task].form, PRECISIONS[default.precision].loss.dtype)
 
 
 def _exit_with_zero() -> None:

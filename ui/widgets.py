@@ -7,15 +7,10 @@ from typing import Any
 import streamlit as st
 
 from core.config import FIELDS
-from core.fields import Choice, Range, to_text
+from core.fields import Choice, Range, number, to_text
 from core.registry import Registry
 from ui.state import PageState
 from ui.words import explained
-
-
-def number(value: float) -> str:
-    """0.01 as 0.01, 1e-06 as 1e-6."""
-    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def count(value: int) -> str:
@@ -59,7 +54,7 @@ WIDGETS: dict[str, Widget] = {
         [round(0.05 * i, 2) for i in range(1, 20)],
         help="The number that dropout is given: what it means is chosen above.",
     ),
-    "source": Widget("images"),
+    "source": Widget("data"),
     "train_size": Widget(
         "training images",
         (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000),
@@ -75,6 +70,7 @@ WIDGETS: dict[str, Widget] = {
     "initializer": Widget("initial weights"),
     "precision": Widget("number format"),
     "optimizer": Widget("optimizer"),
+    "reduction": Widget("loss of a batch", help=explained("batch", "loss")),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),
@@ -88,6 +84,16 @@ WIDGETS: dict[str, Widget] = {
         help=explained("epoch"),
     ),
     "stream": Widget("random numbers", help=explained("random numbers")),
+    "x0": Widget("start x₀", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)),
+    "mu": Widget(
+        "mean μ",
+        (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0),
+        help=explained("ornstein-uhlenbeck process"),
+    ),
+    "tau": Widget("time τ back to the mean", (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)),
+    "sigma": Widget("spread σ", (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)),
+    "noise": Widget("noise of what is seen", (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)),
+    "dt": Widget("time step dt", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)),
 }
 
 
@@ -153,21 +159,36 @@ def _meanings(name: str) -> str:
     return "\n\n".join(filter(None, [WIDGETS[name].help, rows]))
 
 
-def menu(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
-    """A menu of the rows of the field's registry."""
+def menu(
+    state: PageState,
+    name: str,
+    *,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+    keys: Sequence[str] | None = None,
+) -> None:
+    """A menu of the rows of the field's registry, or of those with the given keys."""
     registry = _registry(name)
+    keys = list(registry) if keys is None else list(keys)
     st.selectbox(
         WIDGETS[name].label,
-        list(registry),
-        list(registry).index(state.value(name)),
+        keys,
+        keys.index(state.value(name)),
         key=state.key(name),
         format_func=lambda key: registry[key].label,
         on_change=on_change,
         help=_meanings(name),
+        disabled=disabled,
     )
 
 
-def segments(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+def segments(
+    state: PageState,
+    name: str,
+    *,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+) -> None:
     """The rows of the field's registry side by side."""
     registry = _registry(name)
     st.segmented_control(
@@ -179,6 +200,7 @@ def segments(state: PageState, name: str, *, on_change: Callable[[], None] | Non
         on_change=on_change,
         required=True,
         help=_meanings(name),
+        disabled=disabled,
     )
 
 

@@ -36,6 +36,12 @@ GLOSSARY = {
     "infinity; nearly all that is computed from it is NaN as well.",
     "one rounding apart": "Copies of a run are **one rounding apart** when their weights at the "
     "start differ in the last digit that float32 keeps: what differs at the end is chance.",
+    "ornstein-uhlenbeck process": "An **Ornstein-Uhlenbeck process** is a value that is pushed "
+    "about by chance and pulled back to its mean, the more strongly the further away it is.",
+    "squared error": "The mean **squared error** is the mean of (prediction - target)², here of "
+    "each prediction and its own target, whatever the loss compares.",
+    "teacher forcing": "With **teacher forcing** a network is given each true (here: noisy) value "
+    "before it predicts the next, and not its own prediction.",
     "epoch": "An **epoch** is one pass over all training images.",
     "batch": "A **batch** is the images that one step looks at; if it is all of them, each step is "
     "an epoch.",
@@ -46,6 +52,14 @@ GLOSSARY = {
     "random numbers": "A computer's **random numbers** follow from the seed by a formula. JAX "
     "changed its own in version 0.5, so that a seed gives other initial weights since; the "
     "question's 43.5% before the first step needs the older one.",
+    "jit": "**jit** traces a function, compiles it for the shapes and types of its arguments, and "
+    "calls the machine code from then on: the first call pays for the compilation.",
+    "dispatch": "**Dispatch** is handing work over: JAX returns before a result is computed, and "
+    "whoever looks at the result, or calls block_until_ready, waits for it.",
+    "grad": "**grad** turns a function that gives one number into the function of its derivative, "
+    "computed exactly by the chain rule and not by differences.",
+    "vmap": "**vmap** turns a function of one example into a function of a batch; like jit and "
+    "grad it gives a function, which is yet to be called.",
     "backend": "A **backend** is the library that does the arithmetic for Keras.",
 }
 

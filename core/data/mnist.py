@@ -1,4 +1,4 @@
-"""MNIST as arrays: the sample that comes with Samenet, and the full set."""
+"""What is learnt from, as arrays: MNIST, its sample and the full set, and series."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.data import mnist_tfds
+from core.data import mnist_tfds, ou
 from core.data.mnist_tfds import Progress
 from core.registry import Registry, Row
 
@@ -15,7 +15,11 @@ SAMPLE = Path(__file__).with_name("mnist_sample.npz")
 
 
 class Dataset(NamedTuple):
-    """Images as they are in the files: one row of 28x28 pixels each, 0 (paper) to 255 (ink)."""
+    """Images as they are in the files: one row of 28x28 pixels each, 0 (paper) to 255 (ink).
+
+    Of a source of series the "images" are core.data.ou's inputs, float32 [n, 9], and the "labels"
+    its targets, float32 [n, 9].
+    """
 
     train_images: np.ndarray  # uint8 [n, 784]
     train_labels: np.ndarray  # uint8 [n]
@@ -25,11 +29,12 @@ class Dataset(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Row):
-    """A place the images come from."""
+    """A place the images, or the series, come from."""
 
     train_size: int  # the most images there are to train on
     test_size: int
     held_out: int = 0  # training images at the start that are left out
+    series: bool = False  # whether these are series of an Ornstein-Uhlenbeck process
 
 
 SOURCES = Registry(
@@ -67,15 +72,32 @@ SOURCES = Registry(
             test_size=10_000,
             held_out=5_000,
         ),
+        Source(
+            key="ou",
+            label="Ornstein-Uhlenbeck series",
+            latex=r"dx = \frac{\mu - x}{\tau} dt + \sigma\sqrt{2/\tau}\, dW",
+            summary="Series of ten values that return to their mean, seen through noise: up to "
+            "32,000, and 4,000 held out, drawn once and the same for every seed.",
+            reference="Getting started with JAX (a post), whose own generator is not published and "
+            "draws every batch anew",
+            train_size=32_000,
+            test_size=4_000,
+            series=True,
+        ),
     ],
 )
 
 
-def load(source: str, train_size: int | None = None, progress: Progress | None = None) -> Dataset:
+def load(
+    source: str,
+    train_size: int | None = None,
+    progress: Progress | None = None,
+    process: ou.Process = ou.Process(),  # noqa: B008 (a constant)
+) -> Dataset:
     """The first `train_size` images of a source (default: all of them) and its held-out ones.
 
     `progress` follows a preparation of the full data, in the caller's thread; raising from it
-    abandons the preparation, and a later call starts anew.
+    abandons the preparation, and a later call starts anew. `process` is that of series.
 
     Raises ValueError for a source or train_size that is not there, DataUnavailable where the full
     data cannot be had.
@@ -86,11 +108,19 @@ def load(source: str, train_size: int | None = None, progress: Progress | None =
     size = largest if train_size is None else train_size
     if not 1 <= size <= largest:
         raise ValueError(f"train_size must be from 1 to {largest:,} for {source!r}, not {size:,}")
-    data = _sample() if source == "sample" else _full(progress or _unwatched)
+    data = _all(source, progress or _unwatched, process)
     chosen = slice(start, start + size)
     return data._replace(
         train_images=data.train_images[chosen], train_labels=data.train_labels[chosen]
     )
+
+
+def _all(source: str, progress: Progress, process: ou.Process) -> Dataset:
+    if SOURCES[source].series:
+        sizes = SOURCES[source].train_size, SOURCES[source].test_size
+        train, test = (ou.series(process, n, seed) for seed, n in enumerate(sizes))
+        return Dataset(*train, *test)
+    return _sample() if source == "sample" else _full(progress)
 
 
 @cache

@@ -1,5 +1,6 @@
-"""The small choices that need no file of their own: task, pixel scaling, random stream."""
+"""The small choices that need no file of their own: task, reduction, pixel scaling, stream."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.parts.losses import Form
@@ -11,7 +12,13 @@ class Task(Row):
     """What the network is asked."""
 
     form: Form  # which form of a loss it needs
-    outputs: int  # logits per image
+    outputs: int  # logits per image, predictions per series
+    inputs: int = 784  # numbers given: the pixels of an image, the values of a series
+
+    @property
+    def series(self) -> bool:
+        """Whether it is asked of series, and not of images."""
+        return self.form == "regression"
 
 
 TASKS = Registry(
@@ -34,6 +41,48 @@ TASKS = Registry(
             reference="",
             form="softmax",
             outputs=10,
+        ),
+        Task(
+            key="next_value",
+            label="the next value",
+            latex=r"y_t = x_{t+1}",
+            summary="Nine noisy values of a series, one after the other: after each, what is the "
+            "next true one?",
+            reference="Getting started with JAX (a post)",
+            form="regression",
+            outputs=9,
+            inputs=9,
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduction(Row):
+    """What a step follows of its batch's losses: their sum over `divisor` of their number."""
+
+    divisor: Callable[[int], int]
+
+
+REDUCTIONS = Registry(
+    "reduction",
+    [
+        Reduction(
+            key="mean",
+            label="mean",
+            latex=r"L = \frac{1}{B} \sum_{i=1}^{B} L_i",
+            summary="The batch's mean loss: a step's size does not hang on the batch's.",
+            reference="the default of Keras 3.15 and PyTorch 2.13",
+            divisor=lambda examples: examples,
+        ),
+        Reduction(
+            key="sum",
+            label="sum",
+            latex=r"L = \sum_{i=1}^{B} L_i",
+            summary="The batch's summed loss: its gradient is as many times the mean's as the "
+            "batch has images. Plain SGD's steps grow by that; Adam's hardly do.",
+            reference="Getting started with JAX (a post)",
+            divisor=lambda examples: 1,
         ),
     ],
 )

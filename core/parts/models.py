@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,9 @@ from jax import Array
 from jax.example_libraries import stax
 from jax.nn import initializers
 
+from core.parts.convolution import convolve
 from core.parts.dropout import NOTHING, Drop, dropout
+from core.parts.gru import gru
 from core.registry import Registry, Row
 
 Params = Any  # a pytree: one entry a layer, () for layers without weights
@@ -72,10 +75,35 @@ class Model(Row):
     """`build(widths, outputs, initializer)` gives the model's functions."""
 
     build: Callable[[tuple[int, ...], int, Initializer], "Functions"]
+    series: bool = False  # whether it reads series, [batch, time], in the place of images
+    axes: tuple[int, int, int] = (1, 1, 784)  # as which it reads a picture: height, width, channels
+    ignores: tuple[str, ...] = ()  # the fields of a RunConfig that it does not look at
+    # At an epoch: ten cost 15% of an MLP's training itself on full MNIST, five half of that.
+    looks: int = 5
+    test_batch: int | None = None  # images evaluated together, where answers hang on the others
+
+    def at_test(self, function: Callable[[Array], Any], x: Array) -> Any:
+        """`function` of x [n, ...], by batches of at most `test_batch` where the model has that.
+
+        A batch takes every so many-th image, so that it is as mixed as all are, whatever their
+        order; the last one is filled up with first images. `function` gives a pytree of arrays
+        [batch, ...]; returned are those [n, ...].
+        """
+        if self.test_batch is None:
+            return function(x)
+        n = len(x)
+        batches = -(-n // self.test_batch)
+        size = -(-n // batches)
+        filled = jnp.concatenate([x, x[: size * batches - n]])
+        each = jax.vmap(function)(filled.reshape(size, batches, *x.shape[1:]).swapaxes(0, 1))
+        return jax.tree.map(lambda y: y.swapaxes(0, 1).reshape(-1, *y.shape[2:])[:n], each)
 
 
 class Functions(NamedTuple):
-    """A model; x is [batch, 784], without `rng` units are as at test time."""
+    """A model; x is [batch, inputs], without `rng` units are as at test time.
+
+    For series the logits are predictions, one after each value that is read.
+    """
 
     init: Callable[..., Any]  # rng, input shape -> output shape, params
     apply: Callable[..., Array]  # params, x, rng=None, drop=NOTHING -> logits [batch, outputs]
@@ -83,10 +111,14 @@ class Functions(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """A hidden layer; the next one gets units · multipliers."""
+    """A hidden layer; the next one gets units · multipliers.
 
-    units: Array  # [batch, width], after ReLU
-    multipliers: Array  # [batch, width], what dropout makes of each; 0: dropped
+    Both are [batch, width], of a convolution [batch, height, width, filters], of series
+    [batch · time, width].
+    """
+
+    units: Array  # after ReLU
+    multipliers: Array  # what dropout makes of each; 0: dropped
 
 
 def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
@@ -132,6 +164,91 @@ def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Func
     return Functions(init, apply, units)
 
 
+def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here."""
+    init, _ = stax.Conv(filters, (size, size), (2, 2), padding="SAME")
+
+    def apply(params: tuple[Array, Array], x: Array, **_: Any) -> Array:
+        kernel, biases = params
+        return convolve(x, kernel, 2) + biases
+
+    return init, apply
+
+
+def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
+    """The post's convolutions over pictures of these axes: (height, width, channels)."""
+    stack = [
+        _conv(32, 5), stax.BatchNorm(), stax.Relu,
+        _conv(32, 5), stax.BatchNorm(), stax.Relu,
+        _conv(10, 3), stax.BatchNorm(), stax.Relu,
+        _conv(10, 3), stax.Relu,
+        stax.Flatten, stax.Dense(outputs),
+    ]  # fmt: skip
+    serial_init, serial = stax.serial(*stack)
+
+    def init(rng: Array, input_shape: tuple[int, ...]) -> Any:
+        return serial_init(rng, (input_shape[0], *axes))
+
+    def apply(params: Params, x: Array, **_: Any) -> Array:
+        return serial(params, x.reshape(-1, *axes))
+
+    def units(params: Params, x: Array, **_: Any) -> list[Hidden]:
+        x, each = x.reshape(-1, *axes), []
+        for layer, weights in zip(stack, params, strict=True):
+            x = layer[1](weights, x)
+            if layer is stax.Relu:
+                each.append(Hidden(x, jnp.ones_like(x)))
+        return each
+
+    return Functions(init, apply, units)
+
+
+def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
+    """What the rows of the post's network have in common."""
+    return {
+        "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
+        r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
+        "axes": axes,
+        "build": lambda widths, outputs, initializer: cnn(axes, outputs),
+        # It is the post's network: its sizes and stax's own initial weights, and drops no units.
+        "ignores": ("widths", "initializer", "dropout", "dropout_value"),
+        "looks": 2,  # each costs nine steps of 100 images
+        "test_batch": 100,  # as in the post: BatchNorm takes its statistics from them
+    }
+
+
+def recurrent(
+    widths: tuple[int, ...], outputs: int, initializer: Initializer, *, split_keys: bool
+) -> Functions:
+    """Dense layers with ReLU, the last width a GRU, then Dense(1), after each of `outputs` values.
+
+    With widths (12, 12) it is the post's network, weight by weight. No units are dropped.
+    """
+    how = initializer.weights, initializer.biases
+    dense = [layer for width in widths[:-1] for layer in (stax.Dense(width, *how), stax.Relu)]
+    unit = gru(widths[-1], *how, split_keys=split_keys)
+    serial_init, serial = stax.serial(*dense, unit, stax.Dense(1, *how))
+
+    def init(rng: Array, shape: tuple[int, int]) -> tuple[tuple[int, int], Params]:
+        _, params = serial_init(rng, (*shape, 1))
+        return (shape[0], outputs), params
+
+    def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
+        return jnp.moveaxis(serial(params, x[..., None])[..., 0], 0, 1)
+
+    def hidden(
+        params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING
+    ) -> list[Hidden]:
+        each, x = [], x[..., None]
+        for weights, (_, layer) in zip(params[:-1], [*dense, unit], strict=True):
+            x = layer(weights, x)
+            each.append(x.reshape(-1, x.shape[-1]))
+        after = each[1::2] + each[-1:]  # every ReLU, and the GRU
+        return [Hidden(units, jnp.ones_like(units)) for units in after]
+
+    return Functions(init, apply, hidden)
+
+
 MODELS = Registry(
     "model",
     [
@@ -143,19 +260,73 @@ MODELS = Registry(
             reference="jax.example_libraries.stax, JAX 0.10.2",
             build=mlp,
         ),
+        Model(
+            key="cnn",
+            label="CNN",
+            summary="Four convolutions of stride 2 with BatchNorm and ReLU, and a dense layer. "
+            "BatchNorm takes its mean and variance from the batch, at test time too.",
+            reference="Getting started with JAX (a post), with the axes that stax reads: "
+            "(28, 28, 1); jax.example_libraries.stax, JAX 0.10.2",
+            **_cnn((28, 28, 1)),
+        ),
+        Model(
+            key="cnn_28_channels",
+            label="CNN, 28 channels",
+            summary="The same layers given (1, 28, 28), PyTorch's order. stax reads the channels "
+            "last: a picture of height 1 and width 28, each of its columns a channel.",
+            reference="Getting started with JAX (a post), as it stands; "
+            "jax.example_libraries.stax, JAX 0.10.2",
+            **_cnn((1, 28, 28)),
+        ),
+        Model(
+            key="gru",
+            label="GRU",
+            latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + U (r_t h_{t-1}) + b)",
+            summary="A state that is carried along a series, updated by gates; each of them draws "
+            "its weights with a key of its own.",
+            reference="Getting started with JAX (a post), with split keys",
+            build=partial(recurrent, split_keys=True),
+            series=True,
+            ignores=("dropout", "dropout_value"),
+        ),
+        Model(
+            key="gru_reused",
+            label="GRU, one key reused",
+            latex=r"W_z = W_r = W,\quad U_z = U_r = U,\quad b_z = b_r = b\quad(t = 0)",
+            summary="The same, but one key is used for all three gates, so that they begin equal.",
+            reference="Getting started with JAX (a post)",
+            build=partial(recurrent, split_keys=False),
+            series=True,
+            ignores=("dropout", "dropout_value"),
+        ),
     ],
 )
 
 
 def layers(params: Params) -> list[Any]:
-    """The layers that have weights, in order."""
-    return [layer for layer in params if layer]
+    """The layers that have weights, in order; a BatchNorm belongs to the layer before it."""
+    found: list[Any] = []
+    for layer in filter(None, params):
+        if found and all(jnp.ndim(leaf) == 1 for leaf in jax.tree.leaves(layer)):
+            found[-1] += layer
+        else:
+            found.append(layer)
+    return found
 
 
 def parameter_names(params: Params) -> list[str]:
-    """A name for each leaf in order, as in: layer 1 weights, layer 1 biases."""
+    """A name for each leaf in order: layer 1 weights, layer 1 biases, layer 2 update biases.
+
+    beta and gamma are BatchNorm's.
+    """
     return [
-        f"layer {i} {'weights' if leaf.ndim > 1 else 'biases'}"
+        f"layer {i} {_name(path, place)}"
         for i, layer in enumerate(layers(params), 1)
-        for leaf in jax.tree.leaves(layer)
+        for place, (path, _) in enumerate(jax.tree.leaves_with_path(layer))
     ]
+
+
+def _name(path: tuple[Any, ...], place: int) -> str:
+    """The names of the fields that lead to it; in a plain tuple, what stands at its place."""
+    fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
+    return " ".join(fields) or ("weights", "biases", "beta", "gamma")[place]

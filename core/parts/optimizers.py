@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from core.registry import Registry, Row
@@ -14,6 +16,17 @@ class Optimizer(Row):
 
     transform: Callable[[], optax.GradientTransformation]  # update = -learning_rate · transform(g)
     learning_rate: float  # the default of Keras 3.15, for orientation
+
+
+def _adam_at_step_0() -> optax.GradientTransformation:
+    """Adam told at every step that it is the first: its corrections for that one stay on."""
+    adam = optax.scale_by_adam()
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        first = state._replace(count=jnp.zeros_like(state.count))
+        return adam.update(gradients, first, params)
+
+    return optax.GradientTransformation(adam.init, update)
 
 
 OPTIMIZERS = Registry(
@@ -44,6 +57,17 @@ OPTIMIZERS = Registry(
             summary="Each weight's step is scaled by the size of its recent gradients.",
             reference="optax.scale_by_adam, optax 0.2.8; Kingma and Ba, 2015",
             transform=optax.scale_by_adam,
+            learning_rate=0.001,
+        ),
+        Optimizer(
+            key="adam_step_0",
+            label="Adam, always at step 0",
+            latex=r"w \leftarrow w - \eta\, 10\, m / (\sqrt{1000\, v} + 10^{-8})",
+            summary="Adam whose step is never counted: under a steady gradient its steps fall to "
+            "0.32 of Adam's.",
+            reference="opt_update(0, grads, opt_state) in Getting started with JAX (a post); "
+            "jax.example_libraries.optimizers.adam, JAX 0.10.2",
+            transform=_adam_at_step_0,
             learning_rate=0.001,
         ),
     ],

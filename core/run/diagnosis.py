@@ -7,6 +7,7 @@ benchmarks.truth holds that against the rest of some hundred runs.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 
 from core.config import FIELDS, RunConfig
 from core.data import SOURCES
+from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.dtypes import DTYPES, Dtype
@@ -101,15 +103,15 @@ def share(value: float) -> str:
 
 
 def _on_logits(config: RunConfig) -> dict[str, Any]:
-    """The same cross-entropy from logits, or smaller pixels where it works on them already."""
-    if LOSSES[config.loss].works_on == "logits":
+    """The same cross-entropy from logits, or smaller pixels where it works on no probability."""
+    if LOSSES[config.loss].works_on in ("logits", "predictions"):
         return _smaller_pixels(config)
     return {"loss": losses_for(TASKS[config.task].form)[-1], **_usual_steps(config, most=10)}
 
 
 def _smaller_pixels(config: RunConfig) -> dict[str, Any]:
-    """Pixels from 0 to 1; where they are, smaller steps."""
-    if config.scaling != "raw":
+    """Pixels from 0 to 1; where they are, or there are none, smaller steps."""
+    if config.scaling != "raw" or "scaling" in config.ignored():
         return _smaller_steps(config)
     return {"scaling": "unit", **_usual_steps(config, most=10)}
 
@@ -145,7 +147,8 @@ def _more_range(config: RunConfig) -> dict[str, Any]:
 
 def _sounder(config: RunConfig) -> dict[str, Any]:
     """The loss from logits; where it is, more digits than 16 bits have; else smaller pixels."""
-    if LOSSES[config.loss].works_on == "logits" and PRECISIONS[config.precision].narrow:
+    takes_logits = LOSSES[config.loss].works_on in ("logits", "predictions")
+    if takes_logits and PRECISIONS[config.precision].narrow:
         return {"precision": "float32"}
     return _on_logits(config)
 
@@ -168,10 +171,27 @@ def _more_images(config: RunConfig) -> dict[str, Any]:
 
 
 def _keep_prob(config: RunConfig) -> float:
-    return float(DROPOUTS[config.dropout].means(jnp.float32(config.dropout_value)).keep_prob)
+    return _kept(config.dropout, config.dropout_value)
+
+
+@lru_cache(maxsize=1024)
+def _kept(dropout: str, value: float) -> float:
+    """The share of units kept; asking JAX at each look took a tenth of a frame."""
+    return float(DROPOUTS[dropout].means(jnp.float32(value)).keep_prob)
+
+
+def _aligned(config: RunConfig) -> dict[str, Any]:
+    """The squared error that compares each prediction with its own target, where it is another."""
+    aligned = losses_for(TASKS[config.task].form)[-1]
+    return {"loss": aligned} if config.loss != aligned else {}
 
 
 # What is looked for, and how it is said.
+
+
+def _what(e: Evidence) -> str:
+    """What the network looks at."""
+    return "series" if e.now.fit else "images"
 
 
 def _wrong(e: Evidence) -> str:
@@ -268,7 +288,7 @@ def _nonfinite_gradients(e: Evidence) -> bool:
 
 def _say_nonfinite_gradients(e: Evidence) -> str:
     hit = float(np.mean(e.now.gradients == Gradient.NONFINITE))
-    return f"{share(hit)} of the images have a gradient that is NaN or inf."
+    return f"{share(hit)} of the {_what(e)} have a gradient that is NaN or inf."
 
 
 def _all_silent(e: Evidence) -> bool:
@@ -330,7 +350,7 @@ def _silent_layer(e: Evidence) -> bool:
 def _say_silent_layer(e: Evidence) -> str:
     layers = np.flatnonzero(np.asarray(e.now.gradient_norms) == 0) + 1
     which = f"Layer {layers[0]} gets" if len(layers) == 1 else f"{len(layers)} layers get"
-    return f"{which} a gradient of exactly 0, though images have one: nothing teaches it now."
+    return f"{which} a gradient of exactly 0, though {_what(e)} have one: nothing teaches it now."
 
 
 def _dead_units(e: Evidence) -> bool:
@@ -362,8 +382,9 @@ def _too_large(e: Evidence) -> bool:
 
 def _say_too_large(e: Evidence) -> str:
     return (
-        f"The steps are too large: the loss rose from {e.first.loss:.3g} to {e.now.loss:.3g}, and "
-        f"a step changes a layer by {_size(np.max(e.steps))} of its size."
+        f"The steps are too large: the loss rose from {number(e.first.loss, 3)} to "
+        f"{number(e.now.loss, 3)}, and a step changes a layer by {_size(np.max(e.steps))} of its "
+        "size."
     )
 
 
@@ -375,12 +396,12 @@ def _too_small(e: Evidence) -> bool:
 def _say_too_small(e: Evidence) -> str:
     return (
         f"The steps are too small: each changes the weights by {_size(np.max(e.steps))} of their "
-        f"size, and the loss is still {e.now.loss:.3g}."
+        f"size, and the loss is still {number(e.now.loss, 3)}."
     )
 
 
 def _size(value: float) -> str:
-    return "nothing" if value == 0 else f"{value:.1g}".replace("e-0", "e-").replace("e+0", "e")
+    return "nothing" if value == 0 else number(value, 1)
 
 
 def _starving(e: Evidence) -> bool:
@@ -411,7 +432,27 @@ def _say_memorising(e: Evidence) -> str:
     )
 
 
+def _worse_than_copying(e: Evidence) -> bool:
+    return bool(e.now.fit and e.now.step > 0 and e.now.fit.error >= e.now.fit.copied)
+
+
+def _say_worse_than_copying(e: Evidence) -> str:
+    assert e.now.fit is not None
+    return (
+        f"Its predictions are no better than the noisy input itself: their squared error is "
+        f"{number(e.now.fit.error, 3)}, and {number(e.now.fit.copied, 3)} where each value is "
+        "answered as it was seen."
+    )
+
+
 def _say_learning(e: Evidence) -> str:
+    if e.now.fit:
+        if _nan(e):
+            return "NaN is no prediction: those series have no error."
+        return (
+            f"Held-out series have a squared error of {number(e.now.fit.error, 3)}; answering "
+            f"each value as it was seen has {number(e.now.fit.copied, 3)}.{_fell(e)}"
+        )
     wrong = float(e.now.census.wrong)
     if _nan(e):
         return "NaN is no answer: none of those images can be counted as right."
@@ -420,10 +461,15 @@ def _say_learning(e: Evidence) -> str:
     who = f"{share(wrong)} of the images are wrong"
     if np.all(e.now.gradients[~e.now.correct] == Gradient.SOME):
         who += ", and every one of them has a gradient"
+    return f"{who}.{_fell(e)}"
+
+
+def _fell(e: Evidence) -> str:
     if e.now.step == 0 or not np.isfinite([e.first.loss, e.now.loss]).all():
-        return f"{who}."
+        return ""
     fell = "fell" if e.now.loss < e.first.loss else "has not fallen"
-    return f"{who}. The loss {fell}: {e.first.loss:.3g} at the start, {e.now.loss:.3g} now."
+    first, now = number(e.first.loss, 3), number(e.now.loss, 3)
+    return f" The loss {fell}: {first} at the start, {now} now."
 
 
 def _still_broken(e: Evidence, later: Snapshot) -> bool:
@@ -589,6 +635,16 @@ CAUSES = Registry(
             fits=_too_large,
             says=_say_too_large,
             cure=_smaller_steps,
+        ),
+        Cause(
+            key="worse_than_copying",
+            label="no better than copying",
+            latex="",
+            summary="The noisy input is as near to the truth as what the network predicts.",
+            reference="Getting started with JAX (a post)",
+            fits=_worse_than_copying,
+            says=_say_worse_than_copying,
+            cure=_aligned,
         ),
         Cause(
             key="memorising",

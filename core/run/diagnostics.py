@@ -65,6 +65,30 @@ def saturation(p: Array, kinds: Array, low: Array, high: Array) -> Saturation:
     )
 
 
+def unanswered(predictions: Array, kinds: Array) -> dict[str, Any]:
+    """What a regression has of all that is measured of answers: zero gradients and NaN, no more.
+
+    Other shares are NaN and whatever holds a number an image is empty.
+    """
+    nan, none = jnp.float32(jnp.nan), jnp.zeros(0)
+    nowhere = jnp.zeros((len(Gradient), BINS + 5), jnp.int32)
+    broken = jnp.any(jnp.isnan(predictions), axis=-1)
+    shares = ("train_accuracy", "one_answer", "dropped_accuracy", "flipped")
+    return {
+        **dict.fromkeys(shares, nan),
+        "saturation": Saturation(nowhere, nan, nan, nan, jnp.mean(broken)),
+        "census": Census(nan, jnp.mean(kinds == Gradient.ZERO), nan),
+        "margins": none.astype(jnp.float32),
+        "labels": none.astype(jnp.uint8),
+        "correct": none.astype(bool),
+    }
+
+
+def squared_error(predictions: Array, targets: Array) -> Array:
+    """The mean of (prediction - target)² over all, each prediction against its own target."""
+    return jnp.mean((wide(predictions) - targets) ** 2)
+
+
 def _counts(place: Array, kinds: Array) -> Array:
     """How many of each Gradient stand at each place: int32 [len(Gradient), BINS + 5]."""
     size = (len(Gradient), BINS + 5)
@@ -79,8 +103,13 @@ def one_answer(logits: Array) -> Array:
 
 
 def dead_units(hidden: list[Array]) -> Array:
-    """Of each hidden layer [batch, width] the share of units that are 0 for all: [layers]."""
-    return jnp.stack([jnp.mean(jnp.all(units == 0, axis=0)) for units in hidden])
+    """Of each hidden layer [batch, ..., width] the share of units that are 0 for all: [layers].
+
+    A filter of a convolution, the last axis, is one unit: it is 0 for all where it is 0 all over.
+    """
+    return jnp.stack(
+        [jnp.mean(jnp.all(units == 0, axis=tuple(range(units.ndim - 1)))) for units in hidden]
+    )
 
 
 def all_finite(tree: Any) -> Array:

@@ -1,9 +1,10 @@
 """The live engine: submit a RunConfig, get a Viewer of its run.
 
 One worker thread advances all runs in turn, a chunk of about 50 ms each, so that no
-visitor starves. Viewers of the same configuration share one run; finished runs are kept,
-oldest out. A viewer that stops looking loses its lease, and a run that nobody looks at
-pauses and is freed later. Nothing here knows about a screen.
+visitor starves; runs of which a single step takes longer have a worker of their own.
+Viewers of the same configuration share one run; finished runs are kept, oldest out. A
+viewer that stops looking loses its lease, and a run that nobody looks at pauses and is
+freed later. Nothing here knows about a screen.
 """
 
 import atexit
@@ -11,17 +12,25 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakSet
 
 from core.config import RunConfig
+from core.run import apart, memory
 from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
-from core.run.prepare import explain, prepare
+from core.run.prepare import at_hand, explain, prepare
+from core.run.price import LONG
 
 __all__ = ["Engine", "Status", "View", "Viewer"]
 
 log = logging.getLogger("samenet.engine")
+
+
+COURTESY_SECONDS = 2.0  # the longest that the answer to one click holds up what can wait
+TURN_SECONDS = 0.25  # more than a page takes
+FIRST_LOOK_SECONDS = 10.0  # that the rest of a run's program waits for its first look
 
 
 class Abandoned(Exception):
@@ -37,6 +46,7 @@ class Engine:
       forget: seconds without a look after which an unfinished run is freed.
       keep: finished runs kept for the next visitor who asks for the same.
       prepare: makes a configuration ready to run.
+      at_hand: whether that takes a moment, and no thread of its own.
     """
 
     def __init__(
@@ -46,15 +56,20 @@ class Engine:
         forget: float = 60.0,
         keep: int = 64,
         prepare: Prepare = prepare,
+        at_hand: Callable[[RunConfig], bool] = at_hand,
     ) -> None:
         self._capacity, self._lease, self._forget, self._keep = capacity, lease, forget, keep
-        self._prepare = prepare
+        self._prepare, self._at_hand = prepare, at_hand
         self._changed = threading.Condition(threading.RLock())
         self._jobs: OrderedDict[RunConfig, Job] = OrderedDict()  # oldest use first
         self._line: deque[Job] = deque()  # admitted runs, the next to advance first
-        self._current: Job | None = None
-        self._worker: threading.Thread | None = None
+        # By lane: False for short steps, True for long ones.
+        self._current: dict[bool, Job | None] = {False: None, True: None}
+        self._workers: dict[bool, threading.Thread] = {}
         self._preparing: WeakSet[threading.Thread] = WeakSet()
+        self._answering: dict[int, float] = {}  # threads, and until when each goes first
+        self._delivered = 0.0  # when what was answered will have been sent
+        self._turn, self._turns = threading.Lock(), (0, 0.0)  # whose it is, and since when
         self._closed = False
         self.errands = Errands(self.idle)
         atexit.register(self.close)
@@ -63,16 +78,20 @@ class Engine:
         """Join the run of this configuration, or start it, to see it up to step `until`."""
         with self._changed:
             job = self._jobs.get(config)
-            if job is None or job.status is Status.FAILED:
+            new = job is None or job.status is Status.FAILED
+            if job is None or new:
                 job = self._jobs[config] = Job(config)
                 log.info("run started: %s", config.differences())
-                thread = threading.Thread(target=self._make_ready, args=(job,), daemon=True)
-                self._preparing.add(thread)
-                thread.start()
             self._jobs.move_to_end(config)
             viewer = Viewer(self, job, limit=until)
             self._look(viewer)
-            return viewer
+        if new and self._at_hand(config):
+            self._make_ready(job)  # here and now: thirty threads wait for each other
+        elif new:
+            thread = threading.Thread(target=self._make_ready, args=(job,), daemon=True)
+            self._preparing.add(thread)
+            thread.start()
+        return viewer
 
     def view(self, viewer: Viewer) -> View:
         """What a viewer sees now. Renews its lease."""
@@ -95,14 +114,71 @@ class Engine:
 
     def wait(self, viewer: Viewer, snapshots: int, timeout: float) -> View:
         """The view as soon as it has that many snapshots or the run has ended, or at `timeout`."""
-        deadline = time.monotonic() + timeout
+        lent = self._end_turn()
+        view = self._wait(viewer, snapshots, time.monotonic() + timeout)
+        if lent:
+            self._take_turn()
+        return view
+
+    def _wait(self, viewer: Viewer, snapshots: int, deadline: float) -> View:
         with self._changed:
             while True:
                 view = viewer.view()
                 left = deadline - time.monotonic()
                 if len(view.snapshots) >= snapshots or viewer.job.ended or left <= 0:
                     return view
-                self._changed.wait(left)
+                self._changed.wait(min(left, self._lease / 2))  # who waits looks
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """For the time of the block this thread answers a visitor's click, and goes first.
+
+        Runs that have something to show hold still meanwhile, for COURTESY_SECONDS at most.
+        """
+        thread, before = threading.get_ident(), time.thread_time()
+        with self._changed:
+            self._answering[thread] = time.monotonic() + COURTESY_SECONDS
+        self._take_turn()
+        try:
+            yield
+        finally:
+            self._end_turn()
+            with self._changed:
+                del self._answering[thread]
+                # To send it takes the server about as long as to make it.
+                now, made = time.monotonic(), time.thread_time() - before
+                sent = max(now, self._delivered) + made
+                self._delivered = min(sent, now + COURTESY_SECONDS)
+                self._changed.notify_all()
+
+    def _take_turn(self) -> None:
+        """Wait for who answers a click already: side by side all would end as the last one does.
+
+        But not for one who takes longer than a page does, for it compiles or waits.
+        """
+        while not self._turn.acquire(timeout=TURN_SECONDS):
+            if time.monotonic() - self._turns[1] > TURN_SECONDS:
+                return
+        self._turns = threading.get_ident(), time.monotonic()
+
+    def _end_turn(self) -> bool:
+        mine = self._turns[0] == threading.get_ident()
+        if mine:
+            self._turns = 0, time.monotonic()
+            self._turn.release()
+        return mine
+
+    def answers(self) -> bool:
+        """Whether this thread answers a click."""
+        return threading.get_ident() in self._answering
+
+    def quiet(self, timeout: float) -> bool:
+        """Whether nobody goes before this thread, waiting for it for at most `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not self._goes_first() and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(min(left, 0.02))  # nobody tells that something has been sent
+            return self._goes_first()
 
     def viewers(self) -> int:
         """How many visitors are looking at a run that goes on."""
@@ -134,12 +210,12 @@ class Engine:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        apart.end_all()
         self.errands.close()
-        for thread in [*self._preparing, self._worker]:
-            if thread is not None:
-                thread.join(timeout=60)
+        for thread in [*self._preparing, *self._workers.values()]:
+            thread.join(timeout=60)
 
-    # What follows is called with the lock held, but for the two threads' own functions.
+    # What follows is called with the lock held, but for the threads' own functions.
 
     def _look(self, viewer: Viewer) -> None:
         job = viewer.job
@@ -147,12 +223,18 @@ class Engine:
         job.seen = time.monotonic()
         viewer.lease = job.seen + self._lease
         self._changed.notify_all()
-        if self._worker is None or not self._worker.is_alive():
-            if self._current is not None:
-                self._fail(self._current, "The worker stopped in this run; the next one works.")
-                self._current = None
-            self._worker = threading.Thread(target=self._work, daemon=True, name="samenet-worker")
-            self._worker.start()
+        self._employ(job.long)
+
+    def _employ(self, lane: bool) -> None:
+        """See that the lane has a worker."""
+        if lane in self._workers and self._workers[lane].is_alive():
+            return
+        if (broken := self._current[lane]) is not None:
+            self._fail(broken, "The worker stopped in this run; the next one works.")
+            self._current[lane] = None
+        worker = threading.Thread(target=self._work, args=(lane,), daemon=True, name="samenet-run")
+        self._workers[lane] = worker
+        worker.start()
 
     def _runnable(self) -> list[Job]:
         now = time.monotonic()
@@ -164,14 +246,28 @@ class Engine:
         unready = [job for job in self._jobs.values() if job.ticks is None and not job.ended]
         return any(viewer.lease > now for job in unready for viewer in job.viewers)
 
+    def _goes_first(self) -> bool:
+        """Whether this thread answers a click, or nobody does who goes first."""
+        now = time.monotonic()
+        others = any(until > now for until in self._answering.values())
+        return self.answers() or not (others or self._delivered > now)
+
     def _place(self, job: Job) -> int:
         waiting = self._runnable()[self._capacity :]
         return waiting.index(job) + 1 if job in waiting else 0
 
-    def _next(self) -> Job | None:
-        """The run to advance: one that has nothing to show yet, else the next in turn."""
-        runnable = self._runnable()[: self._capacity]
-        return next((job for job in runnable if not job.snapshots), next(iter(runnable), None))
+    def _next(self, lane: bool, first: bool = False) -> Job | None:
+        """The run to advance: one that has nothing to show yet, else the next in turn.
+
+        The next in turn waits for clicks that are being answered, unless it goes `first`.
+        """
+        runnable = [
+            job
+            for job in self._runnable()[: self._capacity]
+            if job.long is lane and job.can_go_on()
+        ]
+        new = next((job for job in runnable if not job.snapshots), None)
+        return new or (next(iter(runnable), None) if first or self._goes_first() else None)
 
     def _take_turns(self, job: Job) -> None:
         """Move a run behind the others that are admitted, and before those who wait."""
@@ -213,9 +309,12 @@ class Engine:
         """The preparing thread: one a run, so that nobody waits for another's download."""
 
         def report(status: Status, fraction: float, message: str) -> None:
+            begun = status is Status.COMPILING and fraction > 0
+            if begun:
+                self.quiet(COURTESY_SECONDS)  # a page's frame comes before what fills it
             with self._changed:
                 watched = any(viewer.lease > time.monotonic() for viewer in job.viewers)
-                if self._closed or not watched:
+                if self._closed or not (watched or begun):  # then the next visitor has it ready
                     self._drop(job)  # before it tidies up, so that a newcomer starts anew
                     raise Abandoned("Nobody waits for this run any more.")
                 if status is not job.status:
@@ -223,7 +322,7 @@ class Engine:
                 job.status, job.fraction, job.message = status, fraction, message
 
         try:
-            ticks = self._prepare(job.config, report, job.next_look)
+            ready = self._prepare(job.config, report, job.next_look)
         except Abandoned:
             return
         except Exception as error:
@@ -233,22 +332,43 @@ class Engine:
         with self._changed:
             if not self.holds(job):  # forgotten meanwhile
                 return
-            job.status, job.message, job.ticks = Status.RUNNING, "", ticks
+            job.step_seconds, job.look_seconds = ready.step_seconds, ready.look_seconds
+            job.long = ready.step_seconds > LONG
+            self._employ(job.long)
+            job.status, job.message, job.ticks = Status.RUNNING, "", ready.ticks
+            job.since, job.whole = time.monotonic(), ready.finish is None
             self._line.append(job)
             self._changed.notify_all()
+        if ready.finish is not None:
+            self._finish(job, ready.finish)
 
-    def _work(self) -> None:
-        """The worker thread: advance one run by one chunk, for ever."""
-        while True:
+    def _finish(self, job: Job, finish: Callable[[], float]) -> None:
+        """Make a run whole, after its first look: also where there is one core for both."""
+        with self._changed:
+            self._changed.wait_for(lambda: job.snapshots or job.ticks is None, FIRST_LOOK_SECONDS)
+        try:
+            step_seconds = finish()
+        except Exception as error:
             with self._changed:
-                self._current = None
+                self._fail(job, explain(error))
+            return
+        with self._changed:
+            job.whole, job.step_seconds = True, step_seconds
+            self._changed.notify_all()
+
+    def _work(self, lane: bool) -> None:
+        """A worker thread: advance one of its lane's runs by one chunk, for ever."""
+        while True:
+            ticks = None  # a run that is freed ends with its ticks
+            with self._changed:
+                self._current[lane] = None
                 self._sweep()
-                while not self._closed and (job := self._next()) is None:
-                    self._changed.wait(timeout=1.0)
+                while not self._closed and (job := self._next(lane)) is None:
+                    self._changed.wait(timeout=0.02 if self._next(lane, True) else 1.0)
                     self._sweep()
                 if self._closed or job is None:
                     return
-                self._current, ticks = job, job.ticks
+                self._current[lane], ticks = job, job.ticks
             assert ticks is not None  # a run in line is ready
             started = time.monotonic()
             try:
@@ -272,3 +392,5 @@ class Engine:
                 else:
                     self._take_turns(job)
                 self._changed.notify_all()
+            if over and self.idle(timeout=0.0):  # it takes 10 ms, which others need not wait
+                memory.give_back()

@@ -33,10 +33,11 @@ class _Work:
         self.done = False
         self.failure = ""
         self.lease = 0.0
+        self.turn = 0.0  # when it went on last
 
 
 class Errands:
-    """One thread that works off the errands, oldest first.
+    """One thread that works off the errands in turn, a piece of each, those first that are new.
 
     Args:
       idle: waits, for at most so many seconds, until nobody waits for a run; whether that is so.
@@ -61,6 +62,23 @@ class Errands:
                 self._thread.start()
             return Errand(list(work.pieces), work.done, work.failure)
 
+    def found(self, key: Hashable) -> Errand | None:
+        """What there is of an errand, which this look does not keep going; None of an unknown."""
+        with self._lock:
+            work = self._works.get(key)
+            return None if work is None else Errand(list(work.pieces), work.done, work.failure)
+
+    def rest(self, key: Hashable) -> None:
+        """Let an errand rest after the piece at hand, until somebody looks again."""
+        with self._lock:
+            if work := self._works.get(key):
+                work.lease = 0.0
+
+    def forget(self, key: Hashable) -> None:
+        """End an errand after the piece at hand; who asks for it again has it begun anew."""
+        with self._lock:
+            self._works.pop(key, None)
+
     def waiting(self) -> bool:
         """Whether somebody looks at an errand that is not done."""
         return self._next() is not None
@@ -75,7 +93,8 @@ class Errands:
         now = time.monotonic()
         with self._lock:
             works = self._works.values()
-            return next((work for work in works if not work.done and work.lease > now), None)
+            waiting = [work for work in works if not work.done and work.lease > now]
+            return min(waiting, key=lambda work: work.turn, default=None)
 
     def _run(self) -> None:
         """The thread: a tick of one errand while nobody waits for a run, until none is left."""
@@ -84,6 +103,7 @@ class Errands:
                 self._advance(work)
 
     def _advance(self, work: _Work) -> None:
+        work.turn = time.monotonic()
         try:
             work.iterator = work.iterator or work.make()
             piece = next(work.iterator)

@@ -23,8 +23,17 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Ready(NamedTuple):
+    """A run that can begin."""
+
+    ticks: Iterator[Snapshot | None]
+    step_seconds: float = 0.0  # what one step takes at least, so far as that is known
+    look_seconds: float = 0.0  # the same of a look at training images
+    finish: Callable[[], float] | None = None  # compiles what comes after, and knows step_seconds
+
+
 Report = Callable[[Status, float, str], None]  # status, fraction done, what is being done
-Prepare = Callable[[RunConfig, Report, train.NextLook], Iterator[Snapshot | None]]
+Prepare = Callable[[RunConfig, Report, train.NextLook], Ready]
 
 
 class View(NamedTuple):
@@ -40,6 +49,7 @@ class View(NamedTuple):
     seconds_left: float | None = None
     seconds: float = 0.0  # that the run has been worked on
     waited: float = 0.0  # seconds that it has been preparing or compiling
+    long: bool = False  # whether a step takes longer than others can wait
 
 
 class Job:
@@ -49,6 +59,9 @@ class Job:
         self.config = config
         self.marks = train.snapshot_steps(config)
         self.asked = 0  # a step to look at that is none of them
+        self.step_seconds = self.look_seconds = 0.0  # by their price
+        self.long = False  # whether its steps are, once that is known
+        self.whole = False  # whether it can go on from its first look
         self.status = Status.PREPARING
         self.fraction, self.message = 0.0, ""
         self.ticks: Iterator[Snapshot | None] | None = None
@@ -73,6 +86,10 @@ class Job:
         """Whether a viewer with a lease wants a step that is not there yet."""
         return any(viewer.limit > self.step and viewer.lease > now for viewer in self.viewers)
 
+    def can_go_on(self) -> bool:
+        """Whether all that its next step takes is compiled."""
+        return self.whole or not self.snapshots
+
     def next_mark(self, step: float) -> int:
         """The first step after `step` that is looked at, or the last of all."""
         return next((mark for mark in self.marks if mark > step), self.marks[-1])
@@ -96,17 +113,30 @@ class Job:
         (start, first), (end, last) = self.times[0], self.times[-1]
         return (last - first) / max(end - start, 1e-9)
 
+    def seconds_left(self) -> float | None:
+        """Seconds to the end at its pace; before it has one, by its price and its first look."""
+        steps = self.config.steps - self.step
+        if pace := self.pace():
+            return steps / pace
+        if self.ended or not self.snapshots or not self.look_seconds:
+            return None
+        # How much longer than its matrix products a look has taken; less than 1 if it was shared.
+        slower = max(1.0, self.seconds / len(self.snapshots) / self.look_seconds)
+        looks = sum(mark > self.step for mark in self.marks)  # each of which takes a step, too
+        return slower * (looks * self.look_seconds + (steps - looks) * self.step_seconds)
+
     def view(self, limit: float, place: int) -> View:
         """What is seen up to step `limit` of a run at `place` in the queue."""
         shown = [snapshot for snapshot in self.snapshots if snapshot.step <= limit]
         status = self.status
         if status is Status.RUNNING and limit <= self.step:
             status = Status.PAUSED
+        elif status is Status.RUNNING and not self.can_go_on():
+            status = Status.COMPILING
         elif status is Status.RUNNING and place:
             status = Status.QUEUED
         elif status is Status.DONE and len(shown) < len(self.snapshots):
             status = Status.PAUSED
-        pace = self.pace()
         return View(
             status=status,
             snapshots=shown,
@@ -114,10 +144,11 @@ class Job:
             place=place if status is Status.QUEUED else 0,
             fraction=self.fraction,
             message=self.message,
-            steps_per_second=pace,
-            seconds_left=(self.config.steps - self.step) / pace if pace else None,
+            steps_per_second=self.pace(),
+            seconds_left=self.seconds_left(),
             seconds=self.seconds,
             waited=time.monotonic() - self.since,
+            long=self.long,
         )
 
 

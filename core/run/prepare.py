@@ -1,34 +1,75 @@
-"""From a RunConfig to a run that is ready to go: its memory, its data, its program."""
+"""From a RunConfig to a run that is ready to go: its price, its data, its program."""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
+from typing import Any
+
+import jax
 
 from core.config import RunConfig
-from core.data import SOURCES, DataUnavailable, Progress, load
-from core.run import train
-from core.run.job import Report, Status
-from core.run.snapshot import Snapshot
+from core.data import SOURCES, DataUnavailable, Process, Progress, load
+from core.fields import number
+from core.run import memory, train
+from core.run.apart import Apart, Failed
+from core.run.job import Ready, Report, Status
+from core.run.price import LONG, seconds, step_limit
 
 NOTABLE = 0.5  # seconds: a compilation that took less was found ready
 
 
 def prepare(
-    config: RunConfig, report: Report, next_look: train.NextLook | None = None
-) -> Iterator[Snapshot | None]:
-    """Load the data, compile the program, and hand over a run that is ready to go.
+    config: RunConfig, report: Report, next_look: train.NextLook | None = None, apart: bool = True
+) -> Ready:
+    """Load the data, compile what the first look takes, and hand over a run that can begin.
+
+    With `apart`, a run of long steps gets a process of its own on a CPU, whose threads and memory
+    it would else take from all others.
 
     Raises:
+      Failed: the process of a long run has failed or ended.
       DataUnavailable: the data cannot be had; the message says what to do.
-      MemoryError: the weights would not fit.
+      MemoryError: the weights, or what a step computes in, would not fit.
+      TooLong: a step would take longer than the host allows.
     """
     shape = train.shape(config)
-    _check_memory(train.bytes_needed(shape))
+    _check_weights(train.bytes_needed(shape))
     data = device_data(config, partial(report, Status.PREPARING))
     report(Status.COMPILING, 0.0, _last_time())
-    return train.ticks(config, _timed_program(shape), data, next_look=next_look)
+    program = train.program(shape)
+    step_seconds = _price(config, program)
+    if apart and step_seconds > LONG and jax.default_backend() == "cpu":
+        other = Apart(config, report, next_look or train.looks_of(config))
+        return Ready(other, step_seconds, seconds(program.look_operations))
+    for done in _timed(program.compile_first_look()):
+        report(Status.COMPILING, done, _last_time())
+    _check_memory(program)
+    ticks = train.ticks(config, program, data, next_look=next_look, first=_shared_first_look)
+    look_seconds = seconds(program.look_operations)
+    if program.whole():
+        return Ready(ticks, seconds(program.step_operations), look_seconds)
+    return Ready(ticks, step_seconds, look_seconds, partial(_finish, program))
+
+
+def at_hand(config: RunConfig) -> bool:
+    """Whether `prepare` has nothing to load or to compile, and takes a moment."""
+    key = _data_key(config)
+    return key in _loaded and train.program(train.shape(config)).whole()
+
+
+def _finish(program: train.Program) -> float:
+    """Compile the steps between looks, too; the seconds of one."""
+    operations = program.step_operations  # of what is compiled next
+    _ = program.advance
+    _check_memory(program)
+    return seconds(operations)
+
+
+class TooLong(Exception):
+    """A step of this run would hold the machine for too long; the message says what fits."""
 
 
 _seconds: list[float] = []  # that compilations took, those that were waited for
@@ -38,16 +79,15 @@ def _last_time() -> str:
     return f"the last one took {_seconds[-1]:.0f} s" if _seconds else ""
 
 
-def _timed_program(shape: train.Shape) -> train.Program:
+def _timed(pieces: Iterator[float]) -> Iterator[float]:
     started = time.monotonic()
-    program = train.program(shape)
+    yield from pieces
     if (seconds := time.monotonic() - started) > NOTABLE:
         _seconds[:] = [seconds]
-    return program
 
 
-def _check_memory(needed: int) -> None:
-    free = train.free_bytes()
+def _check_weights(needed: int) -> None:
+    free = memory.free_bytes()
     if needed > free:
         raise MemoryError(
             f"The weights of this network need {needed / 1e9:.1f} GB and "
@@ -55,17 +95,71 @@ def _check_memory(needed: int) -> None:
         )
 
 
+def _check_memory(program: train.Program) -> None:
+    free, needed = memory.free_bytes(), program.memory()
+    if needed > free:
+        raise MemoryError(
+            f"A step of this run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
+            "free. Make the batch smaller, or the layers narrower."
+        )
+
+
+def _price(config: RunConfig, program: train.Program) -> float:
+    """Seconds that a step takes, so far as is known before one was taken."""
+    limit = step_limit()
+    if (quick := seconds(program.look_operations)) <= min(2 * LONG, limit):
+        return min(quick, LONG)  # a look takes a step and as much again; a step is not lowered yet
+    price = seconds(program.step_operations)
+    if price > limit and (price := seconds(program.step_operations, again=True)) > limit:
+        fewer = int(config.batch_size * limit / price)
+        way = f"Try {fewer} images a batch." if fewer else "Make the layers narrower."
+        raise TooLong(
+            f"A step of this run is {number(price, 2)} s of matrix products here, and "
+            f"{number(limit, 2)} s are allowed. {way}"
+        )
+    return price
+
+
+Looked = tuple[train.Seen, int]  # and its bytes
+_first_looks: OrderedDict[tuple[Any, ...], Looked] = OrderedDict()
+_first_lock = threading.Lock()
+NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # what a look before the first step is without
+FIRST_LOOKS = 128 * 2**20  # bytes that are kept
+
+
+def _shared_first_look(
+    config: RunConfig, program: train.Program, data: train.DeviceData, state: train.State
+) -> train.Seen:
+    """The first look, of one run for all that start alike."""
+    key = tuple(value for name, value in asdict(config).items() if name not in NOT_SEEN)
+    with _first_lock:
+        if key in _first_looks:
+            _first_looks.move_to_end(key)
+            return _first_looks[key][0]
+    seen = train.first_look(config, program, data, state)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(seen))
+    with _first_lock:
+        _first_looks[key] = seen, size
+        while sum(size for _, size in _first_looks.values()) > FIRST_LOOKS:
+            _first_looks.popitem(last=False)
+    return seen
+
+
 _loading = {source: threading.Lock() for source in SOURCES}
-_loaded: OrderedDict[tuple[str, int, str], train.DeviceData] = OrderedDict()
+_loaded: OrderedDict[tuple[str, int, str, Process], train.DeviceData] = OrderedDict()
 DATA_SETS = 4  # kept on the device; the largest is 55 MB
+
+
+def _data_key(config: RunConfig) -> tuple[str, int, str, Process]:
+    return config.source, config.train_size, config.task, config.process
 
 
 def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
     """The data of a configuration on the device, one copy for everybody."""
-    key = (config.source, config.train_size, config.task)
+    key = _data_key(config)
     with _loading[config.source]:
         if key not in _loaded:
-            data = load(config.source, config.train_size, report)
+            data = load(config.source, config.train_size, report, config.process)
             _loaded[key] = train.on_device(config.task, data)
             while len(_loaded) > DATA_SETS:
                 _loaded.popitem(last=False)
@@ -75,7 +169,7 @@ def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
 def explain(error: Exception) -> str:
     """What went wrong, for the page."""
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, MemoryError | DataUnavailable):
+    if isinstance(error, MemoryError | DataUnavailable | TooLong | Failed):
         return text
     if "RESOURCE_EXHAUSTED" in text:
         return "The device ran out of memory. Make the layers or the batch smaller."

@@ -1,5 +1,6 @@
 """What a run says of itself at one step, in arrays and in words."""
 
+import math
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ Array = Any  # a jax Array inside the compiled program, a numpy array outside
 
 PROBE = 1000  # images a snapshot looks at, of either set; all of the question's
 DROPPED = 250  # of them are looked at with units dropped, too: more would cost 2% of an epoch
+SHOWN = 4  # series whose predictions a look keeps
 BINS = 20  # equal bins over the open interval (0, 1), between "exactly 0" and "exactly 1"
 
 
@@ -25,7 +27,7 @@ class Saturation(NamedTuple):
 
 
 class Gradient(IntEnum):
-    """What a sample's own dloss/dlogits is, in the mean that the weights follow."""
+    """What a sample's own dloss/dlogits is, in the mean or sum that the weights follow."""
 
     SOME = 0
     ZERO = 1  # exactly, in every logit
@@ -54,27 +56,42 @@ class Largest(NamedTuple):
 
 
 class Census(NamedTuple):
-    """Who has a say. Shares are of all examples."""
+    """Who has a say. Shares are of all examples; NaN where no prediction is right or wrong."""
 
     wrong: Array  # predicted class is not the label
     zero_gradient: Array  # dloss/dlogits exactly 0 in every logit
     stuck: Array  # wrong and zero gradient: nothing in the step comes from them
 
 
+class Fit(NamedTuple):
+    """How a network follows held-out series, whatever its loss: errors are mean squared ones."""
+
+    error: Array  # each prediction against its own target
+    copied: Array  # of answering each value as it was seen in the place of the next true one
+    inputs: Array  # float32 [SHOWN, time], of the first series
+    targets: Array  # float32 [SHOWN, time]
+    predictions: Array  # float32 [SHOWN, time]
+
+
 class Snapshot(NamedTuple):
-    """A run after `step` updates. Losses and shares are over the first PROBE images."""
+    """A run after `step` updates. Losses and shares are over the first PROBE images.
+
+    A regression has series in the place of images and predictions that are neither right nor wrong:
+    its accuracies and shares of answers are NaN, and margins, labels and correct are empty.
+    """
 
     step: int
     epoch: float
-    loss: float  # mean, in nats, as the chosen loss computes it: may be NaN or inf
+    loss: float  # mean of each image's, in nats, as the chosen loss computes it: may be NaN or inf
     train_accuracy: float
     test_accuracy: float
     test_examples: int  # how many held-out images that accuracy is over
     # Euclidean norms of each layer with weights, weights and biases together: float32 [layers].
-    gradient_norms: np.ndarray  # of the batch that the next step will use
+    gradient_norms: np.ndarray  # of the batch that the next step will use, its mean or summed loss
     weight_norms: np.ndarray
     update_norms: np.ndarray  # of what the next step really changes, rounding included
-    dead_units: np.ndarray  # float32 [hidden layers], share of units that are 0 for every image
+    # float32 [hidden layers], share of units that are 0 for every image; a filter is one unit.
+    dead_units: np.ndarray
     one_answer: float  # share of the images that get the most frequent answer
     # Of the first DROPPED images, with units dropped as in training; NaN where none is dropped.
     dropped_accuracy: float
@@ -97,9 +114,22 @@ class Snapshot(NamedTuple):
         float  # share of the gradient that is 0 in 16 bits, not in float32; NaN for no 16 bits
     )
     loss_scale: float  # by which the loss is multiplied on its way back; 1 where it is not scaled
+    fit: Fit | None = None  # of a regression
+
+    @property
+    def score(self) -> float:
+        """What a run is judged by: its accuracy on the training images, NaN with predictions NaN.
+
+        Of a regression, the error on held-out series.
+        """
+        if self.fit is not None:
+            return self.fit.error
+        return math.nan if self.saturation.nonfinite > 0 else self.train_accuracy
 
 
 def silent_and_wrong(snapshot: Snapshot) -> np.ndarray:
     """The probe images that are wrong and have no gradient, the surest first: int [k]."""
+    if not len(snapshot.correct):
+        return np.zeros(0, int)
     found = np.flatnonzero(~snapshot.correct & (snapshot.gradients == Gradient.ZERO))
     return found[np.argsort(-np.abs(snapshot.margins[found]), kind="stable")]

@@ -4,12 +4,12 @@ Everything scalar is traced (`Knobs`), so that moving a slider compiles nothing;
 fixes shapes or structure is static (`Shape`) and has one compiled `Program`.
 """
 
-import os
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,17 +20,18 @@ from jax import Array, lax
 from core.config import RunConfig
 from core.data import SOURCES, Dataset
 from core.parts import loss_scale
-from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
+from core.parts.convolution import in_loop
 from core.parts.dropout import DROPOUTS, Drop, meaning
 from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
 from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
-from core.run import diagnostics
-from core.run.snapshot import DROPPED, PROBE, Census, Largest, Saturation, Snapshot
+from core.run import diagnostics, memory
+from core.run.price import bytes_of, operations
+from core.run.snapshot import DROPPED, PROBE, SHOWN, Census, Fit, Largest, Saturation, Snapshot
 
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
-LOOKS = 5  # at an epoch: ten cost 15% of the training itself on full MNIST, five half of that
 # What a look gives as a plain number or truth value.
 PLAIN = (
     "loss",
@@ -43,7 +44,11 @@ PLAIN = (
     "vanished",
     "loss_scale",
 )
+# Kept: one takes 20 to 40 MB and 1,000 memory maps, of which Linux gives a process 65,530.
+PROGRAMS = 12
 CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
+
+memory.keep_buffers()
 
 
 class Shape(NamedTuple):
@@ -67,6 +72,7 @@ class Knobs(NamedTuple):
     seed: Any
     loss: Any
     epsilon: Any
+    reduction: Any
     dropout: Any
     dropout_value: Any
     learning_rate: Any
@@ -89,17 +95,7 @@ class Look(NamedTuple):
     logits: Array  # [batch, outputs], with units dropped where the run drops them
     loss: Array  # [batch]
     slope: Array  # dloss/dlogits, [batch, outputs]
-    gradients: Params  # of the batch's mean loss
-
-
-class Program(NamedTuple):
-    """Compiled functions; `images` are uint8 [n, 784], `labels` the task's own, [n]."""
-
-    init: Callable[..., State]  # knobs -> state
-    order: Callable[..., Array]  # knobs, epoch -> int32 [train_size], the epoch's shuffle
-    advance: Callable[..., State]  # state, images, labels, order, knobs, stop -> state at `stop`
-    diagnose: Callable[..., Any]  # state, images, labels, order, knobs -> what is seen, next state
-    accuracy: dict[int, Callable[..., Array]]  # number of images -> params, images, labels, knobs
+    gradients: Params  # of the batch's loss, its mean or its sum
 
 
 def knobs(config: RunConfig) -> Knobs:
@@ -109,6 +105,7 @@ def knobs(config: RunConfig) -> Knobs:
         seed=np.int32(config.seed),
         loss=np.int32(losses_for(TASKS[config.task].form).index(config.loss)),
         epsilon=np.float32(config.epsilon),
+        reduction=np.int32(list(REDUCTIONS).index(config.reduction)),
         dropout=np.int32(list(DROPOUTS).index(config.dropout)),
         dropout_value=np.float32(config.dropout_value),
         learning_rate=np.float32(config.learning_rate),
@@ -134,7 +131,7 @@ def shape(config: RunConfig) -> Shape:
 
 
 def labels_of(task: str, digits: np.ndarray) -> np.ndarray:
-    """The task's labels, uint8 [n]: digit >= 5 (binary) or the digit itself."""
+    """The task's labels: uint8 [n], digit >= 5 (binary) or the digit itself; or the targets."""
     return (digits >= 5).astype(np.uint8) if TASKS[task].form == "binary" else digits
 
 
@@ -152,6 +149,8 @@ def losses_and_slopes(
     form: Form, logits: Array, labels: Array, knobs: Knobs
 ) -> tuple[Array, Array]:
     """The chosen loss per example [batch] and dloss/dlogits [batch, outputs]."""
+    if form == "regression":
+        return loss_and_grad(form, knobs.loss, logits, labels.astype(logits.dtype), knobs.epsilon)
     if form == "softmax":
         return loss_and_grad(form, knobs.loss, logits, labels.astype(jnp.int32), knobs.epsilon)
     loss, slope = loss_and_grad(
@@ -178,27 +177,29 @@ def look(
     key: Array,
     scaler: Any = (),
 ) -> Look:
-    """A forward and a backward pass: logits, losses, and the mean loss's gradient.
+    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss.
 
     The loss's slope is taken per example first and pulled back through the network, so
     that what a loss does to one example stays visible.
     """
     logits, pull_back = forward(apply, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    return Look(logits, loss, slope, mean_gradient(pull_back, slope, scaler))
+    return Look(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
 
 
-def mean_gradient(
-    pull_back: Callable[[Array], tuple[Params]], slope: Array, scaler: Any = ()
+def batch_gradient(
+    pull_back: Callable[[Array], tuple[Params]], slope: Array, knobs: Knobs, scaler: Any = ()
 ) -> Params:
-    """The mean loss's gradient from each example's slope, scaled on its way where a run does so."""
-    (gradient,) = pull_back(share_of_mean(slope, len(slope), scaler))
+    """The gradient of the batch's loss from each example's slope, scaled where a run does so."""
+    (gradient,) = pull_back(share_of_batch(slope, len(slope), knobs, scaler))
     return jax.tree.map(lambda g: g / scaler.scale, gradient) if scaler else gradient
 
 
-def share_of_mean(slope: Array, examples: int, scaler: Any) -> Array:
-    """The mean loss's derivative by each example's logits, times the loss scale."""
-    return (scaler.scale * slope if scaler else slope) / examples
+def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Any) -> Array:
+    """The derivative of the batch's loss by each example's logits, times the loss scale."""
+    divisors = [reduction.divisor(examples) for reduction in REDUCTIONS.values()]
+    divisor = jnp.asarray(divisors, slope.dtype)[knobs.reduction]
+    return (scaler.scale * slope if scaler else slope) / divisor
 
 
 def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
@@ -221,9 +222,8 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
     """The program's functions, as Python."""
     form, outputs = TASKS[shape.task].form, TASKS[shape.task].outputs
     initializer = INITIALIZERS[shape.initializer]
-    model_init, model_apply, model_units = MODELS[shape.model].build(
-        shape.widths, outputs, initializer
-    )
+    model = MODELS[shape.model]
+    model_init, model_apply, model_units = model.build(shape.widths, outputs, initializer)
     precision = PRECISIONS[shape.precision]
     loss_dtype = precision.loss.dtype
     optimizer = OPTIMIZERS[shape.optimizer].transform()
@@ -233,12 +233,17 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
     def root(knobs: Knobs) -> Array:
         return jax.random.PRNGKey(knobs.seed)  # the sources' own: their weights need it
 
-    def init(knobs: Knobs) -> State:
+    def draw(knobs: Knobs) -> State:
+        """The state before the first step, for an optimizer without slots."""
         with jax.enable_x64(False):  # in 64-bit mode other numbers would be drawn
-            _, drawn = model_init(root(knobs), (1, 784))
+            _, drawn = model_init(root(knobs), (shape.batch_size, TASKS[shape.task].inputs))
         params = cast(drawn, precision.weights.dtype)
         scaler = loss_scale.initial() if precision.scaled else ()
-        return State(params, optimizer.init(params), jnp.int32(0), scaler)
+        return State(params, (), jnp.int32(0), scaler)
+
+    def init(knobs: Knobs) -> State:
+        state = draw(knobs)
+        return state._replace(slots=optimizer.init(state.params))
 
     def apply(params: Params, x: Array, **options: Any) -> Array:
         """Logits in the loss's format, from passes in the run's."""
@@ -291,59 +296,49 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
     def advance(
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs, stop: Array
     ) -> State:
-        return lax.while_loop(
-            lambda state: state.step < stop,
-            lambda state: step(state, images, labels, order, knobs),
-            state,
-        )
+        with in_loop():
+            return lax.while_loop(
+                lambda state: state.step < stop,
+                lambda state: step(state, images, labels, order, knobs),
+                state,
+            )
 
-    def diagnose(
+    def see(
         state: State, images: Array, labels: Array, order: Array, knobs: Knobs
-    ) -> tuple[dict[str, Any], State]:
-        """What there is to see, and the state after the next step, whose gradient was seen."""
+    ) -> tuple[dict[str, Any], Params]:
+        """What there is to see without a step, and the gradient of the step that comes next.
+
+        No optimizer and no learning rate has a part in it; `state.slots` may be left out.
+        """
         params, drop = state.params, dropping(knobs)
         x, batch_labels, key = batch(state, images, labels, order, knobs)
         batch_logits, pull_back = forward(apply, params, x, knobs, key)
         labels = labels[:probe]
         probed = pixels(images[:probe], knobs)
-        logits = apply(params, probed, drop=drop)
+        logits, units = model.at_test(partial(whole, params, drop=drop), probed)
         # One call for both: every row of LOSSES is compiled once less, a third of the time.
         both = jnp.concatenate([batch_logits, logits]), jnp.concatenate([batch_labels, labels])
         losses, slopes = losses_and_slopes(form, *both, knobs)
         loss, slope = losses[len(x) :], slopes[len(x) :]
-        gradients = mean_gradient(pull_back, slopes[: len(x)], state.scaler)
-        is_correct = diagnostics.correct(logits, labels)
-        p, *ends = map(
-            diagnostics.wide,
-            (diagnostics.probability(logits, labels), *clip_range(form, knobs, loss_dtype)),
-        )
-        # As the weights see it, in the batch's mean: tiny slopes underflow here.
-        mean_slope = share_of_mean(slope, shape.batch_size, state.scaler)
-        mean_slope = mean_slope.astype(precision.compute.dtype)
-        kinds = diagnostics.gradient_kinds(mean_slope)
-        units = [layer.units for layer in hidden(params, probed, drop=drop)]
-        after = update(state, gradients, knobs)
-        wide = partial(jax.tree.map, diagnostics.wide)
-        changes = jax.tree.map(jnp.subtract, wide(after.params), wide(params))
+        gradients = batch_gradient(pull_back, slopes[: len(x)], knobs, state.scaler)
+        # As the weights see it, in the batch's loss: tiny slopes underflow in its mean.
+        share = share_of_batch(slope, shape.batch_size, knobs, state.scaler)
+        share = share.astype(precision.compute.dtype)
+        kinds = diagnostics.gradient_kinds(share)
         seen = {
             "loss": jnp.mean(diagnostics.wide(loss)),
-            "train_accuracy": jnp.mean(is_correct),
             "gradient_norms": diagnostics.norms(gradients),
             "weight_norms": diagnostics.norms(params),
-            "update_norms": diagnostics.norms(changes),
             "dead_units": diagnostics.dead_units(units),
-            "one_answer": diagnostics.one_answer(logits),
-            **dropped(params, probed, logits, labels, knobs, key),
-            "next_finite": diagnostics.all_finite(after.params),
-            "fixed": diagnostics.same(state._replace(step=after.step), after),
-            "saturation": diagnostics.saturation(p, kinds, *ends),
-            "census": diagnostics.census(is_correct, kinds),
-            "margins": diagnostics.margin(diagnostics.wide(logits), labels),
-            "labels": labels,
-            "correct": is_correct,
+            **(
+                diagnostics.unanswered(logits, kinds)
+                if form == "regression"
+                else answered(logits, labels, kinds, knobs)
+                | dropped(params, probed, logits, labels, knobs, key)
+            ),
             "gradients": kinds,
             "health": diagnostics.health(gradients),
-            "sample_health": diagnostics.sample_health(mean_slope),
+            "sample_health": diagnostics.sample_health(share),
             "loss_scale": state.scaler.scale if state.scaler else jnp.float32(1),
             **(
                 beside_float32(state, x, probed, slopes[: len(x)], gradients, knobs, key)
@@ -354,7 +349,48 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
                 }
             ),
         }
+        return seen, gradients
+
+    def follow(state: State, gradients: Params, knobs: Knobs) -> tuple[dict[str, Any], State]:
+        """The state after a step along these gradients, and what there is to see of the step."""
+        after = update(state, gradients, knobs)
+        new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
+        seen = {
+            "update_norms": diagnostics.norms(jax.tree.map(jnp.subtract, new, old)),
+            "next_finite": diagnostics.all_finite(after.params),
+            "fixed": diagnostics.same(state._replace(step=after.step), after),
+        }
         return seen, after
+
+    def diagnose(
+        state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
+        """Both in one: what is seen, and the state after the step whose gradient was seen."""
+        seen, gradients = see(state, images, labels, order, knobs)
+        step, after = follow(state, gradients, knobs)
+        return seen | step, after
+
+    def whole(params: Params, x: Array, drop: Drop) -> tuple[Array, list[Array]]:
+        """Logits, and the units of each hidden layer, in one pass."""
+        units = [layer.units for layer in hidden(params, x, drop=drop)]
+        return apply(params, x, drop=drop), units
+
+    def answered(logits: Array, labels: Array, kinds: Array, knobs: Knobs) -> dict[str, Any]:
+        """What is measured of answers that are right or wrong."""
+        is_correct = diagnostics.correct(logits, labels)
+        p, *ends = map(
+            diagnostics.wide,
+            (diagnostics.probability(logits, labels), *clip_range(form, knobs, loss_dtype)),
+        )
+        return {
+            "train_accuracy": jnp.mean(is_correct),
+            "one_answer": diagnostics.one_answer(logits),
+            "saturation": diagnostics.saturation(p, kinds, *ends),
+            "census": diagnostics.census(is_correct, kinds),
+            "margins": diagnostics.margin(diagnostics.wide(logits), labels),
+            "labels": labels,
+            "correct": is_correct,
+        }
 
     def largest(activations: Any, gradients: Any, params: Any) -> Largest:
         return Largest(*map(diagnostics.largest, (activations, gradients, params)))
@@ -371,8 +407,10 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         """What float32 makes of the same weights and slopes: its largest, and what 16 bits lost."""
         params, slopes = cast((state.params, slopes), jnp.float32)
         _, pull_back = forward(model_apply, params, x, knobs, key)
-        exact = mean_gradient(pull_back, slopes)
-        activations = [model_units(params, probed), model_apply(params, probed)]
+        exact = batch_gradient(pull_back, slopes, knobs)
+        activations = model.at_test(
+            lambda x: [model_units(params, x), model_apply(params, x)], probed
+        )
         found = largest(activations, exact, params)
         if state.scaler:
             found = found._replace(gradient=found.gradient * state.scaler.scale)
@@ -399,23 +437,36 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
 
     def evaluate(params: Params, x: Array, knobs: Knobs) -> Array:
         """Logits [batch, outputs] as at test time."""
-        return apply(params, x, drop=dropping(knobs))
+        return model.at_test(partial(apply, params, drop=dropping(knobs)), x)
 
     def accuracy(params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
         logits = evaluate(params, pixels(images, knobs), knobs)
         return jnp.mean(diagnostics.correct(logits, labels))
 
+    def fit(params: Params, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
+        predictions = evaluate(params, inputs, knobs)
+        return Fit(
+            diagnostics.squared_error(predictions, targets),
+            diagnostics.squared_error(inputs, targets),
+            *(each[:SHOWN] for each in (inputs, targets, diagnostics.wide(predictions))),
+        )
+
     return {
+        "draw": draw,
+        "slots": optimizer.init,
         "init": init,
         "order": order,
         "batch": batch,
+        "apply": apply,
         "hidden": hidden,
         "evaluate": evaluate,
         "look": look_at_batch,
         "update": update,
         "advance": advance,
+        "see": see,
+        "follow": follow,
         "diagnose": diagnose,
-        "accuracy": accuracy,
+        "accuracy": fit if form == "regression" else accuracy,
     }
 
 
@@ -434,48 +485,225 @@ def numerics(shape: Shape) -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=32)
-def _compile(shape: Shape) -> Program:
-    parts = functions(shape)
-    knob_types, whole = _knob_types(), jax.ShapeDtypeStruct((), np.int32)
+# For what runs once in a run or an epoch: the same bits, in less time to compile. A CNN's
+# weights took 1.8 s of CPU in place of 10.3, on two cores with JAX 0.10.2.
+ONCE: dict[str, Any] = {"xla_backend_optimization_level": "1"}
+_looks_lock, _loops_lock = threading.RLock(), threading.RLock()
 
-    def images(n: int) -> tuple[Any, Any]:
-        return jax.ShapeDtypeStruct((n, 784), np.uint8), jax.ShapeDtypeStruct((n,), np.uint8)
 
-    def compiled(name: str, *types: Any, donate: tuple[int, ...] = ()) -> Any:
-        return jax.jit(parts[name], donate_argnums=donate).lower(*types).compile()
+class Pieces:
+    """The functions of a shape, each compiled when it is first asked for, once for all who ask."""
 
-    with numerics(shape):
-        state = jax.eval_shape(parts["init"], knob_types)
-        epoch_order = jax.eval_shape(parts["order"], knob_types, whole)
-        inputs = (*images(shape.train_size), epoch_order, knob_types)
-        return Program(
-            init=compiled("init", knob_types),
-            order=compiled("order", knob_types, whole),
-            advance=compiled("advance", state, *inputs, whole, donate=(0,)),
-            diagnose=compiled("diagnose", state, *inputs),
-            accuracy={
-                n: compiled("accuracy", state.params, *images(n), knob_types)
-                for n in {min(PROBE, shape.test_size), shape.test_size}
-            },
-        )
+    def __init__(self, shape: Shape) -> None:
+        self.shape, self.parts = shape, functions(shape)
+        self.knobs, self.whole = _knob_types(), jax.ShapeDtypeStruct((), np.int32)
+        self.state = start_types(shape)
+        order = jax.ShapeDtypeStruct((shape.train_size,), np.int32)
+        self.batches = (*self.images(shape.train_size), order, self.knobs)
+        self.memory = 0  # bytes that the largest of the compiled ones takes
+        self._lowered: dict[str, Any] = {}  # and not compiled yet
+        self._compiled: dict[tuple[str, int], Any] = {}
+
+    def images(self, n: int) -> tuple[Any, Any]:
+        """The types of n images and their labels, or of n series and their targets."""
+        task = TASKS[self.shape.task]
+        dtype, each = (np.float32, (task.outputs,)) if task.series else (np.uint8, ())
+        inputs = jax.ShapeDtypeStruct((n, task.inputs), dtype)
+        return inputs, jax.ShapeDtypeStruct((n, *each), dtype)
+
+    def has(self, name: str) -> bool:
+        """Whether a function has been compiled."""
+        return (name, 0) in self._compiled
+
+    def lowered(self, name: str, *types: Any, donate: tuple[int, ...] = ()) -> Any:
+        """A function as XLA is given it, to be priced before it is compiled."""
+        if name not in self._lowered:
+            with numerics(self.shape):
+                function = jax.jit(self.parts[name], donate_argnums=donate)
+                self._lowered[name] = function.lower(*types)
+        return self._lowered[name]
+
+    def compiled(
+        self,
+        name: str,
+        *types: Any,
+        examples: int = 0,
+        lock: Any = _looks_lock,
+        donate: tuple[int, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        """A function for arguments of these types; `examples` tells apart what it takes."""
+        key = name, examples
+        if key not in self._compiled:
+            with lock:
+                if key not in self._compiled:  # nobody has compiled it meanwhile
+                    lowered = self.lowered(name, *types, donate=donate)
+                    self._lowered.pop(name, None)  # what it holds is needed no more
+                    with numerics(self.shape):
+                        compiled = lowered.compile(options)
+                    self.memory = max(self.memory, bytes_of(compiled))
+                    self._compiled[key] = compiled
+                    memory.give_back()
+        return self._compiled[key]
+
+
+class Program:
+    """The compiled functions of a shape; `images` are uint8 [n, 784], `labels` the task's own, [n].
+
+    Of a regression, `images` are float32 [n, inputs] and `labels` float32 [n, outputs]. Each is
+    compiled when it is first asked for, and what looks at a run once for all optimizers.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape, self._own = shape, Pieces(shape)
+        self._looks = _pieces(shape._replace(optimizer=next(iter(OPTIMIZERS))))
+        self._looked = False  # whether all that a first look takes is compiled
+        self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
+
+    def compile_first_look(self) -> Iterator[float]:
+        """Compile what the look before the first step takes: before each piece, the share done.
+
+        Nothing is yielded where all of it is compiled.
+        """
+        pieces: list[Callable[[], Any]] = [
+            lambda: self.see,
+            lambda: self.draw,
+            lambda: (self.slots, self.follow),
+            lambda: (self.order, self.accuracy(min(PROBE, self.shape.test_size))),
+        ]
+        for i, piece in enumerate([] if self._looked else pieces, start=1):
+            yield i / (len(pieces) + 1)
+            piece()
+        self._looked = True
+
+    def init(self, knobs: Knobs) -> State:
+        """The state before the first step."""
+        state = self.draw(knobs)
+        return state._replace(slots=self.slots(state.params))
+
+    @property
+    def draw(self) -> Callable[..., State]:
+        """Of knobs the state before the first step, without the optimizer's slots."""
+        return self._looks.compiled("draw", self._looks.knobs, options=ONCE)
+
+    @property
+    def slots(self) -> Callable[..., Any]:
+        """Of params the optimizer's slots before the first step."""
+        return self._own.compiled("slots", self._own.state.params, options=ONCE)
+
+    @property
+    def order(self) -> Callable[..., Array]:
+        """Of knobs and epoch the epoch's shuffle, int32 [train_size]; full batches need none."""
+        if self.shape.batch_size == self.shape.train_size:
+            return lambda knobs, epoch: self._in_order
+        pieces = self._looks
+        return pieces.compiled("order", pieces.knobs, pieces.whole, options=ONCE)
+
+    @property
+    def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
+        """Of a state without slots, images, labels, order and knobs what is seen, and gradients."""
+        return self._looks.compiled("see", *self._seen())
+
+    @property
+    def follow(self) -> Callable[..., tuple[dict[str, Any], State]]:
+        """Of state, gradients and knobs what is seen of the step, and the state after it."""
+        own = self._own
+        return own.compiled("follow", own.state, own.state.params, own.knobs)
+
+    def diagnose(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
+        """What is seen, and the state after the next step, whose gradient was seen."""
+        seen, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
+        step, after = self.follow(state, gradients, knobs)
+        return seen | step, after
+
+    @property
+    def advance(self) -> Callable[..., State]:
+        """Of state, images, labels, order, knobs and a step the state at that step."""
+        return self._own.compiled("advance", *self._steps(), lock=_loops_lock, donate=(0,))
+
+    def whole(self) -> bool:
+        """Whether all that a run takes is compiled, the steps between looks, too."""
+        return self._looked and self._own.has("advance")
+
+    def accuracy(self, examples: int) -> Callable[..., Any]:
+        """Of params, so many images, labels and knobs the accuracy, or a regression's Fit."""
+        pieces, together = self._looks, MODELS[self.shape.model].test_batch
+        n = together or examples
+        types = pieces.state.params, *pieces.images(n), pieces.knobs
+        accuracy = pieces.compiled("accuracy", *types, examples=n)
+        return in_batches(accuracy, together) if together else accuracy
+
+    @cached_property
+    def step_operations(self) -> float:
+        """Floating-point operations of a step, by its shapes; nothing is compiled."""
+        return operations(self._own.lowered("advance", *self._steps(), donate=(0,)))
+
+    @cached_property
+    def look_operations(self) -> float:
+        """The same of a look at training images, which takes a step, too."""
+        return operations(self._looks.lowered("see", *self._seen()))
+
+    def memory(self) -> int:
+        """Bytes that the largest of the compiled functions takes."""
+        return max(self._looks.memory, self._own.memory)
+
+    def _seen(self) -> tuple[Any, ...]:
+        return self._looks.state._replace(slots=()), *self._looks.batches
+
+    def _steps(self) -> tuple[Any, ...]:
+        return self._own.state, *self._own.batches, self._own.whole
+
+
+_pieces, _program = lru_cache(maxsize=PROGRAMS)(Pieces), lru_cache(maxsize=PROGRAMS)(Program)
+_making = threading.RLock()
+
+
+def program(shape: Shape) -> Program:
+    """The program of a shape, one for all who ask; nothing of it is compiled yet."""
+    with _making:
+        return _program(shape)
+
+
+def in_batches(accuracy: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """The accuracy of a multiple of `size` images, mixed as `Model.at_test` mixes them."""
+
+    def of_all(params: Params, images: Array, labels: Array, knobs: Knobs) -> Any:
+        each = [
+            accuracy(params, *_batch(images, labels, np.int32(i), size), knobs)
+            for i in range(len(images) // size)
+        ]
+        return np.mean(jax.device_get(each))
+
+    return of_all
+
+
+@partial(jax.jit, static_argnames="size")
+def _batch(images: Array, labels: Array, i: Array, size: int) -> tuple[Array, Array]:
+    """Every so many-th image and its label, from the i-th on."""
+    return images.reshape(size, -1, images.shape[-1])[:, i], labels.reshape(size, -1)[:, i]
 
 
 @lru_cache(maxsize=32)
 def parameters(shape: Shape) -> tuple[str, ...]:
     """The names of the rows of a Snapshot's `health`."""
+    return tuple(parameter_names(start_types(shape).params))
+
+
+def start_types(shape: Shape) -> State:
+    """A run's first state as shapes and formats."""
     with numerics(shape):
-        state = jax.eval_shape(functions(shape)["init"], _knob_types())
-    return tuple(parameter_names(state.params))
+        return jax.eval_shape(functions(shape)["init"], _knob_types())
 
 
+@lru_cache(maxsize=128)
 def bytes_needed(shape: Shape) -> int:
     """The memory that a run's weights take: themselves, their gradient, update and slots.
 
     Mixed, with the 16-bit weights and gradient of the passes.
     """
-    with numerics(shape):
-        state = jax.eval_shape(functions(shape)["init"], _knob_types())
+    state = start_types(shape)
 
     def size(tree: Any) -> int:
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
@@ -484,22 +712,6 @@ def bytes_needed(shape: Shape) -> int:
     weights, compute = precision.weights.dtype, precision.compute.dtype
     rounded = size(state.params) * compute.itemsize // weights.itemsize
     return 3 * size(state.params) + size(state.slots) + (2 * rounded if compute != weights else 0)
-
-
-def free_bytes() -> int:
-    """Memory that the device, or on a CPU the machine, has left for runs."""
-    if stats := jax.devices()[0].memory_stats():
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-_compiling = threading.Lock()
-
-
-def program(shape: Shape) -> Program:
-    """The compiled program for a shape; thirty callers at once compile it once."""
-    with _compiling:
-        return _compile(shape)
 
 
 class DeviceData(NamedTuple):
@@ -527,44 +739,80 @@ def snapshot_steps(config: RunConfig) -> list[int]:
     Before the first of these, ever more seldom: a long run is seen to move from its first second
     on. They depend on the configuration alone.
     """
-    every = max(1, config.steps_per_epoch // LOOKS, -(-config.steps // SNAPSHOTS))
-    early = {2**power for power in range(every.bit_length()) if 2**power < min(every, config.steps)}
+    looks = MODELS[config.model].looks
+    every = max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
+    early = {4**power for power in range(every.bit_length()) if 4**power < min(every, config.steps)}
     marks = {0, config.steps, *early, *range(0, config.steps, every)}
-    if config.epochs <= SNAPSHOTS // LOOKS:
+    if config.epochs <= SNAPSHOTS // looks:
         marks |= {epoch * config.steps_per_epoch for epoch in range(config.epochs)}
     return sorted(marks)
 
 
-def _snapshot(
+class Seen(NamedTuple):
+    """A look at a state, before the step that comes next."""
+
+    told: dict[str, Any]  # on the host
+    held_out: Any  # an accuracy, or a regression's Fit
+    gradients: Params
+
+
+def _see(
     config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
-) -> tuple[Snapshot, State]:
-    """A look at a state, and the next state: the look's gradient is the next step's own."""
-    step = int(state.step)
-    ends_epoch = step > 0 and step % config.steps_per_epoch == 0
-    examples = len(data.test_images) if ends_epoch else min(PROBE, len(data.test_images))
-    seen, after = program.diagnose(state, data.train_images, data.train_labels, order, knobs)
-    test_accuracy = program.accuracy[examples](
+) -> Seen:
+    examples = _held_out_examples(config, int(state.step), data)
+    told, gradients = program.see(
+        state._replace(slots=()), data.train_images, data.train_labels, order, knobs
+    )
+    held_out = program.accuracy(examples)(
         state.params, data.test_images[:examples], data.test_labels[:examples], knobs
     )
-    seen, test_accuracy = jax.device_get((seen, test_accuracy))
+    told, held_out = jax.device_get((told, held_out))
+    return Seen(told, held_out, gradients)
+
+
+def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
+    """All at the end of an epoch, else some."""
+    if step and step % config.steps_per_epoch == 0:
+        return len(data.test_images)
+    return min(PROBE, len(data.test_images))
+
+
+def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Seen:
+    """The look before the first step. No optimizer, learning rate or epoch has a part in it."""
+    traced = knobs(config)
+    return _see(config, program, state, data, program.order(traced, np.int32(0)), traced)
+
+
+def _snapshot(
+    config: RunConfig, program: Program, state: State, data: DeviceData, seen: Seen, knobs: Knobs
+) -> tuple[Snapshot, State]:
+    """What a look tells, and the next state: the look's gradient is the next step's own."""
+    step = int(state.step)
+    followed, after = program.follow(state, seen.gradients, knobs)
+    told = seen.told | jax.device_get(followed)
+    fit, held_out = None, seen.held_out
+    if isinstance(held_out, Fit):
+        fit = held_out._replace(error=held_out.error.item(), copied=held_out.copied.item())
     # Plain numbers: a frame compares them by the thousand, and NumPy's own scalars are slow.
-    plain = {name: seen.pop(name).item() for name in PLAIN}
-    histogram, *ends = seen.pop("saturation")
+    plain = {name: told.pop(name).item() for name in PLAIN}
+    histogram, *ends = told.pop("saturation")
     plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
-    plain["largest"] = Largest(*(value.item() for value in seen.pop("largest")))
-    plain["census"] = Census(*(share.item() for share in seen.pop("census")))
+    plain["largest"] = Largest(*(value.item() for value in told.pop("largest")))
+    plain["census"] = Census(*(share.item() for share in told.pop("census")))
     snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
         **plain,
-        test_accuracy=float(test_accuracy),
-        test_examples=examples,
-        **seen,
+        test_accuracy=math.nan if fit else float(held_out),
+        test_examples=_held_out_examples(config, step, data),
+        fit=fit,
+        **told,
     )
     return snapshot, after
 
 
 NextLook = Callable[[int], int]  # from a step, the next one to be looked at
+FirstLook = Callable[[RunConfig, Program, DeviceData, State], Seen]
 
 
 def looks_of(config: RunConfig) -> NextLook:
@@ -579,11 +827,13 @@ def ticks(
     data: DeviceData,
     start: State | None = None,
     next_look: NextLook | None = None,
+    first: FirstLook = first_look,
 ) -> Iterator[Snapshot | None]:
     """Train, giving way every CHUNK_SECONDS or so: a Snapshot where one is due, else None.
 
     What `next_look` says (by default `snapshot_steps`) may change while the run goes on.
-    From `start`, whose arrays are gone afterwards, or from the configuration's own weights. A look
+    From `start`, whose arrays are gone afterwards, or from the configuration's own weights, which
+    `first` looks at. A look
     takes its step in a program of its own, which may round otherwise than the one without looks:
     tests/core/run/test_train.py holds how far the two may part.
     """
@@ -612,8 +862,12 @@ def ticks(
             if step < mark:
                 yield None
             continue
-        next_order = order(step // config.steps_per_epoch)
-        snapshot, state = _snapshot(config, program, state, data, next_order, traced)
+        if seen < 0 and start is None:
+            look = first(config, program, data, state)
+        else:
+            next_order = order(step // config.steps_per_epoch)
+            look = _see(config, program, state, data, next_order, traced)
+        snapshot, state = _snapshot(config, program, state, data, look, traced)
         seen, step = step, step + 1
         yield snapshot
 

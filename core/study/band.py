@@ -1,36 +1,34 @@
 """What one rounding, or another seed, makes of a run.
 
 Where a run ends elsewhere after its weights moved by one rounding, its result is chance and not a
-fact: the rounding band tells the two apart. Yields None between pieces of work, so that whoever
-drives it can stop.
+fact: the rounding band tells the two apart. Runs are mapped as in any sweep, by `core.study.lanes`.
+Yields None between pieces of work, so that whoever drives it can stop.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from core.config import RunConfig
 from core.data import Dataset
 from core.parts.models import Params
 from core.parts.precisions import PRECISIONS
-from core.run import diagnostics, train
+from core.run import train
+from core.study import lanes
 from core.study.states import compiled_for
 
 ROUNDING = 6e-8  # 2^-24, the largest relative error of one float32 rounding, rounded up
-LANES = 4  # runs mapped at once: a step of four takes 0.1 to 0.2 s on two cores
 
-Array = Any  # a numpy array in what is yielded and returned, a jax Array inside the programs
+Array = Any  # a numpy array
 
 
 class Outcomes(NamedTuple):
     """Runs of one configuration, row by row: one a perturbation or one a seed."""
 
-    accuracy: Array  # float32 [runs, steps + 1], of all training images, before each step
+    accuracy: Array  # float32 [runs, steps + 1], of the first PROBE images, before each step
     loss: Array  # float32 [runs, steps + 1], mean, in nats
     gradient_norm: Array  # float32 [runs, steps + 1], Euclidean, of what the next step follows
 
@@ -42,8 +40,8 @@ def rounding_band(
 
     Each weight w becomes w + w magnitude u with u uniform on (-1, 1), rounded to the weights' own
     format, whose rounding error the magnitude is by default. The first row of the first piece is
-    the run from the weights as they are; `perturbations` rows follow. Yields up to LANES rows at a
-    time and None after every step of them.
+    the run from the weights as they are; `perturbations` rows follow. Yields the rows of a batch of
+    `lanes.runs` at a time and None after every step of them.
 
     Raises:
       ValueError: the run draws batches or drops units, which would move it more than a rounding.
@@ -63,7 +61,7 @@ class Copy(NamedTuple):
     """A run from weights moved by one rounding, at the steps that the run itself is looked at."""
 
     steps: Array  # int [looks]
-    accuracy: Array  # float [looks], of the first PROBE training images; NaN with predictions NaN
+    score: Array  # float [looks], each Snapshot's score
 
 
 Copies = Iterator[Copy | None]
@@ -84,16 +82,15 @@ def copies(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
         looks = []
         for look in train.ticks(config, program, data, state._replace(params=moved)):
             if look is not None:
-                is_number = look.saturation.nonfinite == 0
-                looks.append((look.step, look.train_accuracy if is_number else np.nan))
+                looks.append((look.step, look.score))
             yield None
-        steps, accuracy = zip(*looks, strict=True)
-        yield Copy(np.array(steps), np.array(accuracy))
+        steps, scores = zip(*looks, strict=True)
+        yield Copy(np.array(steps), np.array(scores))
 
 
 @lru_cache(maxsize=32)
 def _move(shape: train.Shape) -> Callable[..., Params]:
-    return compiled_for(shape, perturb)
+    return compiled_for(shape, lanes.perturb)
 
 
 def seed_strip(
@@ -123,75 +120,15 @@ def _outcomes(
         )
     if config.dropout != "off":
         raise ValueError(f"dropout is {config.dropout!r}; allowed here is off")
-    start, step = _lanes(train.shape(config))
-    on_device, knobs = train.on_device(config.task, data), train.knobs(config)
-
-    def pieces() -> Iterator[Outcomes | None]:
-        for first in range(0, len(seeds), LANES):
-            # The last piece is filled up with its last run: another shape would compile again.
-            lanes = np.minimum(np.arange(first, first + LANES), len(seeds) - 1)
-            each = jax.tree.map(lambda knob: np.broadcast_to(knob, (LANES,)), knobs)
-            each = each._replace(seed=seeds[lanes])
-            states, scores = start(each, perturbations[lanes], np.float32(magnitude)), []
-            for _ in range(config.steps + 1):
-                states, score = step(states, on_device.train_images, on_device.train_labels, each)
-                scores.append(jax.device_get(score))
-                yield None
-            rows = len(seeds) - first
-            yield Outcomes(
-                *(np.stack(column, axis=-1)[:rows] for column in zip(*scores, strict=True))
-            )
-
-    return pieces()
-
-
-@lru_cache(maxsize=8)
-def _lanes(shape: train.Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Compiled for LANES full-batch runs at once, each with its own knobs:
-
-    start: knobs, perturbations, magnitude -> states
-    step: states, images, labels, knobs -> states after a step, scores [LANES] before it
-
-    One after the other in one program: `lax.map` took 0.36 s of processor time a run of ten
-    steps and `vmap` 0.47, on two cores with JAX 0.10.2.
-    """
-    parts = train.functions(shape)
-
-    def start(knobs: train.Knobs, perturbation: Any, magnitude: Any) -> train.State:
-        state: train.State = parts["init"](knobs)
-        moved = perturb(state.params, perturbation, magnitude)
-        return state._replace(params=moved)
-
-    def step(
-        state: train.State, images: Any, labels: Any, knobs: train.Knobs
-    ) -> tuple[train.State, Outcomes]:
-        seen: train.Look = parts["look"](state, images, labels, None, knobs)
-        correct = diagnostics.correct(seen.logits, labels)
-        norm = jnp.linalg.norm(diagnostics.norms(seen.gradients))
-        score = Outcomes(jnp.mean(correct), jnp.mean(diagnostics.wide(seen.loss)), norm)
-        return parts["update"](state, seen.gradients, knobs), score
-
-    def all_start(knobs: train.Knobs, perturbations: Any, magnitude: Any) -> Any:
-        return lax.map(lambda lane: start(lane[0], lane[1], magnitude), (knobs, perturbations))
-
-    def all_step(states: Any, images: Any, labels: Any, knobs: train.Knobs) -> Any:
-        return lax.map(lambda lane: step(lane[0], images, labels, lane[1]), (states, knobs))
-
-    return (
-        compiled_for(shape, all_start),
-        compiled_for(shape, all_step, donate_argnums=0),
+    found = lanes.runs(
+        [replace(config, seed=int(seed)) for seed in seeds],
+        train.on_device(config.task, data),
+        perturbations=perturbations,
+        magnitude=magnitude,
+        every_step=True,
     )
+    return (None if each is None else _told(each.seen) for each in found)
 
 
-def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:
-    """w + w magnitude u, u uniform on (-1, 1) and other for each `perturbation`; none for 0."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(perturbation), len(leaves))
-    size = jnp.where(perturbation > 0, magnitude, 0)
-
-    def moved(w: Any, key: Any) -> Any:
-        # Not w (1 + ...): in float32 that factor rounds to 1 or to one value below it.
-        return w + w * (size.astype(w.dtype) * jax.random.uniform(key, w.shape, w.dtype, -1, 1))
-
-    moved_leaves = [moved(w, key) for w, key in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(structure, moved_leaves)
+def _told(seen: lanes.Seen) -> Outcomes:
+    return Outcomes(seen.train_accuracy, seen.loss, seen.gradient_norm)

@@ -4,7 +4,7 @@ The masks are the training's own: the same key, step and shapes, through the pro
 """
 
 from collections.abc import Callable, Collection, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -87,5 +87,11 @@ def dropped_pixels(
     fewer keeps some of the same pixels. Values are the image's, divided or multiplied, and may be
     above 255.
     """
+    return np.asarray(_dropped(np.float32(image), form, np.float32(number), seed, training))
+
+
+# Compiled once for each form: a page asks for its digits anew with every rerun.
+@partial(jax.jit, static_argnames=("form", "training"))
+def _dropped(image: Array, form: str, number: Array, seed: Array, training: bool) -> Array:
     key = jax.random.key(seed) if training else None
-    return np.asarray(dropout(jnp.float32(image), DROPOUTS[form].means(jnp.float32(number)), key))
+    return dropout(image, DROPOUTS[form].means(number), key)

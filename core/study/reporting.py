@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
+from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
@@ -87,7 +88,7 @@ def merged(each: Sequence[Report]) -> Report:
 def _test_accuracy(
     program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
 ) -> float:
-    accuracy = program.accuracy[len(data.test_images)]
+    accuracy = program.accuracy(len(data.test_images))
     return float(accuracy(state.params, data.test_images, data.test_labels, knobs))
 
 
@@ -127,6 +128,7 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
             return after, totals + jnp.stack(scores)
 
         nothing = jnp.zeros(4, jnp.float32)
-        return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
+        with in_loop():
+            return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
 
     return compiled_for(shape, steps, donate_argnums=0)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.parts.choices import TASKS
 from ui.apart import bands, settings, twins_of
 from ui.pair import choose
 from ui.story.census import census
@@ -19,7 +20,8 @@ if not watch(pair):
     st.stop()
 st.header("Where they part")
 parting(*pair)
-st.header("Who has a say before the first step")
-census(pair)
+if not TASKS[pair[0].config.task].series:  # of series no answer is wrong
+    st.header("Who has a say before the first step")
+    census(pair)
 st.header("Fact or chance?")
 bands(pair)

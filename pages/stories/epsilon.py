@@ -27,7 +27,7 @@ twins = [clip, one_hot, integer, logits]
 options = ("Large numbers", "Exactly 0", "NaN")
 
 st.title("NaN or silence?", anchor=False)
-chapter("puzzle", "A gradient that vanishes after the first batch")
+chapter("puzzle", "“Gradient vanishing right after the first training batch”")
 st.markdown(
     "The same network, 784-1024-10 with softmax, in Lasagne and in Keras, from identical weights. "
     "In Lasagne the training breaks down after the first batch, in Keras it goes on. Somebody "
@@ -47,27 +47,27 @@ if guess is None:
     st.stop()
 chapter("watch", "Two batches' gradients, and what becomes of the training")
 story.draw("scaling", "seed")
+st.markdown(
+    "Lasagne takes its targets one-hot, as the issue gives them, or as integers, for which Theano "
+    "has a gradient of its own. The fourth network never forms a probability."
+)
 gradients.gradients(twins)
-asked = replace(CONFIG, loss="theano_onehot")
-predict.judge(guess, *gradients.answer(asked, options))
+predict.judge(guess, *gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
 story.draw("learning_rate", "epsilon")
 if not watch(twins, predictions=False):
     st.stop()
 chapter("inside", "NaN, zeros and numbers, step by step")
 strips([clip, one_hot, logits])
 diagnoses([clip, one_hot, logits], "epsilon_step", at=1.0)
-chapter("cause", "The clip makes a number of what has none: zero")
 gradients.trade(clip.config, one_hot.config)
 section("The thread, claim by claim")
 debate()
 chapter("fix", "Never form the probability")
 code("loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()")
 chapter("break", "Is it the learning rate?")
-what_if(
-    "small_steps", [clip, logits], {"learning_rate": 0.001},
-    "At the learning rate above these two end as you see. And both with steps of 0.001?",
-)  # fmt: skip
-half = replace(CONFIG, loss="from_logits", learning_rate=0.001, precision="float16")
+asks = "At the learning rate above these two end as you see. And both with steps of 0.001?"
+what_if("small_steps", [clip, logits], {"learning_rate": 0.001}, asks)
+half = replace(CONFIG, loss="from_logits", precision="float16")
 as_trained(half, "Train it in float16, and see what overflows")
 lessons = [
     "NaN is loud and honest: it says that a number could not be computed.",

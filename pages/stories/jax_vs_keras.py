@@ -35,7 +35,7 @@ chapter("puzzle", "One network, trained twice")
 st.markdown(
     "Somebody trains one small network twice: in JAX with a cross-entropy of his own, made "
     "“numerically stable” with a clip, and in Keras. Same initial weights, same 1,000 digits, same "
-    "ten steps. He prints 79.2% for JAX and 90.9% for Keras. *What is going on?*"
+    "ten steps. He prints 79.2% for one and 90.9% for the other. *What is going on?*"
 )
 code("""y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
 logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""")
@@ -54,7 +54,7 @@ census.why(jax, keras)
 census.census(pair)
 section("Where they part")
 parting(*pair)
-section("It is the weights: the question's own swap")
+section("What differs is what training did: the question's own swap")
 swapped(jax, keras, question.as_printed, "The accuracies that the question prints")
 section("Fact or chance?", "one rounding apart")
 chance(pair, question.FINAL)

@@ -21,7 +21,8 @@ from ui.story.what_if import what_if
 
 start = RunConfig(**PRESETS["keep_or_drop"].overrides)
 story = knobs("keep_or_drop", ("dropout_value", "seed", "source"), start)
-number, size = story.config.dropout_value, as_asked(story.config)
+asked = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
+number, size = story.config.dropout_value, as_asked(story.config, asked)
 keeps = Twin("kept: TensorFlow 1", replace(size, dropout="keep_prob"), TRAIN)
 drops = Twin("dropped: Keras", replace(size, dropout="rate"), HELD_OUT)
 pair = [keeps, drops]
@@ -42,7 +43,7 @@ if guess is None:
     st.stop()
 chapter("watch", f"Two networks, one {number:g}")
 story.draw("dropout_value", "seed")
-scale(story)
+scale(story, asked)
 if not watch(pair, predictions=False):
     st.stop()
 predict.judge(guess, *readings.answer(replace(start, dropout_value=0.7), options))

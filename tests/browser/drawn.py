@@ -1,6 +1,9 @@
 """When a page stands as its visitor reads it, and what of its charts can be read and clicked."""
 
+from contextlib import suppress
+
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.servers import SOON
 
@@ -17,9 +20,63 @@ OVERLAPS = """svg => {
 OUTSIDE = """svg => [...svg.querySelectorAll("text")].filter(e =>
     e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.textContent)
 """
+# What is wrong with the words of each chart. A text's box is a line's height, more than its ink:
+# some pixels of it are air.
+FAULTS = """() => [...document.querySelectorAll("svg.marks")].flatMap(svg => {
+    const air = 4, box = e => e.getBoundingClientRect();
+    const ink = e => {
+        const {left, right, top, bottom} = box(e);
+        return {left, right, top: top + air / 2, bottom: bottom - air / 2};
+    };
+    const seen = e => e.textContent.trim() && getComputedStyle(e).opacity > 0 && box(e).width > 0;
+    const texts = [...svg.querySelectorAll("text")].filter(seen);
+    const meet = (a, b) =>
+        a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const over = texts.flatMap((a, i) => texts.slice(i + 1).filter(b => meet(ink(a), ink(b)))
+        .map(b => `${a.textContent} over ${b.textContent}`));
+    const edge = box(svg), end = document.documentElement.clientWidth;
+    const cut = texts.filter(e => e.textContent.includes("…")
+        || box(e).left < edge.left - air || box(e).right > Math.min(edge.right + air, end)
+        || box(e).top < edge.top - air || box(e).bottom > edge.bottom + air)
+        .map(e => `${e.textContent} is cut`);
+    const points = path => {
+        const to = path.getScreenCTM(), length = path.getTotalLength();
+        return Array.from({length: Math.ceil(length / 2)}, (_, i) => {
+            const {x, y} = path.getPointAtLength(2 * i).matrixTransform(to);
+            return {left: x, right: x, top: y, bottom: y};
+        });
+    };
+    const lines = [...svg.querySelectorAll("g.mark-line path[d]")].flatMap(points);
+    const marks = [...svg.querySelectorAll("g.mark-symbol.role-mark path[d]")].map(box);
+    const struck = texts.filter(e => [...lines, ...marks].some(p => meet(p, ink(e))))
+        .map(e => `${e.textContent} is struck`);
+    const of = svg.closest("[aria-label]")?.ariaLabel.slice(0, 24) ?? "chart";
+    return [...over, ...cut, ...struck].map(fault => `${of}: ${fault}`);
+})"""
+CARDS = ".cards:not(.wide)"  # of chosen digits; wide ones tell of samples under two runs
 CENTRES = """svg => [...svg.querySelectorAll("g.bars_marks path")]
     .map(e => e.getBoundingClientRect()).sort((a, b) => b.height * b.width - a.height * a.width)
     .map(b => [(b.left + b.right) / 2, (b.top + b.bottom) / 2])"""
+
+IDLE = "() => new Promise(done => requestIdleCallback(done))"
+
+
+def at_rest(page: Page) -> None:
+    """Wait until the script has ended and what it sent is drawn: a text above says not so much."""
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning")
+    page.evaluate(IDLE)
+
+
+def press(button: Locator, key: str) -> None:
+    """Press the key of a button, once the button hears it.
+
+    Streamlit loads each kind of element by itself and in no order, so that another one's being
+    there says nothing; and a button binds its key after it is drawn, before the page is idle.
+    """
+    expect(button).to_be_enabled()
+    button.page.evaluate(IDLE)
+    button.page.keyboard.press(key)
 
 
 def wait_until_drawn(page: Page, key: str) -> None:
@@ -38,35 +95,41 @@ def wait_until_drawn(page: Page, key: str) -> None:
         case "twins":
             expect(page.locator("svg.marks")).to_have_count(5)  # the last one after the copies
             expect(page.get_by_text("Their gradients")).to_be_visible()
-        case "jax_vs_keras" | "keep_or_drop" | "epsilon":
+        case "jax_vs_keras" | "keep_or_drop" | "epsilon" | "jax_basics" | "jax_cnn" | "gru":
             page.get_by_test_id("stRadioOption").nth(1).click()
             last = page.get_by_role("heading", name="Go on from here")
-            expect(last).to_be_visible(timeout=3000 * SOON)
+            expect(last).to_be_visible(timeout=9000 * SOON)
             ends = {
                 "jax_vs_keras": "Their gradients",
                 "keep_or_drop": "has three accuracies",
                 "epsilon": "from logits, which have none",
+                "jax_basics": "A key that is used again",
+                "jax_cnn": "slices and a product, inside lax.scan",
+                "gru": "Their gradients",
             }[key]
-            expect(page.get_by_text(ends).last).to_be_visible(timeout=3000 * SOON)
+            expect(page.get_by_text(ends).last).to_be_visible(timeout=9000 * SOON)
+            expect(page.get_by_text("; runs go first.")).to_have_count(0, timeout=9000 * SOON)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    at_rest(page)
     page.wait_for_timeout(500)  # until what fades in stands
 
 
 def click_tallest_bar(digits: Locator) -> None:
     """Click the largest bar of a digits chart, and again if it has moved away meanwhile."""
-    page = digits.page
+    page, cards = digits.page, digits.page.locator(CARDS).first
+    expect(digits.locator("g.bars_marks path").first).to_be_attached()
     digits.scroll_into_view_if_needed()
     for _ in range(5):
         page.mouse.click(*digits.evaluate(CENTRES)[0])
-        page.wait_for_timeout(1500)
-        if page.locator(".cards").count():
+        with suppress(PlaywrightTimeout):  # a second click on the same bar may let go of it
+            cards.wait_for(timeout=10_000)
             return
     raise AssertionError("no click on a bar showed a digit")
 
 
 def pictures(page: Page) -> list[str | None]:
     """Which images are shown, by their places among the training images."""
-    return [item.get_attribute("data-image") for item in page.locator(".cards li").all()]
+    return [item.get_attribute("data-image") for item in page.locator(f"{CARDS} li").all()]
 
 
 def on_a_phone(page: Page, what: str, choice: str) -> None:

@@ -1,4 +1,7 @@
-"""axe-core's judgement of every page, in both themes, with its charts and its pictures drawn."""
+"""What of every page can be read: axe-core's judgement in both themes, and words in its charts.
+
+Both stand in one file, so that one server trains for both what a story shows.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +10,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.drawn import wait_until_drawn
+from tests.browser.drawn import FAULTS, wait_until_drawn
 from ui.pages import PAGES
+from ui.story.chapters import CHAPTERS
+
+# The story of the CNN compiles for minutes where two other tests are at work.
+pytestmark = pytest.mark.timeout(900)
 
 Visit = Callable[..., Page]
+STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 BESIDES = ("heading-order", "empty-table-header")  # rules that axe takes less seriously than we do
 
 
@@ -36,16 +44,40 @@ def _scrolls_as_a_table(page: Page, rule: str, place: str) -> bool:
     return rule == "scrollable-region-focusable" and page.locator(place).evaluate(inside)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+def tells_its_chapters(page: Page, key: str) -> None:
+    """Every story has the same chapters in the same order, and leads on to the others."""
+    kickers = page.locator(".kicker").all_text_contents()
+    assert kickers == [f"{i} · {name}" for i, name in enumerate(CHAPTERS.values(), 1)]
+    assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
+    onward = page.get_by_test_id("stMain").get_by_test_id("stPageLink-NavLink")
+    others = {row.label for other, row in STORIES.items() if other != key}
+    links = {words.splitlines()[-1] for words in onward.all_inner_texts()}  # after the icon
+    assert others <= links
+
+
 @pytest.mark.parametrize("key", ["", *PAGES])
-def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str, scheme: str) -> None:
-    page = visit(f"{server}/{key}", scheme=scheme)
+def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str) -> None:
+    page = visit(f"{server}/{key}")
     wait_until_drawn(page, key)
-    assert page.locator(".stApp").evaluate("e => getComputedStyle(e).colorScheme") == scheme
-    for width in (1400, 360):
-        page.set_viewport_size({"width": width, "height": 1000})
-        page.wait_for_timeout(1000)  # until the charts have their new width
-        assert not (found := findings(page)), f"at {width} px\n" + "\n".join(found)
+    if key in STORIES:
+        tells_its_chapters(page, key)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        app = page.locator(".stApp")
+        expect(app).to_have_css("color-scheme", scheme)
+        for width in (1400, 360):
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.wait_for_timeout(1000)  # until the charts have their new width
+            found = findings(page)
+            assert not found, f"{scheme}, at {width} px\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("key", ["", *(key for key in PAGES if key != "train")])
+def test_every_word_of_a_chart_can_be_read_on_a_phone(visit: Visit, server: str, key: str) -> None:
+    """See test_labels.py for the trainer, which shows its charts one at a time."""
+    page = visit(f"{server}/{key}", width=360, height=740)
+    wait_until_drawn(page, key)
+    assert not (found := page.evaluate(FAULTS)), "\n".join(found)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.drawn import OUTSIDE, OVERLAPS, click_tallest_bar, pictures
+from tests.browser.drawn import OUTSIDE, OVERLAPS, at_rest, click_tallest_bar, pictures
 
 Visit = Callable[..., Page]
 PLOTS = """() => [...document.querySelectorAll('svg.marks')].map(svg => {
@@ -23,6 +23,7 @@ def microscope(visit: Visit, server: str, query: str = "", **size: int) -> Page:
     page = visit(f"{server}/microscope{query}", **size)
     expect(page.locator("svg.marks")).to_have_count(4)
     expect(page.get_by_test_id("stTable")).to_have_count(2)
+    at_rest(page)
     page.wait_for_timeout(500)  # until every chart has the width of its place
     return page
 

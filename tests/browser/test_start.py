@@ -44,7 +44,12 @@ def expect_page(page: Page, key: str) -> None:
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-@pytest.mark.parametrize("key", HEADINGS)
+# Home, a page of the lab and a story: what stands in the way of the very first link hangs on no
+# single page. That every page opens by a link says test_no_page_asks_another_host.
+SOME = ("", "train", "jax_vs_keras")
+
+
+@pytest.mark.parametrize("key", SOME)
 def test_first_request_may_be_a_deep_link(serve: Serve, visit: Visit, key: str) -> None:
     page = visit(f"{serve(APP).address}/{key}?seed=3")
     expect_page(page, key)
@@ -52,14 +57,14 @@ def test_first_request_may_be_a_deep_link(serve: Serve, visit: Visit, key: str) 
         assert page.url.endswith("?seed=3"), "the query string stays"
 
 
-@pytest.mark.parametrize("key", HEADINGS)
+@pytest.mark.parametrize("key", SOME)
 def test_deep_links_where_a_script_elsewhere_executes_the_app(
     serve: Serve, visit: Visit, tmp_path: Path, key: str
 ) -> None:
     expect_page(visit(f"{serve(script_elsewhere(tmp_path)).address}/{key}"), key)
 
 
-@pytest.mark.parametrize("key", HEADINGS)
+@pytest.mark.parametrize("key", SOME)
 def test_deep_links_where_the_app_is_executed_as_a_script(
     serve: Serve, visit: Visit, tab: Page, key: str
 ) -> None:

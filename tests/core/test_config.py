@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from core.config import FIELDS, RunConfig, agree, from_query, to_query
-from core.fields import Choice, Range
+from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, to_query
+from core.data import Process
+from core.fields import Choice, Range, number
 from core.parts.losses import LOSSES
 from core.presets import PRESETS
 from tests.conftest import configs, parts
+
+SERIES = {"source": "ou", "task": "next_value", "model": "gru", "loss": "mse_aligned"}
 
 
 def bad_values() -> Iterator[Any]:
@@ -61,6 +64,14 @@ def test_bad_value_names_field_value_and_range(name: str, value: Any) -> None:
         ({"batch_size": 1001}, "batch_size is 1001; .* from 1 to 1000"),
         ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, mxnet, "),
         ({"task": "digits"}, "loss is 'question_stable'; allowed for task digits are naive_exp, "),
+        (
+            {"task": "next_value"},
+            "task is 'next_value'; allowed for source sample are binary, digits",
+        ),
+        ({"model": "gru"}, "model is 'gru'; allowed for source sample are mlp"),
+        ({"source": "ou"}, "task is 'binary'; allowed for source ou are next_value"),
+        ({**SERIES, "loss": "naive"}, "loss is 'naive'; allowed for task next_value are mse_bro"),
+        ({**SERIES, "train_size": 32_001}, "train_size is 32001; .* from 10 to 32000"),
         ({"epsilon": 0}, r"epsilon is 0; .* from 1e-12 to 0\.499"),
         ({"epsilon": 0.5}, r"epsilon is 0\.5; .* from 1e-12 to 0\.499"),
     ],
@@ -131,6 +142,8 @@ def test_junk_in_a_url_is_told_and_never_raises(query: dict[str, str]) -> None:
         ({"train_size": "100"}, "batch_size", 100, "batch_size is now 100"),
         ({"task": "digits"}, "loss", "from_logits", "loss is now from_logits"),
         ({"train_size": "9000"}, "train_size", 4000, "train_size is now 4000"),
+        ({"model": "gru"}, "model", "mlp", "model is now mlp"),
+        ({"tau": "0"}, "tau", 2.0, "tau is now 0.01"),
     ],
 )
 def test_url_is_moved_into_range_with_a_note(
@@ -146,17 +159,22 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
     config, notes = agree(values)
     moved = {name for name, value in values.items() if getattr(config, name) != value}
     told = {note.split()[0] for note in notes}
-    assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss"}
+    assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss", *BY_SOURCE}
     assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
 
 
 def test_ignored_settings_are_no_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
-    assert plain.ignored() == ("epsilon", "dropout_value")
+    assert plain.ignored() == ("epsilon", "dropout_value", *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
     assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
-    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value",)
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *Process._fields)
+    assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
+    cnn = RunConfig(model="cnn", widths=(8,), initializer="keras", dropout="rate")
+    assert (cnn, to_query(cnn)) == (RunConfig(model="cnn"), {"model": "cnn"})
+    series = RunConfig(**SERIES, scaling="unit", dropout="rate", dropout_value=0.9, mu=3.0)
+    assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)
     assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
 
 
@@ -173,3 +191,18 @@ def test_what_is_ignored_changes_nothing(loss: str) -> None:
             continue
         one, other = (np.asarray(function(logits, labels, e)) for e in (1e-3, 0.3))
         assert np.array_equal(one, other, equal_nan=True) == (row.epsilon is None)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.01, "0.01"), (1e-6, "1e-6"), (1e-12, "1e-12"), (1000.0, "1000"), (2e38, "2e38"),
+        (-0.0, "0"), (math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_number_may_have_fewer_digits() -> None:
+    assert [number(1234.5, 3), number(1e-7, 3)] == ["1.23e3", "1e-7"]

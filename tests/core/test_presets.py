@@ -1,10 +1,12 @@
 """Every preset is a run, says only what differs, and gives the story its figures."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.config import RunConfig
+from core.data import Process
 from core.presets import PRESETS
 from core.run.train import snapshot_steps
 
@@ -30,6 +32,13 @@ def test_full_mnist_is_the_story_s_network() -> None:
     assert (config.learning_rate, config.batch_size, config.steps) == (1e-3, 100, 1800)
 
 
+def test_the_gru_is_the_post_s_for_the_facts_five_thousand_batches() -> None:
+    config = RunConfig(**PRESETS["gru"].overrides)
+    assert (config.model, config.widths, config.batch_size) == ("gru_reused", (12, 12), 64)
+    assert (config.optimizer, config.learning_rate, config.steps) == ("adam", 1e-4, 5000)
+    assert (config.loss, config.process) == ("mse_broadcast", Process())
+
+
 def test_the_keep_prob_question_is_whole() -> None:
     config = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
     assert (config.source, config.train_size, config.epochs) == ("full_55000", 55_000, 30)
@@ -39,3 +48,18 @@ def test_the_keep_prob_question_is_whole() -> None:
     sample = PRESETS["keep_or_drop"].overrides
     changes = {"source": "sample", "train_size": 4000, "epochs": 20}
     assert {**PRESETS["keep_or_drop_full"].overrides, **changes} == {**sample, "source": "sample"}
+
+
+@pytest.mark.parametrize(
+    ("key", "model"),
+    [("jax_mlp", "mlp"), ("jax_cnn", "cnn"), ("jax_cnn_28_channels", "cnn_28_channels")],
+)
+def test_the_post_s_networks_are_as_it_has_them(key: str, model: str) -> None:
+    full, sample = (RunConfig(**PRESETS[name].overrides) for name in (f"{key}_full", key))
+    assert (full.model, full.source, full.train_size, full.epochs) == (model, "full", 60_000, 10)
+    assert (full.optimizer, full.learning_rate, full.batch_size) == ("adam_step_0", 1e-3, 100)
+    assert (full.loss, full.reduction, full.scaling) == ("from_logits", "sum", "standardised")
+    assert (full.stream, full.seed) == ("partitionable", 1)
+    if model == "mlp":
+        assert (full.widths, full.initializer) == ((512, 512), "normal_0.01")
+    assert replace(full, source="sample", train_size=4000) == sample

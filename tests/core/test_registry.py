@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.data import SOURCES
-from core.parts.choices import SCALINGS, STREAMS, TASKS
+from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.losses import LOSSES
@@ -18,7 +18,7 @@ from core.study.lasagne import CLAIMS
 
 TABLES = [
     CLAIMS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS,
-    PRESETS, SCALINGS, SOURCES, STREAMS, TASKS,
+    PRESETS, REDUCTIONS, SCALINGS, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

@@ -7,9 +7,21 @@ import altair as alt
 import numpy as np
 import pytest
 
-from core.run.snapshot import BINS, Gradient, Saturation, Snapshot
+from core.run.snapshot import BINS, Fit, Gradient, Saturation, Snapshot
 from tests.conftest import ROOT, look
-from ui.charts import chosen, digits, flow, frame, health, live, palette
+from ui.charts import (
+    batches,
+    chosen,
+    digits,
+    errors,
+    flow,
+    frame,
+    health,
+    live,
+    palette,
+    relu,
+    series,
+)  # fmt: skip
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
@@ -41,7 +53,18 @@ def drawings(
     digit = digits.digits(now, 10.0, "z", ZONES, last=last)
     histogram = live.saturation(now, "p", last=last)
     paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
-    return [*curves, histogram, digit, flow.flow(run, steps, None), *paths]
+    return [*curves, histogram, digit, flow.flow(run, steps, None), *paths, *of_series(run, steps)]
+
+
+def of_series(run: list[Snapshot], steps: int) -> list[live.Drawing]:
+    known = [each._replace(fit=fit(0.1 / (1 + each.step))) for each in run]
+    now = known[-1] if run else None
+    return [series.error(known, [], steps, None), series.predictions(now)]
+
+
+def fit(error: float) -> Fit:
+    values = np.linspace(0, 1, 36, dtype=np.float32).reshape(4, 9)
+    return Fit(error, 0.036, values, values + 0.1, values * error)
 
 
 def test_only_tables_change_while_a_run_grows() -> None:
@@ -480,3 +503,88 @@ def test_the_health_strip_tells_nan_inf_zero_and_fine_apart() -> None:
         }
     long = [sick(step, (0, 0, 0, 1), (0, 0, 0, 1)) for step in range(400)]
     assert len(health.health(long, 400, ("weights", "biases"), None).tables["cells"]) < 2000
+
+
+def test_errors_stand_beside_that_of_copying() -> None:
+    runs = {"a": [look(step, fit=fit(0.1)) for step in range(3)], "b": [look(0, fit=fit(NAN))]}
+    tables = series.errors_tables(runs)
+    rows = [(row["series"], row["step"], row["value"]) for row in tables["run"].to_pylist()]
+    assert rows[:4] == [("a", 0, 0.1), ("a", 1, 0.1), ("a", 2, 0.1), ("b", 0, None)]
+    assert rows[4:] == [(series.BEATEN, step, 0.036) for step in range(3)]
+    assert tables["gaps"].to_pylist() == [{"step": 0, "what": "NaN", "first": "NaN", "series": ""}]
+    spec = series.errors_spec(("a", "b"), ("#111111", "#222222"), 10, 0.2)
+    alt.LayerChart.from_dict(spec, validate=True)
+
+
+def test_series_stand_side_by_side_each_value_at_its_own_time() -> None:
+    drawing = series.following({"x": fit(0.5)}, {"x": "#111111"})
+    rows = drawing.tables["run"].to_pylist()
+    assert len(rows) == 3 * 36
+    first = [row for row in rows if row["series"] == 1]
+    at = {what: [row["at"] for row in first if row["what"] == what] for what in
+          (series.SEEN, series.TRUE, "x")}  # fmt: skip
+    assert at[series.SEEN] == list(range(12, 21))
+    assert at[series.TRUE] == at["x"] == list(range(13, 22)), "what is asked for comes a step later"
+
+
+def test_every_pair_that_is_compared_is_a_square() -> None:
+    squares = np.where(np.eye(3, dtype=bool), 0.25, NAN)
+    rows = series.compared_tables(squares)["pairs"].to_pylist()
+    assert rows == [{"prediction": i, "target": i, "square": 0.25} for i in (1, 2, 3)]
+    assert len(series.compared_tables(np.ones((3, 3)))["pairs"]) == 9
+    alt.LayerChart.from_dict(series.compared_spec(3, 1.0, palette.TRAIN), validate=True)
+
+
+def test_gates_are_squares_side_by_side() -> None:
+    weights = {"update": np.array([[1.0, -2.0]]), "reset": np.array([[0.5, 0.0]])}
+    rows = series.gates_tables(weights)["weights"].to_pylist()
+    assert [(row["gate"], row["left"], row["sign"], row["size"]) for row in rows] == [
+        ("update", -0.5, 1, 1.0), ("update", 0.5, -1, 2.0),
+        ("reset", 2.5, 1, 0.5), ("reset", 3.5, 1, 0.0),
+    ]  # fmt: skip
+    alt.LayerChart.from_dict(series.gates_spec(tuple(weights), 1, 2, 2.0), validate=True)
+    ends = series.ends_tables([("update", 0, 0.03)])["ends"].to_pylist()
+    assert ends == [{"row": "update", "seed": 0, "error": 0.03}]
+    alt.LayerChart.from_dict(series.ends_spec(("update",), ("#111111",), 0.03), validate=True)
+
+
+# The post's charts
+
+POST = {
+    "errors": (
+        errors.spec(("printed", "here"), ("#000000", "#ffffff"), 10),
+        errors.tables({"printed": ([1, 2], [0.9, NAN]), "here": ([], [])}),
+    ),
+    "relu": (relu.spec(), relu.tables(0.5, 1.0)),
+    "batches": (batches.spec((1, 10)), batches.tables({"mixed": {1: 0.5, 10: NAN}})),
+    "no batches": (batches.spec((1, 10)), batches.tables({"mixed": {}})),
+}
+
+
+@pytest.mark.parametrize("name", POST)
+def test_the_posts_charts_are_vega_lite_over_their_own_columns(name: str) -> None:
+    spec, tables = POST[name]
+    chart = alt.LayerChart if "layer" in spec else alt.Chart
+    chart.from_dict(spec, validate=True)
+    for layer in layers(spec):
+        table = tables.get(layer.get("data", {}).get("name"))
+        for channel in layer.get("encoding", {}).values():
+            for part in channel if isinstance(channel, list) else [channel]:
+                assert table is None or part.get("field", "") in ["", *table.column_names]
+
+
+def test_an_errors_axis_holds_what_is_wrong_and_nan_is_a_gap() -> None:
+    rows = POST["errors"][1]["errors"].to_pylist()
+    assert rows == [
+        {"epoch": 1, "wrong": pytest.approx(0.1), "series": "printed"},
+        {"epoch": 2, "wrong": None, "series": "printed"},
+    ]
+    assert [row["accuracy"] for row in POST["batches"][1]["batches"].to_pylist()] == [0.5, None]
+
+
+@pytest.mark.parametrize(("x", "slope", "at"), [(0.0, 0.5, 0.0), (2.0, 1.0, 2.0), (-1.0, 0.0, 0.0)])
+def test_the_line_of_a_slope_goes_through_its_point(x: float, slope: float, at: float) -> None:
+    tables = relu.tables(x, slope)
+    assert tables["here"].to_pylist() == [{"x": x, "y": at}]
+    _, _, _, left, right = tables["lines"].to_pylist()
+    assert np.interp(x, [left["x"], right["x"]], [left["y"], right["y"]]) == pytest.approx(at)

@@ -56,29 +56,29 @@ def test_nan_is_told_as_nan() -> None:
     assert (card.p, card.logit, card.loss, card.slope) == ("NaN",) * 4
 
 
-def test_numbers() -> None:
-    told = [chosen.number(x) for x in (-0.0, 1e-7, -np.inf, np.inf, 1234.5)]
-    assert told == ["0", "1e-7", "-inf", "inf", "1.23e3"]
+def test_shares() -> None:
     assert [chosen.share(p) for p in (0, 0.5, 1 - 2**-24, 1)] == ["0", "0.5", "1 - 5.96e-8", "1"]
 
 
 def test_the_words_count_these_images_alone() -> None:
     now = look(4, 10, gradients=np.uint8([1] * 5 + [0] * 5))  # the first is wrong
-    held = chosen.Chosen("sample", np.array([0, 3, 9, 700]), "wrong, no say at step 0")
-    assert chosen.words(held, np.array([0, 3, 9]), now) == (
+    held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, no say at step 0")
+    now_in = RunConfig()
+    assert chosen.words(held, np.array([0, 3, 9]), now, now_in) == (
         "**wrong, no say at step 0: 4 images; this run looks at 3.** Of these 3 images 2 are right "
         "at step 4, with gradient exactly 0: 2."
     )
-    assert "It is wrong at step 4" in chosen.words(held, np.array([0]), now)
+    assert "It is wrong at step 4" in chosen.words(held, np.array([0]), now, now_in)
     nobody = held._replace(images=np.zeros(0, int))
-    assert chosen.words(nobody, np.zeros(0, int), now) == "**wrong, no say at step 0: no image.**"
+    told = chosen.words(nobody, np.zeros(0, int), now, RunConfig(seed=1))
+    assert told == "**wrong, no say at step 0 of an earlier run: no image.**"
 
 
 def test_a_run_shows_those_that_it_looks_at() -> None:
-    held = chosen.Chosen("sample", np.array([999, 5, 150]), "")
+    held = chosen.Chosen(RunConfig(), np.array([999, 5, 150]), "")
     assert chosen._in_run(held, RunConfig()).tolist() == [999, 5, 150]
     assert chosen._in_run(held, RunConfig(train_size=200, batch_size=200)).tolist() == [5, 150]
-    assert not len(chosen._in_run(held._replace(source="full"), RunConfig()))
+    assert not len(chosen._in_run(held._replace(run=RunConfig(source="full")), RunConfig()))
     assert not len(chosen._in_run(None, RunConfig()))
 
 

@@ -7,17 +7,20 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import FIELDS, RunConfig, to_query
+from core.data import Process
 from core.fields import to_text
 from core.presets import PRESETS
 from tests.conftest import ROOT, go, open_page
 from ui import live, widgets
 
 # For every field a value that is not the default's, and that stands in no slider's grid.
+SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligned")
 OTHER = {
-    "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "mlp",
+    "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
     "widths": (300, 100), "initializer": "normal_0.01", "stream": "partitionable", "seed": 7,
     "loss": "from_logits", "epsilon": 3e-4, "dropout": "rate", "dropout_value": 0.33,
-    "optimizer": "adam", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7,
+    "optimizer": "adam", "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123,
+    "epochs": 7, "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
 }  # fmt: skip
 
 
@@ -55,20 +58,34 @@ def test_defaults(chosen: list[RunConfig]) -> None:
 
 
 def test_every_field_has_a_widget() -> None:
-    page = trainer()
-    for name in FIELDS.keys() - {"model"}:  # there is one model so far
-        assert widget(page, name).value == getattr(RunConfig(), name)
+    for config in (RunConfig(), SERIES):
+        page = trainer(**to_query(config))
+        hidden = set(config.ignored()) - {"epsilon", "dropout_value"}  # these are disabled
+        hidden |= {"dropout_value"} if config is SERIES else set()
+        for name in FIELDS.keys() - hidden:
+            assert widget(page, name).value == getattr(config, name)
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
     needs = {"epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"}}.get(name, {})
+    if name in Process._fields:
+        needs = SERIES.differences()
     config = RunConfig(**{"loss": "from_logits", **needs, name: OTHER[name]})
     page = trainer(**to_query(config))
     assert chosen[-1] == config and not notes(page)
     assert page.query_params == to_query(config)
-    if name != "model":
-        assert widget(page, name).value == OTHER[name]
+    assert widget(page, name).value == OTHER[name]
+
+
+def test_what_the_model_ignores_is_greyed(chosen: list[RunConfig]) -> None:
+    page = trainer(model="cnn", dropout="rate", widths="8")
+    assert chosen[-1] == RunConfig(model="cnn")
+    shown = FIELDS.keys() - Process._fields
+    greyed = {name for name in shown if widget(page, name).disabled}
+    assert greyed == {"widths", "initializer", "dropout", "dropout_value"}
+    widget(page, "model").set_value("mlp").run()
+    assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
 
 
 @pytest.mark.parametrize(
@@ -189,13 +206,6 @@ def test_log_scales_cover_the_field(name: str) -> None:
     ratios = [b / a for a, b in pairwise(grid)]
     assert max(ratios) < 2.6 and min(ratios) > 1.9
     assert grid[0] / allowed.low < 2.6 and allowed.high / grid[-1] < 2.6
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.01, "0.01"), (1e-6, "1e-6"), (1e-12, "1e-12"), (1000.0, "1000")]
-)
-def test_numbers_are_short(value: float, shown: str) -> None:
-    assert widgets.number(value) == shown
 
 
 def test_five_faults_of_a_link_are_one_toast_in_the_page_s_words(chosen: list[RunConfig]) -> None:

@@ -57,8 +57,9 @@ def is_sick(look: Snapshot) -> bool:
 
 def shares(run: Sequence[Snapshot]) -> np.ndarray:
     """float64 [looks, parameters + 1, len(Health)], the images' own last."""
-    each = [np.vstack([s.health, s.sample_health]) for s in run]
-    return np.array(each, np.float64)
+    parameters = np.array([s.health for s in run], np.float64)
+    images = np.array([s.sample_health for s in run], np.float64)
+    return np.concatenate([parameters, images[:, None]], axis=1)
 
 
 def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table:

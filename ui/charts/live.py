@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
 import pyarrow as pa
 
+from core.fields import number
 from core.run.snapshot import BINS, Gradient, Snapshot
 from ui.charts import frame
 from ui.charts.frame import Ribbon, Tables
@@ -16,6 +17,7 @@ from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
+NATS, SQUARED = "nats", "squared error"  # the units of a cross-entropy and of a regression's loss
 PIN_POINTS = 120  # of a kept run, at most
 SPECS = 256  # kept of charts that name runs, for names are many
 
@@ -46,7 +48,7 @@ class Pin(NamedTuple):
     name: str
     steps: list[int]
     loss: list[float]
-    accuracy: list[float]  # on the training images; NaN where predictions are
+    score: list[float]  # each Snapshot's
 
 
 def pin(name: str, run: Snapshots) -> Pin:
@@ -54,29 +56,40 @@ def pin(name: str, run: Snapshots) -> Pin:
     losses = [s.loss for s in run]
     lost = next((s.step for s in run if not math.isfinite(s.loss)), None)
     shown = name if lost is None else f"{name}: no number from step {lost}"
-    return Pin(shown, _steps(run), losses, accuracies(run, [s.train_accuracy for s in run]))
+    return Pin(shown, _steps(run), losses, [s.score for s in run])
 
 
 def loss(
-    run: Snapshots, before: Snapshots, steps: int, at: int | None, pins: Sequence[Pin] = ()
+    run: Snapshots,
+    before: Snapshots,
+    steps: int,
+    at: int | None,
+    pins: Sequence[Pin] = (),
+    unit: str = NATS,
 ) -> Drawing:
-    """Mean loss over steps, nats; NaN and inf are marked at the foot."""
+    """Mean loss over steps; NaN and inf are marked at the foot."""
     now, then = [s.loss for s in run], [s.loss for s in before]
     kept = {each.name: (each.steps, each.loss) for each in pins}
+    top = loss_top if unit == NATS else error_top
     every = [*now, *then, *(value for each in pins for value in each.loss)]
     return Drawing(
         key="loss",
-        spec=_loss_spec(steps, loss_top(every), tuple(kept)),
+        spec=_loss_spec(steps, top(every), tuple(kept), unit),
         tables={
-            "run": _table(run, {"loss": now}),
-            "before": _table(before, {"loss": then}),
-            **_pins(kept),
+            "run": curve_table(run, {"loss": now}),
+            "before": curve_table(before, {"loss": then}),
+            **kept_table(kept),
             "gaps": frame.gaps(_steps(run), now),
             "cursor": frame.cursor(at),
         },
         alt="Loss by step.",
         zoom=True,
-        says=frame.told("Loss by step", {"": now} if ended(run, steps) else {}, steps, nats),
+        says=frame.told(
+            "Loss by step",
+            {"": now} if ended(run, steps) else {},
+            steps,
+            partial(in_units, unit=unit),
+        ),
     )
 
 
@@ -102,14 +115,14 @@ def accuracy(
         }
 
     now = curves(run)
-    kept = {each.name: (each.steps, each.accuracy) for each in pins}
+    kept = {each.name: (each.steps, each.score) for each in pins}
     return Drawing(
         key="accuracy",
         spec=_accuracy_spec(steps, tuple(kept)),
         tables={
-            "run": _table(run, now),
-            "before": _table(before, curves(before)),
-            **_pins(kept),
+            "run": curve_table(run, now),
+            "before": curve_table(before, curves(before)),
+            **kept_table(kept),
             "gaps": frame.gaps(_steps(run), now[ACCURACIES[0]]),
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
@@ -146,7 +159,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
 
     def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
         # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
-        return _table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
+        return curve_table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
 
     return Drawing(
         key="gradients",
@@ -166,19 +179,14 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
             "Gradient norm of each layer by step",
             curves(now) if ended(run, steps) else {},
             steps,
-            _number,
+            partial(number, digits=3),
         ),
     )
 
 
-def _number(value: float) -> str:
-    """A norm; NaN as NaN."""
-    return "NaN" if math.isnan(value) else f"{value:.3g}"
-
-
-def nats(value: float) -> str:
+def in_units(value: float, unit: str = NATS) -> str:
     """A loss in words."""
-    return f"{_number(value)} nats" if math.isfinite(value) else _number(value)
+    return f"{number(value, 3)} {unit}" if math.isfinite(value) else number(value)
 
 
 def _norms(snapshots: Snapshots, layers: int) -> np.ndarray:
@@ -301,13 +309,14 @@ def broken(run: Snapshots) -> bool:
     return bool((np.array([s.gradients for s in run]) == Gradient.NONFINITE).any())
 
 
-def _table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
+def curve_table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
+    """A run's curves by name, as frame.table."""
     steps = _steps(run)
     return frame.table({name: (steps, curve) for name, curve in values.items()})
 
 
-def _pins(kept: Mapping[str, tuple[list[int], list[float]]]) -> Tables:
-    """The table of the runs that are kept, if there are any."""
+def kept_table(kept: Mapping[str, tuple[list[int], list[float]]]) -> Tables:
+    """The table of the runs that are kept, if there are any, thinned out."""
     if not kept:
         return {}
     thin = {}
@@ -322,6 +331,7 @@ def _steps(run: Snapshots) -> list[int]:
 
 
 LOSS_EDGES = (0.0, 3.0, 30.0, 300.0, 3e3, 3e4, 3e6, 3e12, 3e38)
+ERROR_EDGES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, 1e3, 1e6, 1e38)
 GRADIENT_EDGES = (1e-38, 1e-18, 1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e12, 1e38)
 
 
@@ -338,15 +348,30 @@ def loss_axis(top: float) -> alt.Y:
     ]
     return alt.Y(
         "value:Q",
-        title="nats",
+        title=NATS,
         scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
         axis=alt.Axis(values=ticks, labelExpr=frame.power_labels(), labelOverlap=True),
     )
 
 
+def error_top(errors: Sequence[float]) -> float:
+    """Where an axis of squared errors ends, from a few round values."""
+    return frame.bracket([0.0, *errors], ERROR_EDGES)[1]
+
+
+def error_axis(top: float) -> alt.Y:
+    """Linear, from 0 to `top`."""
+    return alt.Y(
+        "value:Q",
+        title=SQUARED,
+        scale=alt.Scale(domain=[0, top], nice=False),
+        axis=alt.Axis(tickCount=5, labelOverlap=True),
+    )
+
+
 @lru_cache(maxsize=SPECS)
-def _loss_spec(steps: int, top: float, pins: tuple[str, ...]) -> dict[str, Any]:
-    y = loss_axis(top)
+def _loss_spec(steps: int, top: float, pins: tuple[str, ...], unit: str) -> dict[str, Any]:
+    y = loss_axis(top) if unit == NATS else error_axis(top)
     lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins=pins)
     over = frame.gap_marks(steps), frame.cursor_rule(steps)
     return frame.zoomable("Loss by step", *lines, *over, pins=len(pins))

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.fields import Choice, Choices, Field, Range, parse_query, to_text
+from core.fields import Choice, Choices, Field, Range, number, parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, Form, losses_for
 from core.registry import Registry, Row
 from ui.charts.digits import AxisType
 from ui.state import PageState, Values
-from ui.widgets import decades, number
+from ui.widgets import decades
 
 SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
 AXES = Registry(
@@ -25,8 +25,9 @@ AXES = Registry(
     ],
 )  # fmt: skip
 
+ANSWERED = Registry("task", [row for row in TASKS.values() if not row.series])
 FIELDS: dict[str, Field] = {
-    "task": Choice(TASKS),
+    "task": Choice(ANSWERED),
     "losses": Choices(LOSSES, most=6),
     "dtype": Choice(DTYPES),
     "label": Range(0, 1, whole=True),
@@ -129,7 +130,7 @@ def setting() -> Setting:
             help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
         )  # fmt: skip
         st.segmented_control(
-            "task", list(TASKS), default=value("task"), key=key("task"), on_change=_changed,
+            "task", list(ANSWERED), default=value("task"), key=key("task"), on_change=_changed,
             required=True,
             format_func=lambda task: TASKS[task].label,
         )  # fmt: skip

@@ -3,12 +3,12 @@
 import numpy as np
 import streamlit as st
 
+from core.fields import number
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.study import precision
 from core.study.precision import Edges
 from ui.microscope.setting import Setting
-from ui.widgets import number
 
 
 def edge_table(chosen: Setting) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
+from core.fields import number
 from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
 from ui.bars import Bars, bars
@@ -31,9 +32,9 @@ def why(twin: Twin, other: Twin) -> None:
     righted = int(np.count_nonzero(last.correct[silent]))
     chapter("cause", "The wrong ones have no say")
     st.markdown(
-        f"Before the first step half of the logits lie beyond ±{_median(first):.3g}. {twin.label} "
-        f"clips {share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 "
-        "to the last bit, and a clip is flat: its gradient is exactly zero. So "
+        f"Before the first step half of the logits lie beyond ±{number(_median(first), 3)}. "
+        f"{twin.label} clips {share(float(first.saturation.clipped))} of the probabilities, many "
+        "of them 0 or 1 to the last bit, and a clip is flat: its gradient is exactly zero. So "
         f"{share(float(first.census.stuck))} of the images are wrong and **have no say**: nothing "
         f"in the step comes from them. {other.label} clips "
         f"{share(float(twin_run[0].saturation.clipped))}; there "

@@ -1,6 +1,5 @@
 """Fact or chance: the same runs from weights moved by one rounding, and from other seeds."""
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -20,7 +19,6 @@ PERTURBATIONS = 100
 SEEDS = range(10)
 POLL_SECONDS = 1.0
 KINDS = ("rounding", "seeds")
-one_at_a_time = threading.Lock()  # two frameworks at once would starve everybody's runs
 
 
 def chance(twins: Twins, published: Sequence[float]) -> None:
@@ -75,7 +73,8 @@ def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
         runs = sum(len(accuracy) for accuracy in rows.values())
         of = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
         st.progress(runs / of, text=f"{runs} of {of} runs; those of the page go first")
-    shown = [twin for twin in twins if (twin.label, "rounding") in rows]
+    # The first row is the run itself: without a copy there is nothing to say of chance.
+    shown = [twin for twin in twins if len(rows.get((twin.label, "rounding"), ())) > 1]
     if shown:
         _draw(shown, rows, published, drawn_done)
 

@@ -36,12 +36,15 @@ def _debate(drawn_done: bool) -> None:
     if errand.failure:
         st.error(errand.failure, icon=":material/error:")
     found = dict(errand.pieces)
+    if not errand.done:
+        told = f"{len(found)} of {len(CLAIMS)} verdicts; everybody's runs go first"
+        st.progress(len(found) / len(CLAIMS), text=told)
     for key, claim in CLAIMS.items():
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{claim.who}:** “{claim.label}”")
             verdict = found.get(key)
             if verdict is None:
-                st.caption("Computing the verdict; runs go first.")
+                st.caption("The verdict is not computed yet.")
             else:
                 icon = ":material/check_circle:" if verdict.holds else ":material/cancel:"
                 word = "Holds" if verdict.holds else "Does not hold"

@@ -1,5 +1,6 @@
 """A framework's own code: its backends as rows of ours, and the real one run here."""
 
+import threading
 from collections.abc import Mapping
 
 import streamlit as st
@@ -15,10 +16,10 @@ from ui.charts.palette import LAYERS
 from ui.draw import chart, colour_key
 from ui.engine import engine
 from ui.live import POLL_SECONDS
-from ui.story.chance import one_at_a_time
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
 
+one_at_a_time = threading.Lock()  # two frameworks at once would starve everybody's runs
 FINAL = "training accuracy at the end"
 WRITTEN = {
     "Keras 3 on TensorFlow": "keras_tf",

@@ -6,12 +6,14 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data import load
+from core.fields import number
 from core.run.diagnosis import share
 from core.study import lasagne
 from core.study.lasagne import Gradients
 from ui.bars import Stack, stacks
 from ui.charts.health import HEALTH
 from ui.draw import colour_key
+from ui.story.chapters import chapter
 from ui.story.twin import Twins
 from ui.words import explained
 
@@ -20,16 +22,20 @@ COLOURS = dict(HEALTH.values())
 
 def gradients(twins: Twins) -> None:
     """What every entry of each parameter's gradient is, and its norm, as the issue prints them."""
+    batch = st.segmented_control(
+        "batch of 512, at the first weights", range(lasagne.BATCHES), default=0,
+        key="gradients_batch", required=True, format_func=lambda i: ("first", "second")[i],
+    )  # fmt: skip
     st.markdown(
-        "**The entries of each parameter's gradient on the first batch, and its norm**",
+        "**The entries of each parameter's gradient, and its norm**",
         help=explained("gradient", "gradient norm", "NaN"),
     )
     colour_key(COLOURS)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        found = of(twin.config)
+        found = of(twin.config, batch)
         with column:
             st.markdown(f"**{twin.label}**: loss {found.loss:.1f}")
-            stacks([Stack(p.name, _parts(p), f"{p.norm:.3g}") for p in found.parameters], COLOURS)
+            stacks([Stack(p.name, _parts(p), number(p.norm, 3)) for p in found.parameters], COLOURS)
 
 
 def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
@@ -39,9 +45,9 @@ def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
 
 
 @st.cache_data(max_entries=64, show_spinner="taking the gradients of the first batch")
-def of(config: RunConfig) -> Gradients:
-    """The gradient of a run's loss at its first weights, on its first batch."""
-    return lasagne.gradients(config, load(config.source, config.train_size))
+def of(config: RunConfig, batch: int = 0) -> Gradients:
+    """The gradient of a run's loss at its first weights, on one of its first two batches."""
+    return lasagne.gradients(config, load(config.source, config.train_size), batch)
 
 
 def answer(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
@@ -52,13 +58,16 @@ def answer(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
 
 
 def trade(clip: RunConfig, other: RunConfig) -> None:
-    """What the clip gives and takes, as measured at the visitor's knobs."""
+    """The chapter of the cause: what the clip gives and takes, at the visitor's knobs."""
     clipped, plain = of(clip), of(other)
-    st.markdown(
+    traded = plain.nan > 0 and clipped.silent > 0
+    chapter("cause", "NaN has become zero" if traded else "Here there is nothing to trade")
+    says = (
         f"On the first batch {share(clipped.unlikely)} of the images give their true digit a "
-        f"probability below {clip.epsilon:g}. Without a clip {share(plain.nan)} of the gradient is "
-        f"NaN. With it {share(clipped.nan)} is NaN, and {share(clipped.silent)} of the images are "
-        "wrong with a gradient of exactly 0: what could not be computed is now computed, as "
-        "nothing.",
-        help=explained("clipped", "no say"),
+        f"probability below {number(lasagne.CONFIG.epsilon)}. Without a clip {share(plain.nan)} of "
+        f"the gradient is NaN. With it {share(clipped.nan)} is NaN, and {share(clipped.silent)} of "
+        "the images are wrong with a gradient of exactly 0."
     )
+    if traded:
+        says += " What could not be computed is computed now, as nothing."
+    st.markdown(says, help=explained("clipped", "no say"))

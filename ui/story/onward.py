@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.config import RunConfig, to_query
+from core.parts.choices import TASKS
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.pair import page_link
@@ -24,10 +25,11 @@ def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) 
     chapter("next", "Go on from here")
     _link("train", f"Train “{a.label}” yourself", to_query(a.config))
     page_link(a.config, b.config, f"Take “{a.label}” and “{b.label}” apart")
-    near = microscope.Setting(
-        task=a.config.task, losses=tuple(dict.fromkeys([a.config.loss, b.config.loss]))
-    )
-    _link("microscope", "See the loss under the microscope", microscope.link(near))
+    if not TASKS[a.config.task].series:
+        near = microscope.Setting(
+            task=a.config.task, losses=tuple(dict.fromkeys([a.config.loss, b.config.loss]))
+        )
+        _link("microscope", "See the loss under the microscope", microscope.link(near))
     for key, row in PAGES.items():
         if row.section == "Stories" and key != story:
             _link(key, row.label, {})

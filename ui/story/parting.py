@@ -4,7 +4,9 @@ import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
-from core.data import load
+from core.data import Dataset, load
+from core.fields import number
+from core.parts.choices import TASKS
 from core.run.errands import Errand
 from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
@@ -41,19 +43,25 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
     samples = found.samples
     says = (
         f"Their gradients part at **step {found.step}**, most in layer {found.layer + 1} "
-        f"(relative difference {found.relative[found.layer]:.2g})."
+        f"(relative difference {number(found.relative[found.layer], 2)})."
     )
     if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
         says += (
             " Their loss is one function: other weights, or other dropped units, give other logits."
         )
+    if TASKS[a.config.task].series:
+        st.markdown(
+            f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} "
+            f"series differ by more than {NOTICEABLE:g}."
+        )
+        return
     k = min(SHOWN, len(samples.index))
     if not k:
-        st.markdown(f"{says} No image's slope differs by more than {NOTICEABLE:g}.")
+        st.markdown(f"{says} No image's slope differs by more than {number(NOTICEABLE)}.")
         return
     st.markdown(
         f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} images "
-        f"differ by more than {NOTICEABLE:g}. Those that differ most:",
+        f"differ by more than {number(NOTICEABLE)}. Those that differ most:",
         help=explained("label", "logit", "gradient"),
     )
     st.html(sheet(a.config.source, _shown(a, b, samples, k), wide=True))
@@ -82,7 +90,7 @@ def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
 def _both(of: str, a: Twin, b: Twin, values: list[np.ndarray], i: int) -> dict[str, str]:
     """A figure of one sample under each of the two."""
     pairs = zip((a, b), values, strict=True)
-    return {f"{of}, {twin.label}": f"{each[i] + 0:.3g}" for twin, each in pairs}
+    return {f"{of}, {twin.label}": f"{number(each[i], 3)}" for twin, each in pairs}
 
 
 def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -95,4 +103,8 @@ def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _search(a: RunConfig, b: RunConfig) -> Errand:
     """How far the search for the first gradient that differs is; it goes on behind the runs."""
     look = engine().errands.look
-    return look(("parting", a, b), lambda: first_divergence(a, b, load(a.source, a.train_size)))
+    return look(("parting", a, b), lambda: first_divergence(a, b, _data(a)))
+
+
+def _data(config: RunConfig) -> Dataset:
+    return load(config.source, config.train_size, process=config.process)

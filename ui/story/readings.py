@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data import load
+from core.fields import number
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
 from core.run.prepare import device_data
@@ -27,6 +28,7 @@ UNIT = {"kept": (31, 87, 187), "kept, 0 after ReLU": (205, 212, 226), "dropped":
 class Layer(NamedTuple):
     """A hidden layer's units for one image, and what dropout multiplies them by: [width]."""
 
+    image: int  # its place among the training images
     units: np.ndarray
     multipliers: np.ndarray
 
@@ -45,7 +47,7 @@ def look_inside(config: RunConfig) -> None:
     colour_key({name: f"rgb{colour}" for name, colour in UNIT.items()})
     layers = {form: _layer(replace(config, dropout=form), image, layer) for form in FORMS}
     brightest = max(float((found.units * found.multipliers).max()) for found in layers.values())
-    cards = [_card(form, config, found, brightest, image) for form, found in layers.items()]
+    cards = [_card(form, config, found, brightest) for form, found in layers.items()]
     st.html(f'<ul class="readings">{"".join(cards)}</ul>')
     st.caption(
         "The squares are the layer's units in the first training step of this very run: the same "
@@ -72,40 +74,44 @@ def survivors(config: RunConfig) -> int:
 
 def _layer(config: RunConfig, image: int, layer: int) -> Layer:
     """What the first training step makes of a layer."""
-    units, multipliers = _first_step(config)[layer]
-    return Layer(units[image], multipliers[image])
+    step = _first_step(config)
+    found = step.layers[layer]
+    place = int(step.places[image])
+    return Layer(place, np.asarray(found.units)[image], np.asarray(found.multipliers)[image])
 
 
 @st.cache_data(max_entries=64, show_spinner="looking into the first training step")
-def _first_step(config: RunConfig) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The layers of the first step's batch, as (units, multipliers)."""
+def _first_step(config: RunConfig) -> masks.Pass:
+    """The forward pass of the first training step."""
     found = next(masks.passes(config, device_data(config, lambda fraction, text: None), [0]))
     assert found is not None  # the first of the steps asked for
-    return [(np.asarray(each.units), np.asarray(each.multipliers)) for each in found.layers]
+    return found
 
 
-def _card(form: str, config: RunConfig, layer: Layer, brightest: float, image: int) -> str:
-    row, number = DROPOUTS[form], config.dropout_value
-    who = [name.call.format(number) for name in DROPOUT_NAMES.values() if name.means == form]
+def _card(form: str, config: RunConfig, layer: Layer, brightest: float) -> str:
+    row, value = DROPOUTS[form], config.dropout_value
+    who = [name.call.format(value) for name in DROPOUT_NAMES.values() if name.means == form]
     kept = layer.multipliers != 0
     by = float(layer.multipliers.max()) if kept.any() else 0.0
-    at_test = float(row.means(np.float32(number)).factor)
+    at_test = float(row.means(np.float32(value)).factor)
     told = (
-        f"{int(kept.sum())} of {kept.size} units survive this step, each × {by:.3g}; "
-        f"at test time all of them, each × {at_test:.3g}."
+        f"{int(kept.sum())} of {kept.size} units survive this step, each × {number(by, 3)}; "
+        f"at test time all of them, each × {number(at_test, 3)}."
     )
+    digit = data_url(_digit(config, form, layer.image))
+    units = picture_url(_squares(layer, brightest))
     written = "".join(f"<li><code>{escape(call)}</code></li>" for call in who)
     return (
         f"<li><b>{escape(row.label)}</b><p>{escape(row.summary)}</p>"
         f'<div class="pair">'
-        f'<img src="{data_url(_digit(config, form, image))}" alt="a digit with pixels dropped">'
-        f'<img src="{picture_url(_squares(layer, brightest))}" alt="the units of the layer"></div>'
+        f'<img src="{digit}" alt="a digit with pixels dropped">'
+        f'<img src="{units}" alt="the units of the layer"></div>'
         f"<p>{told}</p><ul>{written}</ul></li>"
     )
 
 
 def _digit(config: RunConfig, form: str, image: int) -> np.ndarray:
-    """A digit as the reading would leave it, were its pixels a layer: uint8 [784]."""
+    """A training image as the reading would leave it, were its pixels a layer: uint8 [784]."""
     pixels = load(config.source, config.train_size).train_images[image]
     left = masks.dropped_pixels(pixels, form, config.dropout_value)
     return np.clip(left, 0, 255).astype(np.uint8)

@@ -6,25 +6,26 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.data import SOURCES
-from core.presets import PRESETS
 from ui.story.knobs import Knobs
 
-SAMPLE, FULL = "sample", "full_55000"
-ASKED = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
+SAMPLE = "sample"
 
 
-def as_asked(config: RunConfig) -> RunConfig:
+def as_asked(config: RunConfig, asked: RunConfig) -> RunConfig:
     """The run on all images of its source; on the full data for as many epochs as was asked."""
     if config.source == SAMPLE:
         return config
-    return replace(config, source=FULL, train_size=ASKED.train_size, epochs=ASKED.epochs)
+    return replace(config, source=asked.source, train_size=asked.train_size, epochs=asked.epochs)
 
 
-def scale(story: Knobs) -> None:
+def scale(story: Knobs, asked: RunConfig) -> None:
     """Choose between the sample and the data of the question."""
+    key, choices = story.state.key("source"), [SAMPLE, asked.source]
+    if story.state.value("source") not in choices:  # a link may name another full set
+        st.session_state[key] = asked.source
     st.segmented_control(
-        "images", [SAMPLE, FULL], key=story.state.key("source"), required=True,
-        default=story.state.value("source"), format_func=lambda key: SOURCES[key].label,
+        "images", choices, key=key, required=True, default=story.state.value("source"),
+        format_func=lambda key: SOURCES[key].label,
         help="The full data trains for some minutes, behind the page: it goes on while this tab is "
         "open, and a reload finds it where it is.",
     )  # fmt: skip

@@ -16,73 +16,84 @@ from ui.charts import digits
 from ui.charts import spine as charts
 from ui.draw import chart, colour_key
 from ui.story.knobs import Knobs
-from ui.story.twin import Twin, viewers_of
+from ui.story.twin import Twin, snapshots, viewers_of
 from ui.words import explained
 
 PAGE = "spine"
-STEP, PLAYS = "spine_step", "spine_plays"
+STEP = "spine_step"  # where the slider stands
+PLAYS = "spine_plays"  # the step to be shown next, while it plays
 PLAY_SECONDS = 0.8
 
 
 def spine(twin: Twin, knobs: Knobs) -> None:
     """The figure of a binary twin: drag epsilon, play the steps, click a bar of digits."""
-    viewer = viewers_of([twin])[twin.label]
-    run = viewer.view().snapshots
+    run = snapshots(twin)
     knobs.draw("epsilon")
     st.markdown(
         "**What the loss makes of a logit, and where the digits stand**",
         help=explained("logit", "label"),
     )
-    colour_key({**charts.PROBABILITIES, **charts.SLOPES, **charts.SILENT})
-    plays = st.session_state.get(PLAYS, False)
-    st.fragment(_figure, run_every=PLAY_SECONDS if plays else None)(twin, run)
-    chosen.panel(PAGE, viewer, _step(run), None, chosen.judge(twin.config))
+    plays = PLAYS in st.session_state
+    st.fragment(_figure, run_every=PLAY_SECONDS if plays else None)(twin, run, plays)
 
 
-def _step(run: list[Snapshot]) -> int:
-    return min(st.session_state.get(STEP, 0), run[-1].step)
-
-
-def _play(run: list[Snapshot]) -> None:
-    st.session_state[PLAYS] = True
-    st.session_state[STEP] = run[0].step
-
-
-def _stop() -> None:
-    st.session_state[PLAYS] = False
-
-
-def _figure(twin: Twin, run: list[Snapshot]) -> None:
-    if st.session_state.get(PLAYS):
-        later = (look.step for look in run if look.step > _step(run))
-        st.session_state[STEP] = next(later, run[-1].step)
-        if st.session_state[STEP] == run[-1].step:
-            _stop()
-            st.rerun()
-    now = [look for look in run if look.step <= _step(run)][-1]
+def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
+    """The charts at a step: the one that the slider says, or while it plays one after the other."""
+    playing = PLAYS in st.session_state
+    if playing != drawn_playing:
+        st.rerun()  # another timer
+    steps = [look.step for look in run]
+    now = run[_place(steps, PLAYS if playing else STEP)]
+    if playing and now is run[-1]:
+        _stop(now.step)
+        st.rerun()
     _charts(twin.config, run, now)
-    steps, play = st.columns([5, 1], vertical_alignment="bottom")
-    steps.select_slider(
-        "after step", [look.step for look in run], now.step, key=STEP, on_change=_stop
-    )
-    play.button("Play", icon=":material/play_arrow:", on_click=_play, args=[run],
-                key="spine_play", width="stretch")  # fmt: skip
-    st.markdown(_says(twin, run[0], now))
+    where, button = st.columns([5, 1], vertical_alignment="bottom")
+    if playing:  # a slider moved by the script tells the browser, which tells the script again
+        where.progress(now.step / steps[-1], text=f"after step {now.step}")
+        button.button("Pause", icon=":material/pause:", on_click=_stop, args=[now.step],
+                      key="spine_pause", width="stretch")  # fmt: skip
+        st.session_state[PLAYS] = steps[steps.index(now.step) + 1]
+    else:
+        where.select_slider("after step", steps, now.step, key=STEP)
+        button.button("Play", icon=":material/play_arrow:", on_click=_play, args=[steps[0]],
+                      key="spine_play", width="stretch")  # fmt: skip
+    st.markdown(_says(run[0], now))
+    viewer = viewers_of([twin])[twin.label]
+    chosen.panel(PAGE, viewer, now.step, None, chosen.judge(twin.config))
+
+
+def _place(steps: list[int], key: str) -> int:
+    """Which look the session is at; the first one where it has none, or one of another run."""
+    step = st.session_state.get(key)
+    return steps.index(step) if step in steps else 0
+
+
+def _play(step: int) -> None:
+    st.session_state[PLAYS] = step
+
+
+def _stop(step: int) -> None:
+    """Stay at a step: the slider stands there from now on."""
+    del st.session_state[PLAYS]
+    st.session_state[STEP] = step
 
 
 def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     top = digits.top_of(digits.widest(run))
     z = charts.grid(top)
     found = {label: _edges(config, label) for label in (0, 1)}
+    colour_key(charts.PROBABILITIES)
     chart("spine_p", charts.probability_spec(top), charts.tables(_probabilities(config, z)),
           "What the loss takes for the probability, over the logit.")  # fmt: skip
+    colour_key({**charts.SLOPES, **charts.SILENT})
     slopes = []
     for name, label in zip(charts.SLOPES, (1, 0), strict=True):
         _, slope = precision.evaluate("binary", config.loss, z, label, config.epsilon)
         slopes.append(charts.Curve(name, z, slope))
     chart("spine_slope", charts.slope_spec(top), charts.tables(slopes, _silent(found, top)),
           "The slope of the loss over the logit, for both labels.")  # fmt: skip
-    zones = [zone for edges in found.values() for zone in chosen.zones(edges[0], right=False)]
+    zones = [zone for edges in found.values() for zone in chosen.zones(edges, right=False)]
     viewer = viewers_of([Twin("", config, "")])[""]
     key = "spine_digits"
     chart(
@@ -94,22 +105,16 @@ def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     )  # fmt: skip
 
 
-def _edges(config: RunConfig, label: int) -> tuple[Edges, Edges]:
-    """Where the loss is silent for a label, on its wrong and on its right side."""
+def _edges(config: RunConfig, label: int) -> Edges:
+    """Where the loss is silent for a label though it is wrong."""
     dtype = DTYPES["float32"].dtype
-    wrong, right = (
-        precision.edges("binary", config.loss, label, config.epsilon, dtype, right=right)
-        for right in (False, True)
-    )
-    return wrong, right
+    return precision.edges("binary", config.loss, label, config.epsilon, dtype)
 
 
-def _silent(found: dict[int, tuple[Edges, Edges]], top: float) -> list[tuple[float, float]]:
+def _silent(found: dict[int, Edges], top: float) -> list[tuple[float, float]]:
     """The stretches of the axis in which a label's wrong images have no slope."""
     ends = {0: top, 1: -top}
-    return [
-        (wrong.dead, ends[label]) for label, (wrong, _) in found.items() if wrong.dead is not None
-    ]
+    return [(wrong.dead, ends[label]) for label, wrong in found.items() if wrong.dead is not None]
 
 
 def _probabilities(config: RunConfig, z: np.ndarray) -> list[charts.Curve]:
@@ -121,7 +126,7 @@ def _probabilities(config: RunConfig, z: np.ndarray) -> list[charts.Curve]:
     return [charts.Curve(name, z, value) for name, value in both]
 
 
-def _says(twin: Twin, first: Snapshot, now: Snapshot) -> str:
+def _says(first: Snapshot, now: Snapshot) -> str:
     """What the figure shows at this step, as measured."""
     silent = silent_and_wrong(now)
     if not len(silent):

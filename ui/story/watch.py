@@ -1,9 +1,12 @@
 """Twins side by side, live."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
+import numpy as np
 import streamlit as st
 
+from core.parts.choices import TASKS
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
@@ -11,10 +14,12 @@ from ui.charts import twins as charts
 from ui.charts.frame import share, told
 from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
+from ui.story.series import of_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
+SAME = 1e-3  # nearer than this, one curve hides the other
 WORDS = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
 
 
@@ -49,17 +54,21 @@ def _watch(
         of = sum(view.steps for view in views.values())
         status = next(iter(views.values())).status
         st.progress(min(1.0, done / of), text=f"{status}, {len(twins)} runs in lock step")
+    if TASKS[twins[0].config.task].series:
+        of_series(twins, runs, drawn_ended, key)
+        return
     for column, (of_what, title) in zip(
         st.columns(len(CURVES), gap="medium"), CURVES.items(), strict=True
     ):
         with column:
             st.markdown(f"**{title}**", help=WORDS[of_what])
             _curves(twins, runs, of_what, drawn_ended, key)
-    if not predictions:
-        return
-    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        with column:
-            _saturation(twin, runs[twin.label], drawn_ended, key)
+    if predictions:
+        for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+            with column:
+                _saturation(twin, runs[twin.label], drawn_ended, key)
+    if drawn_ended and (under := hidden(twins, runs)):
+        st.caption(under)
 
 
 def _curves(
@@ -72,9 +81,25 @@ def _curves(
     colours = tuple(twin.colour for twin in twins)
     spec = charts.curves_spec(tuple(runs), colours, steps, top)
     ways = {label: values for label, (_, values) in curves.items()} if ended else {}
-    words = told(CURVES[of], ways, steps, live_charts.nats if of == "loss" else share)
+    words = told(CURVES[of], ways, steps, live_charts.in_units if of == "loss" else share)
     words = words or f"{CURVES[of]}."
     chart(f"{key}_{of}", spec, charts.curves_tables(curves), words)
+
+
+def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:
+    """Which curves cannot be seen, for a later twin's lies over them as drawn."""
+    shown = {
+        twin.label: np.array([curve(runs[twin.label], of)[1] for of in CURVES]) for twin in twins
+    }
+    pairs = (
+        f"“{a}” lies under “{b}”."
+        for a, b in combinations(shown, 2)
+        if shown[a].size
+        and shown[a].shape == shown[b].shape
+        and np.isfinite(shown[a]).any()
+        and np.allclose(shown[a], shown[b], rtol=SAME, atol=SAME, equal_nan=True)
+    )
+    return " ".join(pairs)
 
 
 def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:

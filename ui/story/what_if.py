@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from ui.story.predict import MARGIN, judge, predict, told
-from ui.story.twin import Twins, ends
+from ui.story.series import BETTER, measured, nearer
+from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch
 
-STAYS, GOES, TURNS = "The gap stays", "The gap vanishes", "It turns: the other one is ahead"
+NONE, ONE, BOTH = "Neither beats copying", "Only one of them beats copying", "Both beat copying"
+STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "Another one is ahead then"
 
 
 def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:
@@ -19,11 +21,28 @@ def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -
     guess = predict(key, question, [STAYS, GOES, TURNS])
     if guess is None:
         return False
-    changed = [twin._replace(config=replace(twin.config, **changes)) for twin in twins]
+    changed = _changed(twins, changes)
     if not watch(changed, key=key, predictions=False):
         return False
     judge(guess, _answer(_gap(twins), _gap(changed)), told(ends(changed)))
     return True
+
+
+def copying_beaten(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:
+    """The same of two that learn series: which of them end nearer to the truth than a copy."""
+    guess = predict(key, question, [NONE, ONE, BOTH])
+    if guess is None:
+        return False
+    changed = _changed(twins, changes)
+    if not watch(changed, key=key):
+        return False
+    better = sum(nearer(twin) == BETTER for twin in changed)
+    judge(guess, (NONE, ONE, BOTH)[better], measured(changed))
+    return True
+
+
+def _changed(twins: Twins, changes: Mapping[str, Any]) -> list[Twin]:
+    return [twin._replace(config=replace(twin.config, **changes)) for twin in twins]
 
 
 def _gap(twins: Twins) -> float:
@@ -34,4 +53,4 @@ def _gap(twins: Twins) -> float:
 def _answer(before: float, after: float) -> str:
     if abs(after) <= MARGIN:
         return GOES
-    return STAYS if before * after > 0 else TURNS
+    return STAYS if abs(before) > MARGIN and before * after > 0 else TURNS

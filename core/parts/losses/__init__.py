@@ -1,6 +1,6 @@
-"""Every cross-entropy as one framework or one author computes it.
+"""Every loss as one framework or one author computes it.
 
-All of these are the same function on paper. With p = sigmoid(z), for a logit z and a label y,
+All cross-entropies are one function on paper. With p = sigmoid(z), for a logit z and a label y,
 
     binary:   L(z, y) = -y log p - (1 - y) log(1 - p)      dL/dz   = p - y
     softmax:  L(z, y) = log sum_j exp(z_j) - z_y           dL/dz_j = softmax(z)_j - [j = y]
@@ -11,6 +11,11 @@ framework computes in another, and takes
 
     binary:   logits [...],           labels 0/1 [...], epsilon scalar -> loss [...]
     softmax:  logits [..., classes],  labels [...],     epsilon scalar -> loss [...]
+
+Squared errors take predictions in the place of logits and targets in the place of labels, and have
+the squared unit of what is predicted:
+
+    regression:  predictions [..., time],  targets [..., time],  epsilon scalar -> loss [...]
 
 Sources: the code of Keras 3.15, TensorFlow 2.21, PyTorch 2.13, JAX 0.10.2, optax 0.2.8,
 Theano 0.8.2 with Lasagne 0.1, and the question "JAX vs Keras" with its two functions.

@@ -1,6 +1,16 @@
-"""LOSSES: every cross-entropy, a row each, in the order of what it works on."""
+"""LOSSES: every loss, a row each, in the order of what it works on."""
 
-from core.parts.losses import clipped, exact, keras, mxnet, tensorflow, textbook, theano, torch
+from core.parts.losses import (
+    clipped,
+    exact,
+    keras,
+    mxnet,
+    squared,
+    tensorflow,
+    textbook,
+    theano,
+    torch,
+)
 from core.parts.losses.row import Form, Loss
 from core.registry import Registry
 
@@ -323,6 +333,34 @@ LOSSES: Registry[Loss] = Registry(
             binary=exact.from_logits,
             softmax=exact.from_logits_softmax,
             reproduces={"keras_tf_from_logits": 1e-7},
+        ),
+        Loss(
+            key="mse_broadcast",
+            label="Squared error, broadcast",
+            latex=r"\frac{1}{T^2}\sum_{t,s}(p_t-y_s)^2",
+            summary="The post's: each prediction is compared with every target of its series.",
+            failure=(
+                "It is least where every prediction is the mean of all targets of the series: the "
+                "array of differences has one axis more than anybody meant, and no error is raised."
+            ),
+            works_on="predictions",
+            reference="Getting started with JAX (a post): preds (time, batch, 1), targets "
+            "(batch, time)",
+            binary=None,
+            softmax=None,
+            regression=squared.broadcast,
+        ),
+        Loss(
+            key="mse_aligned",
+            label="Squared error, aligned",
+            latex=r"\frac{1}{T}\sum_t(p_t-y_t)^2",
+            summary="Each prediction is compared with its own target.",
+            failure="None: the shapes agree.",
+            works_on="predictions",
+            reference="optax.losses.squared_error, optax 0.2.8",
+            binary=None,
+            softmax=None,
+            regression=squared.aligned,
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from core.parts.losses.shared import pick, sigmoid, upcast
@@ -20,7 +21,7 @@ def _torch_sigmoid_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[A
 
 
 # PyTorch's 1e-12, which is a float32 number in every dtype.
-_TORCH_FLOOR = float(jnp.float32(1e-12))
+_TORCH_FLOOR = float(np.float32(1e-12))
 
 
 @jax.custom_jvp

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.config import RunConfig
 from core.data import Dataset, load
+from core.fields import number
 from core.parts.dtypes import DTYPES
 from core.registry import Registry, Row
 from core.study import precision
@@ -80,7 +81,7 @@ def _clip_keeps_the_gradient() -> Verdict:
         if start.nan == 0
         else f"{start.nan:.0%} of it is NaN. "
     )
-    rate = f"At learning rate {end.learning_rate:g}"
+    rate = f"At learning rate {number(end.learning_rate)}"
     if end.silent_from is None:
         said += f"{rate} it has a gradient to the end."
     else:
@@ -110,7 +111,7 @@ def _no_trade_off() -> Verdict:
     clipped, logits = _small(), _small(loss="from_logits")
     return Verdict(
         clipped > logits - SAME,
-        f"After {CONFIG.steps} steps from raw pixels at learning rate {SMALL_STEPS:g}, "
+        f"After {CONFIG.steps} steps from raw pixels at learning rate {number(SMALL_STEPS)}, "
         f"{clipped:.0%} of the images are right when it clips, and {logits:.0%} from logits.",
         {"clipped": clipped, "logits": logits},
     )
@@ -124,9 +125,10 @@ def _hyperparameter() -> Verdict:
     return Verdict(
         hangs,
         f"The result {'hangs' if hangs else 'does not hang'} on it: {lowest:.0%} to {highest:.0%} "
-        f"of the images are right for epsilons from {min(EPSILONS):g} to {max(EPSILONS):g}. The "
-        f"best, {best:g}, reaches {'more' if highest > logits else 'not more'} than the "
-        f"{logits:.0%} from logits, which have none.",
+        f"of the images are right for epsilons from {number(min(EPSILONS))} to "
+        f"{number(max(EPSILONS))}. The best, {number(best)}, reaches "
+        f"{'more' if highest > logits else 'not more'} than the {logits:.0%} from logits, which "
+        "have none.",
         {"lowest": lowest, "highest": highest, "best": best, "logits": logits},
     )
 
@@ -154,8 +156,8 @@ def _helps_few() -> Verdict:
     clipped = gradients(CONFIG, _data()).nan
     return Verdict(
         at_0 >= lasagne > clipped,
-        f"With the default of 0, {at_0:.0%} of the gradient stays NaN; with {EPSILON:g} it is "
-        f"{clipped:.0%}.",
+        f"With the default of 0, {at_0:.0%} of the gradient stays NaN; with {number(EPSILON)} it "
+        f"is {clipped:.0%}.",
         {"nan_at_0": at_0, "nan_clipped": clipped},
     )
 
@@ -167,8 +169,8 @@ def _float64() -> Verdict:
     assert clipped is not None and plain is not None
     return Verdict(
         abs(clipped) < abs(plain),
-        f"With epsilon {EPSILON:g} the gradient is exactly 0 from a logit of {clipped:.1f} on, in "
-        f"float64 too, where the plain log works down to {plain:.0f}.",
+        f"With epsilon {number(EPSILON)} the gradient is exactly 0 from a logit of {clipped:.1f} "
+        f"on, in float64 too, where the plain log works down to {plain:.0f}.",
         {"dead": clipped, "broken": plain},
     )
 
@@ -189,7 +191,8 @@ def _fails_in_float16() -> Verdict:
         upper = float(dtype.type(1) - dtype.type(EPSILON))
     return Verdict(
         upper == 1,
-        f"In float16 1 - {EPSILON:g} is {upper:g}: nothing is clipped at the upper end.",
+        f"In float16 1 - {number(EPSILON)} is {number(upper)}: nothing is clipped at the upper "
+        "end.",
         {"epsilon": EPSILON, "upper": upper},
     )
 
@@ -204,8 +207,8 @@ def _smaller_in_float16() -> Verdict:
     return Verdict(
         least < EPSILON,
         f"It must be {direction}: 1 - epsilon is below 1 in float16 only for an epsilon above "
-        f"{least:.3g}, {least / EPSILON:,.0f} times {EPSILON:g}. In bfloat16 the limit is "
-        f"{limits['bfloat16']:.3g}, in float32 {limits['float32']:.3g}.",
+        f"{number(least, 3)}, {least / EPSILON:,.0f} times {number(EPSILON)}. In bfloat16 the "
+        f"limit is {number(limits['bfloat16'], 3)}, in float32 {number(limits['float32'], 3)}.",
         {**limits, "epsilon": EPSILON, "ratio": least / EPSILON},
     )
 

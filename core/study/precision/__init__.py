@@ -11,7 +11,7 @@ is by z.
 from core.study.precision.curve import Curve, curve
 from core.study.precision.edges import Edges, edges
 from core.study.precision.epsilon import EpsilonLimits, epsilon_limits
-from core.study.precision.evaluate import evaluate
+from core.study.precision.evaluate import compiled, evaluate, ready
 from core.study.precision.exact import Exact, exact
 from core.study.precision.samples import losses_and_slopes, position, slopes
 from core.study.precision.words import first_broken, silence, where
@@ -21,6 +21,7 @@ __all__ = [
     "Edges",
     "EpsilonLimits",
     "Exact",
+    "compiled",
     "curve",
     "edges",
     "epsilon_limits",
@@ -29,6 +30,7 @@ __all__ = [
     "first_broken",
     "losses_and_slopes",
     "position",
+    "ready",
     "silence",
     "slopes",
     "where",

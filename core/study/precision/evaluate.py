@@ -1,6 +1,7 @@
 """A row of LOSSES on a format's own numbers."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,19 @@ def _evaluate(
     return loss, gradient[..., 0]
 
 
+_compiled: set[tuple[Form, str]] = set()
+
+
+def ready(form: Form, dtype: np.dtype[Any]) -> bool:
+    """Whether the rows of a form can be evaluated in a format and nothing be compiled before."""
+    return (form, dtype.name) in _compiled
+
+
+def compiled(form: Form, dtype: np.dtype[Any]) -> None:
+    """Compile what evaluates the rows of a form in a format."""
+    evaluate(form, losses_for(form)[0], np.zeros(1, dtype), 0, 0.0)
+
+
 def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tuple[Floats, Floats]:
     """Loss and derivative by z of a row at each z, computed in the dtype of z, given as float64.
 
@@ -41,4 +55,5 @@ def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tu
             np.int32(label),
             np.asarray(epsilon, np.float64 if z.dtype == np.float64 else np.float32),
         )
+        _compiled.add((form, z.dtype.name))
         return np.asarray(loss, np.float64)[:n], np.asarray(gradient, np.float64)[:n]

@@ -3,6 +3,8 @@
 from core.registry import Registry
 from core.study.reproduce.finding import Case
 from core.study.reproduce.full_mnist import full_mnist
+from core.study.reproduce.gru import gru
+from core.study.reproduce.jax_post import jax_post, jax_post_10
 from core.study.reproduce.keep_or_drop import keep_or_drop, keep_or_drop_30
 from core.study.reproduce.lasagne import lasagne
 from core.study.reproduce.question import (
@@ -19,6 +21,7 @@ from core.study.reproduce.question import (
 _QUESTION = "the JAX/Keras question"
 _FACTS = "measured on JAX 0.10.2, Keras 3.15, TensorFlow 2.21, PyTorch 2.13, optax 0.2.8"
 
+_POST = "Getting started with JAX (a post); the right axes measured on JAX 0.10.2"
 _DROPPING = "the keep_prob question; its facts measured on TensorFlow 1.15 and Keras 3.15"
 
 CASES = Registry(
@@ -74,9 +77,20 @@ CASES = Registry(
                 full_mnist,
             ),
             (
+                "gru", "A GRU, and a loss that broadcasts",
+                "The loss that compares each prediction with every target ends behind copying, the "
+                "aligned one before it; the reused key changes the start.",
+                "Getting started with JAX (a post); its facts measured on JAX 0.10.2", gru,
+            ),
+            (
                 "keep_or_drop", "keep_prob 0.7 or rate 0.7",
                 "Read as a rate, the same number starves the network; and two loops report two "
                 "accuracies of one training.", _DROPPING, keep_or_drop,
+            ),
+            (
+                "jax_post", "Getting started with JAX",
+                "The post's MLP and CNN learn as it printed; its CNN learns more where the axes "
+                "of the pictures are put right.", _POST, jax_post,
             ),
         ]
     ]
@@ -89,6 +103,15 @@ CASES = Registry(
             reference=_DROPPING,
             run=keep_or_drop_30,
             long=True,
-        )
+        ),
+        Case(
+            key="jax_post_10",
+            label="Getting started with JAX, ten epochs",
+            latex="",
+            summary="The best epoch of each network.",
+            reference=_POST,
+            run=jax_post_10,
+            long=True,
+        ),
     ],
 )  # fmt: skip

@@ -6,7 +6,9 @@ from typing import Any
 from core.config import FIELDS, RunConfig, agree
 
 # What twins may differ in: what turns the same batch and the same weights into other weights.
-MAY_DIFFER = ("loss", "epsilon", "dropout", "dropout_value", "optimizer", "learning_rate")
+MAY_DIFFER = (
+    "loss", "epsilon", "reduction", "dropout", "dropout_value", "optimizer", "learning_rate",
+)  # fmt: skip
 
 
 def differences(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:

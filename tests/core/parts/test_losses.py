@@ -338,7 +338,7 @@ def test_rows_say_what_they_are(row):
     for text in (row.label, row.latex, row.summary, row.failure, row.reference):
         assert text == text.strip() and text
     assert row.summary.endswith(".") and row.failure.endswith(".")
-    assert row.binary or row.softmax
+    assert row.binary or row.softmax or row.regression
     assert not re.search(r"\d\.\d", row.failure), "where it fails is measured, not typed"
     assert (row.clip_range is not None) == (row.works_on == "clipped probability")
     if row.clip_range:
@@ -348,9 +348,10 @@ def test_rows_say_what_they_are(row):
 
 def test_rows_stand_in_the_order_of_what_they_work_on():
     places = [list(WORKS_ON).index(row.works_on) for row in LOSSES.values()]
-    assert places == sorted(places) and set(places) == {0, 1, 2}
+    assert places == sorted(places) and set(places) == {0, 1, 2, 3}
     for form in FORMS:
         assert losses_for(form)[-1] == "from_logits"
+    assert losses_for("regression")[-1] == "mse_aligned"
 
 
 # --- what the rows say of themselves -------------------------------------------------------------

@@ -10,7 +10,8 @@ from jax.example_libraries import stax
 
 from core.parts.choices import STREAMS
 from core.parts.dropout import NOTHING, Drop
-from core.parts.models import INITIALIZERS, MODELS, layers
+from core.parts.models import INITIALIZERS, MODELS, layers, parameter_names
+from tests.conftest import post_cnn
 
 GLOROT = INITIALIZERS["glorot_normal"]
 X = jax.random.normal(jax.random.PRNGKey(9), (5, 784))
@@ -29,9 +30,8 @@ def test_question_has_its_own_weights_bit_for_bit() -> None:
 
 @pytest.mark.parametrize("widths", [(7,), (7, 5), (3, 1, 4, 1, 5)])
 @pytest.mark.parametrize("outputs", [1, 10])
-@pytest.mark.parametrize("model", MODELS)
-def test_shapes(model: str, outputs: int, widths: tuple[int, ...]) -> None:
-    init, apply, _ = MODELS[model].build(widths, outputs, GLOROT)
+def test_shapes(outputs: int, widths: tuple[int, ...]) -> None:
+    init, apply, _ = MODELS["mlp"].build(widths, outputs, GLOROT)
     shape, params = init(jax.random.PRNGKey(0), (1, 784))
     sizes = (784, *widths, outputs)
     expected = [((n, m), (m,)) for n, m in pairwise(sizes)]
@@ -39,9 +39,8 @@ def test_shapes(model: str, outputs: int, widths: tuple[int, ...]) -> None:
     assert shape == (1, outputs) and apply(params, X).shape == (5, outputs)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_logits_are_written_by_hand(model: str) -> None:
-    init, apply, _ = MODELS[model].build((7, 5), 10, GLOROT)
+def test_logits_are_written_by_hand() -> None:
+    init, apply, _ = MODELS["mlp"].build((7, 5), 10, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     x = np.asarray(X, np.float64)
     *hidden, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
@@ -50,9 +49,8 @@ def test_logits_are_written_by_hand(model: str) -> None:
     np.testing.assert_allclose(apply(params, X), x @ last + bias, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_dropout_needs_a_random_key(model: str) -> None:
-    init, apply, _ = MODELS[model].build((64,), 1, GLOROT)
+def test_dropout_needs_a_random_key() -> None:
+    init, apply, _ = MODELS["mlp"].build((64,), 1, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     key = jax.random.PRNGKey(1)
     plain, half = apply(params, X), Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
@@ -63,11 +61,8 @@ def test_dropout_needs_a_random_key(model: str) -> None:
 
 @pytest.mark.parametrize("rng", [None, jax.random.PRNGKey(1)], ids=["at test time", "in training"])
 @pytest.mark.parametrize("drop", [NOTHING, Drop(0.5, 0.5, 1.0), Drop(0.5, 1.0, 0.5)], ids=str)
-@pytest.mark.parametrize("model", MODELS)
-def test_hidden_layers_are_those_of_the_logits(
-    model: str, drop: Drop, rng: jax.Array | None
-) -> None:
-    init, apply, hidden = MODELS[model].build((64, 32, 16), 10, GLOROT)
+def test_hidden_layers_are_those_of_the_logits(drop: Drop, rng: jax.Array | None) -> None:
+    init, apply, hidden = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
     _, params = init(jax.random.PRNGKey(0), (1, 784))
     each = hidden(params, X, rng=rng, drop=drop)
     x = X
@@ -104,3 +99,72 @@ def test_initial_spread(key: str) -> None:
 
 def test_layers_are_those_with_weights() -> None:
     assert layers([(1, 2), (), (3, 4), ()]) == [(1, 2), (3, 4)]
+    beta, gamma = np.zeros(3), np.ones(3)
+    weights, *normalisation = layers([(1, 2), (beta, gamma), (), (3, 4)])[0], *layers([(3, 4)])
+    assert weights == (1, 2, beta, gamma) and normalisation == [(3, 4)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_number_has_a_name(model: str) -> None:
+    init, *_ = MODELS[model].build((7, 5), 10, GLOROT)
+    params = jax.eval_shape(lambda key: init(key, (1, 784))[1], jax.random.PRNGKey(0))
+    names = parameter_names(params)
+    assert len(set(names)) == len(names) == len(jax.tree.leaves(params))
+    for name, leaf in zip(names, jax.tree.leaves(params), strict=True):
+        if name.endswith(("biases", "beta", "gamma")):
+            assert leaf.size == leaf.shape[-1]  # one for each unit
+        else:
+            assert leaf.ndim > 1
+    hidden = len(MODELS[model].build((7, 5), 10, GLOROT).hidden(init(KEY, (1, 784))[1], X))
+    assert names[-2:] == [f"layer {hidden + 1} weights", f"layer {hidden + 1} biases"]
+
+
+# The post's CNN
+
+
+AXES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
+KEY = jax.random.PRNGKey(1)  # the post's
+
+
+@pytest.mark.parametrize("model", AXES)
+def test_cnn_is_the_post_s(model: str) -> None:
+    (init, apply, hidden), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
+    shape, ours = init(KEY, (5, 784))
+    _, theirs = post_init(KEY, (100, *AXES[model]))
+    assert shape == (5, 10) and jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert ours[0][0].shape == (5, 5, AXES[model][2], 32)
+    logits = jax.jit(apply)(ours, X)
+    np.testing.assert_allclose(logits, post(theirs, X.reshape(5, *AXES[model])), atol=1e-5)
+    each = jax.jit(hidden)(ours, X)
+    height = AXES[model][0]
+    assert [layer.units.shape for layer in each] == [
+        (5, -(-height // 2), 14, 32), (5, -(-height // 4), 7, 32),
+        (5, -(-height // 8), 4, 10), (5, -(-height // 16), 2, 10),
+    ]  # fmt: skip
+    weights, biases = ours[-1]
+    last = np.maximum(each[-1].units, 0).reshape(5, -1)
+    np.testing.assert_allclose(last @ weights + biases, logits, atol=1e-5)
+
+
+def test_cnn_drops_nothing() -> None:
+    init, apply, _ = MODELS["cnn_28_channels"].build((1,), 10, GLOROT)
+    _, params = init(KEY, (1, 784))
+    half = Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
+    np.testing.assert_array_equal(apply(params, X), apply(params, X, rng=KEY, drop=half))
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 101, 250, 1000])
+def test_at_test_every_image_stands_in_one_mixed_batch(n: int) -> None:
+    x, sizes = np.arange(n), []
+
+    def look(batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        sizes.append(len(batch))
+        return batch, jnp.full(len(batch), jnp.ptp(batch))
+
+    same, spread = MODELS["cnn"].at_test(look, x)
+    np.testing.assert_array_equal(same, x)
+    assert set(sizes) <= {n} if n <= 100 else max(sizes) <= 100
+    assert np.min(spread) >= 0.9 * (n - 1), "each batch reaches over all images"
+    plain, _ = MODELS["mlp"].at_test(look, x)
+    assert plain is x

@@ -14,18 +14,25 @@ from core.parts.dropout import DROPOUTS
 from core.presets import PRESETS
 from core.run import train
 from core.run.diagnosis import CAUSES, Finding, diagnose, share
-from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
+from core.run.snapshot import BINS, Census, Fit, Gradient, Largest, Saturation, Snapshot
 from tests.conftest import look, trained
 
 NAN = float("nan")
 QUESTION = RunConfig()
 LOGITS = RunConfig(loss="from_logits")
 ADAM = RunConfig(optimizer="adam", learning_rate=0.001)
+SERIES = RunConfig(
+    source="ou", task="next_value", model="gru", loss="mse_broadcast", train_size=64, batch_size=64
+)
 DROPPING = RunConfig(**{**DEEP, "dropout": "rate", "dropout_value": 0.7})
 
 
 def saturation(nonfinite: float) -> Saturation:
     return Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, nonfinite)
+
+
+def fit(error: float, copied: float) -> Fit:
+    return Fit(error, copied, *np.zeros((3, 4, 9), np.float32))
 
 
 SILENT = {
@@ -107,6 +114,11 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         LOGITS, [START, look(loss=3.0, update_norms=np.array([20.0, 1]))],
         "The steps are too large: the loss rose from 1 to 3, and a step changes a layer by 2 of "
         "its size.",
+    ),
+    "worse_than_copying": (
+        SERIES, [START, look(fit=fit(0.045, 0.036))],
+        "Its predictions are no better than the noisy input itself: their squared error is 0.045, "
+        "and 0.036 where each value is answered as it was seen.",
     ),
     "memorising": (
         LOGITS, [START, look(train_accuracy=1.0, test_accuracy=0.7)],

@@ -12,6 +12,8 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -20,10 +22,22 @@ import pytest
 
 from core.config import RunConfig
 from core.data import DataUnavailable
+from core.run import engine as engine_module
 from core.run import prepare as preparing
+from core.run import price
 from core.run.engine import Engine, Status, View, Viewer
+from core.run.job import Ready
+from core.run.price import STEP_SECONDS, step_limit
 from core.run.snapshot import Snapshot
-from core.run.train import snapshot_steps
+from core.run.train import (
+    NextLook,
+    bytes_needed,
+    first_look,
+    looks_of,
+    program,
+    snapshot_steps,
+)
+from core.run.train import shape as train_shape
 from tests.conftest import ROOT, tiny, trained
 
 SOON = 20.0  # seconds that a slow machine may take
@@ -49,15 +63,24 @@ class Runs:
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+    def __call__(
+        self, config: RunConfig, report: Any, next_look: NextLook
+    ) -> Iterator[Snapshot | None]:
         self.prepared.append(config)
-        return self.ticks(config)
+        return self.ticks(config, next_look)
 
-    def ticks(self, config: RunConfig) -> Iterator[Snapshot | None]:
-        for step in snapshot_steps(config):
+    def ticks(
+        self, config: RunConfig, next_look: NextLook | None = None
+    ) -> Iterator[Snapshot | None]:
+        next_look = next_look or looks_of(config)
+        step = 0
+        while True:
             self.log.append(config.seed)
             yield snapshot(step)
             assert self.gate.wait(SOON)
+            if step == config.steps:
+                return
+            step = next_look(step)
 
 
 @pytest.fixture
@@ -70,8 +93,17 @@ def make(runs: Runs) -> Iterator[Callable[..., Engine]]:
     """Engines with the runs above, closed at the end."""
     made: list[Engine] = []
 
-    def make(**settings: Any) -> Engine:
-        made.append(Engine(**{"prepare": runs, "lease": SOON, **settings}))
+    def make(
+        prepare: Callable[..., Iterator[Snapshot | None]] = runs,
+        step_seconds: Callable[[RunConfig], float] = lambda config: 0.0,
+        prepare_whole: Callable[..., Ready] | None = None,
+        **settings: Any,
+    ) -> Engine:
+        def ready(config: RunConfig, *others: Any) -> Ready:
+            return Ready(prepare(config, *others), step_seconds(config))
+
+        own = {"prepare": prepare_whole or ready, "at_hand": lambda config: False}
+        made.append(Engine(**{**own, "lease": SOON, **settings}))
         return made[-1]
 
     yield make
@@ -163,6 +195,81 @@ def test_pause_holds_at_the_newest_snapshot(make: Callable[..., Engine], runs: R
     assert (paused.status, steps(paused)) == (Status.PAUSED, [0])
     viewer.resume()
     assert engine.wait(viewer, 5, SOON).status in (Status.RUNNING, Status.DONE)
+
+
+def test_a_first_look_does_not_wait_for_what_comes_after_it(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    compiled = threading.Event()
+
+    def ready(config: RunConfig, *others: Any) -> Ready:
+        return Ready(runs(config, *others), finish=lambda: float(compiled.wait(SOON)))
+
+    engine = make(prepare_whole=ready)
+    viewer = engine.submit(config())
+    view = engine.wait(viewer, 1, SOON)
+    assert (view.status, steps(view)) == (Status.COMPILING, [0])
+    content = engine.submit(config(), until=0)
+    assert content.view().status is Status.PAUSED  # who wants no more waits for nothing
+    compiled.set()
+    assert done(engine, viewer).status is Status.DONE
+
+
+def test_how_long_a_run_will_take_is_told_before_it_goes_on(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """Its price times what a look has taken of its own; more cannot be known yet."""
+    engine = make(prepare_whole=lambda *args: Ready(runs(*args), 2e6, look_seconds=1e9))
+    viewer = engine.submit(config(epochs=1000), until=0)
+    view = engine.wait(viewer, 1, SOON)
+    looks = len(viewer.job.marks) - 1
+    price = looks * 1e9 + (1000 - looks) * 2e6
+    assert (view.steps_per_second, view.seconds_left) == (None, price)
+    viewer.job.seconds = 4e9  # a look that took four times its price
+    assert viewer.view().seconds_left == 4 * price
+    viewer.resume()
+    assert done(engine, viewer).seconds_left is None
+
+
+def test_what_fails_after_a_first_look_leaves_the_look(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    def fail() -> float:
+        raise MemoryError("A step of this run needs more.")
+
+    engine = make(prepare_whole=lambda *args: Ready(runs(*args), finish=fail))
+    view = done(engine, engine.submit(config()))
+    assert (view.status, view.message) == (Status.FAILED, "A step of this run needs more.")
+    assert steps(view) == [0]
+
+
+def test_who_answers_a_click_goes_first(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training holds still meanwhile, a first look does not; and no click holds it up for good."""
+    monkeypatch.setattr(engine_module, "COURTESY_SECONDS", SOON)
+    engine = make()
+    training = engine.submit(config(seed=1, epochs=1000), until=0)
+    engine.wait(training, 1, SOON)
+    answered = threading.Event()
+
+    def answer() -> None:
+        with engine.answering():
+            assert engine.quiet(0.0)  # for itself
+            answered.wait(SOON)
+
+    click = threading.Thread(target=answer)
+    click.start()
+    until(lambda: not engine.quiet(0.0))
+    training.resume()
+    assert engine.wait(engine.submit(config(seed=2)), 1, SOON).snapshots
+    assert steps(training.view()) == [0]
+    answered.set()
+    assert len(engine.wait(training, 5, SOON).snapshots) >= 5
+    click.join()
+    monkeypatch.setattr(engine_module, "COURTESY_SECONDS", 0.0)
+    with engine.answering():
+        assert done(engine, training).status is Status.DONE
 
 
 def test_letting_go_stops_a_run_that_nobody_else_watches(
@@ -339,7 +446,7 @@ def test_failure_is_told_and_the_next_run_works(
 
 
 # pytest warns of the very thing this test is about: a thread that dies of an exception.
-@pytest.mark.filterwarnings("ignore:Exception in thread samenet-worker")
+@pytest.mark.filterwarnings("ignore:Exception in thread samenet-run")
 def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Runs) -> None:
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         return runs.ticks(config) if config.seed else (sys.exit() for _ in range(1))
@@ -352,7 +459,7 @@ def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Run
 
 
 def test_memory_is_counted_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing.train, "free_bytes", lambda: 1e9)
+    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: 1e9)
     with pytest.raises(MemoryError, match=r"need 2\d\.\d GB and 1\.0 GB are free.*narrower"):
         preparing.prepare(RunConfig(widths=(16_384,) * 8), lambda *_: None)
 
@@ -439,10 +546,97 @@ def test_close_ends_the_worker(make: Callable[..., Engine]) -> None:
     engine = make()
     viewer = engine.submit(config(epochs=1000))
     engine.wait(viewer, 1, SOON)
-    worker = engine._worker
-    assert worker and worker.is_alive() and worker.daemon
+    (worker,) = engine._workers.values()
+    assert worker.is_alive() and worker.daemon
     engine.close()
     assert not worker.is_alive()
+
+
+# Prices
+
+
+def test_a_run_of_long_steps_keeps_nobody_waiting(make: Callable[..., Engine]) -> None:
+    """The long one hangs in its first step; others go on, and a second long one waits for it."""
+    gate, inside = threading.Event(), threading.Event()
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        for step in snapshot_steps(config):
+            if config.seed >= 10:
+                inside.set()
+                assert gate.wait(SOON)
+            yield snapshot(step)
+
+    engine = make(prepare=prepare, step_seconds=lambda config: 6.0 * (config.seed >= 10))
+    long, other = engine.submit(config(10)), engine.submit(config(11))
+    assert inside.wait(SOON)
+    for seed in range(3):
+        assert done(engine, engine.submit(config(seed))).status is Status.DONE
+    assert not long.view().snapshots and not other.view().snapshots
+    assert other.view().status is Status.RUNNING
+    gate.set()
+    assert done(engine, long).status is Status.DONE
+    assert done(engine, other).status is Status.DONE
+
+
+def test_a_step_that_holds_the_machine_is_refused_with_what_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(price, "_fastest", [1e11])
+    monkeypatch.setattr(price, "_measured", lambda: 1e11)
+    config = tiny(batch_size=100)
+    seconds = price.seconds(program(train_shape(config)).step_operations)
+    monkeypatch.setenv(STEP_SECONDS, str(seconds / 2))
+    with pytest.raises(preparing.TooLong, match=r"is .* s of matrix products here, .* Try \d+ im"):
+        preparing.prepare(config, lambda *_: None)
+    half = replace(config, batch_size=40)
+    assert preparing.prepare(half, lambda *_: None).step_seconds < seconds / 2
+    monkeypatch.setenv(STEP_SECONDS, str(seconds / 200))
+    with pytest.raises(preparing.TooLong, match="Make the layers narrower"):
+        preparing.prepare(config, lambda *_: None)
+
+
+def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is refused because a first one was priced at a bad moment; nor is speed lost again."""
+    speeds = iter([1e6, 1e12, 1e3, 1e3])
+    monkeypatch.setattr(price, "_fastest", [0.0])
+    monkeypatch.setattr(price, "_measured", lambda: next(speeds))
+    assert [price.seconds(1e12), price.seconds(1e12)] == [1e6, 1e6]
+    assert price.seconds(1e12, again=True) == 1.0
+    assert price.seconds(1e12, again=True) == 1.0
+    monkeypatch.setattr(price, "_fastest", [1.0])
+    monkeypatch.setattr(price, "_measured", lambda: 1e12)
+    assert preparing.prepare(tiny(), lambda *_: None).step_seconds < 1
+
+
+@pytest.mark.parametrize("junk", ["", "a", "0", "-1", "nan"])
+def test_a_host_s_limit_must_be_a_number(monkeypatch: pytest.MonkeyPatch, junk: str) -> None:
+    monkeypatch.setenv(STEP_SECONDS, junk)
+    with pytest.raises(ValueError, match=f"{STEP_SECONDS} is .*; allowed is a number of seconds"):
+        step_limit()
+
+
+def test_what_a_step_computes_in_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations too: the weights alone would fit."""
+    config = tiny(widths=(4096,), batch_size=100)
+    shape = train_shape(config)
+    preparing.prepare(config, lambda *_: None)
+    weights, needed = bytes_needed(shape), program(shape).memory()
+    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: (weights + needed) // 2)
+    assert needed > weights
+    with pytest.raises(MemoryError, match=r"A step of this run needs .* are free"):
+        preparing.prepare(config, lambda *_: None)
+
+
+@pytest.mark.parametrize("config", [tiny(), tiny(widths=(300, 200), batch_size=100)])
+def test_arithmetic_is_that_of_the_products(config: RunConfig) -> None:
+    """Six operations for each weight and image, but for the first layer's, whose input needs none.
+
+    Whatever else a step does comes on top.
+    """
+    first, *rest = (a * b for a, b in pairwise((784, *config.widths, 1)))
+    products = config.batch_size * (4 * first + 6 * sum(rest))
+    found = program(train_shape(config)).step_operations
+    assert products <= found <= 2 * products + 1e6
 
 
 # A process that ends while XLA compiles: a thread that is killed there takes the process along.
@@ -480,3 +674,39 @@ def test_real_run_is_the_one_that_train_gives() -> None:
     assert view.status is Status.DONE, view.message
     jax.tree.map(np.testing.assert_array_equal, view.snapshots, trained(tiny()))
     assert set(seen) <= {Status.PREPARING, Status.COMPILING, Status.RUNNING}
+
+
+def test_runs_that_start_alike_share_their_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are the runs that they would be alone: no bit differs."""
+    looked: list[RunConfig] = []
+
+    def look(config: RunConfig, *others: Any) -> Any:
+        looked.append(config)
+        return first_look(config, *others)
+
+    monkeypatch.setattr(preparing, "_first_looks", type(preparing._first_looks)())
+    monkeypatch.setattr(preparing.train, "first_look", look)
+    one = tiny(batch_size=20)
+    alike = [
+        replace(one, learning_rate=0.3),
+        replace(one, optimizer="adam"),
+        replace(one, epochs=1),
+    ]
+    for config in (one, *alike):
+        ticks = preparing.prepare(config, lambda *_: None).ticks
+        shared = [snapshot for snapshot in ticks if snapshot is not None]
+        jax.tree.map(np.testing.assert_array_equal, shared, trained(config))
+    assert looked == [one]
+    for name, value in [("seed", 1), ("loss", "clip"), ("train_size", 60)]:
+        next(preparing.prepare(replace(one, **{name: value}), lambda *_: None).ticks)
+    assert len(looked) == 4
+
+
+def test_first_looks_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "_first_looks", type(preparing._first_looks)())
+    next(preparing.prepare(tiny(), lambda *_: None).ticks)
+    [(_, size)] = preparing._first_looks.values()
+    monkeypatch.setattr(preparing, "FIRST_LOOKS", 2 * size)
+    for seed in range(1, 5):
+        next(preparing.prepare(tiny(seed=seed), lambda *_: None).ticks)
+    assert len(preparing._first_looks) == 2

@@ -84,3 +84,37 @@ def test_only_so_many_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatch) 
     for key in "abc":
         until(lambda key=key: queue.look(key, lambda: count(1)), lambda errand: errand.done)
     assert list(queue._works) == ["b", "c"]
+
+
+def test_errands_take_turns(queue: Errands, idle: threading.Event) -> None:
+    idle.clear()
+    queue.look("long", lambda: iter(range(10**9)))
+    queue.look("short", lambda: count(3))
+    idle.set()
+    until(lambda: queue.look("short", lambda: count(3)), lambda errand: errand.done)
+    assert not queue.look("long", lambda: count(1)).done
+    queue.forget("long")
+
+
+def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
+    ended = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    assert queue.found("a") is None
+    until(lambda: queue.look("a", endless), lambda errand: len(errand.pieces) > 1)
+    queue.rest("a")
+    until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
+    rested = queue.found("a")
+    time.sleep(0.02)
+    assert queue.found("a") == rested, "to look for it does not wake it"
+    until(lambda: queue.look("a", endless), lambda e: len(e.pieces) > len(rested.pieces))
+    queue.forget("a")
+    assert ended.wait(SOON) and queue.found("a") is None
+    assert until(lambda: queue.look("a", lambda: count(1)), lambda e: e.done).pieces == [0]

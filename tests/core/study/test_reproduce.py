@@ -15,7 +15,7 @@ from core.data import load, mnist_tfds
 from core.parts.losses import LOSSES
 from core.study.band import Outcomes, collect, seed_strip
 from core.study.reporting import Report, Score
-from core.study.reproduce import command, keep_or_drop, question
+from core.study.reproduce import command, jax_post, keep_or_drop, question
 from core.study.reproduce.cases import CASES
 from core.study.reproduce.finding import Case, Finding, Kind, is_nan, near
 from core.study.twins import Swap
@@ -110,7 +110,9 @@ def test_unknown_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert "question" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("key", ["full_mnist", "keep_or_drop", "keep_or_drop_30"])
+@pytest.mark.parametrize(
+    "key", ["full_mnist", "keep_or_drop", "keep_or_drop_30", "jax_post", "jax_post_10"]
+)
 def test_full_mnist_is_left_out_with_a_reason(
     key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
@@ -154,6 +156,35 @@ def test_keep_or_drop_needs_the_two_reports_to_differ(monkeypatch: pytest.Monkey
     monkeypatch.setattr(keep_or_drop, "_epochs", lambda reading, epochs, seed=0: same)
     rows = [row for row in keep_or_drop.keep_or_drop() if row.kind is REGRESSION]
     assert len(rows) == 3 and not any(row.ok for row in rows)
+
+
+# Runs of the post's own lines (JAX 0.10.2, key 1), and of its CNN with the axes put right.
+POST_RUNS = {
+    "jax_mlp_full": [0.967, 0.976, 0.978, 0.978, 0.982, 0.982, 0.979, 0.976, 0.979, 0.980],
+    "jax_cnn_28_channels_full": [
+        0.967, 0.976, 0.978, 0.978, 0.979, 0.980, 0.981, 0.979, 0.981, 0.980,
+    ],
+    "jax_cnn_full": [0.976, 0.982, 0.983, 0.984, 0.986, 0.986, 0.986, 0.987, 0.986, 0.987],
+}  # fmt: skip
+
+
+def test_the_post_s_tables_pass_and_its_networks_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = dict(POST_RUNS)
+    monkeypatch.setattr(jax_post, "_epochs", lambda preset, epochs: runs[preset][:epochs])
+
+    def failed() -> int:
+        rows = [*jax_post.jax_post(), *jax_post.jax_post_10()]
+        assert len(rows) == 12 and all(row.low <= (row.stated or 0) <= row.high for row in rows)
+        return sum(not row.ok for row in rows)
+
+    assert failed() == 0
+    wrong, right = "jax_cnn_28_channels_full", "jax_cnn_full"
+    runs[wrong], runs[right] = runs[right], runs[wrong]
+    assert failed() == 7
+    runs.update({preset: [0.1135] * 10 for preset in runs})
+    assert failed() == 12
 
 
 def test_question_case_without_its_strip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,10 +108,10 @@ def test_mini_batches_name_images_by_their_place_in_the_data() -> None:
 
 
 def test_relative_differences() -> None:
-    a = [(np.array([3.0, 0.0]), np.array([4.0])), (), (np.array([1.0]),)]
-    b = [(np.array([3.0, 0.0]), np.array([3.0])), (), (np.array([1.0]),)]
+    a = [(np.array([3.0, 0.0]), np.array([4.0])), (), (np.array([[1.0]]),)]
+    b = [(np.array([3.0, 0.0]), np.array([3.0])), (), (np.array([[1.0]]),)]
     np.testing.assert_allclose(twins.relative_differences(a, b), [1 / 5, 0])
-    nan = [(np.array([np.nan, 0.0]), np.array([4.0])), (), (np.array([np.inf]),)]
+    nan = [(np.array([np.nan, 0.0]), np.array([4.0])), (), (np.array([[np.inf]]),)]
     np.testing.assert_array_equal(twins.relative_differences(nan, nan), [0, 0])
     np.testing.assert_array_equal(twins.relative_differences(a, nan), [np.inf, np.inf])
 

@@ -1,0 +1,32 @@
+"""Samenet itself, with every look that a visitor gets: five an epoch, and a test at its end."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from benchmarks._peers import Data
+from core.config import RunConfig
+from core.data import SOURCES, Dataset
+from core.presets import PRESETS
+from core.run import train
+
+VERSION = f"Samenet on JAX {jax.__version__}"
+PRESET = {"mlp": "jax_mlp_full", "cnn": "jax_cnn_full"}
+EPOCHS = 80  # the longest run that is looked at five times an epoch
+
+
+def epochs(network: str, data: Data) -> Callable[[], None]:
+    config = RunConfig(**PRESETS[PRESET[network]].overrides)
+    config = replace(config, train_size=len(data.labels), epochs=EPOCHS)
+    random, held_out = np.random.default_rng(0), SOURCES[config.source].test_size
+    test = random.integers(0, 256, (held_out, 784), np.uint8), np.zeros(held_out, np.uint8)
+    looks = train.run(config, Dataset(*data, *test))
+    next(looks)
+
+    def epoch() -> None:
+        while next(looks).step % config.steps_per_epoch:
+            pass
+
+    return epoch

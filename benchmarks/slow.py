@@ -1,0 +1,182 @@
+"""A slow host: a server on one core of the processor, its visitors on the others.
+
+`python -m benchmarks.slow --beside FOLDER` measures another checkout in the same run, round by
+round in turn; the peers are `here` and `beside`. Each round has fresh servers with no compiled
+program on disk. The visitors speak Streamlit's own websocket protocol.
+
+JSON, by peer, each the rounds' values in seconds, and their median:
+  cold_train_s        a visitor who comes at once: to the trainer's first chart with a point in it
+  cold_microscope_s   the same on another server and the microscope, to its first chart with a point
+  cold_settled_s      to the end of all that it draws by itself
+  slider_p95_s, slider_median_s
+                      thirty visitors train runs that do not end, and move the learning rate one
+                      after the other: send of a change to the first look at the new run
+  at_once_p95_s, at_once_median_s
+                      the same when all thirty move it at once
+`ratio` (with --beside): the median here over the median there, by figure. `profile` (with
+--profile, in one more round): seconds of processor by what they went for, in each of these spans;
+a sample each 10 ms makes the server slower.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks._client import LEARNING_RATE, TRAIN, Session, percentile
+from benchmarks._server import ROOT, Server, say, serving
+from benchmarks.load import ENDLESS, close_all, open_all, together
+
+SERVER = 0  # the server's core
+SETTLED = "microscope_who_chart"  # what the microscope draws last
+WAIT = 300.0  # seconds
+SETTLE = 1.0  # seconds that a profile may be late
+
+Figures = dict[str, float]
+
+
+def main() -> None:
+    """Print the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="default 3")
+    parser.add_argument("--sessions", type=int, default=30, help="visitors (default 30)")
+    parser.add_argument("--profile", action="store_true", help="say where the time goes, too")
+    parser.add_argument("--beside", type=Path, help="another checkout to measure in turn")
+    arguments = parser.parse_args()
+    others = os.sched_getaffinity(0) - {SERVER}
+    if not others:
+        parser.error("this takes a core for the server and another one for its visitors")
+    os.sched_setaffinity(0, others)
+    peers = {"here": ROOT}
+    if arguments.beside:
+        peers["beside"] = arguments.beside.resolve()
+    found: dict[str, list[Figures]] = {name: [] for name in peers}
+    for number in range(arguments.rounds):
+        for name, root in peers.items():
+            found[name].append(one_round(root, arguments.sessions, Profile()))
+            say(f"round {number + 1}, {name}: {found[name][-1]}")
+    shown: dict[str, Any] = {name: summary(rounds) for name, rounds in found.items()}
+    if arguments.beside:
+        shown["ratio"] = {
+            name: figure["median"] / max(shown["beside"][name]["median"], 1e-9)
+            for name, figure in shown["here"].items()
+        }
+    if arguments.profile:
+        shown["profile"] = {n: profiled(root, arguments.sessions) for n, root in peers.items()}
+    print(json.dumps({"sessions": arguments.sessions, **shown}, indent=2))
+
+
+class Profile:
+    """Where a server's time goes by span of the measurement, where it notes that in a file."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+        self.spans: dict[str, dict[str, float]] = {}
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Book what the server uses inside the block under `name`."""
+        before = self._now()
+        yield
+        if self.file is not None:
+            spent = self._now() - before
+            self.spans[name] = {what: round(s, 2) for what, s in spent.most_common()}
+
+    def _now(self) -> Counter[str]:
+        if self.file is None:
+            return Counter()
+        time.sleep(SETTLE)
+        return Counter(json.loads(self.file.read_text())) if self.file.exists() else Counter()
+
+
+def profiled(root: Path, sessions: int) -> dict[str, dict[str, float]]:
+    """Seconds of processor by span and by what they went for."""
+    with TemporaryDirectory() as folder:
+        profile = Profile(Path(folder) / "profile.json")
+        one_round(root, sessions, profile)
+    return profile.spans
+
+
+def one_round(root: Path, sessions: int, profile: Profile) -> Figures:
+    """All figures, from fresh servers."""
+    with fresh(root, profile) as server, profile.span("cold microscope"):
+        figures = asyncio.run(microscope(server))
+    with fresh(root, profile) as server:
+        return figures | asyncio.run(trainer(server, sessions, profile))
+
+
+@contextmanager
+def fresh(root: Path, profile: Profile) -> Iterator[Server]:
+    """A server on one core that has no compiled program to read."""
+    if profile.file is not None:
+        profile.file.unlink(missing_ok=True)
+    with (
+        TemporaryDirectory() as programs,
+        serving(root, {SERVER}, profile.file, JAX_COMPILATION_CACHE_DIR=programs) as server,
+    ):
+        yield server
+
+
+async def microscope(server: Server) -> Figures:
+    """The first visit to the microscope."""
+    visitor, start = Session(server.url, page="microscope"), time.perf_counter()
+    await visitor.connect()
+    await visitor.until(lambda: visitor.points() > 0, WAIT)
+    first = time.perf_counter() - start
+    await visitor.until(lambda: visitor.shows(SETTLED), WAIT)
+    settled = time.perf_counter() - start
+    await visitor.close()
+    return {"cold_microscope_s": first, "cold_settled_s": settled}
+
+
+async def trainer(server: Server, sessions: int, profile: Profile) -> Figures:
+    """The first visit to the trainer, and then many that train and move a slider."""
+    with profile.span("cold trainer"):
+        visitor, start = Session(server.url), time.perf_counter()
+        await visitor.connect()
+        await visitor.until(lambda: visitor.points() > 0, WAIT)
+        figures = {"cold_train_s": time.perf_counter() - start}
+        await visitor.close()
+    visitors = await open_all(server, [f"seed={seed}&{ENDLESS}" for seed in range(1, sessions + 1)])
+    await together(visitor.press(TRAIN) for visitor in visitors)
+    await asyncio.sleep(2.0)
+    with profile.span("sliders, one after the other"):
+        alone = [await change(visitor) for visitor in visitors]
+    with profile.span("sliders, all at once"):
+        at_once = await together(change(visitor) for visitor in visitors)
+    await close_all(visitors)
+    for name, seconds in (("slider", alone), ("at_once", at_once)):
+        figures[f"{name}_median_s"] = statistics.median(seconds)
+        figures[f"{name}_p95_s"] = percentile(seconds, 0.95)
+    return figures
+
+
+async def change(visitor: Session) -> float:
+    """Seconds to the first look at the new run, whose charts may be those of the run before."""
+    before, start = visitor.full_runs, time.perf_counter()
+    await visitor.move(LEARNING_RATE, by=1)
+    await visitor.until(lambda: visitor.looked_in > before, WAIT)
+    return time.perf_counter() - start
+
+
+def summary(rounds: list[Figures]) -> dict[str, Any]:
+    """Values and median of each figure."""
+    return {
+        name: {
+            "median": statistics.median(one[name] for one in rounds),
+            "values": [round(one[name], 3) for one in rounds],
+        }
+        for name in rounds[0]
+    }
+
+
+if __name__ == "__main__":
+    main()

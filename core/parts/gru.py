@@ -1,0 +1,79 @@
+"""A gated recurrent unit as a stax layer, as the post Getting started with JAX writes it.
+
+    z = sigmoid(x W_z + h U_z + b_z)            update gate
+    r = sigmoid(x W_r + h U_r + b_r)            reset gate
+    c = tanh(x W_c + (r h) U_c + b_c)           candidate, which the post calls the output gate
+    h' = z h + (1 - z) c
+
+The state before the first value is learnt, a row for each place in the batch: what is at place i
+starts from row i. Batches of another size than the one that the layer was made for begin with the
+first row again where the rows end, as if they came in batches of that size.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.nn import initializers, sigmoid
+
+
+class Gate(NamedTuple):
+    """A gate's weights."""
+
+    inputs: Array  # W: [inputs, width]
+    states: Array  # U: [width, width]
+    biases: Array  # b: [width]
+
+
+class Weights(NamedTuple):
+    """All that a layer learns."""
+
+    start: Array  # [batch, width], the state before the first value
+    update: Gate
+    reset: Gate
+    candidate: Gate
+
+
+def gru(
+    width: int,
+    weights: initializers.Initializer,
+    biases: initializers.Initializer,
+    split_keys: bool,
+) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """A stax layer: [batch, time, inputs] -> [time, batch, width], as lax.scan stacks it.
+
+    Args:
+      split_keys: whether each gate and the start draw from a key of their own. The post splits one
+        and the same key for each gate and draws the start from it, too, so that its three gates
+        begin equal.
+    """
+
+    def init(rng: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Weights]:
+        batch, time, inputs = shape
+        keys = jax.random.split(rng, 4) if split_keys else [rng] * 4
+
+        def gate(key: Array) -> Gate:
+            k1, k2, k3 = jax.random.split(key, 3)
+            return Gate(weights(k1, (inputs, width)), weights(k2, (width, width)),
+                        biases(k3, (width,)))  # fmt: skip
+
+        start = biases(keys[0], (batch, width))
+        return (time, batch, width), Weights(start, *map(gate, keys[1:]))
+
+    def apply(params: Weights, x: Array, **_: Any) -> Array:
+        def step(h: Array, x: Array) -> tuple[Array, Array]:
+            z = sigmoid(_into(params.update, x, h))
+            r = sigmoid(_into(params.reset, x, h))
+            h = z * h + (1 - z) * jnp.tanh(_into(params.candidate, x, r * h))
+            return h, h
+
+        start = jnp.resize(params.start, (len(x), width))
+        return lax.scan(step, start, jnp.moveaxis(x, 1, 0))[1]
+
+    return init, apply
+
+
+def _into(gate: Gate, x: Array, h: Array) -> Array:
+    return x @ gate.inputs + h @ gate.states + gate.biases

@@ -1,0 +1,71 @@
+"""What a run costs, known before its first step: arithmetic, time on this machine, memory."""
+
+import os
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+STEP_SECONDS = "SAMENET_STEP_SECONDS"  # environment: the longest step that a run may have
+ALLOWED = 10.0  # seconds, where the host says nothing
+SIDE, TIMES = 1024, 5  # of the product that measures the machine
+
+
+LONG = 0.1  # seconds: a step that takes longer keeps others waiting
+
+
+def operations(lowered: Any) -> float:
+    """Floating-point operations of a function, as XLA counts them; of a loop, those of one turn."""
+    return float(lowered.cost_analysis()["flops"])
+
+
+def bytes_of(compiled: Any) -> int:
+    """The memory that a compiled function is given, gives and computes in."""
+    found = compiled.memory_analysis()
+    if found is None:  # a backend that does not tell
+        return 0
+    given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+    return int(given + found.temp_size_in_bytes)
+
+
+_fastest = [0.0]  # floating-point operations a second, of all measurements
+
+
+def seconds(operations: float, again: bool = False) -> float:
+    """What so many operations take at the speed of a matrix product; real steps are slower.
+
+    The machine is measured the first time, and `again` where it may have been busy then.
+    """
+    if again or not _fastest[0]:
+        _fastest[0] = max(_fastest[0], _measured())
+    return operations / _fastest[0]
+
+
+def _measured() -> float:
+    """Floating-point operations a second: the best of some products of two float32 matrices."""
+    matrix = jnp.ones((SIDE, SIDE), jnp.float32)
+    product = jax.jit(jnp.matmul).lower(matrix, matrix).compile()
+
+    def once() -> float:
+        started = time.perf_counter()
+        product(matrix, matrix).block_until_ready()
+        return time.perf_counter() - started
+
+    return 2 * SIDE**3 / min(once() for _ in range(TIMES))
+
+
+def step_limit() -> float:
+    """Seconds that a step may take, by SAMENET_STEP_SECONDS.
+
+    Raises:
+      ValueError: it is no positive number.
+    """
+    told = os.environ.get(STEP_SECONDS, str(ALLOWED))
+    try:
+        limit = float(told)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise ValueError(f"{STEP_SECONDS} is {told!r}; allowed is a number of seconds above 0")
+    return limit

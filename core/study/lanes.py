@@ -1,0 +1,387 @@
+"""Many runs through one compiled program: the one way in which runs are mapped.
+
+A batch of runs of one shape takes its steps together, each with its own knobs. On a CPU they go one
+after the other (`in_turn`), so that each gives the bits that it gives alone; on an accelerator they
+go as `jax.vmap` has them where that is measured to be faster. Where there are several local devices
+each has its own share of the lanes.
+
+The question's ten steps took 0.36 s of processor time a run with `lax.map`, which goes in turn, and
+0.47 with `vmap`, on two cores with JAX 0.10.2; `benchmarks.sweep --ways` measures both of here.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from core.config import RunConfig
+from core.parts.convolution import in_loop
+from core.parts.models import INITIALIZERS, MODELS, Params
+from core.run import train
+from core.run.snapshot import Fit
+from core.study.states import compiled_for
+
+BUDGET = 0.2  # seconds of one call, so that a stop or another's run waits no longer
+MOST = 64  # runs in a batch on one device
+STATES = 1 << 28  # bytes that their weights, gradients and slots may take
+GROWTH = 8  # times as many steps as in the call before, at most
+
+Array = Any  # a numpy array in what is yielded and returned, a jax Array inside the programs
+
+
+class Seen(NamedTuple):
+    """What is told of each run, [runs] or [runs, looks]: as a Snapshot of it has them."""
+
+    loss: Array  # float32, mean over the first PROBE images, in nats
+    train_accuracy: Array  # float32, of the same images; NaN of a regression
+    gradient_norm: Array  # float32, Euclidean, of what the next step follows
+    next_finite: Array  # bool, whether all weights are finite after the next step
+
+
+class Ended(NamedTuple):
+    """A batch of runs at its end."""
+
+    runs: Array  # int [k], their places among those that were asked for
+    seen: Seen  # [k, looks]: before every step and after the last, or after the last alone
+    # float32 [k], accuracy on all held-out images, or a regression's error; not of every step.
+    held_out: Array | None
+
+
+class Way(NamedTuple):
+    """How a batch is mapped: a key of WAYS, and on how many local devices."""
+
+    name: str
+    devices: int
+
+
+class _Run(NamedTuple):
+    state: train.State
+    order: Any  # of the images in the epoch that the next step belongs to; none in full batches
+
+
+# How a function of a run, its lane's other arguments and what all share is mapped over the lanes.
+
+Each = Callable[..., tuple[Any, Any]]
+
+
+def in_turn(function: Each, runs: Any, others: Any, live: Any, *shared: Any) -> tuple[Any, Any]:
+    """`function` of the first `live` lanes, one after the other, their runs changed in place.
+
+    As `lax.map`, but for the number of lanes, which compiles nothing.
+    """
+
+    def at(i: Any, tree: Any) -> Any:
+        return jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, keepdims=False), tree)
+
+    def put(i: Any, tree: Any, one: Any) -> Any:
+        return jax.tree.map(lambda a, x: lax.dynamic_update_index_in_dim(a, x, i, 0), tree, one)
+
+    def body(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        run, out = function(at(i, carry[0]), at(i, others), *shared)
+        return put(i, carry[0], run), put(i, carry[1], out)
+
+    _, one = jax.eval_shape(function, at(0, runs), at(0, others), *shared)
+    lanes = len(jax.tree.leaves(others)[0])
+    outs = jax.tree.map(lambda x: jnp.zeros((lanes, *x.shape), x.dtype), one)
+    return lax.fori_loop(0, live, body, (runs, outs))
+
+
+def at_once(function: Each, runs: Any, others: Any, live: Any, *shared: Any) -> tuple[Any, Any]:
+    """`function` of all lanes as `jax.vmap` has it; `live` saves nothing."""
+    return jax.vmap(lambda run, other: function(run, other, *shared))(runs, others)
+
+
+WAYS = {"in_turn": in_turn, "at_once": at_once}
+
+
+# The programs of a shape.
+
+
+class Programs(NamedTuple):
+    """Compiled for a batch: each takes runs, other arguments by lane, live lanes, shared ones."""
+
+    advance: Callable[..., Any]  # runs, knobs; data, first step, stop -> runs at `stop`
+    look: Callable[..., Any]  # runs, knobs; data, step -> runs after the next step, Seen
+    held_out: Callable[..., Any]  # runs, knobs; data -> float32 [lanes, batches]
+
+
+def _mapped(shape: train.Shape, way: Way, function: Each, donated: bool = True) -> Any:
+    mapped: Any = WAYS[way.name]
+
+    def call(runs: Any, others: Any, live: Any, shared: tuple[Any, ...]) -> Any:
+        with in_loop():
+            return mapped(function, runs, others, live[0], *shared)
+
+    if way.devices > 1:
+        lane, same = PartitionSpec("lanes"), PartitionSpec()
+        specs = (lane, lane, lane, same)
+        call = jax.shard_map(
+            call, mesh=_mesh(way.devices), in_specs=specs, out_specs=lane, check_vma=False
+        )
+    return compiled_for(shape, call, donate_argnums=(0,) if donated else ())
+
+
+@lru_cache(maxsize=1)
+def _mesh(devices: int) -> Mesh:
+    return Mesh(np.array(jax.local_devices()[:devices]), ("lanes",))
+
+
+@lru_cache(maxsize=16)
+def _start(shape: train.Shape, way: Way) -> Any:
+    """No runs, (knobs, perturbations) by lane, shared magnitude -> runs."""
+    parts, full = train.functions(shape), shape.batch_size == shape.train_size
+
+    def start(_: Any, lane: Any, magnitude: Any) -> tuple[Any, _Run]:
+        knobs, perturbation = lane
+        state: train.State = parts["init"](knobs)
+        moved = state._replace(params=perturb(state.params, perturbation, magnitude))
+        order = jnp.zeros(0, jnp.int32) if full else parts["order"](knobs, jnp.int32(0))
+        return (), _Run(moved, order)
+
+    return _mapped(shape, way, start, donated=False)
+
+
+@lru_cache(maxsize=8)
+def _programs(shape: train.Shape, way: Way) -> Programs:
+    parts, steps_per_epoch = train.functions(shape), shape.train_size // shape.batch_size
+    full, together = shape.batch_size == shape.train_size, MODELS[shape.model].test_batch
+
+    def order(run: _Run, step: Any, knobs: Any) -> Any:
+        """Of the epoch of `step`: drawn anew where one begins."""
+        if full:
+            return run.order
+        begins = step % steps_per_epoch == 0
+        return lax.cond(
+            begins, lambda: parts["order"](knobs, step // steps_per_epoch), lambda: run.order
+        )
+
+    def advance(run: _Run, knobs: Any, data: train.DeviceData, first: Any, stop: Any) -> Any:
+        images, labels = data.train_images, data.train_labels
+
+        def step(carry: tuple[Any, _Run]) -> tuple[Any, _Run]:
+            at, run = carry
+            run = _Run(run.state, order(run, at, knobs))
+            seen: train.Look = parts["look"](run.state, images, labels, run.order, knobs)
+            return at + 1, run._replace(state=parts["update"](run.state, seen.gradients, knobs))
+
+        return lax.while_loop(lambda carry: carry[0] < stop, step, (first, run))[1], ()
+
+    def look(run: _Run, knobs: Any, data: train.DeviceData, step: Any) -> tuple[_Run, Seen]:
+        images, labels, drawn = data.train_images, data.train_labels, order(run, step, knobs)
+        seen, after = parts["diagnose"](run.state, images, labels, drawn, knobs)
+        norm = jnp.linalg.norm(seen["gradient_norms"])
+        told = Seen(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])
+        return _Run(after, drawn), told
+
+    def held_out(run: _Run, knobs: Any, data: train.DeviceData) -> tuple[Any, Any]:
+        params, images, labels = run.state.params, data.test_images, data.test_labels
+
+        def of(images: Any, labels: Any) -> Any:
+            found = parts["accuracy"](params, images, labels, knobs)
+            return found.error if isinstance(found, Fit) else found
+
+        if together is None:
+            return run, of(images, labels)[None]
+        mixed = (
+            each.reshape(together, -1, *each.shape[1:]).swapaxes(0, 1) for each in (images, labels)
+        )
+        return run, lax.map(lambda batch: of(*batch), tuple(mixed))
+
+    return Programs(*(_mapped(shape, way, f) for f in (advance, look, held_out)))
+
+
+def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:
+    """w + w magnitude u, u uniform on (-1, 1) and other for each `perturbation`; none for 0."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(perturbation), len(leaves))
+    size = jnp.where(perturbation > 0, magnitude, 0)
+
+    def moved(w: Any, key: Any) -> Any:
+        # Not w (1 + ...): in float32 that factor rounds to 1 or to one value below it.
+        return w + w * (size.astype(w.dtype) * jax.random.uniform(key, w.shape, w.dtype, -1, 1))
+
+    moved_leaves = [moved(w, key) for w, key in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, moved_leaves)
+
+
+# Driving them.
+
+
+def runs(
+    configs: Sequence[RunConfig],
+    data: train.DeviceData,
+    *,
+    perturbations: Sequence[int] | None = None,
+    magnitude: float = 0.0,
+    every_step: bool = False,
+    way: Way | None = None,
+) -> Iterator[Ended | None]:
+    """Train all of these: an Ended for each batch, in order, and None between pieces of work.
+
+    A run is looked at after its last step, or with `every_step` before every one. A piece takes
+    about BUDGET seconds: as many runs go together, and as many steps a call, as that allows, once
+    the first, alone, has told what a step costs. Each starts from weights moved as `perturb` says,
+    by default not at all. `way` is by default the fastest one.
+
+    Raises:
+      ValueError: they are not of one family.
+    """
+    if any(family(config) != family(configs[0]) for config in configs):
+        raise ValueError("runs go together that have one shape, one source and as many steps")
+    moved = (
+        np.zeros(len(configs), np.int32)
+        if perturbations is None
+        else np.asarray(perturbations, np.int32)
+    )
+    return _runs(configs, data, moved, magnitude, every_step, way)
+
+
+def family(config: RunConfig) -> tuple[Any, ...]:
+    """What runs have in common that can go together."""
+    return train.shape(config), config.source, config.process, config.epochs
+
+
+def _runs(
+    configs: Sequence[RunConfig],
+    data: train.DeviceData,
+    moved: Array,
+    magnitude: float,
+    every_step: bool,
+    way: Way | None,
+) -> Iterator[Ended | None]:
+    shape, steps = train.shape(configs[0]), configs[0].steps
+    way = way or fastest(configs[0], data)
+    start, programs = _start(shape, way), _programs(_trained(shape), way)
+    most, data = capacity(shape), _for_devices(data, way)
+    # All lanes at once cost the same whether they are live or not.
+    together, done, pace = most if way.name == "at_once" else 1, 0, _Pace()
+    while done < len(configs):
+        count = min(together * way.devices, len(configs) - done)
+        places, live = lanes(count, most, way.devices)
+        chosen = done + places
+        knobs = _stacked([configs[i] for i in chosen])
+        _, batch = start((), (knobs, moved[chosen]), live, (np.float32(magnitude),))
+        looks: list[Seen] = []
+        step = 0
+        while step <= steps:
+            stop = step if every_step else min(step + pace.steps(max(live)), steps)
+            if stop > step:
+                started = time.perf_counter()
+                shared = (data, np.int32(step), np.int32(stop))
+                batch, _ = jax.block_until_ready(programs.advance(batch, knobs, live, shared))
+                pace.took(time.perf_counter() - started, (stop - step) * max(live))
+                step = stop
+            else:
+                if not every_step:  # before the look, which takes one more step
+                    batch, held_out = programs.held_out(batch, knobs, live, (data,))
+                started = time.perf_counter()
+                batch, seen = programs.look(batch, knobs, live, (data, np.int32(step)))
+                looks.append(jax.device_get(seen))
+                if every_step:
+                    pace.took(time.perf_counter() - started, max(live))
+                step += 1
+            yield None
+        lane = np.unique(places, return_index=True)[1]  # of each run
+        yield Ended(
+            chosen[lane],
+            Seen(*(np.stack(column, axis=-1)[lane] for column in zip(*looks, strict=True))),
+            None if every_step else _mean(jax.device_get(held_out)[lane]),
+        )
+        done += count
+        if way.name == "in_turn":
+            together = max(1, min(pace.runs(steps), GROWTH * together, most))
+
+
+def _mean(batches: Array) -> Array:
+    """float32 [runs] of [runs, batches], each as `train.in_batches` takes it."""
+    return np.array([np.mean(list(each)) for each in batches], np.float32)
+
+
+class _Pace:
+    """What a step of one run costs of late, and so how many go into a call."""
+
+    def __init__(self) -> None:
+        self.seconds, self.last = BUDGET, 1  # of a step; steps in the last call, each run's counted
+
+    def took(self, seconds: float, steps: int) -> None:
+        """Note a call of so many steps."""
+        self.seconds, self.last = seconds / steps, steps
+
+    def steps(self, live: int) -> int:
+        """Steps of `live` runs that a call may take."""
+        return max(1, min(int(BUDGET / self.seconds), GROWTH * self.last) // live)
+
+    def runs(self, steps: int) -> int:
+        """Runs of so many steps that a call may take from their beginning to their end."""
+        return int(BUDGET / (self.seconds * max(1, steps)))
+
+
+def lanes(count: int, most: int, devices: int) -> tuple[Array, Array]:
+    """Which run of a batch each lane has, int [lanes], and how many are live on each device.
+
+    Every device has `most` lanes, the first ones of them live; the others repeat a run.
+    """
+    shares = np.array_split(np.arange(count), devices)
+    places = [np.pad(share, (0, most - len(share)), constant_values=0) for share in shares]
+    return np.concatenate(places), np.array([len(share) for share in shares], np.int32)
+
+
+def _stacked(configs: Sequence[RunConfig]) -> train.Knobs:
+    return train.Knobs(*map(np.stack, zip(*map(train.knobs, configs), strict=True)))
+
+
+def _trained(shape: train.Shape) -> train.Shape:
+    """The shape of a program that draws no weights, so that those of all initialisers share it."""
+    return shape._replace(initializer=next(iter(INITIALIZERS)))
+
+
+def _for_devices(data: train.DeviceData, way: Way) -> train.DeviceData:
+    if way.devices == 1:
+        return data
+    everywhere = NamedSharding(_mesh(way.devices), PartitionSpec())
+    return train.DeviceData(*jax.device_put(tuple(data), everywhere))
+
+
+def capacity(shape: train.Shape) -> int:
+    """How many runs of a shape a batch has room for on one device: a power of two up to MOST."""
+    fits = max(1, min(MOST, STATES // train.bytes_needed(shape)))
+    return int(1 << (fits.bit_length() - 1))
+
+
+_fastest: dict[train.Shape, Way] = {}
+
+
+def fastest(config: RunConfig, data: train.DeviceData) -> Way:
+    """The way to map runs like this one on this machine, on all of its local devices.
+
+    In turn on a CPU; elsewhere what takes less time for a step of a full batch, measured once.
+    """
+    devices = jax.local_device_count()
+    if jax.default_backend() == "cpu":
+        return Way("in_turn", devices)
+    shape = train.shape(config)
+    if shape not in _fastest:
+        ways = [Way(name, devices) for name in WAYS]
+        _fastest[shape] = min(ways, key=lambda way: seconds_a_step(config, data, way))
+    return _fastest[shape]
+
+
+def seconds_a_step(config: RunConfig, data: train.DeviceData, way: Way) -> float:
+    """What a step of one run takes in a full batch: the faster of two calls after the first."""
+    shape, seconds = train.shape(config), []
+    most, data = capacity(shape), _for_devices(data, way)
+    places, live = lanes(most * way.devices, most, way.devices)
+    knobs, unmoved = _stacked([config] * len(places)), np.zeros(len(places), np.int32)
+    _, batch = _start(shape, way)((), (knobs, unmoved), live, (np.float32(0),))
+    for step in range(3):
+        started, shared = time.perf_counter(), (data, np.int32(step), np.int32(step + 1))
+        batch, _ = _programs(_trained(shape), way).advance(batch, knobs, live, shared)
+        jax.block_until_ready(batch)
+        seconds.append((time.perf_counter() - started) / len(places))
+    return min(seconds[1:])

@@ -1,0 +1,79 @@
+"""The story of three lines that ought to give the same, and of a sum that ought to matter."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.presets import PRESETS
+from core.study import basics
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.story import predict
+from ui.story.basics import answer, outs, reused, slopes
+from ui.story.cells import source, timed
+from ui.story.chapters import chapter, section
+from ui.story.knobs import knobs
+from ui.story.onward import onward
+from ui.story.reduction import sum_or_mean
+from ui.story.scale import as_asked
+from ui.story.twin import Twin
+
+start, asked = (RunConfig(**PRESETS[key].overrides) for key in ("jax_mlp", "jax_mlp_full"))
+story = knobs("jax_basics", ("seed", "source"), start)
+size = as_asked(story.config, asked)
+summed = Twin("sum", size, TRAIN)
+mean = Twin("mean", replace(size, reduction="mean"), HELD_OUT)
+pair = [summed, mean]
+outcomes = ["The same 32 rows once more", "A function", "An error stops the program"]
+
+st.title("What is `out`?", anchor=False)
+chapter("puzzle", "Three lines that ought to give the same")
+st.markdown(
+    "An introduction to JAX puts 32 images through one layer in three ways: in a loop, batched by "
+    "hand, and batched by `vmap`. It runs without an error, and does not look at what it gives."
+)
+source(basics.relu_layer, basics.post)
+chapter("predict", "What is the third result?")
+guess = predict.predict("jax_basics", '`post(X)["vmap"]`: predict first, then see.', outcomes)
+if guess is None:
+    st.stop()
+chapter("watch", "The same cell, run here")
+outs("post")
+predict.judge(guess, *answer(outcomes))
+chapter("inside", "The tools, one at a time")
+section("jit: the first call and the later ones", "jit", "dispatch")
+timed(basics.jit_times, basics.ReLU, basics.seconds, basics.median)
+section("A matrix product, in NumPy and in JAX", "dispatch")
+timed(basics.product_times)
+section("grad, and what happens at 0", "grad")
+source(basics.finite_difference, basics.slopes)
+slopes()
+section("One key, used three times", "random numbers")
+source(basics.batch_and_layer)
+reused()
+chapter("cause", "Nothing calls the one, and the other looks elsewhere")
+st.markdown(
+    "`vmap_relu_layer` returns what `jit` has made and never calls it. `batch_version_relu_layer` "
+    "is called, but reads `X` where it is given `x`. With another batch it shows: zeros, for which "
+    "each row is the ReLU of the biases."
+)
+source(basics.post, mark=8 * " " + "return")
+outs("post", zeros=True)
+chapter("fix", "Call it, and compare with a loop on another batch")
+source(basics.mended)
+outs("mended", zeros=True)
+st.markdown(
+    "Declared to return an `Array`, the third would not pass a type checker: mypy 2.4 says `got "
+    '"JitWrapped", expected "Array"`.'
+)
+section("What vmap is for", "vmap")
+timed(basics.layer_times)
+chapter("break", "The post's network, and a gradient 100 times as large")
+sum_or_mean(story, pair, asked)
+lessons = [
+    "A function that returns a function has not run. Look at what you get: its type and its shape.",
+    "A function that reads what it is not given is right until it is given something else.",
+    "A time without `block_until_ready` is that of handing the work over.",
+    "At a corner a gradient is a convention: `jnp.maximum` says one half at 0, `jax.nn.relu` 0.",
+]
+onward("jax_basics", summed, mean, "A program that runs is not yet one that does", lessons)

@@ -1,0 +1,102 @@
+"""What is shown of the post's basics: what its lines give, and what a slope at a point is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+from jax import Array
+
+from core.study import basics
+from ui.charts import relu
+from ui.draw import chart, colour_key
+from ui.words import explained
+
+H = 1e-3  # half of the finite difference's step
+POINTS = (-2.0, -1.0, -0.5, -H, -H / 2, 0.0, H / 2, H, 0.5, 1.0, 2.0)
+
+
+class Out(NamedTuple):
+    """What a line has given."""
+
+    line: str
+    what: str
+    apart: float | None  # the largest difference from the loop's; None: there is nothing to compare
+    called: bool  # False for a function that waits to be called
+
+
+def outs(cell: str, zeros: bool = False) -> None:
+    """What `out` is after each line of a cell of core.study.basics, with its own batch or zeros."""
+    found = _outs(cell, zeros)
+    st.table(
+        {
+            "the line": [out.line for out in found],
+            "out": [f"`{out.what}`" for out in found],
+            "farthest from the loop": [
+                "–" if out.apart is None else f"{out.apart:.3g}" for out in found
+            ],
+        },
+        hide_index=True,
+    )
+
+
+def answer(options: Sequence[str]) -> tuple[str, str]:
+    """Which option is right, numbers or a function, and what was measured."""
+    last = _outs("post", zeros=False)[-1]
+    return options[0] if last.called else options[1], f"`out` is `{last.what}`"
+
+
+@st.cache_data(show_spinner="running the cell")
+def _outs(cell: str, zeros: bool) -> list[Out]:
+    run: Callable[[Array], Mapping[str, Any]] = getattr(basics, cell)
+    X, _ = basics.batch_and_layer()
+    found = run(0 * X if zeros else X)
+    loop = np.asarray(found["a loop"])
+    return [_out(line, value, loop) for line, value in found.items()]
+
+
+def _out(line: str, value: Any, loop: np.ndarray) -> Out:
+    if callable(value):
+        return Out(line, type(value).__name__, None, False)
+    apart = float(np.abs(np.asarray(value) - loop).max())
+    return Out(line, f"{value.dtype} {list(value.shape)}", apart, True)
+
+
+def reused() -> None:
+    """What the key of the batch has made of the layer's weights."""
+    rows = "".join(f"- `{what}` is **{same}**\n" for what, same in _reused().items())
+    st.markdown(
+        f"{rows}\nA key that is used again gives the same numbers again"
+        + (": the first 32 units' weights are the 32 images." if all(_reused().values()) else ".")
+    )
+
+
+@st.cache_data(show_spinner=False)
+def _reused() -> dict[str, bool]:
+    return basics.key_reused()
+
+
+def slopes() -> None:
+    """A point on ReLU that the visitor moves, and what its slope is by each of three ways."""
+    st.fragment(_slopes)()
+
+
+def _slopes() -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        x = st.select_slider("x", POINTS, 1.0, key="basics_x", format_func=lambda x: f"{x:g}")
+        found = basics.slopes(x)
+        rows = (f"<div><dt>{way}</dt><dd>{slope:.7g}</dd></div>" for way, slope in found.items())
+        st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
+        st.markdown(
+            "At 0 there is no slope. `jnp.maximum` splits its gradient between equal arguments, "
+            "half to each; `jax.nn.relu` is defined to give 0. A finite difference whose step "
+            "reaches over the corner gives a mean of both sides."
+        )
+    with right:
+        st.markdown("**ReLU, and its slope at x**", help=explained("gradient"))
+        colour_key(relu.LINES)
+        chart(
+            "basics_relu", relu.spec(), relu.tables(x, found["grad(ReLU)"]),
+            "ReLU over x, and a straight line at x with the slope that grad gives.",
+        )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Cells: a program's text as it stands in core, and what it gives when it runs here."""
+
+import time
+from collections.abc import Callable, Iterator
+from inspect import getsource
+from textwrap import dedent
+
+import streamlit as st
+
+from core.run.errands import Errand
+from ui.bars import Stack, stacks
+from ui.charts.palette import TRAIN
+from ui.draw import code
+from ui.engine import engine
+
+POLL_SECONDS = 0.5
+LONGEST = {"of the longest": TRAIN}
+Times = Callable[[], Iterator[tuple[str, float]]]  # what was timed, and its seconds
+
+
+def source(*functions: Callable[..., object], mark: str | None = None) -> None:
+    """The text of these functions; the lines that `mark` stands in are the ones that matter."""
+    code("\n\n".join(dedent(getsource(function)).strip() for function in functions), mark)
+
+
+def timed(times: Times, *before: Callable[..., object]) -> None:
+    """A cell that measures: its text, that of what it calls, and its times on this machine.
+
+    Measured behind everybody's runs, once for all visitors, and anew for one who presses.
+    """
+    source(*before, times)
+    pressed = f"{times.__name__}_pressed"
+    done = _errand(times, st.session_state.get(pressed)).done
+    st.fragment(_timed, run_every=None if done else POLL_SECONDS)(times, pressed, done)
+    if st.button("Measure again", icon=":material/timer:", key=times.__name__, disabled=not done):
+        st.session_state[pressed] = time.time_ns()
+        st.rerun()
+
+
+def _errand(times: Times, pressed: int | None) -> Errand:
+    return engine().errands.look(("times", times.__name__, pressed), times)
+
+
+def _timed(times: Times, pressed: str, drawn_done: bool) -> None:
+    errand = _errand(times, st.session_state.get(pressed))
+    if errand.done and not drawn_done:
+        st.rerun()
+    with st.container(key=f"times_{times.__name__}"):  # of one height: nothing below it moves
+        if errand.failure:
+            st.error(errand.failure, icon=":material/error:")
+        if not errand.done:
+            st.caption("Measuring on this machine; runs go first.")
+            return
+        longest = max(seconds for _, seconds in errand.pieces)
+        (part,) = LONGEST
+        stacks(
+            [Stack(what, {part: s / longest}, duration(s)) for what, s in errand.pieces], LONGEST
+        )
+
+
+def duration(seconds: float) -> str:
+    """0.0123 as 12.3 ms."""
+    if seconds < 1e-3:
+        return f"{1e6 * seconds:.3g} µs"
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

@@ -1,0 +1,80 @@
+"""A source's table, an accuracy an epoch, beside the same of runs here, and an epoch's time."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.run.job import View
+from core.run.snapshot import Snapshot
+from core.study.reproduce.finding import Finding, Kind, near
+from core.study.reproduce.printed import Printed
+from ui.charts import errors
+from ui.charts.palette import BEFORE
+from ui.draw import chart, colour_key
+from ui.live import POLL_SECONDS
+from ui.story.cells import duration
+from ui.story.published import beside_measured
+from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of
+from ui.words import explained
+
+PRINTED = "printed in the post"
+ROWS = (1, 2, 3)  # epochs that are told in figures, and the best of all
+
+
+def by_epoch(twins: Twins, post: Printed) -> None:
+    """The test images that are wrong after each epoch, as the post printed them and live.
+
+    The first twin is the post's network: its accuracies are told beside the post's once it ended.
+    """
+    done = all_done(viewers_of(twins))
+    st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
+    colour_key({PRINTED: BEFORE, **{twin.label: twin.colour for twin in twins}})
+    st.fragment(_by_epoch, run_every=None if done else POLL_SECONDS)(twins, post)
+    if done:
+        _, here = _ends(twins[0], snapshots(twins[0]))
+        beside_measured(_findings(post.test, here), _title(twins[0]))
+
+
+def _title(twin: Twin) -> str:
+    return (
+        f"Test accuracy of “{twin.label}”: in the post after training on 60,000 images, here on "
+        f"{twin.config.train_size:,}"
+    )
+
+
+def _findings(stated: Sequence[float], here: Sequence[float]) -> list[Finding]:
+    rows = [(f"after epoch {i}", stated[i - 1], here[i - 1]) for i in ROWS if i <= len(here)]
+    rows.append(("the best epoch", max(stated), max(here)))
+    return [near(name, Kind.PUBLISHED, *both, tolerance=0.005) for name, *both in rows]
+
+
+def _by_epoch(twins: Twins, post: Printed) -> None:
+    views = {label: viewer.view() for label, viewer in viewers_of(twins).items()}
+    curves: dict[str, tuple[Sequence[int], Sequence[float]]] = {
+        PRINTED: (range(1, len(post.test) + 1), post.test),
+        **{twin.label: _ends(twin, views[twin.label].snapshots) for twin in twins},
+    }
+    epochs = max(len(post.test), *(twin.config.epochs for twin in twins))
+    colours = (BEFORE, *(twin.colour for twin in twins))
+    chart(
+        "epochs", errors.spec(tuple(curves), colours, epochs), errors.tables(curves),
+        "The share of the test images that are wrong after each epoch, on a log axis.",
+    )  # fmt: skip
+    times = " and ".join(f"{_epoch(views[twin.label])} ({twin.label})" for twin in twins)
+    st.markdown(
+        f"An epoch of {twins[0].config.train_size:,} images takes {times} here. On the machine of "
+        f"the post one of 60,000 took {min(post.seconds):.0f} to {max(post.seconds):.0f} s."
+    )
+
+
+def _epoch(view: View) -> str:
+    """What an epoch has taken so far, looks included."""
+    seen = view.snapshots[-1].epoch if view.snapshots else 0.0
+    return duration(view.seconds / seen) if seen else "…"
+
+
+def _ends(twin: Twin, run: Sequence[Snapshot]) -> tuple[list[int], list[float]]:
+    """The epochs that have ended, and the test accuracy after each."""
+    per_epoch = twin.config.steps_per_epoch
+    ends = [look for look in run if look.step and look.step % per_epoch == 0]
+    return [look.step // per_epoch for look in ends], [look.test_accuracy for look in ends]

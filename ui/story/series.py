@@ -1,0 +1,202 @@
+"""Stories of series: errors beside copying, what a loss compares, and the gates' first weights."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig
+from core.parts.gru import Gate
+from core.run.errands import Errand
+from core.run.prepare import device_data
+from core.run.snapshot import Fit, Snapshot
+from core.shapes import explain_shapes
+from core.study import series
+from ui.charts import live
+from ui.charts import series as charts
+from ui.charts.frame import told
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.draw import chart, code, colour_key
+from ui.engine import engine
+from ui.story.twin import Twin, Twins, snapshots
+from ui.words import explained
+
+SEEDS = range(5)
+POLL_SECONDS = 1.0
+BETTER, SAME, WORSE = "Nearer to the truth", "About as near", "Further from the truth"
+CLOSE = 0.05  # of the error of copying: errors nearer to it than this count as the same
+
+
+def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool, key: str) -> None:
+    """A frame of twins that learn series: their errors beside copying, and what they predict."""
+    known = {label: run for label, run in runs.items() if run and run[-1].fit}
+    left, right = st.columns(2, gap="medium")
+    colours = {twin.label: twin.colour for twin in twins}
+    steps = max(twin.config.steps for twin in twins)
+    with left:
+        st.markdown(
+            f"**Squared error by step, held out; grey: {charts.BEATEN}**",
+            help=explained("squared error", "held out"),
+        )
+        if known:
+            tables = charts.errors_tables(known)
+            errors = {label: [s.fit.error for s in run] for label, run in known.items()}
+            top = live.error_top([value for each in errors.values() for value in each])
+            names = tuple(colours)
+            spec = charts.errors_spec(names, tuple(colours.values()), steps, top)
+            says = told("Squared error", errors if ended else {}, steps, charts.number)
+            chart(f"{key}_errors", spec, tables, says or "Squared error by step.")
+    with right:
+        st.markdown("**Held-out series, as each network predicts them**",
+                    help=explained("teacher forcing"))  # fmt: skip
+        colour_key(charts.VALUES)
+        fits: dict[str, Fit] = {label: run[-1].fit for label, run in known.items()}
+        drawing = charts.following(fits, colours)
+        chart(f"{key}_series", drawing.spec, drawing.tables, drawing.alt)
+
+
+def _error(twin: Twin) -> Fit:
+    fit = snapshots(twin)[-1].fit
+    assert fit is not None
+    return fit
+
+
+def nearer(twin: Twin) -> str:
+    """Whether a run's predictions ended nearer to the truth than a copy of the noisy input."""
+    fit = _error(twin)
+    if abs(fit.error / fit.copied - 1) <= CLOSE:
+        return SAME
+    return BETTER if fit.error < fit.copied else WORSE
+
+
+def measured(twins: Twins) -> str:
+    """The errors at which runs ended, and that of copying."""
+    ends = ", ".join(f"“{twin.label}” ends at {_error(twin).error:.3f}" for twin in twins)
+    return f"{ends}, copying at {_error(twins[0]).copied:.3f}"
+
+
+def comparisons(twins: Twins) -> None:
+    """What each twin's loss compares in one held-out series, by its last predictions."""
+    colour_key({twin.label: twin.colour for twin in twins})
+    fits = [_error(twin) for twin in twins]
+    squares = [
+        series.compared(twin.config.loss, fit.predictions[0], fit.targets[0])
+        for twin, fit in zip(twins, fits, strict=True)
+    ]
+    highest = float(np.nanmax(squares))
+    for column, twin, each in zip(
+        st.columns(len(twins), gap="medium"), twins, squares, strict=True
+    ):
+        pairs, own = int(np.isfinite(each).sum()), len(each)
+        with column:
+            st.markdown(f"**{twin.label}: {pairs} pairs a series, {own} of them its own**")
+            spec = charts.compared_spec(own, highest, twin.colour)
+            words = f"{twin.label} compares {pairs} pairs of a prediction and a target."
+            chart(f"compared_{twin.label}", spec, charts.compared_tables(each), words)
+    st.caption(
+        "The first held-out series. A square is a pair that the loss compares; the stronger its "
+        "colour, the larger the squared difference. Framed: a prediction and its own target."
+    )
+
+
+def mse_loss(preds: jax.Array, targets: jax.Array) -> jax.Array:
+    """The post's loss."""
+    return jnp.mean((preds - targets) ** 2)
+
+
+LOSS = """def mse_loss(params, inputs, targets):
+    preds = gru_rnn(params, inputs)
+    return np.mean((preds - targets)**2)"""
+
+
+def shapes(times: int, batch: int) -> None:
+    """explain_shapes on the post's loss, run here."""
+    found = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
+    code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
+                    *(step.said for step in found.steps)]), mark=found.steps[0].said)  # fmt: skip
+    warning = found.warnings[0].partition(": ")[2]
+    st.warning(warning, icon=":material/warning:")
+
+
+def gates(config: RunConfig) -> None:
+    """The gates' first weights, from one key and from split keys."""
+    found = {
+        keys: series.gates(replace(config, model=model)) for keys, model in series.KEYS.items()
+    }
+    drawn = {keys: {n: _square(g) for n, g in each.items()} for keys, each in found.items()}
+    highest = max(float(np.abs(m).max()) for each in drawn.values() for m in each.values())
+    colour_key({"above 0": TRAIN, "below 0": HELD_OUT})
+    for column, (keys, each) in zip(st.columns(2, gap="medium"), drawn.items(), strict=True):
+        first, *others = each.values()
+        same = all(np.array_equal(first, other) for other in others)
+        with column:
+            how = "all three are equal" if same else "they differ"
+            st.markdown(f"**{keys.capitalize()}: {how}**")
+            spec = charts.gates_spec(tuple(each), *first.shape, highest)
+            chart(f"gates_{keys}", spec, charts.gates_tables(each),
+                  f"The first weights of three gates from {keys}.")  # fmt: skip
+
+
+def _square(gate: Gate) -> np.ndarray:
+    """A gate's weights as a picture: those of its inputs above those of its states."""
+    return np.concatenate([gate.inputs, gate.states])
+
+
+def key_reuse(config: RunConfig) -> None:
+    """A button, and then the same run from one key and from split keys, for several seeds."""
+    asked: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
+    if config not in asked:
+        if not st.button(f"Train both for {len(SEEDS)} seeds", icon=":material/repeat:",
+                         type="primary", key="key_reuse"):  # fmt: skip
+            return
+        asked.add(config)
+    done = _ends(config).done
+    st.fragment(_key_reuse, run_every=None if done else POLL_SECONDS)(config, done)
+
+
+def _ends(config: RunConfig) -> Errand:
+    def run() -> Iterator[series.End | None]:
+        data = device_data(config, lambda fraction, text: None)
+        return series.ends(config, data, SEEDS)
+
+    return engine().errands.look(("key reuse", config, SEEDS), run)
+
+
+def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
+    found = _ends(config)
+    if found.done and not drawn_done:
+        st.rerun()
+    if found.failure:
+        st.error(found.failure, icon=":material/error:")
+        return
+    ends: list[series.End] = found.pieces
+    of = len(SEEDS) * len(series.KEYS)
+    if not drawn_done:
+        st.progress(len(ends) / of, text=f"{len(ends)} of {of} runs; those of the page go first")
+    if not ends:
+        return
+    spec = charts.ends_spec(tuple(series.KEYS), (HELD_OUT, TRAIN), ends[0].copied)
+    rows = [(end.keys, end.seed, end.error) for end in ends]
+    chart("key_reuse", spec, charts.ends_tables(rows), "Squared errors at the end, seed by seed.")
+    if found.done:
+        st.markdown(verdict(ends))
+
+
+def verdict(ends: Sequence[series.End]) -> str:
+    """Whether it matters in the end that one key was reused, by the runs of several seeds."""
+    one, split = ([e.error for e in ends if e.keys == keys] for keys in series.KEYS)
+    said = (
+        f"After {len(one)} seeds each, one key ends at {np.mean(one):.5f} ({min(one):.5f} to "
+        f"{max(one):.5f}) and split keys at {np.mean(split):.5f} ({min(split):.5f} to "
+        f"{max(split):.5f}); copying has {ends[0].copied:.5f}."
+    )
+    gap, within = abs(np.mean(one) - np.mean(split)), max(np.ptp(one), np.ptp(split))
+    if max(one) < min(split) or max(split) < min(one):
+        return f"{said} The two do not overlap: here the reused key **matters in the end**."
+    return (
+        f"{said} The two overlap, and their means differ by {gap:.5f}, seeds of one kind by up to "
+        f"{within:.5f}: here the reused key **does not matter in the end**."
+    )

@@ -1,0 +1,55 @@
+"""Every layer of a network of convolutions as a card: its kernel, and what it gives, to scale."""
+
+from html import escape
+
+import streamlit as st
+
+from core.config import RunConfig
+from core.parts.models import MODELS
+from core.study.convolutions import Stage, stages
+from ui.story.twin import Twins
+
+OPTIONS = (
+    "A square of 5 × 5 pixels",
+    "A strip 5 pixels high, as wide as the picture",
+    "One column of 5 pixels",
+)
+PIXEL = 3  # of the screen, a side of one of the picture
+
+
+def shapes(twins: Twins) -> None:
+    """The layers of each twin, from the picture to the logits."""
+    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+        found = _stages(twin.config)
+        axes = MODELS[twin.config.model].axes
+        cards = [_card("the picture, as it is read", axes)]
+        cards += [_card(f"layer {i}", stage.gives, stage) for i, stage in enumerate(found, 1)]
+        with column:
+            numbers = sum(stage.numbers for stage in found)
+            st.markdown(f"**{twin.label}**: {numbers:,} weights and biases")
+            st.html(f'<ol class="shapes">{"".join(cards)}</ol>')
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _stages(config: RunConfig) -> list[Stage]:
+    return stages(config)
+
+
+def answer(config: RunConfig) -> tuple[str, str]:
+    """Which of the OPTIONS is right of the first layer, and the shapes that say so."""
+    first = _stages(config)[0]
+    height, *_ = MODELS[config.model].axes
+    right = OPTIONS[0] if height > 1 else OPTIONS[1] if first.kernel[2] > 1 else OPTIONS[2]
+    return right, f"Its first kernel is {first.kernel}, and what it gives is {first.gives}"
+
+
+def _card(name: str, gives: tuple[int, ...], stage: Stage | None = None) -> str:
+    height, width, depth = gives if len(gives) == 3 else (1, 1, gives[0])
+    told = f"{height} × {width}, {depth} deep" if len(gives) == 3 else f"{depth} logits"
+    kernel = ""
+    if stage is not None:
+        sides = " × ".join(map(str, stage.kernel))
+        kernel = f"<small>kernel {sides}; {stage.numbers:,} numbers</small>"
+    size = f"width: {PIXEL * width}px; height: {PIXEL * height}px"
+    words = f"<b>{escape(name)}</b><span>{told}</span>{kernel}"
+    return f'<li><i style="{size}"></i><div>{words}</div></li>'

@@ -1,0 +1,143 @@
+"""What the first layer of each twin sees of a digit: its filters, and what they answer."""
+
+import math
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from core.data import load
+from core.study.convolutions import Seen
+from ui.bars import Bars, bars
+from ui.charts.palette import PINS
+from ui.draw import colour_key
+from ui.pictures import data_url, picture_url
+from ui.story import after
+from ui.story.twin import Twin, Twins
+
+SHOWN = 10  # digits to choose from
+WIDE = 2  # times as wide as high, a sheet of pictures is made about so
+COLOURS = {"negative": (215, 115, 15), "0": (205, 212, 226), "positive": (31, 87, 187)}
+MOVED = "entries of the first kernel that training has moved"
+SHUFFLE = np.random.default_rng(0).permutation(28)
+
+
+def sights(twins: Twins) -> None:
+    """Choose a digit, and see the filters that meet it and what each of them makes of it."""
+    image = st.select_slider(
+        "digit", range(SHOWN), key="sights_image", format_func=lambda i: str(i + 1)
+    )
+    colour_key({name: f"rgb{colour}" for name, colour in COLOURS.items()})
+    drawn = _drawn(twins)
+    st.fragment(_sights, run_every=None if drawn else after.POLL_SECONDS)(twins, image, drawn)
+    st.caption(f"After training on {twins[0].config.train_size:,} images.")
+
+
+def _drawn(twins: Twins) -> bool:
+    """Whether there is nothing to wait for: every first layer is there, or none will come."""
+    looks = [after.seen(twin.config) for twin in twins]  # at every one: a look keeps it going
+    return all(looks) or bool(after.failure(twins))
+
+
+def _sights(twins: Twins, image: int, drawn: bool) -> None:
+    if not drawn and _drawn(twins):
+        st.rerun()
+    looks = [after.seen(twin.config) for twin in twins]
+    if failed := after.failure(twins):
+        st.error(failed, icon=":material/error:")
+    for column, twin, look in zip(st.columns(len(twins), gap="medium"), twins, looks, strict=True):
+        with column:
+            st.markdown(f"**{twin.label}**")
+            if look is None:
+                st.caption("Training once more, to look into it; runs go first.")
+            else:
+                _one(twin, look, image)
+
+
+def _one(twin: Twin, look: Seen, image: int) -> None:
+    digit = load(twin.config.source).train_images[image]
+    filters = _kernel(look.kernel, look.maps.shape[1])
+    tiles = _upright(look.maps[image])
+    high, wide = filters.shape[1:]
+    shown = [
+        (data_url(digit), "the digit"),
+        (
+            picture_url(_sheet(filters, float(np.abs(look.kernel).max()))),
+            f"its 32 filters, where they meet the picture: {high} high, {wide} wide",
+        ),
+        (
+            picture_url(_sheet(tiles, float(tiles.max()))),
+            f"what each makes of the digit: {tiles.shape[1]} high, {tiles.shape[2]} wide",
+        ),
+    ]
+    st.html(f'<div class="sights">{"".join(_figure(*each) for each in shown)}</div>')
+
+
+def _figure(url: str, told: str) -> str:
+    return f'<figure><img src="{url}" alt=""><figcaption>{escape(told)}</figcaption></figure>'
+
+
+def _kernel(kernel: np.ndarray, height: int) -> np.ndarray:
+    """What ever meets the picture of each filter, as it lies on the digit: [filters, h, w].
+
+    Of a picture one pixel high only the middle row of a kernel meets it. Along it lie the digit's
+    rows, and the digit's columns are the channels.
+    """
+    if height > 1:
+        return kernel[:, :, 0].transpose(2, 0, 1)
+    return kernel[kernel.shape[0] // 2].transpose(2, 0, 1)
+
+
+def _upright(maps: np.ndarray) -> np.ndarray:
+    """Maps [height, width, filters] as they lie on the digit: a line stands, for its rows do."""
+    height, *_ = maps.shape
+    return maps.transpose(2, 0, 1) if height > 1 else maps.transpose(2, 1, 0)
+
+
+def _sheet(tiles: np.ndarray, largest: float) -> np.ndarray:
+    """Pictures [n, h, w] beside and below each other, a clear pixel between: uint8 [H, W, 4]."""
+    n, high, wide = tiles.shape
+    negative, nothing, positive = (np.array(colour, float) for colour in COLOURS.values())
+    strength = np.clip(tiles / max(largest, 1e-9), -1, 1)[..., None]
+    ends = np.where(strength > 0, positive, negative)
+    framed = np.zeros((n, high + 1, wide + 1, 4), np.uint8)
+    framed[:, :high, :wide, :3] = nothing + (ends - nothing) * np.abs(strength)
+    framed[:, :high, :wide, 3] = 255
+    across = _across(n, (wide + 1) / (high + 1))
+    lines = framed.reshape(n // across, across, high + 1, wide + 1, 4)
+    return lines.transpose(0, 2, 1, 3, 4).reshape(-1, across * (wide + 1), 4)[:-1, :-1]
+
+
+def _across(n: int, ratio: float) -> int:
+    """How many of n pictures stand in a line; `ratio` is a picture's width over its height."""
+    fitting = [across for across in range(1, n + 1) if n % across == 0]
+    return min(fitting, key=lambda across: abs(math.log(across**2 * ratio / (n * WIDE))))
+
+
+def channels(twins: Twins) -> None:
+    """Why columns that are channels leave most of a kernel unused, and have no order."""
+    st.markdown(
+        "`stax.Conv` takes a picture as (height, width, channels). Given (1, 28, 28) it finds one "
+        "line of 28 pixels in 28 channels: along the line stand the rows of the digit, and its "
+        "columns are the channels. A filter slides from row to row only, with weights of its own "
+        "for every column; and of the kernel's five rows four meet nothing but padding, so that no "
+        "gradient ever reaches them."
+    )
+    st.fragment(_moved, run_every=None if _drawn(twins) else after.POLL_SECONDS)(twins)
+    st.markdown(
+        "Channels have no order. With the columns of all digits shuffled alike, and the channels "
+        "of the first kernel with them, this network computes the same:"
+    )
+    digit = load("sample").train_images[0]
+    other = digit.reshape(28, 28)[:, SHUFFLE].reshape(-1)
+    st.html(
+        f'<div class="sights small">{_figure(data_url(digit), "a digit")}'
+        f"{_figure(data_url(other), 'its columns in another order')}</div>"
+    )
+
+
+def _moved(twins: Twins) -> None:
+    looks = {twin.label: after.seen(twin.config) for twin in twins}
+    colour_key({MOVED: PINS[0]})
+    bars([Bars(name, {MOVED: look and look.moved}) for name, look in looks.items()],
+         {MOVED: PINS[0]})  # fmt: skip
