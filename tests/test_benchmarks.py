@@ -39,6 +39,14 @@ def test_epoch_prints_all_three_side_by_side():
         assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
 
 
+def test_sweep_prints_all_three_side_by_side():
+    shown = figures("benchmarks.sweep", "--network", "tiny", "--cells", "8", "--rounds", "1")
+    for name in ("sweep", "alone", "unseen"):
+        assert shown[name].keys() == {"seconds", "median", "cpu_median"}
+        assert len(shown[name]["seconds"]) == shown["rounds"] == 1
+    assert {"sweep_over_alone", "sweep_over_alone_cpu", "sweep_over_unseen"} <= shown.keys()
+
+
 @pytest.mark.benchmark
 @pytest.mark.parametrize("network", ["keep_or_drop", "cnn_28_channels"])
 def test_epoch_of_another_network(network: str):

@@ -5,6 +5,7 @@ tensorflow_datasets is imported, every `import` of the process may give a stand-
 tests/test_start.py finds what is missing here.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -62,4 +63,5 @@ def load(names: Sequence[str] = ()) -> None:
 @cache
 def _all() -> list[str]:
     own = [*walk_packages(core.__path__, "core."), *walk_packages(ui.__path__, "ui.")]
-    return [*LIBRARIES, *(module.name for module in own)]
+    cluster = ["distributed"] if os.environ.get("SAMENET_SCHEDULER") else []
+    return [*LIBRARIES, *cluster, *(module.name for module in own)]

@@ -66,6 +66,17 @@ PAGES = Registry(
             icon=":material/difference:",
         ),
         Page(
+            key="sweep",
+            label="Sweep",
+            latex="",
+            summary="Hundreds of small runs over seeds, learning rates, losses, formats: where "
+            "training works, and how often.",
+            reference="",
+            section="Lab",
+            file="pages/lab/sweep.py",
+            icon=":material/grid_on:",
+        ),
+        Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             latex="",

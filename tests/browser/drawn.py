@@ -95,6 +95,8 @@ def wait_until_drawn(page: Page, key: str) -> None:
         case "twins":
             expect(page.locator("svg.marks")).to_have_count(5)  # the last one after the copies
             expect(page.get_by_text("Their gradients")).to_be_visible()
+        case "sweep":
+            expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * SOON)
         case "jax_vs_keras" | "keep_or_drop" | "epsilon" | "jax_basics" | "jax_cnn" | "gru":
             page.get_by_test_id("stRadioOption").nth(1).click()
             last = page.get_by_role("heading", name="Go on from here")

@@ -21,6 +21,7 @@ from ui.charts import (
     palette,
     relu,
     series,
+    sweep,
 )  # fmt: skip
 
 NAN, INF = float("nan"), float("inf")
@@ -588,3 +589,37 @@ def test_the_line_of_a_slope_goes_through_its_point(x: float, slope: float, at: 
     assert tables["here"].to_pylist() == [{"x": x, "y": at}]
     _, _, _, left, right = tables["lines"].to_pylist()
     assert np.interp(x, [left["x"], right["x"]], [left["y"], right["y"]]) == pytest.approx(at)
+
+
+# A sweep
+
+SQUARES = [sweep.Square("0.1", "clip", 0.5, 2, 3), sweep.Square("1", "clip", NAN, 1, 5)]
+ENDS = [sweep.End("clip", 0.9, "trains", "seed 1", 4), sweep.End("naive", NAN, "broken", "", 5)]
+SWEEP = {
+    "squares": (sweep.grid_spec(("0.1", "1"), ("clip",), "rate", "viridis"),
+                sweep.grid_tables(SQUARES)),
+    "many": (sweep.grid_spec(tuple(map(str, range(40))), ("clip",), "seed", "plasma"),
+             sweep.grid_tables([])),
+    "ends": (sweep.ends_spec(("clip", "naive"), 0.4), sweep.ends_tables(ENDS)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SWEEP)
+def test_a_sweep_s_charts_are_vega_lite_over_their_own_columns(name: str) -> None:
+    spec, tables = SWEEP[name]
+    alt.LayerChart.from_dict(spec, validate=True)
+    (table,) = tables.values()
+    for layer in layers(spec):
+        assert layer.get("data", {}).get("name") in {None, *tables}
+        for channel in layer.get("encoding", {}).values():
+            for part in channel if isinstance(channel, list) else [channel]:
+                assert part.get("field", "cell") in {*table.column_names, "at"}
+
+
+def test_a_square_of_nan_says_so_and_each_number_can_be_read() -> None:
+    half, nan = sweep.grid_tables(SQUARES)["squares"].to_pylist()
+    assert (half["text"], half["dark"], half["value"]) == ("50", True, 0.5)
+    assert (nan["text"], nan["dark"], nan["value"]) == ("NaN", False, None)
+    ends = sweep.ends_tables(ENDS)["ends"].to_pylist()
+    assert [row["accuracy"] for row in ends] == [0.9, None]
+    assert [row["outcome"] for row in ends] == ["has a gradient", "NaN or inf"]

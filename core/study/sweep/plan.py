@@ -1,0 +1,210 @@
+"""Plan: which runs a sweep has. Frozen, validated, and the same as JSON."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from core.config import FIELDS, RunConfig
+from core.fields import Range
+from core.parts.losses import LOSSES
+
+VERSION = 1  # of the JSON and of the table
+MOST = 100_000  # cells
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Numbers from `low` to `high`, drawn evenly, or evenly in their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[float]:
+        """`count` of them."""
+        if not self.log:
+            return rng.uniform(self.low, self.high, count).tolist()
+        drawn = np.exp(rng.uniform(math.log(self.low), math.log(self.high), count))
+        return np.clip(drawn, self.low, self.high).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Random cells in the place of a grid: so many, by this seed."""
+
+    count: int
+    seed: int = 0
+
+
+Axis = tuple[Any, ...] | Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A grid over the values of each axis, or a random sample of them, from one configuration.
+
+    The cells of a grid stand in the order of its axes, the last one changing fastest. A sample
+    draws each axis by itself: one of its values, or a number of its span. Where the loss is an axis
+    and epsilon is none, each loss has its own epsilon, as its framework does.
+
+    Raises:
+      ValueError: no axis, an empty one, one that is no field, a value that is not allowed, or too
+        many cells; says which and what is allowed.
+    """
+
+    base: RunConfig = field(default_factory=RunConfig)
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+    sample: Sample | None = None
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            raise ValueError("a sweep has one axis at least")
+        for name, axis in self.axes.items():
+            _check(name, axis, self.sample is not None)
+        if self.sample is not None and not _count(self.sample.count) > 0:
+            raise ValueError(
+                f"sample count is {self.sample.count!r}; allowed is a whole number > 0"
+            )
+        if self.size > MOST:
+            raise ValueError(f"this sweep has {self.size:,} cells; allowed are up to {MOST:,}")
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        if self.sample is not None:
+            return self.sample.count
+        return math.prod(len(axis) for axis in self.axes.values() if isinstance(axis, tuple))
+
+    @cached_property
+    def values(self) -> list[tuple[Any, ...]]:
+        """The value of each axis, cell by cell."""
+        if self.sample is None:
+            return list(product(*self.axes.values()))  # type: ignore[arg-type]
+        rng = np.random.default_rng(self.sample.seed)
+        columns = [_drawn(name, axis, rng, self.sample.count) for name, axis in self.axes.items()]
+        return list(zip(*columns, strict=True))
+
+    @cached_property
+    def cells(self) -> list[RunConfig]:
+        """The configuration of each cell.
+
+        Raises:
+          ValueError: the values of a cell do not fit together.
+        """
+        base = self.base.differences()
+        told = (dict(zip(self.axes, values, strict=True)) for values in self.values)
+        return [RunConfig(**{**base, **self._own_epsilon(cell), **cell}) for cell in told]
+
+    def _own_epsilon(self, cell: Mapping[str, Any]) -> dict[str, float]:
+        own = LOSSES[cell["loss"]].epsilon if "loss" in cell else None
+        return {} if own is None else {"epsilon": own}
+
+    @cached_property
+    def key(self) -> str:
+        """Names the sweep: other plans have other keys."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _check(name: str, axis: Axis, sampled: bool) -> None:
+    if name not in FIELDS:
+        raise ValueError(f"{name!r} is no axis; allowed are {', '.join(FIELDS)}")
+    allowed = FIELDS[name]
+    if isinstance(axis, Span):
+        if not sampled:
+            raise ValueError(f"axis {name} is a span, which has no grid: list its values")
+        if not isinstance(allowed, Range):
+            raise ValueError(f"axis {name} has no numbers: list its values")
+        if axis.low > axis.high or (axis.log and axis.low <= 0):
+            raise ValueError(f"axis {name} goes from {axis.low} to {axis.high}; low comes first")
+        ends = [axis.low, axis.high]
+        values = [int(end) if allowed.whole else end for end in ends]
+    else:
+        values = list(axis)
+    if not values:
+        raise ValueError(f"axis {name} is empty: list its values")
+    for value in values:
+        if fault := allowed.fault(value):
+            raise ValueError(f"axis {name} has {value!r}; {fault}")
+    if not isinstance(axis, Span) and len(set(values)) < len(values):
+        raise ValueError(f"axis {name} has a value twice")
+
+
+def _drawn(name: str, axis: Axis, rng: np.random.Generator, count: int) -> list[Any]:
+    if isinstance(axis, tuple):
+        return [axis[i] for i in rng.integers(len(axis), size=count)]
+    allowed, drawn = FIELDS[name], axis.draw(rng, count)
+    whole = isinstance(allowed, Range) and allowed.whole
+    return [round(value) for value in drawn] if whole else drawn
+
+
+# As JSON.
+
+
+def to_json(plan: Plan) -> str:
+    """The plan as text, which `from_json` reads."""
+
+    def axis(values: Axis) -> Any:
+        if isinstance(values, Span):
+            return {"low": values.low, "high": values.high, "log": values.log}
+        return list(values)
+
+    told: dict[str, Any] = {
+        "version": VERSION,
+        "base": plan.base.differences(),
+        "axes": {name: axis(values) for name, values in plan.axes.items()},
+    }
+    if plan.sample is not None:
+        told["sample"] = {"count": plan.sample.count, "seed": plan.sample.seed}
+    return json.dumps(told, indent=1)
+
+
+def from_json(text: str) -> Plan:
+    """The plan of a text.
+
+    Raises:
+      ValueError: the text is no plan, or one of another version; says why.
+    """
+    try:
+        told = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the plan is no JSON: {error}") from error
+    if not isinstance(told, dict) or "axes" not in told:
+        raise ValueError('a plan is {"version": 1, "base": {…}, "axes": {"seed": [0, 1]}}')
+    if (version := told.get("version")) != VERSION:
+        raise ValueError(f"the plan is of version {version!r}; this program reads {VERSION}")
+    if unknown := told.keys() - {"version", "base", "axes", "sample"}:
+        raise ValueError(f"a plan has no {', '.join(sorted(unknown))}")
+    try:
+        base = {name: _value(value) for name, value in told.get("base", {}).items()}
+        axes = {name: _axis(values) for name, values in told["axes"].items()}
+        sample = Sample(**told["sample"]) if told.get("sample") is not None else None
+        config = RunConfig(**base)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"the plan cannot be read: {error}") from error
+    return Plan(base=config, axes=axes, sample=sample)
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _axis(values: Any) -> Axis:
+    if isinstance(values, dict):
+        return Span(**values)
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ValueError(f"an axis is a list of values or a span, and not {values!r}")
+    return tuple(map(_value, values))

@@ -1,0 +1,92 @@
+"""A sweep on this machine: what its cells have in common is compiled once, what is kept is kept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import jax
+
+from core.config import RunConfig
+from core.fields import number
+from core.run import memory, train
+from core.run.prepare import TooLong, device_data
+from core.run.price import seconds, step_limit
+from core.study import lanes
+from core.study.sweep.plan import Plan
+from core.study.sweep.store import Store
+from core.study.sweep.table import Row, rows
+
+Rows = dict[int, Row]  # what is measured in each of some cells
+
+
+def sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
+    """Measure every cell that the store does not hold: first what it holds, then batch by batch.
+
+    Yields None between pieces of work, about `lanes.BUDGET` seconds apart but for a compilation, so
+    that whoever drives it can stop; the store then holds every batch that was yielded. Cells with
+    one configuration are one run.
+
+    Raises:
+      ValueError: values of a cell do not fit together.
+      MemoryError, TooLong: the runs of a cell would not fit this machine.
+      OSError: the store cannot be written to.
+    """
+    plan.cells  # noqa: B018  # before anything is trained: it tells what does not fit together
+    return _sweep(plan, store)
+
+
+def _sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
+    kept = store.done()
+    if kept:
+        yield kept
+    try:
+        for family in families(plan, kept):
+            for batch in measured(list(family)):
+                if batch is None:
+                    yield None
+                    continue
+                by_cell = {cell: row for run, row in batch.items() for cell in family[run]}
+                store.add(by_cell)
+                yield by_cell
+    finally:
+        store.close()
+
+
+def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[int]]]:
+    """The runs that go together, each with its cells that are not kept."""
+    found: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
+    for cell, config in enumerate(plan.cells):
+        if cell not in kept:
+            family = found.setdefault(lanes.family(config), {})
+            family.setdefault(config, []).append(cell)
+    return list(found.values())
+
+
+def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | None]:
+    """What is measured of runs that go together; None between pieces of work."""
+    check(configs[0])
+    data = device_data(configs[0], lambda fraction, text: None)
+    for ended in lanes.runs(configs, data):
+        if ended is None:
+            yield None
+        else:
+            yield {configs[i]: row for i, row in zip(ended.runs, rows(ended), strict=True)}
+
+
+def check(config: RunConfig) -> None:
+    """See that a run fits this machine before it holds it up.
+
+    Raises:
+      MemoryError: its weights do not fit.
+      TooLong: a step would take longer than the host allows, by the products of its weights.
+    """
+    shape = train.shape(config)
+    needed, free = train.bytes_needed(shape), memory.free_bytes()
+    if needed > free:
+        raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
+    weights = sum(leaf.size for leaf in jax.tree.leaves(train.start_types(shape).params))
+    limit = step_limit()
+    price = seconds(6.0 * weights * config.batch_size)  # forward, and twice back
+    if price > limit:
+        raise TooLong(
+            f"A step of a run with layers {config.widths} and batches of {config.batch_size} takes "
+            f"{number(price, 2)} s here, and {number(limit, 2)} s are allowed."
+        )

@@ -1,0 +1,207 @@
+"""Where the rows of a sweep are kept: in memory, or in a folder that outlives a crash.
+
+A folder holds `plan.json`, with what the figures were computed with, and Parquet files of whole
+batches. Each is written under a temporary name and renamed, so that a file that is there is whole.
+A process that is killed loses the rows of the last second, which are computed again, and no more.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.study.sweep.plan import VERSION, Plan, from_json, to_json
+from core.study.sweep.table import Row, computed_with, joined, made_by, measured_in, table
+
+EVERY = 1.0  # seconds between two files
+ROOM = 200_000_000  # bytes that a server's sweeps may take together
+FILES = 256  # of batches, before they are made one
+PLAN, WHOLE = "plan.json", "table.parquet"
+BATCH, TEMPORARY = "batch-{}.parquet", ".part"
+
+
+class Store(Protocol):
+    """What a sweep writes to."""
+
+    def done(self) -> dict[int, Row]:
+        """What is kept of earlier, by cell."""
+
+    def add(self, measured: dict[int, Row]) -> None:
+        """Keep these; they may be kept a second later."""
+
+    def close(self) -> None:
+        """Keep what is not kept yet."""
+
+
+class Memory:
+    """Rows that live as long as this object."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Row] = {}
+
+    def done(self) -> dict[int, Row]:
+        """What was added."""
+        return dict(self.kept)
+
+    def add(self, measured: dict[int, Row]) -> None:
+        """Keep these."""
+        self.kept |= measured
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Folder:
+    """Rows in the files of a folder, which is made if need be.
+
+    Raises:
+      ValueError: the folder holds another sweep, one of another version, or something else; it is
+        left as it is.
+      OSError: the folder cannot be written to; the message names it.
+    """
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self.path, self.plan = path, plan
+        self.waiting: dict[int, Row] = {}
+        self.written = time.monotonic()
+        self._claim()
+
+    def done(self) -> dict[int, Row]:
+        """What the files hold.
+
+        Raises:
+          ValueError: one of them is of another sweep or version.
+        """
+        measured: dict[int, Row] = {}
+        for file in self._files():
+            measured = {**measured_in(self._read(file)), **measured}
+        return measured
+
+    def add(self, measured: dict[int, Row]) -> None:
+        """Keep these, in a file a second."""
+        self.waiting |= measured
+        if time.monotonic() - self.written > EVERY:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits; a sweep that is whole becomes one file."""
+        self._flush()
+        if len(self.done()) == self.plan.size:
+            self._join()
+
+    def bytes(self) -> int:
+        """What the folder takes."""
+        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+    def _claim(self) -> None:
+        mark = self.path / PLAN
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not mark.exists():
+                if any(self.path.iterdir()):
+                    raise ValueError(f"{self.path} is no sweep's folder and not empty")
+                told = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
+                self._write(mark, json.dumps(told, indent=1).encode())
+            self._check(mark)
+            probe = self.path / f"probe{TEMPORARY}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise OSError(f"{self.path} cannot be written to: {error.strerror or error}") from error
+
+    def _check(self, mark: Path) -> None:
+        try:
+            told = json.loads(mark.read_text())
+            plan = from_json(json.dumps(told["plan"]))
+        except (KeyError, TypeError, json.JSONDecodeError, ValueError) as error:
+            raise ValueError(f"{mark} cannot be used, and was left as it is: {error}") from error
+        if plan != self.plan:
+            raise ValueError(f"{self.path} holds another sweep: name another folder")
+        if told["computed with"] != computed_with():
+            was, now = (", ".join(map(" ".join, d.items()))
+                        for d in (told["computed with"], computed_with()))  # fmt: skip
+            raise ValueError(
+                f"{self.path} was computed with {was}, and this is {now}: their figures do not "
+                "belong in one table. Name another folder"
+            )
+
+    def _files(self) -> list[Path]:
+        return sorted(self.path.glob("*.parquet"))
+
+    def _read(self, file: Path) -> pa.Table:
+        found = pq.read_table(file)
+        if (found.schema.metadata or {}).get(b"samenet") != made_by(self.plan)[b"samenet"]:
+            raise ValueError(f"{file} is of another sweep, or of another version than {VERSION}")
+        return found
+
+    def _flush(self) -> None:
+        if not self.waiting:
+            return
+        file = self.path / BATCH.format(f"{min(self.waiting):07d}-{time.time_ns()}")
+        self._write_table(file, table(self.plan, self.waiting))
+        self.waiting, self.written = {}, time.monotonic()
+        if len(self._files()) > FILES:
+            self._join()
+
+    def _join(self) -> None:
+        """Make all files one; a crash in between leaves cells twice, which are read once."""
+        files = self._files()
+        if files == [self.path / WHOLE]:
+            return
+        self._write_table(self.path / WHOLE, joined(self.plan, map(self._read, files)))
+        for file in files:
+            if file.name != WHOLE:
+                file.unlink()
+
+    def _write_table(self, file: Path, rows: pa.Table) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink)
+        self._write(file, sink.getvalue())
+
+    def _write(self, file: Path, content: Any) -> None:
+        part = file.with_name(file.name + TEMPORARY)
+        try:
+            with part.open("wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(file)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OSError(
+                f"{self.path} cannot be written to: {error.strerror or error}. What it holds is "
+                "whole: make room and start again"
+            ) from error
+
+
+def kept_in(root: Path, plan: Plan) -> Folder:
+    """The plan's own folder below `root`, where many sweeps are kept.
+
+    Raises:
+      ValueError: they take more than ROOM bytes, or as `Folder` does.
+      OSError: as `Folder` does.
+    """
+    if (taken := taken_in(root)) > ROOM:
+        raise ValueError(
+            f"The sweeps in {root} take {taken / 1e6:.0f} MB of {ROOM / 1e6:.0f}: delete some"
+        )
+    return Folder(root / plan.key, plan)
+
+
+def taken_in(root: Path) -> int:
+    """Bytes of the sweeps that are kept below `root`."""
+    return sum(file.stat().st_size for file in root.glob("*/*") if file.is_file())
+
+
+def forget(root: Path, plan: Plan) -> None:
+    """Delete what is kept of a plan below `root`, and nothing else."""
+    folder = root / plan.key
+    for pattern in ("*.parquet", PLAN, f"*{TEMPORARY}"):
+        for file in folder.glob(pattern):
+            file.unlink()
+    if folder.is_dir():
+        folder.rmdir()

@@ -1,0 +1,130 @@
+"""The tidy table of a sweep: a row a cell, the axes' values beside what became of the run."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.config import FIELDS
+from core.fields import Range, to_text
+from core.study.lanes import Ended, Seen
+from core.study.sweep.plan import VERSION, Plan, to_json
+
+SILENT, BROKEN, TRAINS = "silent", "broken", "trains"
+OUTCOMES = {
+    TRAINS: "its gradient is finite and not 0",
+    SILENT: "its gradient is exactly 0 in every weight: it has stopped for good",
+    BROKEN: "its loss, gradient or weights are NaN or infinite",
+}
+
+# What is measured of a run at its end; as a Snapshot has it, but for the outcome.
+MEASURED = {
+    "final_loss": pa.float32(),  # mean over the first PROBE training images
+    "train_accuracy": pa.float32(),  # of the same images; NaN of a regression
+    "held_out": pa.float32(),  # accuracy on all held-out images; of a regression, its error there
+    "gradient_norm": pa.float32(),  # of what a further step would follow
+    "outcome": pa.string(),  # a key of OUTCOMES
+}
+
+Row = dict[str, Any]  # what is measured of one run
+
+
+def schema(plan: Plan) -> pa.Schema:
+    """`cell`, its place in the plan; a column an axis; what is measured. The plan is beside it."""
+    kinds = {name: _kind(name) for name in plan.axes}
+    return pa.schema({"cell": pa.int64(), **kinds, **MEASURED}, metadata=made_by(plan))
+
+
+def _kind(name: str) -> pa.DataType:
+    allowed = FIELDS[name]
+    if isinstance(allowed, Range):
+        return pa.int64() if allowed.whole else pa.float64()
+    return pa.string()
+
+
+def made_by(plan: Plan) -> dict[bytes, bytes]:
+    """What decides the figures: the plan, and what it was computed with."""
+    made = {"version": VERSION, "plan": json.loads(to_json(plan)), **computed_with()}
+    return {b"samenet": json.dumps(made, sort_keys=True).encode()}
+
+
+def computed_with() -> dict[str, str]:
+    """The library and the kind of device, whose rounding is in the figures."""
+    return {"jax": jax.__version__, "device": jax.default_backend()}
+
+
+def rows(ended: Ended) -> list[Row]:
+    """What is measured of each run of a batch."""
+    last = Seen(*(np.asarray(column)[:, -1] for column in ended.seen))
+    assert ended.held_out is not None
+    return [
+        {
+            "final_loss": float(last.loss[i]),
+            "train_accuracy": float(last.train_accuracy[i]),
+            "held_out": float(ended.held_out[i]),
+            "gradient_norm": float(last.gradient_norm[i]),
+            "outcome": _outcome(Seen(*(column[i] for column in last))),
+        }
+        for i in range(len(ended.runs))
+    ]
+
+
+def _outcome(seen: Seen) -> str:
+    if not (seen.next_finite and np.isfinite(seen.loss) and np.isfinite(seen.gradient_norm)):
+        return BROKEN
+    return SILENT if seen.gradient_norm == 0 else TRAINS
+
+
+def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
+    """The table of cells, place -> what is measured there, in the order of their places."""
+    told = []
+    for cell in sorted(measured):
+        values = zip(plan.axes, plan.values[cell], strict=True)
+        told.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
+    return pa.Table.from_pylist(told, schema(plan))
+
+
+def _cell_value(value: Any) -> Any:
+    return to_text(value) if isinstance(value, tuple) else value
+
+
+def measured_in(found: pa.Table) -> dict[int, Row]:
+    """What is measured in each cell of a table; a cell that is there twice counts once."""
+    kept = found.select(["cell", *MEASURED]).to_pylist()
+    return {row.pop("cell"): row for row in reversed(kept)}
+
+
+def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
+    """Tables of one plan as one, in the order of the cells, each once."""
+    measured: dict[int, Row] = {}
+    for each in tables:
+        measured = {**measured_in(each), **measured}
+    return table(plan, measured)
+
+
+def to_csv(found: pa.Table) -> bytes:
+    """As CSV; NaN as NaN."""
+    lines = [",".join(found.column_names)]
+    for row in found.to_pylist():
+        lines.append(",".join(map(_text, row.values())))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _text(value: Any) -> str:
+    return "NaN" if isinstance(value, float) and value != value else str(value)
+
+
+def to_parquet(found: pa.Table) -> bytes:
+    """As the bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(found, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def columns(found: pa.Table, names: Sequence[str]) -> list[list[Any]]:
+    """Some columns as lists."""
+    return [found[name].to_pylist() for name in names]

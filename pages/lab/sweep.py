@@ -1,0 +1,13 @@
+"""Sweeps: hundreds of runs, and where training works."""
+
+import streamlit as st
+
+from ui.sweep.panel import panel
+from ui.sweep.setting import choose
+
+st.title("Sweep")
+st.markdown(
+    "One seed is an anecdote. A sweep trains every run of a grid and shows where training works, "
+    "and how often."
+)
+panel(choose())

@@ -1,0 +1,166 @@
+"""A sweep: what its runs came to on a grid, and where each of them ended."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import altair as alt
+import pyarrow as pa
+
+from ui.charts import frame
+from ui.charts.frame import Tables
+from ui.charts.palette import BROKEN, DEAD, TRAIN
+
+PICKED = "picked"  # the name of the selection: the cell whose run was clicked
+ROOM = 12  # columns whose squares have room for a number
+DARK = 0.5  # from here up a square is light and its number dark
+OUTCOMES = {"trains": TRAIN, "silent": DEAD, "broken": BROKEN}
+NAMES = {
+    "trains": "has a gradient",
+    "silent": "gradient exactly 0",
+    "broken": "NaN or inf",
+}
+AT_NAN = -0.08  # where runs without an accuracy stand on the axis
+Labels = tuple[str, ...]
+Scheme = Literal["viridis", "plasma"]
+
+
+class Square(NamedTuple):
+    """Runs that share a column and a row."""
+
+    column: str
+    row: str
+    value: float  # a share; NaN where no run has one
+    runs: int
+    cell: int  # one of them
+
+
+class End(NamedTuple):
+    """One run."""
+
+    row: str
+    accuracy: float  # NaN of one that broke
+    outcome: str  # a key of OUTCOMES
+    name: str  # what tells it from the others of its row
+    cell: int
+
+
+@cache
+def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str, Any]:
+    """A square a column and row, coloured by its share; `x` names the columns."""
+    angle = -45 if len(columns) > 3 and max(map(len, columns)) > 3 else 0
+    base = alt.Chart(alt.NamedData("squares")).encode(
+        x=alt.X(
+            "column:N", title=x, sort=None, scale=alt.Scale(domain=list(columns)),
+            axis=alt.Axis(labelAngle=angle, labelLimit=110,
+                          ticks=False, domain=False, labelOverlap=len(columns) > ROOM),
+        ),
+        y=alt.Y(
+            "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
+            axis=alt.Axis(labelLimit=130, labelFlush=False, ticks=False, domain=False),
+        ),
+    )  # fmt: skip
+    picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
+    squares = base.mark_rect(cursor="pointer", stroke=None).encode(
+        color=alt.Color(
+            "value:Q",
+            scale=alt.Scale(scheme=scheme, domain=[0, 1]),
+            legend=alt.Legend(format="%", gradientLength=160, tickCount=5),
+        ),
+        tooltip=[
+            "column:N", "row:N", alt.Tooltip("value:Q", format=frame.SHARE), "runs:Q"
+        ],
+    )  # fmt: skip
+    layers: list[Any] = [squares.add_params(picked)]
+    if len(columns) <= ROOM:
+        size = alt.expr(f"min(12, width / {2 * len(columns)})")
+        words = base.mark_text(fontSize=size, fontWeight="bold").encode(
+            text="text:N",
+            color=alt.condition("datum.dark", alt.value("#111"), alt.value("#fff")),
+        )
+        nan = base.transform_filter("!isValid(datum.value)").mark_text(color=DEAD, fontSize=size)
+        layers += [words.transform_filter("isValid(datum.value)"), nan.encode(text="text:N")]
+    height = 120 + 34 * len(rows)
+    return {**frame.spec(alt.layer(*layers)), "height": height}
+
+
+def grid_tables(squares: Sequence[Square], dark_above: bool = True) -> Tables:
+    """Rows of squares. Light colours stand for high shares, or for low ones."""
+    rows = []
+    for square in squares:
+        missing = math.isnan(square.value)
+        light = not missing and (square.value >= DARK) == dark_above
+        rows.append(
+            {
+                **square._asdict(),
+                "value": None if missing else square.value,
+                "text": "NaN" if missing else f"{100 * square.value:.0f}",
+                "dark": light,
+            }
+        )
+    return {"squares": pa.Table.from_pylist(rows, GRID)}
+
+
+GRID = pa.schema(
+    {
+        "column": pa.string(), "row": pa.string(), "value": pa.float64(), "runs": pa.int64(),
+        "cell": pa.int64(), "text": pa.string(), "dark": pa.bool_(),
+    }
+)  # fmt: skip
+
+
+@cache
+def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
+    """Every run as a tick at its accuracy, from `low` up, a row a variant; NaN beside the axis."""
+    at_nan = low + AT_NAN * (1 - low)
+    y = alt.Y(
+        "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
+        axis=alt.Axis(labelLimit=130, labelFlush=False, ticks=False, domain=False),
+    )  # fmt: skip
+    marks = [low + (1 - low) * i / 4 for i in range(5)]
+    said = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
+    x = alt.X(
+        "at:Q", title="final training accuracy",
+        scale=alt.Scale(domain=[at_nan - 0.02 * (1 - low), 1], nice=False),
+        axis=alt.Axis(values=[at_nan, *marks], labelExpr=said, grid=False),
+    )  # fmt: skip
+    picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
+    colour = alt.Color(
+        "outcome:N",
+        scale=alt.Scale(domain=list(NAMES.values()), range=list(OUTCOMES.values())),
+        legend=None,  # the page names the colours
+    )
+    ticks = (
+        alt.Chart(alt.NamedData("ends"))
+        .mark_tick(thickness=4, size=24, opacity=0.75, cursor="pointer")
+        .transform_calculate(at=f"isValid(datum.accuracy) ? datum.accuracy : {at_nan}")
+        .encode(
+            x=x, y=y, color=colour,
+            tooltip=["row:N", "name:N", "outcome:N",
+                     alt.Tooltip("accuracy:Q", format=frame.SHARE)],
+        )
+        .add_params(picked)
+    )  # fmt: skip
+    return {**frame.spec(alt.layer(ticks)), "height": 130 + 34 * len(rows)}
+
+
+ENDS = pa.schema(
+    {
+        "row": pa.string(), "accuracy": pa.float64(), "outcome": pa.string(),
+        "name": pa.string(), "cell": pa.int64(),
+    }
+)  # fmt: skip
+
+
+def ends_tables(ends: Sequence[End]) -> Tables:
+    """A row a run."""
+    rows = [
+        {
+            **end._asdict(),
+            "accuracy": None if math.isnan(end.accuracy) else end.accuracy,
+            "outcome": NAMES[end.outcome],
+        }
+        for end in ends
+    ]
+    return {"ends": pa.Table.from_pylist(rows, ENDS)}

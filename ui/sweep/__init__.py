@@ -1,0 +1,1 @@
+"""The page of sweeps: its plan, its course, its results."""

@@ -1,0 +1,111 @@
+"""The plan's cost and course, and what has been measured so far."""
+
+import streamlit as st
+
+from core.run.errands import Errand
+from core.study.sweep import Plan, to_json
+from ui.sweep import course, results
+from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
+
+
+def panel(plan: Plan) -> None:
+    """Start, rest and end a sweep, and watch it."""
+    if plan.size > MOST:
+        st.warning(
+            f"{plan.size:,} cells: this page sweeps up to {MOST:,}. "
+            "`python -m core.study.sweep plan.json` takes more.",
+            icon=":material/grid_off:",
+        )
+        _plan_download(plan)
+        return
+    found = course.course(plan)
+    waits = found is None or (course.asked(plan) and not found.done)
+    _buttons(plan, found)
+    st.fragment(_watch, run_every=POLL_SECONDS if waits else None)(plan, waits)
+
+
+def _buttons(plan: Plan, found: Errand | None) -> None:
+    over = found is not None and found.done
+    asked = course.asked(plan) and not over
+    with st.container(horizontal=True, gap="small"):
+        if over and not found.failure:
+            _downloads(plan, found)
+        elif asked:
+            st.button("Pause", icon=":material/pause:", on_click=course.rest, args=[plan])
+        else:
+            words = "Start the sweep" if found is None else "Go on"
+            st.button(
+                words, icon=":material/play_arrow:", type="primary",
+                on_click=course.start, args=[plan],
+            )  # fmt: skip
+            _plan_download(plan)
+        if found is not None:
+            st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
+
+
+def _plan_download(plan: Plan) -> None:
+    st.download_button(
+        "plan.json", to_json(plan), "plan.json", "application/json",
+        icon=":material/download:", on_click="ignore",
+        help="For python -m core.study.sweep plan.json, without a screen.",
+    )  # fmt: skip
+
+
+def _downloads(plan: Plan, found: Errand) -> None:
+    csv, parquet = results.files(plan, course.rows_of(found))
+    save = ":material/download:"
+    st.download_button("CSV", csv, "sweep.csv", "text/csv", icon=save, on_click="ignore")
+    st.download_button(
+        "Parquet", parquet, "sweep.parquet", "application/vnd.apache.parquet",
+        icon=save, on_click="ignore",
+    )  # fmt: skip
+    _plan_download(plan)
+
+
+def _watch(plan: Plan, waited: bool) -> None:
+    found = course.course(plan)
+    if found is None:
+        _cost(plan)
+        return
+    if waited and found.done:
+        st.rerun()
+    if found.failure:
+        st.error(found.failure.partition(": ")[2], icon=":material/error:")
+    rows = course.rows_of(found)
+    if not found.done:
+        _progress(plan, found, len(rows))
+    if rows:
+        results.results(plan, rows, ended=found.done or not waited)
+
+
+def _progress(plan: Plan, found: Errand, done: int) -> None:
+    seconds = course.left(found, plan.size)
+    words = f"{done:,} of {plan.size:,} cells"
+    if not course.asked(plan):
+        words += ", at rest"
+    elif seconds is not None:
+        words += f", about {words_of_time(seconds)} left; runs go first"
+    elif not done:
+        words += ", compiling"
+    st.progress(done / plan.size, text=words)
+
+
+def _cost(plan: Plan) -> None:
+    found = course.cost(plan)
+    if found.failure:
+        st.error(found.failure.partition(": ")[2], icon=":material/error:")
+        return
+    if not found.pieces:
+        st.info(f"**{plan.size:,} cells.** Measuring what one costs.", icon=":material/timer:")
+        return
+    runs, groups, seconds = course.estimate(plan, found.pieces[0])
+    same = "" if runs == plan.size else f", {runs:,} of them different runs"
+    programs = "one program" if groups == 1 else f"{groups} programs"
+    one = words_of_time(found.pieces[0].step * plan.cells[0].steps)
+    st.info(
+        f"**{plan.size:,} cells**{same}, in {programs}. The first one took {one} here, and "
+        f"{words_of_time(found.pieces[0].compiled)} to be compiled: "
+        f"**about {words_of_time(seconds)}** for all.",
+        icon=":material/timer:",
+    )
+    st.caption(course.where())

@@ -1,0 +1,223 @@
+"""What a sweep has found: squares of a grid, where each run ended, and that run itself."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from core.config import to_query
+from core.parts.choices import TASKS
+from core.study.sweep import BROKEN, SILENT, TRAINS, Plan, Rows, table, to_csv, to_parquet
+from core.study.sweep.table import Row
+from ui.charts import sweep as charts
+from ui.charts.frame import share
+from ui.controls import UNTIL
+from ui.draw import chart, colour_key
+from ui.pages import PAGES
+from ui.widgets import LABELS, said
+
+PANELS = 6  # grids side by side or below each other
+LINKS = 12  # runs of a square
+PICKED = "sweep_picked"
+
+
+class Roles(NamedTuple):
+    """What each axis is in the pictures: names of axes; "" where there is none."""
+
+    column: str
+    row: str
+    panel: str
+
+
+def roles(plan: Plan) -> Roles:
+    """Seeds are averaged over where two other axes make a grid; the longer one lies."""
+    names = [name for name in plan.axes if name != "seed"]
+    if len(names) < 2 and "seed" in plan.axes:
+        names.append("seed")
+    column, row, panel = (*names, "", "")[:3]
+    if row and _many(plan, row) > _many(plan, column):
+        column, row = row, column
+    return Roles(column, row, panel)
+
+
+def _many(plan: Plan, name: str) -> int:
+    return len({values[list(plan.axes).index(name)] for values in plan.values})
+
+
+def files(plan: Plan, rows: Rows) -> tuple[bytes, bytes]:
+    """The table as CSV and as Parquet."""
+    found = table(plan, rows)
+    return to_csv(found), to_parquet(found)
+
+
+class _Run(NamedTuple):
+    cell: int
+    values: dict[str, str]  # the axes' values in the page's words
+    row: Row
+
+    @property
+    def accuracy(self) -> float:
+        """NaN of a run that broke, as in the trainer."""
+        return math.nan if self.row["outcome"] == BROKEN else self.row["train_accuracy"]
+
+
+def results(plan: Plan, rows: Rows, ended: bool) -> None:
+    """Draw what there is; more of it once no more comes."""
+    if TASKS[plan.base.task].series:
+        st.info("Series have no accuracy to draw: their errors are in the table.")
+        return
+    runs = [_Run(cell, _said(plan, cell), rows[cell]) for cell in sorted(rows)]
+    shown = roles(plan)
+    panels = _labels(plan, shown.panel) or ("",)
+    for at, panel in enumerate(panels[:PANELS]):
+        some = [run for run in runs if not panel or run.values[shown.panel] == panel]
+        if panel:
+            st.markdown(f"**{LABELS[shown.panel]}: {panel}**")
+        _grids(plan, shown, some, at)
+    if len(panels) > PANELS:
+        st.caption(f"{len(panels) - PANELS} more grids are in the table.")
+    _ends(plan, shown, runs)
+    _picked(plan, runs)
+    if ended:
+        _table(plan, shown, runs)
+        _pick_by_name(plan, runs)
+
+
+def _said(plan: Plan, cell: int) -> dict[str, str]:
+    values = zip(plan.axes, plan.values[cell], strict=True)
+    return {name: said(name, value) for name, value in values}
+
+
+def _labels(plan: Plan, name: str) -> tuple[str, ...]:
+    """The values of an axis in their order."""
+    if not name:
+        return ()
+    at = list(plan.axes).index(name)
+    return tuple(dict.fromkeys(said(name, values[at]) for values in plan.values))
+
+
+def _grids(plan: Plan, shown: Roles, runs: Sequence[_Run], at: int) -> None:
+    columns, rows = _labels(plan, shown.column), _labels(plan, shown.row) or ("",)
+    by_place: dict[tuple[str, str], list[_Run]] = defaultdict(list)
+    for run in runs:
+        by_place[run.values[shown.column], run.values.get(shown.row, "")].append(run)
+    accuracies, dead = [], []
+    for (column, row), those in by_place.items():
+        lost = float(np.mean([run.row["outcome"] != TRAINS for run in those]))
+        known = [run.accuracy for run in those if not math.isnan(run.accuracy)]
+        mean = float(np.mean(known)) if known else math.nan
+        place = (column, row)
+        accuracies.append(charts.Square(*place, mean, len(those), those[0].cell))
+        dead.append(charts.Square(*place, lost, len(those), those[0].cell))
+    x = LABELS[shown.column]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("Mean final accuracy, %")
+        key = f"sweep_accuracy_{at}"
+        spec = charts.grid_spec(columns, rows, x, "viridis")
+        words = f"Final training accuracy by {x}: the table below has the figures."
+        chart(key, spec, charts.grid_tables(accuracies), words, partial(_click, plan, key, True))
+    with right:
+        st.markdown("Dead runs, %: gradient exactly 0, or NaN")
+        key = f"sweep_dead_{at}"
+        spec = charts.grid_spec(columns, rows, x, "plasma")
+        words = f"Share of dead runs by {x}: the table below has the figures."
+        chart(key, spec, charts.grid_tables(dead), words, partial(_click, plan, key, True))
+
+
+def _ends(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:
+    by = shown.row or shown.column
+    known = [run.accuracy for run in runs if not math.isnan(run.accuracy)]
+    low = max(0.0, math.floor(10 * min(known, default=0.0) - 1e-9) / 10)
+    ends = [
+        charts.End(
+            run.values[by], run.accuracy, run.row["outcome"], _name(run, besides=by), run.cell
+        )
+        for run in sorted(runs, key=lambda run: run.row["outcome"] != TRAINS)  # the dead on top
+    ]
+    st.markdown("**Where every run ended.** Click one, or a square above, to open it.")
+    colour_key(dict(zip(charts.NAMES.values(), charts.OUTCOMES.values(), strict=True)))
+    words = f"Final training accuracy of every run by {LABELS[by]}."
+    spec = charts.ends_spec(_labels(plan, by), low)
+    click = partial(_click, plan, "sweep_ends", False)
+    chart("sweep_ends", spec, charts.ends_tables(ends), words, click)
+
+
+def _name(run: _Run, besides: str = "") -> str:
+    return ", ".join(f"{LABELS[n]} {v}" for n, v in run.values.items() if n != besides)
+
+
+def _click(plan: Plan, key: str, square: bool) -> None:
+    """Hold the run of a tick, or those of a square."""
+    found = st.session_state[key].selection.get(charts.PICKED)
+    if not found:
+        st.session_state[PICKED] = ()
+        return
+    cell = int(found[0]["cell"])
+    averaged = {"seed"} if square and "seed" not in roles(plan)[:2] else set()
+    st.session_state[PICKED] = tuple(
+        other
+        for other, values in enumerate(plan.values)
+        if all(
+            mine == its
+            for name, mine, its in zip(plan.axes, plan.values[cell], values, strict=True)
+            if name not in averaged
+        )
+    )
+
+
+def _picked(plan: Plan, runs: Sequence[_Run]) -> None:
+    """The runs that were clicked, each with its way into the trainer."""
+    picked = set(st.session_state.get(PICKED, ()))
+    those = [run for run in runs if run.cell in picked]
+    if not those:
+        return
+    page = PAGES["train"]
+    with st.container(border=True, key="sweep_picked_runs"):
+        for run in those[:LINKS]:
+            st.page_link(
+                page.path, icon=page.icon,
+                label=f"Open in the trainer: {_name(run)}: {_ending(run)}",
+                query_params={**to_query(plan.cells[run.cell]), UNTIL: "end"},
+            )  # fmt: skip
+
+
+def _ending(run: _Run) -> str:
+    words = {TRAINS: "", SILENT: ", gradient exactly 0", BROKEN: ""}[run.row["outcome"]]
+    return share(run.accuracy) + words
+
+
+def _pick_by_name(plan: Plan, runs: Sequence[_Run]) -> None:
+    """A way to a run without a mouse."""
+    names = {run.cell: f"{_name(run)}: {_ending(run)}" for run in runs}
+
+    def pick() -> None:
+        cell = st.session_state["sweep_by_name"]
+        st.session_state[PICKED] = () if cell is None else (cell,)
+
+    st.selectbox(
+        "Find a run by name", list(names), index=None, key="sweep_by_name",
+        format_func=names.__getitem__, on_change=pick, placeholder=f"{len(names):,} runs",
+    )  # fmt: skip
+
+
+def _table(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:
+    """A line a variant."""
+    by = shown.row or shown.column
+    lines: dict[str, list[Any]] = defaultdict(list)
+    for label in _labels(plan, by):
+        those = [run for run in runs if run.values[by] == label]
+        outcomes = [run.row["outcome"] for run in those]
+        known = sorted(run.accuracy for run in those if not math.isnan(run.accuracy))
+        lines[LABELS[by]].append(label)
+        lines["runs"].append(str(len(those)))
+        for words, outcome in (("gradient 0", SILENT), ("NaN", BROKEN)):
+            lines[words].append(str(outcomes.count(outcome)))
+        lines["lowest"].append(share(known[0]) if known else "NaN")
+        lines["median"].append(share(float(np.median(known))) if known else "NaN")
+        lines["highest"].append(share(known[-1]) if known else "NaN")
+    st.table(dict(lines), hide_index=True)

@@ -1,0 +1,195 @@
+"""What is swept: a plan in its widgets, in its link, and in the session's memory."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core.config import FIELDS, RunConfig, from_query, to_query
+from core.data import Process
+from core.fields import Choice, to_text
+from core.parts.choices import TASKS
+from core.parts.losses import losses_for
+from core.presets import PRESETS
+from core.study.sweep import SWEEPS, Plan
+from ui.controls import UNTIL, WIDTHS
+from ui.names import near_preset
+from ui.runs import pinned, seen
+from ui.state import PageState, Values
+from ui.widgets import LABELS, WIDGETS, said
+
+OVER = "over_"  # before the name of an axis in a link
+AXES = 3  # at most: two make a grid, the third small multiples of it, or its average
+SEEDS = 1000  # at most
+DEFAULT = next(iter(SWEEPS.values())).plan
+
+
+def _to_query(values: Values) -> dict[str, str]:
+    plan: Plan = values["plan"]
+    if plan == DEFAULT:
+        return {}
+    axes = {OVER + name: ",".join(map(to_text, each)) for name, each in _grid(plan).items()}
+    return {**to_query(plan.base), **axes}
+
+
+def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
+    if not query:
+        return {"plan": DEFAULT}, []
+    told = {n.removeprefix(OVER): text for n, text in query.items() if n.startswith(OVER)}
+    rest = {n: text for n, text in query.items() if not n.startswith(OVER) and n != UNTIL}
+    base, notes = from_query(rest)
+    axes: dict[str, tuple[Any, ...]] = {}
+    for name, text in list(told.items())[:AXES]:
+        if name not in FIELDS:
+            notes.append("an axis that is no setting was ignored")
+            continue
+        values, more = parsed(name, text.split(","))
+        notes += more
+        if values:
+            axes[name] = values
+    plan, more = _plan(base, axes or {"seed": tuple(range(10))})
+    return {"plan": plan or DEFAULT}, notes + more
+
+
+def parsed(name: str, texts: list[str]) -> tuple[tuple[Any, ...], list[str]]:
+    """The values of an axis in these texts, and a note for each that is none."""
+    values, notes = [], []
+    for text in texts:
+        try:
+            value = FIELDS[name].parse(text)
+        except ValueError:
+            value = None
+        if fault := FIELDS[name].fault(value):
+            notes.append(f"{name}: one value is left out; {fault}")
+        else:
+            values.append(value)
+    return tuple(dict.fromkeys(values)), notes
+
+
+def _plan(base: RunConfig, axes: Mapping[str, tuple[Any, ...]]) -> tuple[Plan | None, list[str]]:
+    """The plan, if its cells fit together, or why not."""
+    try:
+        plan = Plan(base=base, axes=dict(axes))
+        plan.cells  # noqa: B018
+    except ValueError as error:
+        return None, [str(error)]
+    return plan, []
+
+
+STATE = PageState("sweep", ("plan",), _from_query, _to_query, LABELS)
+
+
+def _grid(plan: Plan) -> dict[str, tuple[Any, ...]]:
+    return {name: axis for name, axis in plan.axes.items() if isinstance(axis, tuple)}
+
+
+def choose() -> Plan:
+    """Draw the choice of a plan and return it."""
+    STATE.take_over()
+    plan: Plan = STATE.value("plan")
+    presets = {row.plan: row for row in SWEEPS.values()}
+    st.selectbox(
+        "Start from", list(dict.fromkeys([*presets, plan])), key=STATE.key("plan"),
+        format_func=lambda each: presets[each].label if each in presets else "your own sweep",
+    )  # fmt: skip
+    if plan in presets:
+        st.caption(presets[plan].summary)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _axes(plan)
+    with right:
+        _base(plan)
+    for column, name in zip(st.columns(max(1, len(plan.axes)), gap="medium"), plan.axes,
+                            strict=True):  # fmt: skip
+        with column:
+            _values(plan, name)
+    STATE.write(STATE.values())
+    STATE.tell_notes()
+    return plan
+
+
+def _axes(plan: Plan) -> None:
+    ignored = [name for name in Process._fields if name in plan.base.ignored()]
+    st.session_state["sweep_axes"] = list(plan.axes)
+    st.multiselect(
+        "What varies", [name for name in FIELDS if name not in ignored], key="sweep_axes",
+        format_func=LABELS.__getitem__, max_selections=AXES, on_change=_axes_changed, args=[plan],
+        help="Two axes make a grid, a third one several of them; seeds are averaged over.",
+    )  # fmt: skip
+
+
+def _axes_changed(plan: Plan) -> None:
+    grid = _grid(plan)
+    names = st.session_state["sweep_axes"]
+    _set(plan.base, {name: grid.get(name) or first_values(plan.base, name) for name in names})
+
+
+def first_values(base: RunConfig, name: str) -> tuple[Any, ...]:
+    """The values of a new axis: what stands around the one that there is."""
+    if name == "seed":
+        return tuple(range(5))
+    near = _options(base, name)
+    at = near.index(getattr(base, name))
+    start = max(0, min(at - 2, len(near) - 5))
+    return tuple(near[start : start + 5])
+
+
+def _options(base: RunConfig, name: str) -> list[Any]:
+    """The values that a widget offers for an axis."""
+    if name == "loss":
+        return list(losses_for(TASKS[base.task].form))
+    allowed, own = FIELDS[name], getattr(base, name)
+    if isinstance(allowed, Choice):
+        return list(allowed.registry)
+    grid = WIDTHS if name == "widths" else WIDGETS[name].grid
+    return sorted({*(value for value in grid if not allowed.fault(value)), own})
+
+
+def _base(plan: Plan) -> None:
+    presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
+    configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(seen()), *presets]))
+    st.session_state["sweep_base"] = plan.base
+    st.selectbox(
+        "All else as in", configs, key="sweep_base", format_func=near_preset,
+        on_change=lambda: _set(st.session_state["sweep_base"], _grid(plan)),
+        help="Set up any run in the trainer; it is offered here afterwards.",
+    )  # fmt: skip
+
+
+def _values(plan: Plan, name: str) -> None:
+    key, values = f"sweep_values_{name}", _grid(plan)[name]
+    if name == "seed" and values == tuple(range(len(values))):
+        st.session_state[key] = len(values)
+        st.number_input(
+            "seeds, from 0 on", 1, SEEDS, key=key, on_change=_values_changed, args=[plan, name],
+            help=WIDGETS["seed"].help,
+        )  # fmt: skip
+        return
+    st.session_state[key] = list(values)
+    st.multiselect(
+        LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), key=key,
+        format_func=lambda value: value if isinstance(value, str) and value not in
+        _options(plan.base, name) else said(name, value),
+        accept_new_options=not isinstance(FIELDS[name], Choice),
+        on_change=_values_changed, args=[plan, name], help=WIDGETS[name].help,
+    )  # fmt: skip
+
+
+def _values_changed(plan: Plan, name: str) -> None:
+    chosen = st.session_state[f"sweep_values_{name}"]
+    if isinstance(chosen, int):
+        values, notes = tuple(range(chosen)), []
+    else:
+        values, notes = parsed(name, [v if isinstance(v, str) else to_text(v) for v in chosen])
+        if not isinstance(FIELDS[name], Choice):
+            values = tuple(sorted(values))
+    if not values:
+        notes = [*notes, f"{name} stays as it was: an axis has one value at least"]
+        values = _grid(plan)[name]
+    _set(plan.base, {**_grid(plan), name: values}, notes)
+
+
+def _set(base: RunConfig, axes: Mapping[str, Any], notes: list[str] | None = None) -> None:
+    """Take over a plan, if it is one; only in a callback."""
+    plan, why = _plan(base, axes)
+    STATE.set({"plan": plan or STATE.value("plan")}, [*(notes or []), *why])
