@@ -1,7 +1,7 @@
 """The benchmarks in short: they finish, complain of nothing and print what they document.
 
 No time is judged here: a machine that is busy must not fail a test. Those that take minutes run
-when they are asked for: pytest -m benchmark.
+when they are asked for: pytest -m slow.
 """
 
 import json
@@ -47,7 +47,7 @@ def test_sweep_prints_all_three_side_by_side():
     assert {"sweep_over_alone", "sweep_over_alone_cpu", "sweep_over_unseen"} <= shown.keys()
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["keep_or_drop", "cnn_28_channels"])
 def test_epoch_of_another_network(network: str):
     short = ("--network", network, "--rounds", "1", "--images", "2000")
@@ -56,7 +56,7 @@ def test_epoch_of_another_network(network: str):
     assert shown["product_over_bare"] > 0
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_peers_train_in_turn(network: str):
     short = ("--network", network, "--rounds", "1", "--images", "500")
@@ -101,7 +101,7 @@ def test_numpy_loop_follows_the_gradient():
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_live_drives_a_real_browser():
     short = "--sample --changes 2 --frames 5 --epochs 20 --bare-rounds 0"
     shown = figures("benchmarks.live", *short.split())
@@ -116,7 +116,7 @@ def test_live_drives_a_real_browser():
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_cold_visits_each_peer_at_once_and_later():
     shown = figures("benchmarks.cold", "--rounds", "1", "--settle", "1")
     assert shown.keys() == {"here", "small"}
@@ -136,7 +136,7 @@ def test_cold_visits_each_peer_at_once_and_later():
         pytest.param(
             "soak --sessions 2 --minutes 0.2",
             {"actions", "memory_mb", "at_quarter_mb", "at_end_mb", "end_over_quarter"},
-            marks=pytest.mark.benchmark,
+            marks=pytest.mark.slow,
         ),
         ("drop", {"same_session", "step_before", "step_after", "still_running", "trainings"}),
         ("stop", {"exit_code", "seconds", "orphans", "still_listening", "last_log"}),
@@ -152,7 +152,7 @@ def test_load(scenario: str, fields: set[str]):
     assert shown.get("orphans", []) == []
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two cores")
 def test_slow_host_prints_where_its_time_goes():
     shown = figures("benchmarks.slow", "--rounds", "1", "--sessions", "2", "--profile")
@@ -163,7 +163,7 @@ def test_slow_host_prints_where_its_time_goes():
     assert len(shown["profile"]["here"]) == 4
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_close_waits_for_the_lease():
     shown = figures("benchmarks.load", "close")
     assert shown["errors"] == []

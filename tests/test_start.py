@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.error import HTTPError
@@ -29,6 +30,7 @@ from ui.pages import PAGES
 PATIENCE = 240.0  # seconds that many visitors at once may take on a slow machine
 COLD = {"SAMENET_WARM_UP": "0"}
 KEYS = ["", *PAGES]
+more = partial(pytest.param, marks=pytest.mark.slow)
 OFFICIAL = Path(os.environ.get(MNIST_VARIABLE) or MNIST)
 # Writes the names of all loaded modules when it is told to.
 SITECUSTOMIZE = """
@@ -66,7 +68,7 @@ async def everybody(visitors: Iterable[Session], but: str = "") -> None:
 # --- imports --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("trial", range(3))
+@pytest.mark.parametrize("trial", [0, more(1), more(2)])
 @pytest.mark.parametrize("way", ["app", "cold", "script"])
 def test_a_visitor_on_every_page_of_a_cold_server(tmp_path: Path, way: str, trial: int) -> None:
     command, variables = {"app": (APP, {}), "cold": (APP, COLD), "script": (SCRIPT, {})}[way]
@@ -80,7 +82,7 @@ def test_a_visitor_on_every_page_of_a_cold_server(tmp_path: Path, way: str, tria
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"no official MNIST files in {OFFICIAL}")
-@pytest.mark.parametrize("variables", [{}, COLD], ids=["warm", "cold"])
+@pytest.mark.parametrize("variables", [more({}, id="warm"), pytest.param(COLD, id="cold")])
 def test_full_mnist_breaks_nobody(tmp_path: Path, variables: dict[str, str]) -> None:
     async def work() -> None:
         others = [Session(server.address) for _ in range(20)]
@@ -121,10 +123,11 @@ def random_link(chance: random.Random) -> tuple[str, str]:
     return chance.choice(KEYS), urlencode({name: settings[name] for name in chosen})
 
 
-@pytest.mark.timeout(600)
-def test_500_random_links_at_once(tmp_path: Path) -> None:
-    chance = random.Random(0)
-    links = [random_link(chance) for _ in range(500)]
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("visitors", [100, more(500)])
+def test_random_links_at_once(tmp_path: Path, visitors: int) -> None:
+    chance = random.Random(visitors)
+    links = [random_link(chance) for _ in range(visitors)]
     with served(tmp_path) as server:
         together(lambda: everybody(Session(server.address, query, page=p) for p, query in links))
     assert server.complaints() == []
@@ -191,8 +194,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Served]:
         yield server
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("way", ["app", "cold", "script", "elsewhere"])
+@pytest.mark.parametrize(
+    ("way", "number"),
+    [
+        ("app", signal.SIGINT),
+        ("script", signal.SIGTERM),
+        ("elsewhere", signal.SIGINT),
+        more("app", signal.SIGTERM),
+        more("script", signal.SIGINT),
+        more("elsewhere", signal.SIGTERM),
+        more("cold", signal.SIGINT),
+        more("cold", signal.SIGTERM),
+    ],
+)
 def test_signal_ends_it_in_mid_run(tmp_path: Path, way: str, number: signal.Signals) -> None:
     command = {"script": SCRIPT, "elsewhere": script_elsewhere(tmp_path)}.get(way, APP)
 
@@ -213,8 +227,8 @@ def test_signal_ends_it_in_mid_run(tmp_path: Path, way: str, number: signal.Sign
     assert [child for child in family if child.is_running()] == []
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5])
-@pytest.mark.parametrize("command", [APP, SCRIPT], ids=["app", "script"])
+@pytest.mark.parametrize("seconds", [more(0.5), 1.5, more(2.5)])
+@pytest.mark.parametrize("command", [APP, more(SCRIPT)], ids=["app", "script"])
 def test_signal_ends_it_while_a_page_compiles(
     tmp_path: Path, command: tuple[str, ...], seconds: float
 ) -> None:

@@ -93,7 +93,8 @@ def wait_until_drawn(page: Page, key: str) -> None:
             expect(page.locator("svg.marks")).to_have_count(4)
             expect(page.get_by_test_id("stTable")).to_have_count(2)
         case "twins":
-            expect(page.locator("svg.marks")).to_have_count(5)  # the last one after the copies
+            # The last one after the copies, which take turns behind whatever else goes on.
+            expect(page.locator("svg.marks")).to_have_count(5, timeout=3000 * SOON)
             expect(page.get_by_text("Their gradients")).to_be_visible()
         case "sweep":
             expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * SOON)

@@ -1,7 +1,4 @@
-"""What of every page can be read: axe-core's judgement in both themes, and words in its charts.
-
-Both stand in one file, so that one server trains for both what a story shows.
-"""
+"""What of every page can be read: axe-core's judgement in both themes, and words in its charts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 
 Visit = Callable[..., Page]
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
+PHONE_WIDTH = 360
 BESIDES = ("heading-order", "empty-table-header")  # rules that axe takes less seriously than we do
 
 
@@ -56,7 +54,8 @@ def tells_its_chapters(page: Page, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", *PAGES])
-def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str) -> None:
+def test_everybody_can_read_it(visit: Visit, server: str, key: str) -> None:
+    """One visit a page: drawn, a story takes a minute."""
     page = visit(f"{server}/{key}")
     wait_until_drawn(page, key)
     if key in STORIES:
@@ -65,19 +64,13 @@ def test_axe_finds_nothing_serious(visit: Visit, server: str, key: str) -> None:
         page.emulate_media(color_scheme=scheme)
         app = page.locator(".stApp")
         expect(app).to_have_css("color-scheme", scheme)
-        for width in (1400, 360):
+        for width in (1400, PHONE_WIDTH):
             page.set_viewport_size({"width": width, "height": 1000})
             page.wait_for_timeout(1000)  # until the charts have their new width
             found = findings(page)
             assert not found, f"{scheme}, at {width} px\n" + "\n".join(found)
-
-
-@pytest.mark.parametrize("key", ["", *(key for key in PAGES if key != "train")])
-def test_every_word_of_a_chart_can_be_read_on_a_phone(visit: Visit, server: str, key: str) -> None:
-    """See test_labels.py for the trainer, which shows its charts one at a time."""
-    page = visit(f"{server}/{key}", width=360, height=740)
-    wait_until_drawn(page, key)
-    assert not (found := page.evaluate(FAULTS)), "\n".join(found)
+    if key != "train":  # which shows its charts one at a time: test_labels.py
+        assert not (found := page.evaluate(FAULTS)), "\n".join(found)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,8 +1,10 @@
 """A sweep: what its runs came to on a grid, and where each of them ended."""
 
+import json
 import math
 from collections.abc import Sequence
 from functools import cache
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
@@ -13,6 +15,7 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
 PICKED = "picked"  # the name of the selection: the cell whose run was clicked
+WIDTH = 18  # letters of a name in a line
 ROOM = 12  # columns whose squares have room for a number
 DARK = 0.5  # from here up a square is light and its number dark
 OUTCOMES = {"trains": TRAIN, "silent": DEAD, "broken": BROKEN}
@@ -46,6 +49,13 @@ class End(NamedTuple):
     cell: int
 
 
+def _names(labels: Labels) -> alt.Axis:
+    """An axis of names, long ones over several lines."""
+    lines = json.dumps({label: wrap(label, WIDTH) for label in labels})
+    words = f"{lines}[datum.label]"
+    return alt.Axis(labelExpr=words, labelLimit=140, labelFlush=False, ticks=False, domain=False)
+
+
 @cache
 def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str, Any]:
     """A square a column and row, coloured by its share; `x` names the columns."""
@@ -58,7 +68,7 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
         ),
         y=alt.Y(
             "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
-            axis=alt.Axis(labelLimit=130, labelFlush=False, ticks=False, domain=False),
+            axis=_names(rows),
         ),
     )  # fmt: skip
     picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
@@ -116,7 +126,7 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
     at_nan = low + AT_NAN * (1 - low)
     y = alt.Y(
         "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
-        axis=alt.Axis(labelLimit=130, labelFlush=False, ticks=False, domain=False),
+        axis=_names(rows),
     )  # fmt: skip
     marks = [low + (1 - low) * i / 4 for i in range(5)]
     said = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
