@@ -68,8 +68,6 @@ def test_the_calculator_knows_the_limits() -> None:
 
 def test_who_sits_there_is_the_question_s_first_network() -> None:
     page = open_page(PAGE)
-    engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
-    page.run()
     assert any("the question's initial network" in text.value for text in page.markdown)
     (share,) = re.findall(r"exactly 0: ([\d.]+)% with The question's", page.caption[-1].value)
     assert float(share) == pytest.approx(79.6, abs=0.3)
@@ -218,8 +216,6 @@ def test_a_loss_whose_nan_hangs_on_all_logits_does_not_colour() -> None:
 
 def test_digits_are_chosen_without_a_mouse() -> None:
     page = open_page(PAGE)
-    engine().wait(page.session_state["microscope_viewer"], 1, MINUTE)
-    page.run()
     page.pills(key="microscope_band").set_value("wrong, no say").run()
     assert not page.exception
     told = next(text.value for text in page.markdown if "wrong, no say at step 0" in text.value)

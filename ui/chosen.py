@@ -5,9 +5,9 @@ new run begins, and they stay the same digits.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -18,8 +18,7 @@ from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
-from core.run.job import Viewer
-from core.run.snapshot import PROBE, Gradient, Snapshot
+from core.run.snapshot import PROBE, Answers, Gradient, Snapshot
 from core.study import precision
 from core.study.precision import Edges
 from ui.cards import Shown, sheet
@@ -42,6 +41,20 @@ class Chosen(NamedTuple):
     run: RunConfig  # in which they were chosen
     images: np.ndarray  # int [k], places among the training images
     what: str  # as in: wrong, no say
+
+
+Look = Snapshot | Answers
+
+
+class Run(Protocol):
+    """Whose images are shown: a Viewer's run, or a network that does not train."""
+
+    @property
+    def config(self) -> RunConfig:
+        """What is being run."""
+
+    def looks(self) -> Sequence[Look]:
+        """What has been seen of it until now, at each step."""
 
 
 class Judge(NamedTuple):
@@ -67,7 +80,7 @@ def held() -> Chosen | None:
     return st.session_state.get(KEY)
 
 
-def mark(config: RunConfig, now: Snapshot | None) -> Mark:
+def mark(config: RunConfig, now: Look | None) -> Mark:
     """What the digits chart of a look needs to be clicked, and to mark what is held."""
     turn = st.session_state.get(TURN, 0)
     return Mark(now.step if now else 0, turn, _in_run(held(), config))
@@ -94,42 +107,42 @@ def zones(found: Edges, right: bool) -> list[Zone]:
 
 # Choosing. A click tells which look its bar was drawn from: the run may have gone on meanwhile.
 
-Find = Callable[[Snapshot], Images]  # the images of a look as they are drawn
+Find = Callable[[Look], Images]  # the images of a look as they are drawn
 
 
-def clicked(page: str, chart_key: str, viewer: Viewer, find: Find) -> Callable[[], None]:
+def clicked(page: str, chart_key: str, run: Run, find: Find) -> Callable[[], None]:
     """What to do after a click in the digits chart of this key."""
-    return partial(_clicked, page, chart_key, viewer, find)
+    return partial(_clicked, page, chart_key, run, find)
 
 
-def _clicked(page: str, chart_key: str, viewer: Viewer, find: Find) -> None:
+def _clicked(page: str, chart_key: str, run: Run, find: Find) -> None:
     st.session_state[f"{page}_band"] = None
     bars = st.session_state[chart_key].selection.get(digits.CLICKED)
     if not bars:  # beside all bars
         st.session_state[KEY] = None
         return
     bar = bars[0]
-    for snapshot in viewer.view().snapshots:
+    for snapshot in run.looks():
         if snapshot.step == bar["step"]:
             found = find(snapshot)
             what = f"{bar['side']}, {PULLS[bar['state']]}, logit from "
             what += f"{bar['left']:.3g} to {bar['right']:.3g} at step {snapshot.step:,}"
-            _hold(viewer, found, digits.members(found, bar), what)
+            _hold(run, found, digits.members(found, bar), what)
 
 
-def _band_chosen(page: str, viewer: Viewer, at: int, find: Find) -> None:
+def _band_chosen(page: str, run: Run, at: int, find: Find) -> None:
     band = st.session_state[f"{page}_band"]
-    now = _look(viewer, at)
+    now = _look(run, at)
     let_go()
     if band is not None and now is not None:
         found = find(now)
         those = flow.band(found.correct, found.kinds) == list(flow.BANDS).index(band)
-        _hold(viewer, found, those, f"{band} at step {now.step:,}")
+        _hold(run, found, those, f"{band} at step {now.step:,}")
 
 
-def _hold(viewer: Viewer, found: Images, those: np.ndarray, what: str) -> None:
+def _hold(run: Run, found: Images, those: np.ndarray, what: str) -> None:
     surest = np.argsort(-np.abs(found.at[those]), kind="stable")
-    st.session_state[KEY] = Chosen(viewer.config, found.place[those][surest], what)
+    st.session_state[KEY] = Chosen(run.config, found.place[those][surest], what)
 
 
 def let_go(page: str = "") -> None:
@@ -140,8 +153,8 @@ def let_go(page: str = "") -> None:
         st.session_state[f"{page}_band"] = None
 
 
-def _look(viewer: Viewer, at: int) -> Snapshot | None:
-    return next((s for s in reversed(viewer.view().snapshots) if s.step <= at), None)
+def _look(run: Run, at: int) -> Look | None:
+    return next((s for s in reversed(run.looks()) if s.step <= at), None)
 
 
 # Showing.
@@ -149,7 +162,7 @@ def _look(viewer: Viewer, at: int) -> Snapshot | None:
 
 def panel(
     page: str,
-    viewer: Viewer,
+    run: Run,
     at: int,
     every: float | None,
     judged: Judge,
@@ -159,7 +172,7 @@ def panel(
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.pills(  # which go on in another line on a phone
             "Which digits? Click a bar of the chart, or choose", list(flow.BANDS),
-            key=f"{page}_band", on_change=_band_chosen, args=(page, viewer, at, find),
+            key=f"{page}_band", on_change=_band_chosen, args=(page, run, at, find),
             width="stretch",
         )  # fmt: skip
         if held() is not None:
@@ -167,34 +180,34 @@ def panel(
                       args=(page,))  # fmt: skip
     if held() is not None:
         with st.container(key=f"{page}_chosen", gap="small"):
-            st.fragment(_panel, run_every=every)(viewer, at, judged)
+            st.fragment(_panel, run_every=every)(run, at, judged)
 
 
-def _panel(viewer: Viewer, at: int, judged: Judge) -> None:
-    chosen, config = held(), viewer.config
-    run = [s for s in viewer.view().snapshots if s.step <= at]
-    if chosen is None or not run:
+def _panel(run: Run, at: int, judged: Judge) -> None:
+    chosen, config = held(), run.config
+    seen = [look for look in run.looks() if look.step <= at]
+    if chosen is None or not seen:
         return
     images = _in_run(chosen, config)
-    st.markdown(words(chosen, images, run[-1], config))
+    st.markdown(words(chosen, images, seen[-1], config))
     if not len(images):
         return
     shown, binary = images[:MOST], TASKS[config.task].form == "binary"
     pictures = st.container()
-    if len(run) > 1:
+    if len(seen) > 1:
         path, pictures = st.columns([2, 3], gap="medium")
         with path:
-            at_step = run[-1].step if at < config.steps else None
-            drawing = charts.paths(run, shown, config.steps, binary, at_step)
+            at_step = seen[-1].step if at < config.steps else None
+            drawing = charts.paths(seen, shown, config.steps, binary, at_step)
             st.caption("The logit of each picture's label by step: above 0 is right.")
             colour_key(flow.BANDS)
             chart(f"chart_{drawing.key}", drawing.spec, drawing.tables, drawing.alt)
     with pictures:
-        st.html(_sheet(config.source, shown, cards(run[-1], shown, binary, judged)))
+        st.html(_sheet(config.source, shown, cards(seen[-1], shown, binary, judged)))
         st.caption(_legend(binary, len(images)))
 
 
-def words(chosen: Chosen, images: np.ndarray, now: Snapshot, config: RunConfig) -> str:
+def words(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:
     """Which images these are, and what they are at this look."""
     what = chosen.what if config == chosen.run else f"{chosen.what} of an earlier run"
     many = f"{len(chosen.images):,} image{'' if len(chosen.images) == 1 else 's'}"
@@ -225,7 +238,7 @@ class Card(NamedTuple):
     slope: str
 
 
-def cards(now: Snapshot, images: np.ndarray, binary: bool, judged: Judge) -> list[Card]:
+def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Card]:
     """A look's images one by one, with what `judged` makes of their logits.
 
     With ten classes a row may turn to NaN for a logit that is not known here. What a run says of

@@ -2,7 +2,9 @@
 
 import gc
 import logging
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,12 @@ import jax
 import numpy as np
 import streamlit as st
 
+from core.config import RunConfig
+from core.parts.choices import TASKS
 from core.parts.losses import Form
+from core.parts.precisions import PRECISIONS
 from core.run.engine import Engine
+from core.run.prepare import ahead
 from core.study import precision
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
@@ -48,3 +54,18 @@ def losses_ready(form: Form, dtype: np.dtype[Any]) -> bool:
         return True
     look = engine().errands.look
     return look(("losses", form, dtype.name), lambda: iter([precision.compiled(form, dtype)])).done
+
+
+def warm_up() -> None:
+    """See to it, behind all else, that a run of the default settings waits for no compilation."""
+    engine().errands.look("warm-up", _warm_up, lease=math.inf)
+
+
+def _warm_up() -> Iterator[None]:
+    default = RunConfig()
+    dtype = PRECISIONS[default.precision].loss.dtype
+    precision.compiled(TASKS[default.task].form, dtype)  # small, and every page's
+    yield
+    yield from ahead(default)
+    yield
+    engine().submit(default, until=0)  # its first look, too

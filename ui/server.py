@@ -26,6 +26,7 @@ from ui import imports
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
 FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody without it
+GRACE_SECONDS = 1.0
 SCRIPT_THREAD = "ScriptRunner.scriptThread"  # Streamlit's name for a visitor's
 SCRIPT_SECONDS = 30.0  # that a page may take to come to its end
 
@@ -46,16 +47,16 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
 
 
 def warm_up() -> None:
-    """Import what is needed, and have the engine compile the program of the default settings."""
-    imports.load()
-    from core.config import RunConfig
-    from core.parts.choices import TASKS
-    from core.parts.precisions import PRECISIONS
-    from ui.engine import engine, losses_ready
+    """Import what is needed, and have compiled what the default settings take.
 
-    default = RunConfig()
-    engine().submit(default, until=0)  # compiles in a thread of its own
-    losses_ready(TASKS[default.task].form, PRECISIONS[default.precision].loss.dtype)
+    That begins a little later: who comes at once may need something else first.
+    """
+    imports.load()
+    from ui.engine import warm_up
+
+    later = threading.Timer(GRACE_SECONDS, warm_up)
+    later.daemon = True
+    later.start()
 
 
 def _exit_with_zero() -> None:

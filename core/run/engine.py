@@ -191,11 +191,13 @@ class Engine:
             return len(self._runnable())
 
     def idle(self, timeout: float) -> bool:
-        """Whether nobody waits for a run, waiting for that for at most `timeout` seconds."""
+        """Whether nobody waits for a run or a page, waiting for that for `timeout` seconds."""
+
+        def nobody_waits() -> bool:
+            return not (self._answering or self._runnable() or self._readying())
+
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._runnable() and not self._readying(), timeout
-            )
+            return self._changed.wait_for(nobody_waits, timeout)
 
     def holds(self, job: Job) -> bool:
         """Whether this is the run of its configuration; False once it was freed."""

@@ -50,11 +50,16 @@ class Errands:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def look(self, key: Hashable, make: Callable[[], Iterator[Any]]) -> Errand:
-        """What there is of the errand `key`, which is begun with `make` if it is new."""
+    def look(
+        self, key: Hashable, make: Callable[[], Iterator[Any]], lease: float = LEASE
+    ) -> Errand:
+        """What there is of the errand `key`, which is begun with `make` if it is new.
+
+        It goes on for `lease` seconds from now, or as long as anybody else wants.
+        """
         with self._lock:
             work = self._works.setdefault(key, _Work(make))
-            work.lease = time.monotonic() + LEASE
+            work.lease = max(work.lease, time.monotonic() + lease)
             while len(self._works) > KEEP:
                 self._works.popitem(last=False)
             if not work.done and (self._thread is None or not self._thread.is_alive()):

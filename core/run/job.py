@@ -193,6 +193,10 @@ class Viewer:
         """What there is to see now. Renews the lease."""
         return self.desk.view(self)
 
+    def looks(self) -> list[Snapshot]:
+        """The looks that there are now. Renews the lease."""
+        return self.view().snapshots
+
     def resume(self) -> None:
         """Let the run go on to its end."""
         self.desk.play_to(self, lambda shown: float("inf"))

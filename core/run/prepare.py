@@ -60,6 +60,15 @@ def at_hand(config: RunConfig) -> bool:
     return key in _loaded and train.program(train.shape(config)).whole()
 
 
+def ahead(config: RunConfig) -> Iterator[None]:
+    """Load and compile what a run takes, piece by piece, so that it is `at_hand`."""
+    device_data(config, lambda fraction, text: None)
+    program = train.program(train.shape(config))
+    yield from (None for _ in program.compile_first_look())
+    yield
+    _ = program.advance
+
+
 def _finish(program: train.Program) -> float:
     """Compile the steps between looks, too; the seconds of one."""
     operations = program.step_operations  # of what is compiled next

@@ -127,6 +127,16 @@ class Snapshot(NamedTuple):
         return math.nan if self.saturation.nonfinite > 0 else self.train_accuracy
 
 
+class Answers(NamedTuple):
+    """Of a Snapshot what it tells of each image; see there."""
+
+    step: int
+    margins: np.ndarray
+    labels: np.ndarray
+    correct: np.ndarray
+    gradients: np.ndarray
+
+
 def silent_and_wrong(snapshot: Snapshot) -> np.ndarray:
     """The probe images that are wrong and have no gradient, the surest first: int [k]."""
     if not len(snapshot.correct):

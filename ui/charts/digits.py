@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from core.run.snapshot import Gradient, Snapshot, silent_and_wrong
+from core.run.snapshot import Answers, Gradient, Snapshot, silent_and_wrong
 from ui.charts import frame
 from ui.charts.live import GRADIENTS, Drawing
 
@@ -50,7 +50,7 @@ class Mark(NamedTuple):
     chosen: Sequence[int] | np.ndarray = ()  # places among the training images
 
 
-def images(snapshot: Snapshot) -> Images:
+def images(snapshot: Snapshot | Answers) -> Images:
     """All images of a look, each at its margin."""
     place = np.arange(len(snapshot.margins))
     return Images(place, snapshot.margins, snapshot.correct, snapshot.gradients)

@@ -1,6 +1,7 @@
 """Who sits where the losses are silent: a run's own logits under the microscope's axis."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -9,58 +10,45 @@ from core.config import RunConfig
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
 from core.run.job import Viewer
-from core.run.snapshot import Gradient, Snapshot
+from core.run.snapshot import Answers, Snapshot
 from core.study import precision
+from core.study.initial import initial
 from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.charts.digits import Images, Zone
 from ui.charts.live import GRADIENTS
-from ui.chosen import Chosen, Judge, clicked, held, judge, mark, panel, zones
+from ui.chosen import Judge, Run, clicked, judge, mark, panel, zones
 from ui.draw import chart, colour_key
-from ui.engine import engine
 from ui.microscope.curves import Look
 from ui.microscope.setting import Setting
 
+Seen = Snapshot | Answers
 
-def _network() -> tuple[Viewer, int, str]:
+
+class _Initial(NamedTuple):
+    """A network that does not train."""
+
+    config: RunConfig
+
+    def looks(self) -> list[Answers]:
+        """The one there is."""
+        return [initial(self.config)]
+
+
+def _network() -> tuple[Run, int, str]:
     """Whose logits to show, up to which step, and its name: the trainer's, or the question's."""
     viewer: Viewer | None = st.session_state.get("viewer")
-    if viewer is not None and viewer.view().snapshots:
+    if viewer is not None and viewer.looks():
         return viewer, viewer.config.steps, "the network in the trainer"
-    if "microscope_viewer" not in st.session_state:
-        st.session_state["microscope_viewer"] = engine().submit(RunConfig(), until=0)
-    return st.session_state["microscope_viewer"], 0, "the question's initial network"
+    return _Initial(RunConfig()), 0, "the question's initial network"
 
 
 def who_sits(chosen: Setting, looks: list[Look]) -> None:
     """Who sits where: a run's images under the same axis, and those that the visitor chose."""
-    found = _snapshot()
-    every = 0.5 if found is None else None
-    st.fragment(_who_sits, run_every=every)(chosen, looks, found is not None, held())
-    if found is not None:
-        viewer, at, _ = _network()
-        judged = colouring(chosen, looks, viewer.config)
-        panel("microscope", viewer, at, None, judged, _sitting(chosen, judged))
-
-
-def _snapshot() -> tuple[Snapshot, str] | None:
-    viewer, at, name = _network()
-    shown = [s for s in viewer.view().snapshots if s.step <= at]
-    return (shown[-1], name) if shown else None
-
-
-def _who_sits(
-    chosen: Setting, looks: list[Look], drawn_ready: bool, held_before: Chosen | None
-) -> None:
-    found = _snapshot()
-    if found is None:
-        st.progress(0.0, text="compiling the question's network to see its logits")
-        return
-    if not drawn_ready or held() is not held_before:
-        st.rerun()
-    snapshot, name = found
-    viewer = _network()[0]
-    judged = colouring(chosen, looks, viewer.config)
+    run, at, name = _network()
+    with st.spinner(f"asking {name}"):
+        snapshot = [seen for seen in run.looks() if seen.step <= at][-1]
+    judged = colouring(chosen, looks, run.config)
     sitting = _sitting(chosen, judged)
     images = sitting(snapshot)
     st.markdown(
@@ -76,12 +64,12 @@ def _who_sits(
             images,
             digits.spaced(chosen.span, digits.BINS + 1, chosen.axis),
             _silent(judged, looks),
-            mark(viewer.config, snapshot),
+            mark(run.config, snapshot),
         ),
         f"Histogram of {len(wrong)} logits, right ones above the line and wrong ones below; "
         f"{wrong.mean():.0%} are wrong."
         if len(wrong) else "No sample has this label.",
-        clicked("microscope", key, viewer, sitting),
+        clicked("microscope", key, run, sitting),
     )  # fmt: skip
     _, margins, wrong = samples(snapshot, chosen)
     said = [who(chosen, looks, margins, wrong)]
@@ -89,6 +77,7 @@ def _who_sits(
         said.append("Each one sits where the curves give its true class the same probability.")
     said.append("The outermost bars hold all that is beyond the view.")
     st.caption(" ".join(said))
+    panel("microscope", run, at, None, judged, sitting)
 
 
 def colouring(chosen: Setting, looks: list[Look], config: RunConfig) -> Judge:
@@ -122,25 +111,19 @@ def _silent(judged: Judge, looks: list[Look]) -> list[Zone]:
     ]
 
 
-def _sitting(chosen: Setting, judged: Judge) -> Callable[[Snapshot], Images]:
+def _sitting(chosen: Setting, judged: Judge) -> Callable[[Seen], Images]:
     """The images of a look as the microscope shows them; who is beyond the view is at its end."""
 
-    def sitting(snapshot: Snapshot) -> Images:
+    def sitting(snapshot: Seen) -> Images:
         place, margins, wrong = samples(snapshot, chosen)
         kinds = snapshot.gradients[place]
         if not judged.own:
-            kinds = _kinds(slopes(chosen, judged.key, margins))
+            kinds = precision.kinds(slopes(chosen, judged.key, margins))
         z = precision.position(chosen.form, margins, chosen.class_index)
         last = np.nextafter(float(chosen.span), 0)
         return Images(place, np.clip(z, -chosen.span, last), ~wrong, kinds)
 
     return sitting
-
-
-def _kinds(slopes: np.ndarray) -> np.ndarray:
-    """The Gradient of each slope."""
-    kinds = np.where(slopes == 0, Gradient.ZERO, Gradient.SOME)
-    return np.where(np.isfinite(slopes), kinds, Gradient.NONFINITE)
 
 
 def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
@@ -149,12 +132,12 @@ def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
     return precision.slopes(chosen.form, key, margins, chosen.class_index, epsilon, dtype)
 
 
-def two_classes(snapshot: Snapshot) -> bool:
+def two_classes(snapshot: Seen) -> bool:
     """Whether a run asks for one logit, five or more, and not for a digit."""
     return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
-def samples(snapshot: Snapshot, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of the samples looked at, their margins, and which of them are wrong.
 
     With two classes those are the samples with the label looked at, with ten classes all: the true

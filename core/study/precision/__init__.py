@@ -13,7 +13,7 @@ from core.study.precision.edges import Edges, edges
 from core.study.precision.epsilon import EpsilonLimits, epsilon_limits
 from core.study.precision.evaluate import compiled, evaluate, ready
 from core.study.precision.exact import Exact, exact
-from core.study.precision.samples import losses_and_slopes, position, slopes
+from core.study.precision.samples import kinds, losses_and_slopes, position, slopes
 from core.study.precision.words import first_broken, silence, where
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "exact",
     "first_broken",
+    "kinds",
     "losses_and_slopes",
     "position",
     "ready",

@@ -45,7 +45,7 @@ def epsilon_limits(dtype: np.dtype[Any]) -> EpsilonLimits:
 
     def survives(x: Numbers) -> bool:
         with jax.enable_x64(dtype == np.float64):
-            return bool(jnp.isfinite(jnp.log(x))[0])
+            return bool(np.isfinite(np.asarray(jnp.log(x), np.float64)).item())
 
     with np.errstate(over="ignore", divide="ignore"):
         return EpsilonLimits(

@@ -8,9 +8,11 @@ to it, for p of the label is sigmoid(margin).
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.parts.dtypes import Floats
 from core.parts.losses import Form
+from core.run.snapshot import Gradient
 from core.study.precision.evaluate import evaluate
 from core.study.precision.exact import LINE, OWN
 
@@ -54,3 +56,9 @@ def slopes(
 ) -> Floats:
     """The derivatives alone."""
     return losses_and_slopes(form, key, margins, label, epsilon, dtype)[1]
+
+
+def kinds(slopes: Floats) -> NDArray[np.int64]:
+    """The Gradient of each slope."""
+    zero = np.where(slopes == 0, Gradient.ZERO, Gradient.SOME)
+    return np.where(np.isfinite(slopes), zero, Gradient.NONFINITE)

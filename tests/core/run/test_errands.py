@@ -59,13 +59,11 @@ def test_nothing_moves_while_somebody_waits_for_a_run(
 
 
 def test_an_errand_that_nobody_looks_at_rests(
-    queue: Errands, monkeypatch: pytest.MonkeyPatch
+    queue: Errands,
 ) -> None:
-    monkeypatch.setattr(errands, "LEASE", -1.0)
-    queue.look("a", lambda: count(3))
+    queue.look("a", lambda: count(3), lease=-1.0)
     until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
-    assert queue.look("a", lambda: count(3)).pieces == []
-    monkeypatch.setattr(errands, "LEASE", SOON)
+    assert queue.look("a", lambda: count(3), lease=-1.0).pieces == []
     until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
 
 

@@ -1,0 +1,65 @@
+"""A network before its first step: what it says of each image, and what pull each one has.
+
+It is the first of a run's snapshots, as far as that goes, without what a snapshot must have
+compiled besides: on a slow host that takes most of the time until a first picture.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import jax
+import numpy as np
+from jax import Array
+
+from core.config import RunConfig
+from core.parts.choices import TASKS
+from core.parts.models import Params
+from core.parts.precisions import PRECISIONS
+from core.run import diagnostics, train
+from core.run.prepare import device_data
+from core.run.snapshot import PROBE, Answers
+from core.study import precision
+from core.study.states import compiled_for
+
+
+@lru_cache(maxsize=8)
+def initial(config: RunConfig) -> Answers:
+    """What the first of a run's snapshots has of each image, for a task of two classes.
+
+    Raises:
+      ValueError: the task has more classes, or none: there the gradient hangs on all logits.
+    """
+    task = TASKS[config.task]
+    if task.form != "binary":
+        raise ValueError(f"task is {config.task!r}, of form {task.form}; allowed is binary")
+    data, knobs = device_data(config, lambda fraction, text: None), train.knobs(config)
+    images, labels = data.train_images[:PROBE], data.train_labels[:PROBE]
+    params = train.program(train.shape(config)).draw(knobs).params
+    margins, correct = jax.device_get(_answer(train.shape(config))(params, images, labels, knobs))
+    known = np.asarray(labels)
+    return Answers(0, margins, known, correct, _gradients(config, margins, known))
+
+
+@lru_cache(maxsize=8)
+def _answer(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
+    evaluate = train.functions(shape)["evaluate"]
+
+    def answer(
+        params: Params, images: Array, labels: Array, knobs: train.Knobs
+    ) -> tuple[Array, Array]:
+        logits = evaluate(params, train.pixels(images, knobs), knobs)
+        margins = diagnostics.margin(diagnostics.wide(logits), labels)
+        return margins, diagnostics.correct(logits, labels)
+
+    return compiled_for(shape, answer)
+
+
+def _gradients(config: RunConfig, margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The Gradient of each image: uint8 [probe]."""
+    towards = np.where(labels, margins, -margins).astype(float)
+    dtype = PRECISIONS[config.precision].loss.dtype
+    zero, one = (
+        precision.slopes("binary", config.loss, towards, label, config.epsilon, dtype)
+        for label in (0, 1)
+    )
+    return precision.kinds(np.where(labels, one, zero))
