@@ -18,6 +18,12 @@ thirty-seeds  30 sessions of the question, a seed each, press Train at once. The
 one-preset    30 sessions of one preset press Train at once.
     finish_s            as above
     trainings           runs that the server's log says were started; null if it says nothing
+greedy        28 visitors, one after the other, open the trainer and move its learning rate: alone,
+              beside two whose runs take long steps (--heavy is their query), beside a sweep.
+    alone, heavy, sweep
+        open_ms: to the first look; slider_ms: as above
+    heavy_over_alone, sweep_over_alone
+        ratios of the medians: open, slider (to the first look)
 soak          10 sessions start, change, pause and abandon runs at random (--minutes, --seed).
     actions             how often each thing was done
     memory_mb           resident memory of the server, [seconds, MB], each 10 s
@@ -65,6 +71,8 @@ from benchmarks._client import (
 )
 from benchmarks._server import Server, say, seconds_to_idle, serving
 
+START_SWEEP = "Start the sweep"
+HEAVY = "widths=4096-4096&train_size=4000&batch_size=4000&epochs=1000"
 ENDLESS = "epochs=1000"  # of the question: a run that outlasts the measurement
 STARTED, RUN_PAUSED, FREED = "run started", "run paused", "run freed"
 PATIENCE = 120.0  # seconds that anything may take
@@ -78,10 +86,11 @@ def main() -> None:
     """Print the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("scenario", choices=SCENARIOS)
-    parser.add_argument("--sessions", type=int, help="default 30, soak 10")
+    parser.add_argument("--sessions", type=int, help="default 30, greedy 28, soak 10")
     parser.add_argument("--changes", type=int, default=10, help="slider changes one by one")
     parser.add_argument("--minutes", type=float, default=20.0, help="of soak (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="of soak's choices (default 0)")
+    parser.add_argument("--heavy", default=HEAVY, help=f"of greedy (default {HEAVY})")
     arguments = parser.parse_args()
     with serving() as server:
         figures = asyncio.run(measure(server, arguments))
@@ -140,6 +149,54 @@ async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
         "trainings": started(server, since=start),
         "errors": complaints(visitors),
     }
+
+
+async def greedy(server: Server, arguments: argparse.Namespace) -> Figures:
+    """Plain visitors beside those who take all that they can get."""
+    count = arguments.sessions or 28
+    errors: list[str] = []
+    figures = {"alone": await plain(server, count, 1000, errors)}
+    heavy = [Session(server.url, f"{arguments.heavy}&seed={seed}") for seed in (1, 2)]
+    await together(visitor.open() for visitor in heavy)
+    await together(visitor.press(TRAIN) for visitor in heavy)
+    await together(
+        visitor.until(lambda v=visitor: v.progress.status == RUNNING, PATIENCE) for visitor in heavy
+    )
+    say("beside two heavy runs")
+    figures["heavy"] = await plain(server, count, 2000, errors)
+    await close_all(heavy)
+    await seconds_to_idle(server, PATIENCE)
+    sweeper = Session(server.url, page="sweep")
+    await sweeper.connect()
+    await sweeper.until(lambda: sweeper.has("button", START_SWEEP), PATIENCE)
+    await sweeper.press(START_SWEEP)
+    await sweeper.until(lambda: sweeper.points() > 0, PATIENCE)
+    say("beside a sweep")
+    figures["sweep"] = await plain(server, count, 3000, errors)
+    await close_all([sweeper])
+    errors += complaints([*heavy, sweeper])
+    ratios = {f"{other}_over_alone": over(figures[other], figures["alone"])
+              for other in ("heavy", "sweep")}  # fmt: skip
+    return {"sessions": count, **figures, **ratios, "errors": errors}
+
+
+async def plain(server: Server, count: int, seed: int, errors: list[str]) -> Figures:
+    """So many visitors, each with a seed that nobody else has."""
+    opened, changed = [], []
+    for i in range(count):
+        visitor, start = Session(server.url, f"seed={seed + i}"), time.perf_counter()
+        await visitor.open()
+        opened.append(time.perf_counter() - start)
+        changed.append(await change(visitor))
+        await visitor.close()
+        errors += complaints([visitor])
+    return {"open_ms": spread(opened), "slider_ms": latencies(changed)}
+
+
+def over(here: Figures, there: Figures) -> Figures:
+    """Ratios of the medians."""
+    of = {"open": ("open_ms", "median"), "slider": ("slider_ms", "first_look_median")}
+    return {name: here[what][which] / there[what][which] for name, (what, which) in of.items()}
 
 
 async def soak(server: Server, arguments: argparse.Namespace) -> Figures:
@@ -239,6 +296,7 @@ async def stop(server: Server, arguments: argparse.Namespace) -> Figures:
 SCENARIOS: dict[str, Callable[[Server, argparse.Namespace], Awaitable[Figures]]] = {
     "thirty-seeds": thirty_seeds,
     "one-preset": one_preset,
+    "greedy": greedy,
     "soak": soak,
     "drop": drop,
     "close": close,

@@ -138,6 +138,11 @@ def test_cold_visits_each_peer_at_once_and_later():
             {"actions", "memory_mb", "at_quarter_mb", "at_end_mb", "end_over_quarter"},
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            "greedy --sessions 2 --heavy widths=1024&epochs=1000",
+            {"alone", "heavy", "sweep", "heavy_over_alone", "sweep_over_alone"},
+            marks=pytest.mark.slow,
+        ),
         ("drop", {"same_session", "step_before", "step_after", "still_running", "trainings"}),
         ("stop", {"exit_code", "seconds", "orphans", "still_listening", "last_log"}),
     ],
