@@ -114,7 +114,7 @@ def go(page: AppTest, file: str) -> AppTest:
 
 def settled(page: AppTest) -> AppTest:
     """The page once every run and every errand that it waits for has ended."""
-    deadline = time.monotonic() + 4 * MINUTE
+    deadline = time.monotonic() + 8 * MINUTE
     while time.monotonic() < deadline:
         if "story_viewers" in page.session_state:  # not before a story trains
             for viewer in page.session_state["story_viewers"].values():

@@ -16,6 +16,7 @@ from core.run.snapshot import silent_and_wrong
 from core.study import basics, masks
 from core.study.lasagne import CLAIMS
 from tests.conftest import ROOT, bars, bodies, go, look, open_page, settled
+from tests.smaller import SMALL
 from ui.charts import twins as charts
 from ui.engine import engine
 from ui.pages import PAGES
@@ -26,17 +27,13 @@ from ui.story.what_if import GOES, STAYS, TURNS, _answer
 
 QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
 BASICS, PICTURES = "jax_basics", "jax_cnn"
+pytestmark = pytest.mark.timeout(900)  # a slow machine compiles a CNN for minutes
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 
 
 @pytest.fixture(autouse=True)
 def few_steps_of_the_cnn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its story in 20 steps of the programs that tests/core/run/test_cnn.py compiles, too.
-
-    What it shows does not hang on how far the networks are.
-    """
-    small = {"train_size": 250, "batch_size": 50, "epochs": 4, "optimizer": "adam"}
-    for name, value in small.items():
+    for name, value in SMALL.items():
         monkeypatch.setitem(PRESETS["jax_cnn_28_channels"].overrides, name, value)
 
 

@@ -1,5 +1,6 @@
 """A real server and a real Chromium. Without a Chromium these tests are skipped."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
+from tests.conftest import ROOT
 from tests.servers import SOON, served
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
@@ -32,7 +34,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server that most tests share. It needs the browser: without one, none is started."""
-    with served(tmp_path_factory.mktemp("server")) as server:
+    path = os.pathsep.join(map(str, (ROOT / "tests" / "smaller", ROOT)))
+    with served(tmp_path_factory.mktemp("server"), PYTHONPATH=path) as server:
         yield server.address
 
 

@@ -47,6 +47,7 @@ def expect_page(page: Page, key: str) -> None:
 # Home, a page of the lab and a story: what stands in the way of the very first link hangs on no
 # single page. That every page opens by a link says test_no_page_asks_another_host.
 SOME = ("", "train", "jax_vs_keras")
+ONE = ("train", *(pytest.param(key, marks=pytest.mark.slow) for key in ("", "jax_vs_keras")))
 
 
 @pytest.mark.parametrize("key", SOME)
@@ -57,14 +58,14 @@ def test_first_request_may_be_a_deep_link(serve: Serve, visit: Visit, key: str) 
         assert page.url.endswith("?seed=3"), "the query string stays"
 
 
-@pytest.mark.parametrize("key", SOME)
+@pytest.mark.parametrize("key", ONE)
 def test_deep_links_where_a_script_elsewhere_executes_the_app(
     serve: Serve, visit: Visit, tmp_path: Path, key: str
 ) -> None:
     expect_page(visit(f"{serve(script_elsewhere(tmp_path)).address}/{key}"), key)
 
 
-@pytest.mark.parametrize("key", SOME)
+@pytest.mark.parametrize("key", ONE)
 def test_deep_links_where_the_app_is_executed_as_a_script(
     serve: Serve, visit: Visit, tab: Page, key: str
 ) -> None:
