@@ -5,7 +5,7 @@ round in turn; the peers are `here` and `beside`. Each round has fresh servers w
 program on disk. The visitors speak Streamlit's own websocket protocol.
 
 JSON, by peer, each the rounds' values in seconds, and their median:
-  cold_train_s        a visitor who comes at once: to the trainer's first chart with a point in it
+  cold_train_s        a visitor who comes at once: to the trainer's charts of a first look
   cold_microscope_s   the same on another server and the microscope, to its first chart with a point
   cold_settled_s      to the end of all that it draws by itself
   slider_p95_s, slider_median_s
@@ -36,7 +36,7 @@ from benchmarks._server import ROOT, Server, say, serving
 from benchmarks.load import ENDLESS, close_all, open_all, together
 
 SERVER = 0  # the server's core
-SETTLED = "microscope_who_chart"  # what the microscope draws last
+SETTLED = "microscope_who_chart"  # with the page's end, the last of what the microscope draws
 WAIT = 300.0  # seconds
 SETTLE = 1.0  # seconds that a profile may be late
 
@@ -131,7 +131,7 @@ async def microscope(server: Server) -> Figures:
     await visitor.connect()
     await visitor.until(lambda: visitor.points() > 0, WAIT)
     first = time.perf_counter() - start
-    await visitor.until(lambda: visitor.shows(SETTLED), WAIT)
+    await visitor.until(lambda: visitor.shows(SETTLED) and visitor.finished > 0, WAIT)
     settled = time.perf_counter() - start
     await visitor.close()
     return {"cold_microscope_s": first, "cold_settled_s": settled}
@@ -142,7 +142,7 @@ async def trainer(server: Server, sessions: int, profile: Profile) -> Figures:
     with profile.span("cold trainer"):
         visitor, start = Session(server.url), time.perf_counter()
         await visitor.connect()
-        await visitor.until(lambda: visitor.points() > 0, WAIT)
+        await visitor.until(lambda: visitor.looked_in > 0 and visitor.points() > 0, WAIT)
         figures = {"cold_train_s": time.perf_counter() - start}
         await visitor.close()
     visitors = await open_all(server, [f"seed={seed}&{ENDLESS}" for seed in range(1, sessions + 1)])

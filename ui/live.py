@@ -118,8 +118,9 @@ def _waits(config: RunConfig, view: View) -> bool:
 
 
 def _poll_seconds(status: Status) -> float | None:
-    if status in MOVING:
-        return max(POLL_SECONDS, engine().viewers() / POLLS_A_SECOND)
+    if status in MOVING:  # while all wait for a compilation, looks would take its time
+        polls = POLLS_A_SECOND / 3 if status in READYING else POLLS_A_SECOND
+        return max(POLL_SECONDS, engine().viewers() / polls)
     return PAUSED_POLL_SECONDS if status is Status.PAUSED else None
 
 

@@ -181,9 +181,9 @@ class Engine:
             return self._goes_first()
 
     def viewers(self) -> int:
-        """How many visitors are looking at a run that goes on."""
+        """How many visitors are looking at a run that goes on or is made ready."""
         with self._changed:
-            return sum(len(job.viewers) for job in self._runnable())
+            return sum(len(job.viewers) for job in [*self._runnable(), *self._unready()])
 
     def running(self) -> int:
         """How many runs are going on for somebody."""
@@ -242,11 +242,13 @@ class Engine:
         now = time.monotonic()
         return [job for job in self._line if job.wanted(now)]
 
+    def _unready(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.ticks is None and not job.ended]
+
     def _readying(self) -> bool:
         """Whether a run is being prepared for somebody."""
         now = time.monotonic()
-        unready = [job for job in self._jobs.values() if job.ticks is None and not job.ended]
-        return any(viewer.lease > now for job in unready for viewer in job.viewers)
+        return any(viewer.lease > now for job in self._unready() for viewer in job.viewers)
 
     def _goes_first(self) -> bool:
         """Whether this thread answers a click, or nobody does who goes first."""

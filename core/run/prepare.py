@@ -116,10 +116,14 @@ def _check_memory(program: train.Program) -> None:
 def _price(config: RunConfig, program: train.Program) -> float:
     """Seconds that a step takes, so far as is known before one was taken."""
     limit = step_limit()
-    if (quick := seconds(program.look_operations)) <= min(2 * LONG, limit):
-        return min(quick, LONG)  # a look takes a step and as much again; a step is not lowered yet
+    short = min(2 * LONG, limit)  # a look takes a step and as much again; a step is not lowered yet
+    quick = seconds(program.look_operations)
+    if quick > short:  # or the machine was busy when it was measured
+        quick = seconds(program.look_operations, again=True)
+    if quick <= short:
+        return min(quick, LONG)
     price = seconds(program.step_operations)
-    if price > limit and (price := seconds(program.step_operations, again=True)) > limit:
+    if price > limit:
         fewer = int(config.batch_size * limit / price)
         way = f"Try {fewer} images a batch." if fewer else "Make the layers narrower."
         raise TooLong(

@@ -606,6 +606,9 @@ def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(price, "_fastest", [1.0])
     monkeypatch.setattr(price, "_measured", lambda: 1e12)
     assert preparing.prepare(tiny(), lambda *_: None).step_seconds < 1
+    look = program(train_shape(tiny())).look_operations
+    monkeypatch.setattr(price, "_fastest", [look / (3 * price.LONG)])
+    assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.Apart)
 
 
 @pytest.mark.parametrize("junk", ["", "a", "0", "-1", "nan"])
