@@ -40,7 +40,7 @@ def viewer(page: AppTest) -> Viewer:
 
 def seen(page: AppTest, snapshots: int) -> AppTest:
     """The page once its run has that many snapshots, or has ended."""
-    view = engine().wait(viewer(page), snapshots, MINUTE)
+    view = engine().wait(viewer(page), snapshots, 4 * MINUTE)
     assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
     page.run()
     assert not page.exception
@@ -48,7 +48,7 @@ def seen(page: AppTest, snapshots: int) -> AppTest:
 
 
 def ended(page: AppTest) -> View:
-    return engine().wait(viewer(page), 10**9, MINUTE)
+    return engine().wait(viewer(page), 10**9, 4 * MINUTE)
 
 
 def press(page: AppTest, button: str) -> AppTest:

@@ -221,10 +221,12 @@ class Engine:
 
     def _look(self, viewer: Viewer) -> None:
         job = viewer.job
-        job.viewers.add(viewer)
         job.seen = time.monotonic()
+        # Whoever waits looks: if each look woke all who wait, they would wake each other for ever.
+        if viewer not in job.viewers or viewer.lease < job.seen:
+            self._changed.notify_all()
+        job.viewers.add(viewer)
         viewer.lease = job.seen + self._lease
-        self._changed.notify_all()
         self._employ(job.long)
 
     def _employ(self, lane: bool) -> None:

@@ -16,7 +16,7 @@ from ui.charts.palette import BEFORE, DEAD, PINS
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
-TITLED = 205  # of the trainer's charts, title included: four of them fit a small laptop's screen
+TITLED = 198  # of the trainer's charts, title included: four fit a small laptop's screen
 TICKS = 6  # on an axis at most
 LEGEND_ROW = 22  # pixels
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for

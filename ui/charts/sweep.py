@@ -15,7 +15,7 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
 PICKED = "picked"  # the name of the selection: the cell whose run was clicked
-WIDTH = 18  # letters of a name in a line
+WIDTH, LINE = 18, 13  # letters of a name in a line; its height in pixels
 ROOM = 12  # columns whose squares have room for a number
 DARK = 0.5  # from here up a square is light and its number dark
 OUTCOMES = {"trains": TRAIN, "silent": DEAD, "broken": BROKEN}
@@ -53,7 +53,11 @@ def _names(labels: Labels) -> alt.Axis:
     """An axis of names, long ones over several lines."""
     lines = json.dumps({label: wrap(label, WIDTH) for label in labels})
     words = f"{lines}[datum.label]"
-    return alt.Axis(labelExpr=words, labelLimit=140, labelFlush=False, ticks=False, domain=False)
+    middle = alt.expr(f"-{LINE / 2} * (length({words}) - 1)")  # Vega centres the first line alone
+    return alt.Axis(
+        labelExpr=words, labelOffset=middle, labelLineHeight=LINE, labelLimit=140,
+        labelFlush=False, ticks=False, domain=False,
+    )  # fmt: skip
 
 
 @cache

@@ -114,19 +114,20 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[_Run], at: int) -> None:
         accuracies.append(charts.Square(*place, mean, len(those), those[0].cell))
         dead.append(charts.Square(*place, lost, len(those), those[0].cell))
     x = LABELS[shown.column]
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("Mean final accuracy, %")
-        key = f"sweep_accuracy_{at}"
-        spec = charts.grid_spec(columns, rows, x, "viridis")
-        words = f"Final training accuracy by {x}: the table below has the figures."
-        chart(key, spec, charts.grid_tables(accuracies), words, partial(_click, plan, key, True))
-    with right:
-        st.markdown("Dead runs, %: gradient exactly 0, or NaN")
-        key = f"sweep_dead_{at}"
-        spec = charts.grid_spec(columns, rows, x, "plasma")
-        words = f"Share of dead runs by {x}: the table below has the figures."
-        chart(key, spec, charts.grid_tables(dead), words, partial(_click, plan, key, True))
+    grids = (
+        ("accuracy", "Mean final accuracy, %", "Final training accuracy", "viridis", accuracies),
+        ("dead", "Dead runs, %: gradient exactly 0, or NaN", "Share of dead runs", "plasma", dead),
+    )
+    for place, grid in zip(st.columns(2, gap="medium"), grids, strict=True):
+        name, title, what, scheme, squares = grid
+        key = f"sweep_{name}_{at}"
+        with place:
+            st.markdown(title)
+            chart(
+                key, charts.grid_spec(columns, rows, x, scheme), charts.grid_tables(squares),
+                f"{what} by {x}: the table below has the figures.",
+                partial(_click, plan, key, True),
+            )  # fmt: skip
 
 
 def _ends(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:

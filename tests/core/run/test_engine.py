@@ -215,6 +215,24 @@ def test_a_first_look_does_not_wait_for_what_comes_after_it(
     assert done(engine, viewer).status is Status.DONE
 
 
+def test_those_who_wait_do_not_wake_each_other(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one core three of them took all of it, and what they waited for got none."""
+    runs.gate.clear()
+    engine = make()
+    viewers = [engine.submit(config(seed)) for seed in range(3)]
+    looks: Counter[Viewer] = Counter()
+    view = engine.view
+    monkeypatch.setattr(engine, "view", lambda viewer: looks.update([viewer]) or view(viewer))
+    threads = [threading.Thread(target=engine.wait, args=(each, 9, 0.5)) for each in viewers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    assert len(looks) == 3 and max(looks.values()) < 20
+
+
 def test_how_long_a_run_will_take_is_told_before_it_goes_on(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
