@@ -1,6 +1,9 @@
 """Charts: constant specs, tidy tables, nothing dropped, colours that can be seen."""
 
+import threading
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import altair as alt
@@ -589,6 +592,25 @@ def test_the_line_of_a_slope_goes_through_its_point(x: float, slope: float, at: 
     assert tables["here"].to_pylist() == [{"x": x, "y": at}]
     _, _, _, left, right = tables["lines"].to_pylist()
     assert np.interp(x, [left["x"], right["x"]], [left["y"], right["y"]]) == pytest.approx(at)
+
+
+def test_threads_that_ask_at_once_build_a_spec_once() -> None:
+    built: list[int] = []
+    at_once = threading.Barrier(8)
+
+    @frame.built_once()
+    def spec(steps: int) -> dict[str, int]:
+        built.append(steps)
+        time.sleep(0.05)
+        return {"steps": steps}
+
+    def ask(_: int) -> dict[str, int]:
+        at_once.wait()
+        return spec(7)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(ask, range(8))] == [{"steps": 7}] * 8
+    assert built == [7]
 
 
 # A sweep

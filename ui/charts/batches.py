@@ -1,7 +1,6 @@
 """Accuracy by how many images are evaluated together, and in what order."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -15,7 +14,7 @@ ORDERS = {"mixed": TRAIN, "sorted by class": HELD_OUT}
 HEIGHT = 240
 
 
-@cache
+@frame.built_once()
 def spec(sizes: tuple[int, ...]) -> dict[str, Any]:
     """A line an order over the sizes, which stand side by side. The page names the colours."""
     x = alt.X(

@@ -1,7 +1,6 @@
 """Where chosen images go: the logit of each over the steps."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -66,7 +65,7 @@ def paths(
     )
 
 
-@cache
+@frame.built_once()
 def _spec(top: float, steps: int) -> dict[str, Any]:
     scale, axis = digits.symlog(top)
     bands = alt.Scale(domain=list(flow.BANDS), range=list(flow.BANDS.values()))

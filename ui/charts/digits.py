@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
@@ -196,13 +195,13 @@ def _bars(counts: np.ndarray, chosen: np.ndarray, edges: np.ndarray, mark: Mark)
     )
 
 
-@cache
+@frame.built_once()
 def _sides(room: int) -> pa.Table:
     """Two words that hold the axis open: it moves seldom, and the spec stays."""
     return pa.table({"count": [room, -room], "word": SIDES[::-1]})
 
 
-@lru_cache(maxsize=256)
+@frame.built_once(256)
 def _zones(zones: tuple[Zone, ...], top: float, room: int) -> pa.Table:
     """The part of each zone that the axis shows."""
     inside = [zone for zone in zones if zone.start < top and zone.end > -top]
@@ -232,7 +231,7 @@ def symlog(top: float) -> tuple[alt.Scale, alt.Axis]:
     )
 
 
-@cache
+@frame.built_once()
 def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
     named = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
     legend = alt.Legend(columns=2, labelLimit=150, values=named)

@@ -1,7 +1,6 @@
 """Test images that are wrong, by epoch: small shares, on a log axis."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -15,7 +14,7 @@ from ui.charts.twins import Names
 LOW, HIGH = 0.005, 1.0  # the axis: half a percent to all
 
 
-@cache
+@frame.built_once()
 def spec(labels: Names, colours: Names, epochs: int) -> dict[str, Any]:
     """A line a series, with a point an epoch. The page names the colours."""
     x = alt.X(

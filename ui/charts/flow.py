@@ -1,7 +1,6 @@
 """Flow over steps: who is right, who has a say, and how that changes."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -99,7 +98,7 @@ def _table(run: Sequence[Snapshot], steps: int) -> pa.Table:
     return pa.table([pa.array(column) for column in columns], schema=FLOW)
 
 
-@cache
+@frame.built_once()
 def _spec(steps: int, broken: bool) -> dict[str, Any]:
     y = alt.Y(
         "low:Q",

@@ -5,7 +5,9 @@ A chart is a constant Vega-Lite spec with named data; a frame sends only new tab
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache, wraps
+from threading import RLock
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import altair as alt
 import numpy as np
@@ -26,6 +28,29 @@ GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
 RIBBON = pa.schema([("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64())])
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def built_once(maxsize: int | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As lru_cache; and threads that ask at the same time wait for the one that builds.
+
+    Thirty visitors who open a page at once would else build each of its specs thirty times.
+    """
+
+    def decorate(build: Callable[P, R]) -> Callable[P, R]:
+        kept, lock = lru_cache(maxsize)(build), RLock()
+
+        @wraps(build)
+        def once(*args: P.args, **kwargs: P.kwargs) -> R:
+            with lock:
+                return kept(*args, **kwargs)  # type: ignore[arg-type]
+
+        return once
+
+    return decorate
 
 
 class Ribbon(NamedTuple):

@@ -1,7 +1,6 @@
 """The health strip: what the numbers of a gradient are, by parameter and by sample, over steps."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -85,7 +84,7 @@ def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table
     return pa.table([pa.array(column) for column in columns], schema=SCHEMA)
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def _spec(rows: tuple[str, ...], steps: int) -> dict[str, Any]:
     names = [name for name, _ in HEALTH.values()]
     colours = alt.Scale(domain=names, range=[colour for _, colour in HEALTH.values()])

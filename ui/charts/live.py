@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -369,7 +369,7 @@ def error_axis(top: float) -> alt.Y:
     )
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def _loss_spec(steps: int, top: float, pins: tuple[str, ...], unit: str) -> dict[str, Any]:
     y = loss_axis(top) if unit == NATS else error_axis(top)
     lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins=pins)
@@ -387,7 +387,7 @@ def accuracy_axis(low: float = 0.0) -> alt.Y:
     )
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
     y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
     grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, frame.SHARE, pins)
@@ -396,7 +396,7 @@ def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
     return frame.zoomable("Accuracy by step", grey, *over, rule, pins=len(pins))
 
 
-@cache
+@frame.built_once()
 def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str, Any]:
     powers = frame.powers(round(math.log10(low)), round(math.log10(high)))
     y = alt.Y(
@@ -446,7 +446,7 @@ def _saturation_axis(field: str, of: str | None) -> alt.X:
     )
 
 
-@cache
+@frame.built_once()
 def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
     of_axis = None if title else of  # a title says it already
     y = alt.Y(

@@ -7,7 +7,6 @@ named beside them, in HTML: a legend of Vega's cuts long names, and does not wra
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -67,7 +66,7 @@ def slope_range(label: int, gradients: Sequence[np.ndarray]) -> tuple[float, flo
     return (low, high) if ((known >= low) & (known <= high)).all() else (-1.1, 1.1)
 
 
-@cache
+@frame.built_once()
 def curve_spec(
     labels: tuple[str, ...],
     title: str,
@@ -162,7 +161,7 @@ def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tabl
 STATES = {"gradient exactly 0": DEAD, "half the gradient": HELD_OUT, "NaN or inf": BROKEN}
 
 
-@cache
+@frame.built_once()
 def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str, Any]:
     """One strip a variant: where it learns, and in colour where it does not.
 
@@ -235,7 +234,7 @@ def strip_tables(
     }
 
 
-@cache
+@frame.built_once()
 def who_spec(span: float, axis: AxisType) -> dict[str, Any]:
     """The images of a look under the same axis; its tables are those of digits.py."""
     bars = digits.layers(*_z(span, axis), _y_axis(), None)

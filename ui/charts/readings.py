@@ -1,6 +1,5 @@
 """One number, read two ways: how many units each reading keeps."""
 
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -15,7 +14,7 @@ READINGS = {"the number is kept": TRAIN, "the number is dropped": HELD_OUT}
 HEIGHT = 230
 
 
-@cache
+@frame.built_once()
 def spec() -> dict[str, Any]:
     """The share of units that is kept, over the number, with a line at the visitor's number."""
     scale = alt.Scale(domain=list(READINGS), range=list(READINGS.values()))

@@ -1,6 +1,5 @@
 """ReLU, and the line that a slope gives it at a point."""
 
-from functools import cache
 from typing import Any
 
 import altair as alt
@@ -16,7 +15,7 @@ LINES = {"ReLU": TRAIN, "the slope that grad says": HELD_OUT}
 HEIGHT = 260
 
 
-@cache
+@frame.built_once()
 def spec() -> dict[str, Any]:
     """ReLU, the straight line of the slope at the visitor's point, and the point."""
     scale = alt.Scale(domain=[-END, END], nice=False)

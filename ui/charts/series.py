@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
 from typing import Any
 
 import altair as alt
@@ -61,7 +60,7 @@ def number(value: float) -> str:
     return "NaN" if math.isnan(value) else f"{value:.3g}"
 
 
-@lru_cache(maxsize=live.SPECS)
+@frame.built_once(live.SPECS)
 def _error_spec(steps: int, highest: float, pins: tuple[str, ...]) -> dict[str, Any]:
     y, colours = live.error_axis(highest), list(ERRORS.values())
     grey, lines = frame.curves_over_before(y, steps, list(ERRORS), colours, pins=pins)
@@ -131,7 +130,7 @@ def _values(fits: Mapping[str, Fit]) -> pa.Table:
     )
 
 
-@cache
+@frame.built_once()
 def _following_spec(
     names: tuple[str, ...], colours: tuple[str, ...], low: float, high: float, title: str
 ) -> dict[str, Any]:
@@ -163,7 +162,7 @@ def _following_spec(
 BEATEN = "copying the input"
 
 
-@cache
+@frame.built_once()
 def errors_spec(
     labels: tuple[str, ...], colours: tuple[str, ...], steps: int, highest: float
 ) -> dict[str, Any]:
@@ -186,7 +185,7 @@ def errors_tables(runs: Mapping[str, Sequence[Snapshot]]) -> Tables:
     return {"run": frame.table({**curves, BEATEN: copied}), "gaps": gaps}
 
 
-@cache
+@frame.built_once()
 def compared_spec(times: int, highest: float, colour: str) -> dict[str, Any]:
     """Which prediction meets which target: a square for each pair that a loss compares.
 
@@ -225,7 +224,7 @@ def compared_tables(squares: np.ndarray) -> Tables:
     }
 
 
-@cache
+@frame.built_once()
 def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) -> dict[str, Any]:
     """Each gate's weights, [rows, width], side by side: blue is above 0, orange below."""
     signs = alt.Scale(domain=[1, -1], range=[TRAIN, HELD_OUT])
@@ -275,7 +274,7 @@ def gates_tables(weights: Mapping[str, np.ndarray]) -> Tables:
     return {"weights": pa.concat_tables(parts)}
 
 
-@cache
+@frame.built_once()
 def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) -> dict[str, Any]:
     """Final errors as ticks, a row a kind of run; dashed at that of copying."""
     y = alt.Y(

@@ -5,7 +5,6 @@ how hard it pushes, and the images of a run (ui/charts/digits.py).
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -94,7 +93,7 @@ def _curves(
     return {**frame.spec(alt.layer(lines, silent)), "height": height}
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def probability_spec(top: float) -> dict[str, Any]:
     """The probability over the logit, before and after the loss has clipped it."""
     y = alt.Y(
@@ -106,7 +105,7 @@ def probability_spec(top: float) -> dict[str, Any]:
     return _curves(y, top, PROBABILITIES, 110, wide=True)
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def slope_spec(top: float) -> dict[str, Any]:
     """The derivative of the loss over the logit, for both labels; thick where it is lost."""
     y = alt.Y(
@@ -118,7 +117,7 @@ def slope_spec(top: float) -> dict[str, Any]:
     return _curves(y, top, SLOPES, 130)
 
 
-@lru_cache(maxsize=SPECS)
+@frame.built_once(SPECS)
 def digits_spec(top: float) -> dict[str, Any]:
     """The images of a look on the same axis."""
     scale, axis = digits.symlog(top)

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from functools import cache
 from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
@@ -60,7 +59,7 @@ def _names(labels: Labels) -> alt.Axis:
     )  # fmt: skip
 
 
-@cache
+@frame.built_once()
 def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str, Any]:
     """A square a column and row, coloured by its share; `x` names the columns."""
     angle = -45 if len(columns) > 3 and max(map(len, columns)) > 3 else 0
@@ -124,7 +123,7 @@ GRID = pa.schema(
 )  # fmt: skip
 
 
-@cache
+@frame.built_once()
 def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
     """Every run as a tick at its accuracy, from `low` up, a row a variant; NaN beside the axis."""
     at_nan = low + AT_NAN * (1 - low)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -33,7 +32,7 @@ def axis_start(bands: Sequence[Band]) -> float:
     return max(0.0, math.floor(10 * lowest - 1) / 10)
 
 
-@cache
+@frame.built_once()
 def curves_spec(
     labels: Names, colours: Names, steps: int, top: float | None = None
 ) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -
     return {"run": frame.table(curves), "gaps": gaps}
 
 
-@cache
+@frame.built_once()
 def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str, Any]:
     """For each run the range of its repetitions, from `low` up, and the run itself as a line."""
     scale = alt.Scale(domain=list(labels), range=list(colours))
@@ -82,7 +81,7 @@ def band_tables(bands: Sequence[Band]) -> Tables:
     return {"band": pa.concat_tables(tables)}
 
 
-@cache
+@frame.built_once()
 def strip_spec(
     rows: Names, colours: Names, published: tuple[float, ...], low: float
 ) -> dict[str, Any]:
