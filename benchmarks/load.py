@@ -17,7 +17,7 @@ thirty-seeds  30 sessions of the question, a seed each, press Train at once. The
     slider_at_once_ms   the same, when all move it at once
 one-preset    30 sessions of one preset press Train at once.
     finish_s            as above
-    trainings           runs that the server's log says were started; null if it says nothing
+    trainings           runs of it that the server's log says were started; null if it says nothing
 greedy        28 visitors, one after the other, open the trainer and move its learning rate: alone,
               beside two whose runs take long steps (--heavy is their query), beside a sweep.
     alone, heavy, sweep
@@ -137,7 +137,6 @@ async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
     """Many visitors, one run."""
     count = arguments.sessions or 30
     start = time.monotonic()
-    # Not the default settings, whose run the server starts by itself.
     visitors = await open_all(server, ["loss=clip"] * count)
     open_s = time.monotonic() - start
     figures = await race(visitors)
@@ -146,7 +145,7 @@ async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
         "sessions": count,
         "open_s": open_s,
         **figures,
-        "trainings": started(server, since=start),
+        "trainings": started(server, {"loss": "clip"}),
         "errors": complaints(visitors),
     }
 
@@ -227,7 +226,6 @@ async def soak(server: Server, arguments: argparse.Namespace) -> Figures:
 
 async def drop(server: Server, arguments: argparse.Namespace) -> Figures:
     """A connection that is lost for a while."""
-    start = time.monotonic()
     [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
     await visitor.press(TRAIN)
     await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
@@ -244,7 +242,7 @@ async def drop(server: Server, arguments: argparse.Namespace) -> Figures:
         "step_before": before,
         "step_after": first,
         "still_running": visitor.progress.status == RUNNING,
-        "trainings": started(server, since=start),
+        "trainings": started(server, {"seed": 1, "epochs": 1000}),
     }
     await visitor.close()
     return {"sessions": 1, **figures, "errors": complaints([visitor])}
@@ -320,9 +318,12 @@ async def first_visit(server: Server) -> float:
     return time.monotonic() - start
 
 
-def started(server: Server, since: float) -> int | None:
-    """How many runs the log says were started since; None if it never says so."""
-    return len(server.lines(STARTED, since)) if server.lines(STARTED) else None
+def started(server: Server, differences: Figures) -> int | None:
+    """How many runs that differ so from the defaults the log says were started; None: it is mute.
+
+    The server starts the question's by itself, whenever nobody waits for it.
+    """
+    return len(server.lines(f"{STARTED}: {differences}")) if server.lines(STARTED) else None
 
 
 async def close_all(visitors: Sequence[Session]) -> None:
