@@ -355,10 +355,12 @@ def functions(shape: Shape) -> dict[str, Callable[..., Any]]:
         """The state after a step along these gradients, and what there is to see of the step."""
         after = update(state, gradients, knobs)
         new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
+        finite, unmoved = diagnostics.finite_and_same(state.params, after.params)
+        others, then = ((each.slots, each.scaler, after.step) for each in (state, after))
         seen = {
             "update_norms": diagnostics.norms(jax.tree.map(jnp.subtract, new, old)),
-            "next_finite": diagnostics.all_finite(after.params),
-            "fixed": diagnostics.same(state._replace(step=after.step), after),
+            "next_finite": finite,
+            "fixed": unmoved & diagnostics.same(others, then),
         }
         return seen, after
 

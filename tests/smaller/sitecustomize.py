@@ -1,5 +1,5 @@
-"""On a server's path, this has it show the CNN's story with few steps, as tests of pages do."""
+"""On a server's path, this has it show the stories with few steps."""
 
-from tests.smaller import few_steps_of_the_cnn
+from tests.smaller import few_steps
 
-few_steps_of_the_cnn()
+few_steps()

@@ -171,3 +171,20 @@ def test_the_same_numbers() -> None:
     assert not diagnostics.same(nan, nan)
     assert diagnostics.all_finite(a)
     assert not diagnostics.all_finite([jnp.ones(2), jnp.array([jnp.inf])])
+
+
+@pytest.mark.parametrize(
+    ("after", "finite", "same"),
+    [
+        ([[1.0, 0.0], [2.0]], True, True),
+        ([[1.0, 0.0], [3.0]], True, False),
+        ([[1.0, np.inf], [2.0]], False, False),
+        ([[NAN, 0.0], [2.0]], False, False),
+    ],
+)
+def test_what_a_step_made_of_weights(after: list[list[float]], finite: bool, same: bool) -> None:
+    before = [jnp.array([1.0, -0.0]), jnp.array([2.0])]
+    found = diagnostics.finite_and_same(before, [jnp.array(leaf) for leaf in after])
+    assert [bool(each) for each in found] == [finite, same]
+    nan = [jnp.array([NAN])]
+    assert not diagnostics.finite_and_same(nan, nan)[1], "NaN is no number"
