@@ -27,7 +27,8 @@ from core.run import train
 from core.run.snapshot import Fit
 from core.study.states import compiled_for
 
-BUDGET = 0.2  # seconds of one call, so that a stop or another's run waits no longer
+BUDGET = 0.2  # seconds that a batch of short runs may take, from their beginning to their end
+PIECE = 0.05  # seconds of one call, so that a stop or a visitor's click waits no longer
 MOST = 64  # runs in a batch on one device
 STATES = 1 << 28  # bytes that their weights, gradients and slots may take
 GROWTH = 8  # times as many steps as in the call before, at most
@@ -224,9 +225,9 @@ def runs(
 ) -> Iterator[Ended | None]:
     """Train all of these: an Ended for each batch, in order, and None between pieces of work.
 
-    A run is looked at after its last step, or with `every_step` before every one. A piece takes
-    about BUDGET seconds: as many runs go together, and as many steps a call, as that allows, once
-    the first, alone, has told what a step costs. Each starts from weights moved as `perturb` says,
+    A run is looked at after its last step, or with `every_step` before every one. As many runs go
+    together as BUDGET allows, and as many steps a call as PIECE does, one at least, once the first
+    run, alone, has told what a step costs. Each starts from weights moved as `perturb` says,
     by default not at all. `way` is by default the fastest one.
 
     Raises:
@@ -279,7 +280,9 @@ def _runs(
                 step = stop
             else:
                 if not every_step:  # before the look, which takes one more step
-                    batch, held_out = programs.held_out(batch, knobs, live, (data,))
+                    ended = programs.held_out(batch, knobs, live, (data,))
+                    batch, held_out = jax.block_until_ready(ended)
+                    yield None
                 started = time.perf_counter()
                 batch, seen = programs.look(batch, knobs, live, (data, np.int32(step)))
                 looks.append(jax.device_get(seen))
@@ -307,7 +310,7 @@ class _Pace:
     """What a step of one run costs of late, and so how many go into a call."""
 
     def __init__(self) -> None:
-        self.seconds, self.last = BUDGET, 1  # of a step; steps in the last call, each run's counted
+        self.seconds, self.last = PIECE, 1  # of a step; steps in the last call, each run's counted
 
     def took(self, seconds: float, steps: int) -> None:
         """Note a call of so many steps."""
@@ -315,7 +318,7 @@ class _Pace:
 
     def steps(self, live: int) -> int:
         """Steps of `live` runs that a call may take."""
-        return max(1, min(int(BUDGET / self.seconds), GROWTH * self.last) // live)
+        return max(1, min(int(PIECE / self.seconds), GROWTH * self.last) // live)
 
     def runs(self, steps: int) -> int:
         """Runs of so many steps that a call may take from their beginning to their end."""

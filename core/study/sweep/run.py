@@ -20,9 +20,9 @@ Rows = dict[int, Row]  # what is measured in each of some cells
 def sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
     """Measure every cell that the store does not hold: first what it holds, then batch by batch.
 
-    Yields None between pieces of work, about `lanes.BUDGET` seconds apart but for a compilation, so
-    that whoever drives it can stop; the store then holds every batch that was yielded. Cells with
-    one configuration are one run.
+    Yields None between pieces of work, about `lanes.PIECE` seconds apart but for a compilation or a
+    longer step, so that whoever drives it can stop; the store then holds every batch that was
+    yielded. Cells with one configuration are one run.
 
     Raises:
       ValueError: values of a cell do not fit together.

@@ -3,11 +3,14 @@
 A folder holds `plan.json`, with what the figures were computed with, and Parquet files of whole
 batches. Each is written under a temporary name and renamed, so that a file that is there is whole.
 A process that is killed loses the rows of the last second, which are computed again, and no more.
+Whoever writes locks plan.json, and the system unlocks it when that process ends, however it does.
 """
 
 import json
 import os
 import time
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +19,11 @@ import pyarrow.parquet as pq
 
 from core.study.sweep.plan import VERSION, Plan, from_json, to_json
 from core.study.sweep.table import Row, computed_with, joined, made_by, measured_in, table
+
+try:
+    import fcntl
+except ImportError:  # on Windows nobody is kept out
+    fcntl = None  # type: ignore[assignment]
 
 EVERY = 1.0  # seconds between two files
 ROOM = 200_000_000  # bytes that a server's sweeps may take together
@@ -56,11 +64,11 @@ class Memory:
 
 
 class Folder:
-    """Rows in the files of a folder, which is made if need be.
+    """Rows in the files of a folder, which is made if need be, and this one's until it is closed.
 
     Raises:
-      ValueError: the folder holds another sweep, one of another version, or something else; it is
-        left as it is.
+      ValueError: the folder holds another sweep, one of another version, or something else, or
+        another sweep is writing to it; it is left as it is.
       OSError: the folder cannot be written to; the message names it.
     """
 
@@ -69,6 +77,7 @@ class Folder:
         self.waiting: dict[int, Row] = {}
         self.written = time.monotonic()
         self._claim()
+        self._let_go = self._hold()
 
     def done(self) -> dict[int, Row]:
         """What the files hold.
@@ -88,10 +97,13 @@ class Folder:
             self._flush()
 
     def close(self) -> None:
-        """Write what waits; a sweep that is whole becomes one file."""
-        self._flush()
-        if len(self.done()) == self.plan.size:
-            self._join()
+        """Write what waits, and let others write; a sweep that is whole becomes one file."""
+        try:
+            self._flush()
+            if len(self.done()) == self.plan.size:
+                self._join()
+        finally:
+            self._let_go()
 
     def bytes(self) -> int:
         """What the folder takes."""
@@ -112,6 +124,20 @@ class Folder:
             probe.unlink()
         except OSError as error:
             raise OSError(f"{self.path} cannot be written to: {error.strerror or error}") from error
+
+    def _hold(self) -> Callable[[], object]:
+        """Keep others from writing until what is returned is called, or this object is gone."""
+        mark = os.open(self.path / PLAN, os.O_RDWR)
+        let_go = weakref.finalize(self, os.close, mark)
+        try:
+            if fcntl is not None:
+                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            let_go()
+            raise ValueError(
+                f"Another sweep is writing to {self.path}: wait for its end, or name another folder"
+            ) from error
+        return let_go
 
     def _check(self, mark: Path) -> None:
         try:

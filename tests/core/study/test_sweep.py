@@ -47,7 +47,7 @@ from core.study.sweep import (
 )
 from core.study.sweep import store as stores
 from core.study.sweep.run import families
-from tests.conftest import ROOT, tiny
+from tests.conftest import ROOT, more, tiny
 from tests.core.study.test_lanes import alone
 
 SMALL = Plan(base=tiny(), axes={"seed": tuple(range(40)), "loss": ("clip", "from_logits")})
@@ -299,6 +299,19 @@ def test_a_folder_of_something_else_is_left_as_it_is(
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+def test_two_sweeps_do_not_write_to_one_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fcntl")
+    plan, out = tmp_path / "plan.json", tmp_path / "out"
+    plan.write_text(to_json(SMALL))
+    first = Folder(out, SMALL)
+    assert command.main([str(plan), "--out", str(out)]) == 1
+    assert "Another sweep is writing to" in capsys.readouterr().err
+    first.close()
+    Folder(out, SMALL).close()
+
+
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot be written to"):
@@ -352,11 +365,14 @@ def written(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.parquet"))
 
 
-def test_killed_five_times_the_table_is_that_of_a_quiet_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [2, more(5)])
+def test_killed_again_and_again_the_table_is_that_of_a_quiet_run(
+    tmp_path: Path, kills: int
+) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "out"
     plan.write_text(to_json(MANY))
     rng = random.Random(time.time_ns())
-    for _ in range(5):
+    for _ in range(kills):
         before, running = written(out), start(plan, "--out", out)
         while written(out) <= before and running.poll() is None:
             time.sleep(0.01)
