@@ -34,6 +34,7 @@ hypothesis.settings.register_profile("samenet", deadline=None)
 hypothesis.settings.load_profile("samenet")
 
 ROOT = Path(__file__).parents[1]
+more = partial(pytest.param, marks=pytest.mark.slow)  # a trial that rarely says more
 MINUTE = 60.0  # what a busy machine may take for one page
 
 

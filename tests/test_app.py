@@ -11,7 +11,7 @@ from core.config import RunConfig, to_query
 from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
-from tests.conftest import MINUTE, go, open_page, tiny, trained
+from tests.conftest import MINUTE, go, more, open_page, tiny, trained
 from ui import chance, live, phone
 from ui.engine import engine
 from ui.pages import PAGES
@@ -77,7 +77,11 @@ def test_page_opens(file: str) -> None:
     assert not page.exception and page.title
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+# The others take minutes to compile; test_start.py trains each of them a little.
+QUICK = ("question", "digits", *(key for key, row in PRESETS.items() if "source" in row.overrides))
+
+
+@pytest.mark.parametrize("preset", [k if k in QUICK else more(k) for k in PRESETS])
 @pytest.mark.usefixtures("no_full_mnist")
 def test_trainer_opens_on_every_preset(preset: str) -> None:
     config = RunConfig(**PRESETS[preset].overrides)
@@ -162,7 +166,7 @@ def test_chance_is_measured_on_copies() -> None:
 
 def test_costly_copies_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "CHEAP", 0.0)
-    page = press(trainer(loss="optax", batch_size="500"), "train")
+    page = press(trainer(seed="1"), "train")
     assert "has not been measured" in caption_when_copied(page)
     page.button(key="copies").click().run()
     assert "Steady: 7 copies" in caption_when_copied(page)

@@ -16,6 +16,7 @@ from benchmarks._client import LOOPBACK, Session, percentile
 from benchmarks._peers import numpy_loop
 from benchmarks._server import ROOT
 from benchmarks.live import chromium
+from tests.conftest import more
 
 LONGEST = 600  # seconds; a guard against hanging
 
@@ -29,6 +30,7 @@ def figures(*command: str) -> dict:
     return json.loads(answer.stdout)
 
 
+@pytest.mark.slow
 def test_epoch_prints_all_three_side_by_side():
     shown = figures("benchmarks.epoch", "--engine", "--rounds", "1", "--images", "2000")
     assert shown["data"] in ("mnist", "random bytes")
@@ -39,6 +41,7 @@ def test_epoch_prints_all_three_side_by_side():
         assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
 
 
+@pytest.mark.slow
 def test_sweep_prints_all_three_side_by_side():
     shown = figures("benchmarks.sweep", "--network", "tiny", "--cells", "8", "--rounds", "1")
     for name in ("sweep", "alone", "unseen"):
@@ -128,23 +131,24 @@ def test_cold_visits_each_peer_at_once_and_later():
 @pytest.mark.parametrize(
     ("scenario", "fields"),
     [
-        (
+        more(
             "thirty-seeds --sessions 3 --changes 2",
             {"open_s", "finish_s", "half_time", "slider_ms", "slider_at_once_ms"},
         ),
         ("one-preset --sessions 3", {"open_s", "finish_s", "trainings"}),
-        pytest.param(
+        more(
             "soak --sessions 2 --minutes 0.2",
             {"actions", "memory_mb", "at_quarter_mb", "at_end_mb", "end_over_quarter"},
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
+        more(
             "greedy --sessions 2 --heavy widths=1024&epochs=1000",
             {"alone", "heavy", "sweep", "heavy_over_alone", "sweep_over_alone"},
-            marks=pytest.mark.slow,
         ),
         ("drop", {"same_session", "step_before", "step_after", "still_running", "trainings"}),
-        ("stop", {"exit_code", "seconds", "orphans", "still_listening", "last_log"}),
+        more(
+            "stop",
+            {"exit_code", "seconds", "orphans", "still_listening", "last_log"},
+        ),
     ],
 )
 def test_load(scenario: str, fields: set[str]):

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.error import HTTPError
@@ -22,7 +21,7 @@ from benchmarks._server import MNIST, MNIST_VARIABLE
 from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES
 from core.presets import PRESETS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, more
 from tests.servers import APP, SCRIPT, SOON, Served, script_elsewhere, served, started
 from ui.imports import LIBRARIES
 from ui.pages import PAGES
@@ -30,7 +29,6 @@ from ui.pages import PAGES
 PATIENCE = 240.0  # seconds that many visitors at once may take on a slow machine
 COLD = {"SAMENET_WARM_UP": "0"}
 KEYS = ["", *PAGES]
-more = partial(pytest.param, marks=pytest.mark.slow)
 OFFICIAL = Path(os.environ.get(MNIST_VARIABLE) or MNIST)
 # Writes the names of all loaded modules when it is told to.
 SITECUSTOMIZE = """

@@ -34,8 +34,8 @@ STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And few copies of each run: test_app.py counts them all."""
-    monkeypatch.setattr(copies, "COPIES", 1)
+    """And no copies of a run by themselves: test_app.py and test_twins_page.py have them."""
+    monkeypatch.setattr(copies, "CHEAP", 0.0)
     for preset in ("jax_cnn_28_channels", "jax_mlp"):
         for name, value in SMALL[preset].items():
             monkeypatch.setitem(PRESETS[preset].overrides, name, value)

@@ -49,6 +49,9 @@ def test_the_default_pair_is_the_questions() -> None:
 def test_runs_that_agree_are_told_to_be_the_same() -> None:
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree to rounding at every step" in said(page)
+    assert said(page).count("Steady: 7 copies") == 2
+    drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    assert "Accuracy of the copies by step." in drawn
 
 
 def test_a_learning_rate_parts_them_after_the_first_update() -> None:

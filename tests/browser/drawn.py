@@ -7,6 +7,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.servers import SOON
 
+# A network that takes long to compile: tests that need many layers share it.
+FIVE_LAYERS = "task=digits&widths=64-64-64-64-64&train_size=1000&batch_size=100&loss="
 PHONE = 640  # pixels: up to here one chart of the trainer is shown, and others may be chosen
 # Of an SVG: the pairs of its words that lie over each other, and those that the screen cuts.
 OVERLAPS = """svg => {

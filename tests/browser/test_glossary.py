@@ -13,7 +13,7 @@ FETCHED = "performance.getEntriesByType('resource').map(each => each.name)"
 
 
 def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, server: str) -> None:
-    page = visit(f"{server}/train?epochs=100&seed=21")
+    page = visit(f"{server}/train?epochs=30&seed=21")
     wait_until_drawn(page, "train")
     page.locator(".st-key-train").get_by_role("button").click()
     progress = page.get_by_test_id("stProgress")
@@ -22,7 +22,7 @@ def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, serve
     page.keyboard.press("Enter")
     says = page.get_by_test_id("stPopoverBody").get_by_text("Images held out")
     expect(says).to_be_visible()
-    expect(progress).to_contain_text("step 100 of 100, done", timeout=3000 * SOON)
+    expect(progress).to_contain_text("step 30 of 30, done", timeout=3000 * SOON)
     expect(says).to_be_visible()
     page.keyboard.press("Escape")
     expect(says).to_have_count(0)

@@ -5,18 +5,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.drawn import FAULTS, at_rest, on_a_phone, wait_until_drawn
+from tests.browser.drawn import FAULTS, FIVE_LAYERS, at_rest, on_a_phone, wait_until_drawn
+from tests.conftest import more
 from tests.servers import SOON
 from ui.phone import CHARTS, OF_SERIES
 
 Visit = Callable[..., Page]
-FIVE_LAYERS = "task=digits&widths=64-64-64-64-64&train_size=1000&batch_size=100&loss="
 GRU = "source=ou&widths=12-12&train_size=640&batch_size=64&optimizer=adam&epochs=3"
 ADDRESSES = [
-    "train",
     "train?until=end",
     "train?loss=naive&until=end",
-    f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end",
+    more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
     f"train?{FIVE_LAYERS}naive&epochs=2&until=end",
     f"train?{GRU}&until=end",
 ]

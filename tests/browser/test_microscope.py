@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.drawn import OUTSIDE, OVERLAPS, at_rest, click_tallest_bar, pictures
+from tests.conftest import more
 
 Visit = Callable[..., Page]
 PLOTS = """() => [...document.querySelectorAll('svg.marks')].map(svg => {
@@ -41,7 +42,9 @@ def at_widths(page: Page) -> Iterator[int]:
         yield width
 
 
-@pytest.mark.parametrize("query", ["", "?axis=linear&span=30", "?task=digits&losses=naive.optax"])
+@pytest.mark.parametrize(
+    "query", ["", more("?axis=linear&span=30"), more("?task=digits&losses=naive.optax")]
+)
 def test_the_four_plots_share_their_edges(visit: Visit, server: str, query: str) -> None:
     page = microscope(visit, server, query)
     for width in at_widths(page):
@@ -76,7 +79,7 @@ ON_RED = """svg => {
 }"""
 
 
-@pytest.mark.parametrize("query", ["", "?task=digits&losses=naive.torch_bce_logits.clip"])
+@pytest.mark.parametrize("query", [more(""), "?task=digits&losses=naive.torch_bce_logits.clip"])
 def test_no_word_lies_over_another_nor_on_red(visit: Visit, server: str, query: str) -> None:
     page = microscope(visit, server, query)
     for width in at_widths(page):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.conftest import more
 from tests.servers import APP, SCRIPT, SOON, Served, script_elsewhere, served
 from ui.pages import PAGES
 
@@ -47,7 +48,7 @@ def expect_page(page: Page, key: str) -> None:
 # Home, a page of the lab and a story: what stands in the way of the very first link hangs on no
 # single page. That every page opens by a link says test_no_page_asks_another_host.
 SOME = ("", "train", "jax_vs_keras")
-ONE = ("train", *(pytest.param(key, marks=pytest.mark.slow) for key in ("", "jax_vs_keras")))
+ONE = ("train", *(more(key) for key in ("", "jax_vs_keras")))
 
 
 @pytest.mark.parametrize("key", SOME)
@@ -96,7 +97,10 @@ def test_no_page_asks_another_host(tab: Page, server: str) -> None:
     assert asked and outside == []
 
 
-@pytest.mark.parametrize("variable", [{}, {"SAMENET_FRAME_ANCESTORS": "'none'"}])
+@pytest.mark.parametrize(
+    "variable",
+    [more({}), {"SAMENET_FRAME_ANCESTORS": "'none'"}],
+)
 def test_pages_may_be_embedded_unless_the_host_says_no(
     serve: Serve, tab: Page, tmp_path: Path, variable: dict[str, str]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.drawn import (
+    FIVE_LAYERS,
     IDLE,
     OUTSIDE,
     OVERLAPS,
@@ -16,6 +17,7 @@ from tests.browser.drawn import (
     pictures,
     press,
 )
+from tests.conftest import more
 from ui.widgets import WIDGETS
 
 Visit = Callable[..., Page]
@@ -172,9 +174,9 @@ def test_no_chart_flashes_however_late_the_first_look_comes(visit: Visit, server
 
 
 def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
-    page = trainer(visit, server, "?epochs=100")
+    page = trainer(visit, server, "?epochs=40")
     ticks = chart(page, "Accuracy by step").locator("g.role-axis-label").first.locator("text")
-    expect(ticks.last).to_have_text("100")
+    expect(ticks.last).to_have_text("40")
     button(page, "Train").click()
     expect(progress(page)).to_contain_text("running")
     chart(page, "Accuracy by step").hover()
@@ -182,12 +184,12 @@ def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
     for _ in range(4):
         page.mouse.wheel(0, -200)
     page.keyboard.up("Shift")
-    expect(ticks.filter(has_text="100")).to_have_count(0)
+    expect(ticks.filter(has_text="40")).to_have_count(0)
     page.wait_for_timeout(500)
     page.evaluate(IDLE)  # the last turn of the wheel has been drawn
     zoomed = ticks.all_text_contents()
-    assert "100" not in zoomed
-    expect(progress(page)).to_contain_text("step 100 of 100, done")
+    assert "40" not in zoomed
+    expect(progress(page)).to_contain_text("step 40 of 40, done")
     at_rest(page)
     assert ticks.all_text_contents() == zoomed
 
@@ -285,11 +287,11 @@ def test_the_same_bar_can_be_clicked_again_and_nothing_lets_go(visit: Visit, ser
     expect(cards).to_have_count(0)
 
 
-def test_five_layers_have_a_whole_legend_on_a_phone(visit: Visit, server: str) -> None:
-    page = visit(f"{server}/train?widths=20-20-20-20", width=360, height=800)
+def test_many_layers_have_a_whole_legend_on_a_phone(visit: Visit, server: str) -> None:
+    page = visit(f"{server}/train?{FIVE_LAYERS}from_logits", width=360, height=800)
     on_a_phone(page, "chart", "gradients")
     norms = chart(page, "Gradient norm")
-    for layer in range(1, 6):
+    for layer in range(1, 7):
         expect(norms.get_by_text(f"layer {layer}", exact=True)).to_be_visible()
     assert norms.evaluate(OUTSIDE) == []
 
@@ -316,7 +318,7 @@ def test_keys_press_the_buttons(visit: Visit, server: str) -> None:
     expect(progress(page)).to_contain_text("step 0 of 20, paused")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), more(1920, 1080)])
 def test_the_four_charts_are_on_the_first_screen_while_it_trains(
     visit: Visit, server: str, width: int, height: int
 ) -> None:

@@ -12,7 +12,7 @@ SMALL = {
     "jax_mlp": {"train_size": 1000, "epochs": 3},
     "keep_or_drop": {"train_size": 1000, "epochs": 4},
     "epsilon": {"train_size": 1024},
-    "gru": {"train_size": 3200},
+    "gru": {"train_size": 640},
 }  # fmt: skip
 
 

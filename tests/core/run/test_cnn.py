@@ -117,6 +117,7 @@ def test_a_copy_one_rounding_away_ends_nearby() -> None:
     np.testing.assert_allclose(found[0].score, [s.train_accuracy for s in run], atol=0.02)
 
 
+@pytest.mark.slow
 def test_sixteen_bits() -> None:
     run: list[Snapshot] = trained(replace(POST, precision="mixed_float16"))
     plain = trained(POST)
