@@ -75,7 +75,7 @@ def _play(step: int) -> None:
 
 def _stop(step: int) -> None:
     """Stay at a step: the slider stands there from now on."""
-    del st.session_state[PLAYS]
+    st.session_state.pop(PLAYS, None)  # it may have come to its end meanwhile
     st.session_state[STEP] = step
 
 
