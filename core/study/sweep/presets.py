@@ -64,8 +64,8 @@ SWEEPS = Registry(
             key="epsilon_and_format",
             label="Epsilon × number format",
             latex="",
-            summary="The same clip in four formats: an epsilon that rounds away saves nothing, a "
-            "larger one costs gradient.",
+            summary="The same clip in four formats: where 1 - epsilon rounds to 1, every run ends "
+            "in NaN.",
             reference="Lasagne issue 567",
             plan=Plan(
                 base=_SMALL,

@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import FIELDS, RunConfig
+from core.parts.precisions import PRECISIONS
 from core.study import lanes
 from core.study.reproduce.question import VARIANTS
 from core.study.sweep import (
@@ -192,6 +193,19 @@ def test_ten_seeds_of_the_question_are_the_facts() -> None:
         assert row["outcome"] == {
             "naive": BROKEN, "keras_tf": TRAINS, "from_logits": TRAINS
         }.get(row["loss"], SILENT)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_epsilon_that_rounds_away_saves_nothing() -> None:
+    """What the preset says of its cells."""
+    plan = SWEEPS["epsilon_and_format"].plan
+    lost = [
+        row["outcome"]
+        for row, config in zip(swept(plan).to_pylist(), plan.cells, strict=True)
+        if (dtype := PRECISIONS[config.precision].loss.dtype)
+        and dtype.type(1) - dtype.type(config.epsilon) == 1
+    ]
+    assert lost == [BROKEN] * len(lost) and len(lost) >= 30
 
 
 def test_cells_of_one_configuration_are_one_run() -> None:
