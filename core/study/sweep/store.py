@@ -137,6 +137,8 @@ class Folder:
             raise ValueError(
                 f"Another sweep is writing to {self.path}: wait for its end, or name another folder"
             ) from error
+        except OSError:  # some network file systems have no locks
+            pass
         return let_go
 
     def _check(self, mark: Path) -> None:

@@ -1,5 +1,6 @@
 """Sweeps: plans, tables, what survives a crash, and a cluster."""
 
+import errno
 import importlib.util
 import json
 import math
@@ -324,6 +325,18 @@ def test_two_sweeps_do_not_write_to_one_folder(
     assert "Another sweep is writing to" in capsys.readouterr().err
     first.close()
     Folder(out, SMALL).close()
+
+
+def test_where_there_are_no_locks_a_sweep_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    Folder(tmp_path, SMALL).close()
 
 
 def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
