@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import imports
+from ui import delivery, imports
 from ui.pages import ROOT, navigation
 
 
@@ -17,6 +17,7 @@ def main() -> None:
 
     with engine().answering():
         st.navigation(navigation(), position="top").run()
+    delivery.wait_until_sent()
 
 
 if __name__ == "__main__":  # as Streamlit runs it, and not as app.py imports it

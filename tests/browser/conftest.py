@@ -34,8 +34,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server that most tests share. It needs the browser: without one, none is started."""
-    path = os.pathsep.join(map(str, (ROOT / "tests" / "smaller", ROOT)))
-    with served(tmp_path_factory.mktemp("server"), PYTHONPATH=path) as server:
+    with served(tmp_path_factory.mktemp("server"), PYTHONPATH=_path("smaller")) as server:
         yield server.address
 
 
@@ -44,6 +43,18 @@ def fresh_server(browser: Browser, tmp_path: Path) -> Iterator[str]:
     """A server that nobody has visited."""
     with served(tmp_path) as server:
         yield server.address
+
+
+@pytest.fixture
+def seldom_server(browser: Browser, tmp_path: Path) -> Iterator[str]:
+    """A server that sends seldom, as a slow host does."""
+    with served(tmp_path, PYTHONPATH=_path("seldom")) as server:
+        yield server.address
+
+
+def _path(first: str) -> str:
+    """Python's path with a folder whose sitecustomize changes the server."""
+    return os.pathsep.join(map(str, (ROOT / "tests" / first, ROOT)))
 
 
 @pytest.fixture

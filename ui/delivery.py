@@ -1,0 +1,39 @@
+"""A page reaches its browser whole before anything else begins in its session.
+
+When a run of a session starts, Streamlit 1.67 drops what the session was not sent yet. Where a
+fragment's timer starts it, behind a run of the whole page, the browser still hears that the page
+has ended: it takes for gone what it was not sent, and builds it anew when the fragment draws it.
+On a slow host charts flashed so at every change of a control.
+"""
+
+import asyncio
+from concurrent.futures import TimeoutError
+from typing import Any
+
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+LONGEST_SECONDS = 2.0  # a tab that was closed meanwhile is sent nothing more
+LOOK_SECONDS = 0.005  # as often as Streamlit sends
+
+
+def wait_until_sent() -> None:
+    """Wait until the visitor has been sent what this thread's run has drawn."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():  # a page without a server, in a test
+        return
+    sessions = runtime.get_instance()._session_mgr
+    if (visitor := sessions.get_active_session_info(context.session_id)) is None:
+        return
+    session = visitor.session
+    # Behind all that this thread has handed to the loop.
+    sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
+    try:
+        sent.result(LONGEST_SECONDS)
+    except TimeoutError:
+        sent.cancel()
+
+
+async def _empty(queue: Any) -> None:
+    while not queue.is_empty():
+        await asyncio.sleep(LOOK_SECONDS)
