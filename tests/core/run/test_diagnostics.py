@@ -101,14 +101,14 @@ def test_census_counts_only_exact_zeros() -> None:
 
 def test_gradient_norm_is_of_weights_and_biases_together() -> None:
     gradients = [(jnp.full((2, 2), 2.0), jnp.array([3.0])), (), (jnp.array([[NAN]]), jnp.ones(1))]
-    np.testing.assert_allclose(diagnostics.norms(gradients), [5.0, NAN])
+    np.testing.assert_allclose(diagnostics.measured(gradients).norms, [5.0, NAN])
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-12, 1e30])
 def test_gradient_norm_is_zero_only_for_zero_and_infinite_only_for_infinite(size: float) -> None:
     gradients = [(jnp.array([[3 * size, 0.0]]), jnp.array([-4 * size]))]
-    np.testing.assert_allclose(diagnostics.norms(gradients), [5 * size], rtol=1e-5)
-    assert diagnostics.norms([(jnp.zeros((1, 2)), jnp.zeros(2))]) == 0
+    np.testing.assert_allclose(diagnostics.measured(gradients).norms, [5 * size], rtol=1e-5)
+    assert diagnostics.measured([(jnp.zeros((1, 2)), jnp.zeros(2))]).norms == 0
 
 
 # Health
@@ -116,7 +116,7 @@ def test_gradient_norm_is_zero_only_for_zero_and_infinite_only_for_infinite(size
 
 def test_health_tells_nan_inf_zero_and_fine_apart() -> None:
     gradient = [(jnp.array([[NAN, jnp.inf], [-jnp.inf, -0.0]]), jnp.array([0.0, 1e-30])), ()]
-    found = diagnostics.health(gradient)
+    found = diagnostics.measured(gradient).health
     assert [kind.name for kind in Health] == ["NAN", "INF", "ZERO", "FINE"]
     np.testing.assert_array_equal(found, [[0.25, 0.5, 0.25, 0], [0, 0, 0.5, 0.5]])
     assert found.dtype == np.float32
@@ -135,12 +135,15 @@ def test_sums_of_16_bit_numbers_are_float32(dtype: str) -> None:
     """Each is finite in the format, and no sum or square of them would be."""
     big = jnp.full((1000, 4), 6e4 if dtype == "float16" else 3e38, dtype)
     assert diagnostics.largest([big]) == pytest.approx(float(big[0, 0]))
+    assert diagnostics.measured([(big,)]).largest == pytest.approx(float(big[0, 0]))
     tiny = (jnp.full((100, 100), 2.0**-14, dtype), jnp.zeros(3, dtype))
-    np.testing.assert_allclose(diagnostics.norms([tiny]), [100 * 2.0**-14], rtol=1e-5)
+    np.testing.assert_allclose(diagnostics.measured([tiny]).norms, [100 * 2.0**-14], rtol=1e-5)
     if dtype == "float16":
-        np.testing.assert_allclose(diagnostics.norms([(big,)]), [6e4 * 4000**0.5], rtol=1e-3)
-    assert diagnostics.norms([tiny]).dtype == np.float32
-    assert np.isnan(diagnostics.largest([big, jnp.array([NAN])]))
+        norms = diagnostics.measured([(big,)]).norms
+        np.testing.assert_allclose(norms, [6e4 * 4000**0.5], rtol=1e-3)
+    assert diagnostics.measured([tiny]).norms.dtype == np.float32
+    broken = [(big, jnp.array([NAN]))]
+    assert np.isnan(diagnostics.largest(broken)) and np.isnan(diagnostics.measured(broken).largest)
 
 
 def test_what_vanishes_is_0_in_one_format_alone() -> None:

@@ -483,5 +483,5 @@ def test_looks_do_not_move_a_run(optimizer: str) -> None:
     config = tiny(task="digits", optimizer=optimizer, epochs=4)
     data = train.on_device("digits", load("sample", config.train_size))
     *_, unseen = states(config, data)
-    norms = diagnostics.norms(unseen.state.params)
+    norms = diagnostics.measured(unseen.state.params).norms
     np.testing.assert_allclose(norms, trained(config)[-1].weight_norms, rtol=1e-5)
