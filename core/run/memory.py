@@ -3,9 +3,11 @@
 import ctypes
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 
+STATM = Path("/proc/self/statm")  # Linux
 LARGEST = 1 << 28  # bytes of a buffer that is kept for the next call
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -30,6 +32,15 @@ def give_back() -> None:
     """Give back what is kept: 200 MB after the first compilation."""
     if trim := _glibc("malloc_trim"):
         trim(0)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not tell."""
+    try:
+        pages = STATM.read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _glibc(name: str) -> Callable[..., int] | None:

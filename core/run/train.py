@@ -8,10 +8,12 @@ import math
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +47,9 @@ PLAIN = (
     "vanished",
     "loss_scale",
 )
-# Kept: one takes 20 to 40 MB and 1,000 memory maps, of which Linux gives a process 65,530.
-PROGRAMS = 12
+# Kept for the next who asks, the newest in any case, for the two of a comparison take turns. One
+# takes 1,000 memory maps, of which Linux gives a process 65,530.
+PROGRAMS, PROGRAM_BYTES, NEWEST = 12, 400e6, 2
 CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
 
 memory.keep_buffers()
@@ -515,7 +518,8 @@ class Pieces:
         self.state = start_types(shape)
         order = jax.ShapeDtypeStruct((shape.train_size,), np.int32)
         self.batches = (*self.images(shape.train_size), order, self.knobs)
-        self.memory = 0  # bytes that the largest of the compiled ones takes
+        self.memory = 0  # bytes that the largest of the compiled ones computes in
+        self.kept = 0  # bytes that the process has grown by while they were compiled
         self._lowered: dict[str, Any] = {}  # and not compiled yet
         self._compiled: dict[tuple[str, int], Any] = {}
 
@@ -552,6 +556,7 @@ class Pieces:
         if key not in self._compiled:
             with lock:
                 if key not in self._compiled:  # nobody has compiled it meanwhile
+                    before = memory.resident()
                     lowered = self.lowered(name, *types, donate=donate)
                     self._lowered.pop(name, None)  # what it holds is needed no more
                     with numerics(self.shape):
@@ -559,6 +564,7 @@ class Pieces:
                     self.memory = max(self.memory, bytes_of(compiled))
                     self._compiled[key] = compiled
                     memory.give_back()
+                    self.kept += max(0, memory.resident() - before)
         return self._compiled[key]
 
 
@@ -571,7 +577,9 @@ class Program:
 
     def __init__(self, shape: Shape) -> None:
         self.shape, self._own = shape, Pieces(shape)
-        self._looks = _pieces(shape._replace(optimizer=next(iter(OPTIMIZERS))))
+        looks = shape._replace(optimizer=next(iter(OPTIMIZERS)))
+        self._looks = _looking.get(looks) or Pieces(looks)
+        _looking[looks] = self._looks
         self._looked = False  # whether all that a first look takes is compiled
         self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
 
@@ -661,8 +669,12 @@ class Program:
         return operations(self._looks.lowered("see", *self._seen()))
 
     def memory(self) -> int:
-        """Bytes that the largest of the compiled functions takes."""
+        """Bytes that the largest of the compiled functions computes in."""
         return max(self._looks.memory, self._own.memory)
+
+    def kept(self) -> dict[Pieces, int]:
+        """Bytes that the compiled functions are kept in, some together with other programs."""
+        return {pieces: pieces.kept for pieces in (self._looks, self._own)}
 
     def _seen(self) -> tuple[Any, ...]:
         return self._looks.state._replace(slots=()), *self._looks.batches
@@ -671,14 +683,24 @@ class Program:
         return self._own.state, *self._own.batches, self._own.whole
 
 
-_pieces, _program = lru_cache(maxsize=PROGRAMS)(Pieces), lru_cache(maxsize=PROGRAMS)(Program)
+_programs: OrderedDict[Shape, Program] = OrderedDict()  # the newest last
+_looking: WeakValueDictionary[Shape, Pieces] = WeakValueDictionary()  # what these look with
 _making = threading.RLock()
 
 
 def program(shape: Shape) -> Program:
-    """The program of a shape, one for all who ask; nothing of it is compiled yet."""
+    """The program of a shape, one for all who ask; nothing of it is compiled by that."""
     with _making:
-        return _program(shape)
+        if shape not in _programs:
+            _programs[shape] = Program(shape)
+        _programs.move_to_end(shape)
+        while len(_programs) > NEWEST and (len(_programs) > PROGRAMS or _kept() > PROGRAM_BYTES):
+            _programs.popitem(last=False)
+        return _programs[shape]
+
+
+def _kept() -> int:
+    return sum({k: n for each in _programs.values() for k, n in each.kept().items()}.values())
 
 
 def in_batches(accuracy: Callable[..., Any], size: int) -> Callable[..., Any]:

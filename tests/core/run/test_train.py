@@ -1,5 +1,7 @@
 """Training: the question's figures, independent loops, and what makes runs comparable."""
 
+import gc
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -485,3 +487,27 @@ def test_looks_do_not_move_a_run(optimizer: str) -> None:
     *_, unseen = states(config, data)
     norms = diagnostics.measured(unseen.state.params).norms
     np.testing.assert_allclose(norms, trained(config)[-1].weight_norms, rtol=1e-5)
+
+
+def test_programs_are_kept_up_to_a_size_and_two_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_programs", OrderedDict())
+    shapes = [train.shape(tiny(widths=(width,))) for width in (3, 4, 5)]
+    first, *others = map(train.program, shapes)
+    assert [train.program(shape) for shape in shapes] == [first, *others]  # they weigh nothing yet
+    for each in others:
+        monkeypatch.setattr(each._own, "kept", train.PROGRAM_BYTES)
+    assert train.program(shapes[2]) is others[1]
+    assert train.program(shapes[1]) is others[0]
+    assert train.program(shapes[0]) is not first
+
+
+def test_what_looks_is_shared_among_optimizers_and_let_go_with_the_last() -> None:
+    shapes = [train.shape(tiny(widths=(6,), optimizer=key)) for key in ("sgd", "adam")]
+    sgd, adam = map(train.Program, shapes)
+    assert sgd._looks is adam._looks is not sgd._own
+    one, other = sgd.kept(), adam.kept()
+    assert len(one.keys() & other.keys()) == 1
+    shape = sgd._looks.shape
+    del sgd, adam, one, other
+    gc.collect()
+    assert shape not in train._looking
