@@ -20,9 +20,10 @@ LOOK_SECONDS = 0.005  # as often as Streamlit sends
 def wait_until_sent() -> None:
     """Wait until the visitor has been sent what this thread's run has drawn."""
     context = get_script_run_ctx()
-    if context is None or not runtime.exists():  # a page without a server, in a test
+    server = runtime.get_instance() if context and runtime.exists() else None
+    sessions = getattr(server, "_session_mgr", None)  # an AppTest has no server, or plays one
+    if sessions is None:
         return
-    sessions = runtime.get_instance()._session_mgr
     if (visitor := sessions.get_active_session_info(context.session_id)) is None:
         return
     session = visitor.session
