@@ -7,7 +7,7 @@ On a slow host charts flashed so at every change of a control.
 """
 
 import asyncio
-from concurrent.futures import TimeoutError
+from concurrent.futures import CancelledError, TimeoutError
 from typing import Any
 
 from streamlit import runtime
@@ -27,11 +27,13 @@ def wait_until_sent() -> None:
     if (visitor := sessions.get_active_session_info(context.session_id)) is None:
         return
     session = visitor.session
+    if session._event_loop.is_closed():  # the server ends
+        return
     # Behind all that this thread has handed to the loop.
     sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
     try:
         sent.result(LONGEST_SECONDS)
-    except TimeoutError:
+    except (TimeoutError, CancelledError):
         sent.cancel()
 
 
