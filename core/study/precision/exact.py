@@ -45,12 +45,12 @@ def exact_float64(form: Form, z: Floats, label: int) -> Exact:
     return Exact(loss, gradient, np.zeros_like(z), np.zeros_like(z))
 
 
-_DECIMAL = Context(prec=50)
+_DECIMAL = Context(prec=60)
 
 
 @lru_cache(maxsize=1 << 16)
 def _exact_decimal(form: Form, z: float, label: int) -> tuple[float, float, float, float]:
-    """The same in 50 digits (the standard library's decimal rounds exp and ln correctly)."""
+    """The same in 60 digits (the standard library's decimal rounds exp and ln correctly)."""
     c = _DECIMAL
     if form == "binary":
         margins = [Decimal(-z if label else z)]
@@ -78,7 +78,7 @@ def exact(form: Form, z: Numbers, label: int) -> Exact:
     """The cross-entropy and its derivative by z at the dtype's own rounding of z.
 
     Far more accurate than one ulp of the dtype: float64 is enough for the narrower formats, and
-    50 decimal digits are used for float64.
+    60 decimal digits are used for float64.
     """
     if z.dtype != np.float64:
         return exact_float64(form, z.astype(np.float64), label)
