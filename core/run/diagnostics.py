@@ -177,8 +177,8 @@ class _Pass(NamedTuple):
 def _pass(leaf: Array) -> _Pass:
     counted = [kind.astype(jnp.int32) for kind in (jnp.isnan(leaf), jnp.isinf(leaf), leaf == 0)]
     with jax.enable_x64(True):
-        size = jnp.abs(leaf).astype(jnp.float64)
-        found = [size * size, size, *counted]
+        magnitude = jnp.abs(leaf).astype(jnp.float64)
+        found = [magnitude * magnitude, magnitude, *counted]
         # The rows first, which halves the time to run.
         for axes in ((leaf.ndim - 1,), tuple(range(leaf.ndim - 1))):
             found = lax.reduce(found, [np.float64(0)] * 2 + [np.int32(0)] * 3, _joined, axes)
