@@ -11,8 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
-from core.run import memory
-
 log = logging.getLogger("samenet.errands")
 
 LEASE = 20.0  # seconds that one look keeps an errand going
@@ -108,7 +106,6 @@ class Errands:
         while not self._closed and (work := self._next()) is not None:
             if self._idle(1.0):
                 self._advance(work)
-        memory.give_back()  # each format that was compiled leaves 50 MB
 
     def _advance(self, work: _Work) -> None:
         work.turn = time.monotonic()
