@@ -43,7 +43,8 @@ class Engine:
     Args:
       capacity: runs advanced in turn; further ones wait in a queue with a visible place.
       lease: seconds that one look keeps a run going.
-      forget: seconds without a look after which an unfinished run is freed.
+      forget: seconds without a look after which an unfinished run is freed. None is freed while it
+        compiles; from then on they count anew. A tab in the background looks once a minute.
       keep: finished runs kept for the next visitor who asks for the same.
       prepare: makes a configuration ready to run.
       at_hand: whether that takes a moment, and no thread of its own.
@@ -53,7 +54,7 @@ class Engine:
         self,
         capacity: int = 32,
         lease: float = 20.0,
-        forget: float = 60.0,
+        forget: float = 90.0,
         keep: int = 64,
         prepare: Prepare = prepare,
         at_hand: Callable[[RunConfig], bool] = at_hand,
@@ -113,7 +114,10 @@ class Engine:
             viewer.job.viewers.discard(viewer)
 
     def wait(self, viewer: Viewer, snapshots: int, timeout: float) -> View:
-        """The view as soon as it has that many snapshots or the run has ended, or at `timeout`."""
+        """The view as soon as it has that many snapshots or the run is over, or at `timeout`.
+
+        A run that was freed is over, too.
+        """
         lent = self._end_turn()
         view = self._wait(viewer, snapshots, time.monotonic() + timeout)
         if lent:
@@ -125,7 +129,8 @@ class Engine:
             while True:
                 view = viewer.view()
                 left = deadline - time.monotonic()
-                if len(view.snapshots) >= snapshots or viewer.job.ended or left <= 0:
+                over = viewer.job.ended or not viewer.alive()
+                if len(view.snapshots) >= snapshots or over or left <= 0:
                     return view
                 self._changed.wait(min(left, self._lease / 2))  # who waits looks
 
@@ -182,8 +187,10 @@ class Engine:
 
     def viewers(self) -> int:
         """How many visitors are looking at a run that goes on or is made ready."""
+        now = time.monotonic()
         with self._changed:
-            return sum(len(job.viewers) for job in [*self._runnable(), *self._unready()])
+            jobs = [*self._runnable(), *self._unready()]
+            return sum(viewer.lease > now for job in jobs for viewer in job.viewers)
 
     def running(self) -> int:
         """How many runs are going on for somebody."""
@@ -245,7 +252,7 @@ class Engine:
         return [job for job in self._line if job.wanted(now)]
 
     def _unready(self) -> list[Job]:
-        return [job for job in self._jobs.values() if job.ticks is None and not job.ended]
+        return [job for job in self._jobs.values() if job.unready]
 
     def _readying(self) -> bool:
         """Whether a run is being prepared for somebody."""
@@ -287,20 +294,26 @@ class Engine:
         now = time.monotonic()
         for job in list(self._jobs.values()):
             looking = {viewer for viewer in job.viewers if viewer.lease > now}
-            if job.viewers and not looking and not job.ended:
+            if job.viewers and not looking and job.ticks is not None:
                 log.info("run paused, nobody looks: %s", job.config.differences())
-            job.viewers = looking
-            if not job.ended and now - job.seen > self._forget:
+            if not job.unready:  # else who looks late has not let go of it
+                job.viewers = looking
+            if self._forgotten(job):
                 self._drop(job)
         finished = [job for job in self._jobs.values() if job.ended]
         for job in finished[: max(0, len(finished) - self._keep)]:
             self._drop(job)
+
+    def _forgotten(self, job: Job) -> bool:
+        """Whether nobody has looked at a run for so long that it is to be freed."""
+        return not (job.ended or job.compiling) and time.monotonic() - job.seen > self._forget
 
     def _drop(self, job: Job) -> None:
         log.info("run freed: %s", job.config.differences())
         if self.holds(job):
             del self._jobs[job.config]
         self._end(job, Status.PAUSED)
+        self._changed.notify_all()
 
     def _end(self, job: Job, status: Status, message: str = "") -> None:
         job.status, job.message, job.ticks = status, message, None
@@ -315,12 +328,12 @@ class Engine:
         """The preparing thread: one a run, so that nobody waits for another's download."""
 
         def report(status: Status, fraction: float, message: str) -> None:
-            begun = status is Status.COMPILING and fraction > 0
-            if begun:
+            if status is Status.COMPILING and fraction > 0:
                 self.quiet(COURTESY_SECONDS)  # a page's frame comes before what fills it
             with self._changed:
-                watched = any(viewer.lease > time.monotonic() for viewer in job.viewers)
-                if self._closed or not (watched or begun):  # then the next visitor has it ready
+                # What compiles is not given up: then the next visitor has it ready.
+                left = not (job.viewers or job.compiling)
+                if self._closed or left or self._forgotten(job) or not self.holds(job):
                     self._drop(job)  # before it tidies up, so that a newcomer starts anew
                     raise Abandoned("Nobody waits for this run any more.")
                 if status is not job.status:
@@ -342,7 +355,8 @@ class Engine:
             job.long = ready.step_seconds > LONG
             self._employ(job.long)
             job.status, job.message, job.ticks = Status.RUNNING, "", ready.ticks
-            job.since, job.whole = time.monotonic(), ready.finish is None
+            job.since = job.seen = time.monotonic()
+            job.whole = ready.finish is None
             self._line.append(job)
             self._changed.notify_all()
         if ready.finish is not None:
@@ -359,7 +373,7 @@ class Engine:
                 self._fail(job, explain(error))
             return
         with self._changed:
-            job.whole, job.step_seconds = True, step_seconds
+            job.whole, job.step_seconds, job.seen = True, step_seconds, time.monotonic()
             self._changed.notify_all()
 
     def _work(self, lane: bool) -> None:

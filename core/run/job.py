@@ -67,7 +67,7 @@ class Job:
         self.ticks: Iterator[Snapshot | None] | None = None
         self.snapshots: list[Snapshot] = []
         self.viewers: set[Viewer] = set()
-        self.seen = 0.0  # when somebody last looked
+        self.seen = 0.0  # when somebody last looked, or since when it can be looked at
         self.seconds = 0.0  # that the run has been worked on
         self.since = time.monotonic()  # when its status began, while it is being prepared
         self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of late snapshots
@@ -81,6 +81,16 @@ class Job:
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.status in (Status.DONE, Status.FAILED)
+
+    @property
+    def unready(self) -> bool:
+        """Whether it is being prepared."""
+        return self.ticks is None and not self.ended
+
+    @property
+    def compiling(self) -> bool:
+        """Whether its program is being compiled, or the rest of it after its first look."""
+        return self.status is Status.COMPILING or (self.ticks is not None and not self.whole)
 
     def wanted(self, now: float) -> bool:
         """Whether a viewer with a lease wants a step that is not there yet."""

@@ -4,6 +4,7 @@ Nothing here sleeps to let something happen: tests wait for the condition itself
 """
 
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -533,7 +534,7 @@ def test_who_comes_back_to_an_abandoned_preparation_starts_anew(
     """A laptop that slept during a download: not a failure, and not a dead end."""
     preparations = Preparations(runs)
     preparations.tidied.set()
-    engine = make(prepare=preparations, lease=0.05)
+    engine = make(prepare=preparations, lease=0.05, forget=0.05)
     viewer = engine.submit(config())
     assert preparations.abandoned.wait(SOON)
     until(lambda: viewer.view().status is not Status.PREPARING)
@@ -544,7 +545,7 @@ def test_who_comes_back_to_an_abandoned_preparation_starts_anew(
 def test_run_forgotten_while_it_was_prepared_is_freed(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
-    """A compilation cannot be interrupted; what it yields must not stay for ever."""
+    """A download that hangs cannot be interrupted; what it yields must not stay for ever."""
     go, made = threading.Event(), []
 
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
@@ -558,6 +559,84 @@ def test_run_forgotten_while_it_was_prepared_is_freed(
     until(lambda: not viewer.alive())
     go.set()
     until(lambda: made and (gc.collect(), made[0]() is None)[1])
+
+
+def test_a_wait_ends_with_a_run_that_is_freed(make: Callable[..., Engine], runs: Runs) -> None:
+    preparations = Preparations(runs)
+    preparations.tidied.set()
+    engine = make(prepare=preparations)
+    viewer, found = engine.submit(config()), []
+    wait = threading.Thread(
+        target=lambda: found.append(engine.wait(viewer, 1, 9 * SOON)), daemon=True
+    )
+    wait.start()
+    viewer.stop()
+    wait.join(SOON)
+    assert not viewer.alive()
+    assert [view.snapshots for view in found] == [[]]
+
+
+def out_of_sight(engine: Engine) -> None:
+    """As if nobody had looked at any run for ever."""
+    with engine._changed:
+        for job in engine._jobs.values():
+            job.seen = -math.inf
+            for viewer in job.viewers:
+                viewer.lease = -math.inf
+        engine._sweep()
+
+
+def test_who_looks_late_keeps_what_is_being_prepared(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """As a tab in the background does; only who leaves lets go at once."""
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        until(lambda: not engine._readying())  # the lease is over
+        with engine._changed:
+            engine._sweep()
+        assert engine.viewers() == 0
+        report(Status.PREPARING, 0.5, "downloading")
+        report(Status.COMPILING, 0.0, "")
+        return runs(config, report, _)
+
+    engine = make(prepare=prepare, lease=0.05)
+    viewer = engine.submit(config())
+    until(lambda: runs.prepared)
+    assert done(engine, viewer).status is Status.DONE
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_what_compiles_is_not_freed_and_has_its_time_when_it_is_ready(
+    make: Callable[..., Engine], runs: Runs, left: bool
+) -> None:
+    def prepare(config: RunConfig, report: Any, next_look: NextLook) -> Ready:
+        report(Status.COMPILING, 0.0, "")
+        if left:
+            viewer.stop()
+        out_of_sight(engine)
+        report(Status.COMPILING, 0.5, "")
+        out_of_sight(engine)
+        return Ready(runs(config, report, next_look), finish=finish)
+
+    def finish() -> float:
+        out_of_sight(engine)
+        return 0.0
+
+    engine = make(prepare_whole=prepare)
+    with engine._changed:  # the preparation reports when there is a viewer
+        viewer = engine.submit(config())
+    until(lambda: viewer.job.ticks is not None)
+    with engine._changed:
+        engine._sweep()
+        newcomer = engine.submit(config())
+    engine.wait(newcomer, 1, SOON)
+    until(lambda: newcomer.job.whole)
+    with engine._changed:
+        engine._sweep()
+    assert viewer.alive()
+    assert done(engine, newcomer).status is Status.DONE
+    assert runs.prepared == [config()]
 
 
 def test_close_ends_the_worker(make: Callable[..., Engine]) -> None:
