@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -254,6 +256,28 @@ def test_signal_ends_it_while_it_warms_up(tmp_path: Path, number: signal.Signals
         server.process.send_signal(number)
         server.process.wait(SOON)
     assert server.complaints() == []
+
+
+# Notes what is to be called at the end of the process, in the order of registration.
+NOTE = """
+import atexit
+register, noted = atexit.register, []
+atexit.register = lambda call, *rest: (noted.append(call.__qualname__), register(call, *rest))[1]
+from ui import main, server  # as app.py does
+from ui.engine import engine
+engine()
+print(*noted)
+"""
+
+
+def test_it_ends_before_jax_cleans_up() -> None:
+    """What is registered last is called first: pages end, then runs, then JAX.
+
+    Where it ends before there is an engine, pages that still import are waited for in the end.
+    """
+    ran = subprocess.run([sys.executable, "-c", NOTE], cwd=ROOT, capture_output=True, text=True)
+    ends = ["wait_for_scripts", "clean_up", "Engine.close", "wait_for_scripts"]
+    assert [name for name in ran.stdout.split() if name in ends] == ends, ran.stderr
 
 
 def test_browser_opens_for_a_person(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The one engine of this server."""
 
+import atexit
 import gc
 import logging
 import math
@@ -19,6 +20,7 @@ from core.parts.precisions import PRECISIONS
 from core.run.engine import Engine
 from core.run.prepare import ahead
 from core.study import precision
+from ui.server import wait_for_scripts
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 
@@ -37,7 +39,11 @@ def engine() -> Engine:
     # 150 ms, and 33 ms without it.
     gc.collect()
     gc.freeze()
-    return Engine()
+    made = Engine()
+    # Registered again, for what is registered last is called first: no page is at work when the
+    # engine closes, and neither is inside JAX when that cleans up.
+    atexit.register(wait_for_scripts)
+    return made
 
 
 def _log_to_stderr(level: str) -> None:

@@ -73,7 +73,7 @@ def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> Non
 
 
 @atexit.register
-def _wait_for_scripts() -> None:
+def wait_for_scripts() -> None:
     """A process that ends while a visitor's thread is inside JAX crashes instead."""
     deadline = time.monotonic() + SCRIPT_SECONDS
     for thread in threading.enumerate():

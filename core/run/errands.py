@@ -104,7 +104,7 @@ class Errands:
     def _run(self) -> None:
         """The thread: a tick of one errand while nobody waits for a run, until none is left."""
         while not self._closed and (work := self._next()) is not None:
-            if self._idle(1.0):
+            if self._idle(1.0) and not self._closed:
                 self._advance(work)
 
     def _advance(self, work: _Work) -> None:
@@ -115,6 +115,8 @@ class Errands:
         except StopIteration:
             work.done = True
         except Exception as error:
+            if self._closed:  # it lost what it worked with: the end of a server is no fault of it
+                return
             log.exception("an errand failed")
             work.failure, work.done = f"{type(error).__name__}: {error}", True
         else:

@@ -116,3 +116,39 @@ def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
     queue.forget("a")
     assert ended.wait(SOON) and queue.found("a") is None
     assert until(lambda: queue.look("a", lambda: count(1)), lambda e: e.done).pieces == [0]
+
+
+def close(queue: Errands, then: threading.Event) -> None:
+    """Close it, and set an event once that has begun."""
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    until(lambda: Errand([], queue._closed, ""), lambda errand: errand.done)
+    then.set()
+    closing.join(SOON)
+    assert not closing.is_alive() and not queue._thread.is_alive()
+
+
+def test_what_breaks_at_the_end_is_no_failure(
+    queue: Errands, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What an errand works with is cleaned up there."""
+    begun, closing = threading.Event(), threading.Event()
+
+    def broken() -> Iterator[int]:
+        begun.set()
+        assert closing.wait(SOON)
+        yield {}["a variable"]
+
+    queue.look("a", broken)
+    assert begun.wait(SOON)
+    close(queue, then=closing)
+    assert queue.found("a") == Errand([], False, "")
+    assert caplog.messages == []
+
+
+def test_nothing_begins_at_the_end(queue: Errands, idle: threading.Event) -> None:
+    """Then nobody waits for a run any more."""
+    idle.clear()
+    queue.look("a", lambda: count(3))
+    close(queue, then=idle)
+    assert queue._works["a"].iterator is None
