@@ -90,15 +90,22 @@ def _raw_pixels() -> Iterator[Finding]:
 
 
 def _deaths() -> Iterator[Finding]:
-    """Which of ten runs end in silence at learning rate 0.1; where they stop is chance."""
+    """How ten runs end at learning rate 0.1: in silence, most with one answer for every image.
+
+    Which of them know two or three digits is chance. Over two sets of a CPU's instructions all of
+    160 runs, seeds 0 to 19 and three from weights moved by one rounding, ended with a gradient of
+    exactly 0: 137 at 0.087 to 0.124, as frequent as a digit is, the others at up to 0.319. So the
+    mean of ten lay between 0.101 and 0.142 and the median between 0.098 and 0.102. The band leaves
+    out runs that fall silent later than they learn; those that never move have a gradient.
+    """
     runs = [
         run
         for seed in SEEDS
         for run in endings(replace(CLIP, seed=seed), _data(), [CLIP.learning_rate], [CLIP.loss])
         if run is not None
     ]
-    norms, accuracy = [run.norm for run in runs], _mean([run.accuracy for run in runs])
+    norms, accuracy = [run.norm for run in runs], np.median([run.accuracy for run in runs])
     name, fact = f"0 to 255: clip, learning rate {CLIP.learning_rate:g}", Kind.FACT
     silent = _mean([norm == 0 for norm in norms])
     yield Finding(f"{name}: share with gradient exactly 0", fact, 1.0, silent, 0.9, 1.0)
-    yield near(f"{name}, chaotic: mean accuracy", fact, 0.100, accuracy, 0.02)
+    yield near(f"{name}, chaotic: median accuracy", fact, 0.100, float(accuracy), 0.02)

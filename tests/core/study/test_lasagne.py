@@ -91,6 +91,32 @@ def test_the_clipped_run_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert silent.ok and accuracy.ok and (silent.measured, silent.stated) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("ends", "ok"),
+    [
+        ([(0.0, 0.09)] * 6 + [(0.0, 0.32)] * 4, [True, True]),  # a few know more than one digit
+        ([(0.0, 0.1)] * 9 + [(3.0, 0.7)], [True, True]),
+        ([(0.0, 0.1)] * 8 + [(3.0, 0.7)] * 2, [False, True]),
+        ([(0.0, 0.32)] * 10, [True, False]),
+        ([(40.0, 0.1)] * 10, [False, True]),  # none has moved
+        ([(3.0, 0.9)] * 10, [False, False]),
+        ([(math.nan, 0.1)] * 10, [False, True]),
+    ],
+)
+def test_which_runs_pass_as_dead(
+    monkeypatch: pytest.MonkeyPatch, ends: list[tuple[float, float]], ok: list[bool]
+) -> None:
+    left = iter(ends)
+    one = Ending(0.1, "clip", silent_from=None, norm=0.0, accuracy=0.0)
+
+    def endings(*_: object) -> list[Ending | None]:
+        norm, accuracy = next(left)
+        return [None, one._replace(norm=norm, accuracy=accuracy)]
+
+    monkeypatch.setattr(reproduced, "endings", endings)
+    assert [row.ok for row in reproduced._deaths()] == ok
+
+
 def test_silence_counts_only_to_the_end() -> None:
     silent_from = lasagne.experiment._silent_from
     assert silent_from({0: 3.0, 7: 0.0, 14: 1.0, 21: 0.0, 28: 0.0}) == 21

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from core.config import FIELDS, RunConfig
 from core.parts.precisions import PRECISIONS
 from core.study import lanes
-from core.study.reproduce.question import VARIANTS
+from core.study.reproduce.question import ONE_RUN, VARIANTS
 from core.study.sweep import (
     BROKEN,
     OUTCOMES,
@@ -188,12 +188,15 @@ def test_ten_seeds_of_the_question_are_the_facts() -> None:
     few = Plan(base=preset.base, axes={"loss": preset.axes["loss"], "seed": (1,)})
     for row in swept(few).to_pylist():
         variant = stated[row["loss"]]
-        assert not variant.chaotic(1) or row["loss"] == "torch_bce"
-        if not variant.chaotic(1):
+        assert variant.chaotic(1) == (row["loss"] == "torch_bce")
+        if variant.chaotic(1):  # it may collapse or train, and never as well as from logits
+            assert row["outcome"] in (SILENT, TRAINS)
+            assert 0.489 < row["train_accuracy"] < ONE_RUN[1]
+        else:
             assert row["train_accuracy"] == pytest.approx(variant.stated[1], abs=6e-4)
-        assert row["outcome"] == {
-            "naive": BROKEN, "keras_tf": TRAINS, "from_logits": TRAINS
-        }.get(row["loss"], SILENT)  # fmt: skip
+            assert row["outcome"] == {
+                "naive": BROKEN, "keras_tf": TRAINS, "from_logits": TRAINS
+            }.get(row["loss"], SILENT)  # fmt: skip
 
 
 @pytest.mark.slow
