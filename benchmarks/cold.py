@@ -25,7 +25,8 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks._server import ROOT, Server, say, serving
-from benchmarks.live import CHART, LAUNCH, READY_SECONDS, chromium
+from benchmarks.live import CHART, READY_SECONDS
+from tests.kit.browser import FLAGS, chromium
 
 FIGURES = ("listens_s", "at_once_s", "total_s", "idle_mb", "later_s")
 
@@ -45,7 +46,7 @@ def main() -> None:
         peers["beside"] = (arguments.beside.resolve(), {})
     found: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=LAUNCH)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for number in range(arguments.rounds):
             for name, (root, variables) in peers.items():
                 found[name].append(measure(browser, root, variables, arguments.settle))

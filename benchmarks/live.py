@@ -32,7 +32,6 @@ JSON:
 import argparse
 import asyncio
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -46,23 +45,13 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks._client import DONE, LEARNING_RATE, PROGRESS, TRAIN, Session, percentile
 from benchmarks._server import ROOT, Server, say, seconds_to_idle, serving, use_local_mnist
 from benchmarks.epoch import CONFIG, full_data
 from core.config import RunConfig, to_query
+from tests.kit.browser import CHROMIUMS, FLAGS, chromium
+from tests.kit.visitor import DONE, LEARNING_RATE, PROGRESS, TRAIN, Session, percentile
 from ui.charts import palette
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-LAUNCH = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CHART = '[class*="st-key-chart_"]'
 # The grey curves: what is inside a chart has no words of its own.
 BEFORE = f'.st-key-chart_accuracy .mark-line path[stroke="{palette.BEFORE}"]'
@@ -157,18 +146,13 @@ def browser_page(errors: list[str]) -> Iterator[Page]:
     """A page of a real Chromium, which writes its complaints into `errors`."""
     executable = chromium()
     if executable is None:
-        raise RuntimeError(f"no browser found; looked for {', '.join(CHROMIUM)}")
+        raise RuntimeError(f"no browser found; looked for {CHROMIUMS}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=LAUNCH)
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1400, "height": 1300})
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
         browser.close()
-
-
-def chromium() -> str | None:
-    """Where Chromium is, if it is."""
-    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 def open_page(page: Page, server: Server, config: RunConfig) -> None:

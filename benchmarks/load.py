@@ -58,7 +58,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks._client import (
+from benchmarks._server import Server, say, seconds_to_idle, serving
+from tests.kit.visitor import (
     DONE,
     LEARNING_RATE,
     PAUSE,
@@ -69,7 +70,6 @@ from benchmarks._client import (
     Session,
     percentile,
 )
-from benchmarks._server import Server, say, seconds_to_idle, serving
 
 START_SWEEP = "Start the sweep"
 HEAVY = "widths=4096-4096&train_size=4000&batch_size=4000&epochs=1000"

@@ -31,9 +31,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks._client import LEARNING_RATE, TRAIN, Session, percentile
 from benchmarks._server import ROOT, Server, say, serving
 from benchmarks.load import ENDLESS, close_all, open_all, together
+from tests.kit.visitor import LEARNING_RATE, TRAIN, Session, percentile
 
 SERVER = 0  # the server's core
 SETTLED = "microscope_who_chart"  # with the page's end, the last of what the microscope draws

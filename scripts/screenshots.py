@@ -5,16 +5,15 @@
 if need be, as in train?seed=3) or for all pages. Needs requirements-dev.txt and a Chromium.
 """
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.conftest import CHROMIUMS, FLAGS
-from tests.browser.drawn import wait_until_drawn
-from tests.servers import SOON, served
+from tests.kit import MINUTE
+from tests.kit.browser import FLAGS, chromium, wait_until_drawn
+from tests.kit.servers import served
 from ui.pages import PAGES
 
 SCREENS = ((360, 740), (1280, 800), (1920, 1080))
@@ -28,7 +27,7 @@ def picture(browser: Browser, address: str, key: str, to: Path) -> None:
             page = browser.new_page(
                 viewport={"width": width, "height": height}, color_scheme=scheme
             )
-            page.set_default_timeout(1000 * SOON)
+            page.set_default_timeout(1000 * MINUTE)
             page.goto(address)
             wait_until_drawn(page, key)
             page.set_viewport_size({"width": width, "height": page.evaluate(HEIGHT)})
@@ -41,15 +40,14 @@ def main(folder: str, *addresses: str) -> None:
     """All pages, or those at `addresses`."""
     to = Path(folder)
     to.mkdir(parents=True, exist_ok=True)
-    chromium = next(filter(None, map(shutil.which, CHROMIUMS)))
     with (
         tempfile.TemporaryDirectory() as scratch,
         served(Path(scratch)) as server,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for address in addresses or ("", *PAGES):
-            picture(browser, f"{server.address}/{address}", address.partition("?")[0], to)
+            picture(browser, f"{server.url}/{address}", address.partition("?")[0], to)
 
 
 if __name__ == "__main__":

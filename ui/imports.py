@@ -2,7 +2,7 @@
 
 Late imports in one visitor's thread broke others: Altair found a half-made pandas, and while
 tensorflow_datasets is imported, every `import` of the process may give a stand-in.
-tests/test_start.py finds what is missing here.
+tests/served/test_slow_host.py finds what is missing here.
 """
 
 import os

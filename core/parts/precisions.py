@@ -6,7 +6,7 @@ memory in float32, rounds the weights to 16 bits for the forward and the backwar
 the loss of 16-bit logits in float32, as torch.autocast and Keras's mixed policies do.
 
 What is measured on JAX 0.10.2, CPU: a matrix product of 16-bit numbers is summed in float32 and
-rounded once, as NumPy's float16 product is (tests/core/run/test_precisions.py holds a forward pass
+rounded once, as NumPy's float16 product is (tests/compiled/test_precisions.py holds a forward pass
 against it). Initial weights are drawn in float32 and then rounded, so that every format starts
 from the same numbers.
 """

@@ -872,7 +872,7 @@ def ticks(
     From `start`, whose arrays are gone afterwards, or from the configuration's own weights, which
     `first` looks at. A look
     takes its step in a program of its own, which may round otherwise than the one without looks:
-    tests/core/run/test_train.py holds how far the two may part.
+    tests/compiled/test_train.py holds how far the two may part.
     """
     traced = knobs(config)
     state = program.init(traced) if start is None else start

@@ -1,0 +1,77 @@
+"""What the post's CNN makes of its pictures, and what it does not see."""
+
+import math
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.parts.choices import TASKS
+from core.parts.models import INITIALIZERS, MODELS
+from core.presets import PRESETS
+from core.run import train
+from core.run.prepare import device_data
+from core.study import batch_norm, convolutions
+from core.study.batch_norm import Evaluated
+from core.study.convolutions import Seen, Stage
+from tests.kit.runs import filled, quick
+
+POST = RunConfig(**PRESETS["jax_cnn_28_channels"].overrides)
+RIGHT = RunConfig(**PRESETS["jax_cnn"].overrides)
+SMALL = {"train_size": 250, "batch_size": 50, "epochs": 1, "optimizer": "adam"}  # as test_cnn.py
+
+
+def test_shapes_of_both_networks() -> None:
+    right, post = convolutions.stages(RIGHT), convolutions.stages(POST)
+    assert right[0] == Stage((5, 5, 1, 32), 800 + 3 * 32, (14, 14, 32))
+    assert post[0] == Stage((5, 5, 28, 32), 22_400 + 3 * 32, (1, 14, 32))
+    assert [stage.gives for stage in post[1:]] == [(1, 7, 32), (1, 4, 10), (1, 2, 10), (10,)]
+    assert [stage.kernel for stage in right[1:4]] == [stage.kernel for stage in post[1:4]]
+
+
+@pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])
+def test_numbers_are_those_of_the_run(config: RunConfig) -> None:
+    init = train.functions(train.shape(config))["init"]
+    params = jax.eval_shape(init, train.knobs(config)).params
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    assert sum(stage.numbers for stage in convolutions.stages(config)) == count
+
+
+def test_the_posts_network_computes_the_same_of_shuffled_columns() -> None:
+    """With the channels of its first kernel in the same order; its twin does not."""
+    rng = np.random.default_rng(0)
+    x, order = rng.normal(size=(20, 28, 28)).astype(np.float32), rng.permutation(28)
+    for config, same in ((POST, True), (RIGHT, False)):
+        model = MODELS[config.model].build(
+            config.widths, TASKS[config.task].outputs, INITIALIZERS[config.initializer]
+        )
+        params = filled(model.init, (1, 784))
+        (kernel, biases), *rest = params
+        moved = kernel[:, :, order] if same else kernel
+        apply = quick(model.apply)
+        plain = apply(params, x.reshape(20, 784))
+        other = apply([(moved, biases), *rest], x[:, :, order].reshape(20, 784))
+        assert np.allclose(plain, other, atol=1e-4) is same
+
+
+@pytest.mark.parametrize(("config", "moves"), [(POST, 1 / 5), (RIGHT, 1.0)], ids=["post", "right"])
+def test_a_trained_network_is_looked_at(
+    config: RunConfig, moves: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_norm, "SIZES", (100,))
+    config = replace(config, **SMALL)
+    data = device_data(config, lambda fraction, text: None)
+    pieces = [piece for piece in convolutions.trained(config, data) if piece is not None]
+    seen, *answered = pieces
+    assert isinstance(seen, Seen) and seen.maps.shape[0] == convolutions.LOOKED_AT
+    assert seen.moved == pytest.approx(moves, abs=0.01), "what meets padding only never move"
+    assert all(isinstance(each, Evaluated) for each in answered)
+    assert [(each.size, each.by_class) for each in answered] == [(100, False), (100, True)]
+
+
+def test_a_cell_yields_seconds_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.study.basics.REPEATS", 1)
+    found = dict(convolutions.conv_times())
+    assert len(found) == 4 and all(seconds > 0 for seconds in found.values())

@@ -1,0 +1,176 @@
+"""The engine with real runs, and a process that ends while one compiles."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.run import prepare as preparing
+from core.run import price
+from core.run.engine import Engine, Status, View
+from core.run.price import STEP_SECONDS
+from core.run.train import (
+    bytes_needed,
+    first_look,
+    program,
+)
+from core.run.train import shape as train_shape
+from tests.kit import ROOT
+from tests.kit.runs import tiny, trained
+
+SOON = 60.0  # seconds that a slow machine may take
+
+
+def steps(view: View) -> list[int]:
+    return [snapshot.step for snapshot in view.snapshots]
+
+
+def test_a_step_is_one_update_and_a_look_goes_on_to_the_next_mark() -> None:
+    engine, config = Engine(), tiny(epochs=1000)  # 5,000 updates
+    viewer = engine.submit(config, until=0)
+    for move, step in [(viewer.step, 1), (viewer.step, 2), (viewer.look, 4), (viewer.step, 5)]:
+        count = len(engine.wait(viewer, 1, SOON).snapshots)
+        move()
+        assert steps(engine.wait(viewer, count + 1, SOON))[-1] == step
+        assert viewer.limit == step
+    engine.close()
+
+
+def test_memory_is_counted_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: 1e9)
+    with pytest.raises(MemoryError, match=r"need 2\d\.\d GB and 1\.0 GB are free.*narrower"):
+        preparing.prepare(RunConfig(widths=(16_384,) * 8), lambda *_: None)
+
+
+def test_a_step_that_holds_the_machine_is_refused_with_what_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(price, "_fastest", [1e11])
+    monkeypatch.setattr(price, "_measured", lambda: 1e11)
+    config = tiny(batch_size=100)
+    seconds = price.seconds(program(train_shape(config)).step_operations)
+    monkeypatch.setenv(STEP_SECONDS, str(seconds / 2))
+    with pytest.raises(preparing.TooLong, match=r"is .* s of matrix products here, .* Try \d+ im"):
+        preparing.prepare(config, lambda *_: None)
+    half = replace(config, batch_size=20)
+    assert preparing.prepare(half, lambda *_: None).step_seconds < seconds / 2
+    monkeypatch.setenv(STEP_SECONDS, str(seconds / 200))
+    with pytest.raises(preparing.TooLong, match="Make the layers narrower"):
+        preparing.prepare(config, lambda *_: None)
+
+
+def test_what_a_step_computes_in_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations too: the weights alone would fit."""
+    config = tiny(batch_size=100)
+    shape = train_shape(config)
+    preparing.prepare(config, lambda *_: None)
+    weights, needed = bytes_needed(shape), program(shape).memory()
+    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: (weights + needed) // 2)
+    assert needed > weights
+    with pytest.raises(MemoryError, match=r"A step of this run needs .* are free"):
+        preparing.prepare(config, lambda *_: None)
+
+
+@pytest.mark.parametrize("config", [tiny(), tiny(widths=(300, 200), batch_size=100)])
+def test_arithmetic_is_that_of_the_products(config: RunConfig) -> None:
+    """Six operations for each weight and image, but for the first layer's, whose input needs none.
+
+    Whatever else a step does comes on top.
+    """
+    first, *rest = (a * b for a, b in pairwise((784, *config.widths, 1)))
+    products = config.batch_size * (4 * first + 6 * sum(rest))
+    found = program(train_shape(config)).step_operations
+    assert products <= found <= 2 * products + 1e6
+
+
+# A process that ends while XLA compiles: a thread that is killed there takes the process along.
+LEAVE = """
+import time
+from core.config import RunConfig
+from core.run.engine import Engine, Status
+viewer = Engine().submit(RunConfig(widths=(777,)))
+while viewer.view().status is not Status.COMPILING:
+    time.sleep(0.01)
+time.sleep(1)  # tracing is over, compiling is not
+"""
+
+
+def test_process_ends_cleanly_in_mid_compilation() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", LEAVE],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_real_run_is_the_one_that_train_gives() -> None:
+    engine = Engine()
+    seen: list[Status] = []
+    viewer = engine.submit(tiny())
+    while (view := viewer.view()).status not in (Status.DONE, Status.FAILED):
+        seen.append(view.status)
+        engine.wait(viewer, len(view.snapshots) + 1, 0.05)
+    engine.close()
+    assert view.status is Status.DONE, view.message
+    jax.tree.map(np.testing.assert_array_equal, view.snapshots, trained(tiny()))
+    assert set(seen) <= {Status.PREPARING, Status.COMPILING, Status.RUNNING}
+
+
+def test_runs_that_start_alike_share_their_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are the runs that they would be alone: no bit differs."""
+    looked: list[RunConfig] = []
+
+    def look(config: RunConfig, *others: Any) -> Any:
+        looked.append(config)
+        return first_look(config, *others)
+
+    monkeypatch.setattr(preparing, "_first_looks", type(preparing._first_looks)())
+    monkeypatch.setattr(preparing.train, "first_look", look)
+    one = tiny(batch_size=20)
+    alike = [
+        replace(one, learning_rate=0.3),
+        replace(one, optimizer="adam"),
+        replace(one, epochs=1),
+    ]
+    for config in (one, *alike):
+        ticks = preparing.prepare(config, lambda *_: None).ticks
+        shared = [snapshot for snapshot in ticks if snapshot is not None]
+        jax.tree.map(np.testing.assert_array_equal, shared, trained(config))
+    assert looked == [one]
+    for name, value in [("seed", 1), ("loss", "clip"), ("batch_size", 100)]:
+        next(preparing.prepare(replace(one, **{name: value}), lambda *_: None).ticks)
+    assert len(looked) == 4
+
+
+def test_first_looks_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "_first_looks", type(preparing._first_looks)())
+    next(preparing.prepare(tiny(), lambda *_: None).ticks)
+    [(_, size)] = preparing._first_looks.values()
+    monkeypatch.setattr(preparing, "FIRST_LOOKS", 2 * size)
+    for seed in range(1, 5):
+        next(preparing.prepare(tiny(seed=seed), lambda *_: None).ticks)
+    assert len(preparing._first_looks) == 2
+
+
+def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is refused because a first one was priced at a bad moment; nor is speed lost again."""
+    speeds = iter([1e6, 1e12, 1e3, 1e3])
+    monkeypatch.setattr(price, "_fastest", [0.0])
+    monkeypatch.setattr(price, "_measured", lambda: next(speeds))
+    assert [price.seconds(1e12), price.seconds(1e12)] == [1e6, 1e6]
+    assert price.seconds(1e12, again=True) == 1.0
+    assert price.seconds(1e12, again=True) == 1.0
+    monkeypatch.setattr(price, "_fastest", [1.0])
+    monkeypatch.setattr(price, "_measured", lambda: 1e12)
+    assert preparing.prepare(tiny(), lambda *_: None).step_seconds < 1
+    look = program(train_shape(tiny())).look_operations
+    monkeypatch.setattr(price, "_fastest", [look / (3 * price.LONG)])
+    assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.Apart)

@@ -1,0 +1,29 @@
+"""A network before its first step is the one that the run's first snapshot shows."""
+
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.study.initial import initial
+from tests.kit.runs import tiny, trained
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RunConfig(),
+        RunConfig(loss="from_logits", scaling="unit"),
+        tiny(loss="naive", scaling="raw", seed=3),
+        tiny(loss="question_stable", scaling="raw", dropout="older", dropout_value=0.5),
+    ],
+)
+def test_it_is_the_first_snapshot_bit_for_bit(config: RunConfig) -> None:
+    first, found = trained(config)[0], initial(config)
+    assert found.step == first.step == 0
+    for name in ("margins", "labels", "correct", "gradients"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(first, name), name)
+
+
+def test_more_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="task is 'digits'"):
+        initial(tiny(task="digits"))

@@ -1,0 +1,215 @@
+"""Models against stax itself; initial weights against the formulas."""
+
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.example_libraries import stax
+
+from core.parts.choices import STREAMS
+from core.parts.dropout import NOTHING, Drop
+from core.parts.models import INITIALIZERS, MODELS, layers, parameter_names
+from tests.kit.runs import filled, post_cnn, quick
+
+GLOROT = INITIALIZERS["glorot_normal"]
+X = np.random.default_rng(9).normal(size=(5, 784)).astype(np.float32)
+
+
+def drawn(init: Any, seed: int = 0) -> Any:
+    """The weights that a model starts with."""
+    with jax.threefry_partitionable(STREAMS["original"].partitionable):
+        return quick(lambda key: init(key, (1, 784))[1])(jax.random.PRNGKey(seed))
+
+
+def test_question_has_its_own_weights_bit_for_bit() -> None:
+    question_init, question = stax.serial(stax.Dense(1000), stax.Relu, stax.Dense(1), stax.Sigmoid)
+    init, apply, _ = MODELS["mlp"].build((1000,), 1, GLOROT)
+    theirs, ours = drawn(question_init), drawn(init)
+    assert [w.shape for w in jax.tree.leaves(ours)] == [(784, 1000), (1000,), (1000, 1), (1,)]
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs))
+    answers = quick(lambda params: jax.nn.sigmoid(apply(params, X)))(ours)
+    np.testing.assert_array_equal(answers, quick(lambda params: question(params, X))(theirs))
+
+
+@pytest.mark.parametrize("widths", [(7,), (7, 5), (3, 1, 4, 1, 5)])
+@pytest.mark.parametrize("outputs", [1, 10])
+def test_shapes(outputs: int, widths: tuple[int, ...]) -> None:
+    init, apply, _ = MODELS["mlp"].build(widths, outputs, GLOROT)
+    shapes: list[tuple[int, ...]] = []
+
+    def init_of(key: jax.Array) -> Any:
+        shape, params = init(key, (1, 784))
+        shapes.append(shape)
+        return params
+
+    params = jax.eval_shape(init_of, jax.random.PRNGKey(0))
+    sizes = (784, *widths, outputs)
+    expected = [((n, m), (m,)) for n, m in pairwise(sizes)]
+    assert [(w.shape, b.shape) for w, b in layers(params)] == expected
+    assert shapes == [(1, outputs)]
+    assert jax.eval_shape(apply, params, X).shape == (5, outputs)
+
+
+def test_logits_are_written_by_hand() -> None:
+    init, apply, _ = MODELS["mlp"].build((7, 5), 10, GLOROT)
+    params, x = filled(init, (1, 784)), np.asarray(X, np.float64)
+    *hidden, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
+    for w, b in hidden:
+        x = np.maximum(x @ w + b, 0)
+    logits = quick(apply)(params, X)
+    np.testing.assert_allclose(logits, x @ last + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_needs_a_random_key() -> None:
+    init, apply, _ = MODELS["mlp"].build((64,), 1, GLOROT)
+    params, key = filled(init, (1, 784)), jax.random.PRNGKey(1)
+    plain, half = apply(params, X), Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
+    np.testing.assert_array_equal(plain, apply(params, X, drop=half))
+    np.testing.assert_array_equal(plain, apply(params, X, rng=key, drop=NOTHING))
+    assert jnp.all(plain != apply(params, X, rng=key, drop=half))
+
+
+@pytest.fixture(scope="module")
+def deep() -> tuple[Any, Any]:
+    """Weights, and of a key and a Drop each hidden layer and the logits, compiled once for all."""
+    init, apply, hidden = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
+    params = filled(init, (1, 784))
+
+    def passed(rng: jax.Array | None, drop: Drop) -> tuple[Any, jax.Array]:
+        options: Any = {"rng": rng, "drop": drop}
+        return hidden(params, X, **options), apply(params, X, **options)
+
+    return params, quick(passed)
+
+
+@pytest.mark.parametrize("seed", [None, 1], ids=["at test time", "in training"])
+@pytest.mark.parametrize("drop", [NOTHING, Drop(0.5, 0.5, 1.0), Drop(0.5, 1.0, 0.5)], ids=str)
+def test_hidden_layers_are_those_of_the_logits(drop: Drop, seed: int | None, deep: Any) -> None:
+    params, passed = deep
+    rng = None if seed is None else jax.random.PRNGKey(seed)
+    each, logits = jax.device_get(passed(rng, Drop(*map(np.float32, drop))))
+    x = X
+    for (w, b), layer in zip(layers(params), each, strict=False):
+        np.testing.assert_allclose(layer.units, np.maximum(x @ w + b, 0), atol=1e-5)
+        x = layer.units * layer.multipliers
+    w, b = layers(params)[-1]
+    np.testing.assert_allclose(x @ w + b, logits, atol=1e-5)
+    multipliers = np.concatenate([np.unique(layer.multipliers) for layer in each])
+    dropped = {0.0, 1 / drop.divisor} if drop.keep_prob < 1 else {1.0}
+    assert set(multipliers.tolist()) == ({drop.factor} if rng is None else dropped)
+
+
+# (spread of the weights, spread of the biases) of a 784 x 600 layer, by the formulas.
+SPREADS = {
+    "glorot_normal": (np.sqrt(2 / (784 + 600)), 0.01),
+    "normal_0.01": (0.01, 0.01),
+    "keras": (np.sqrt(2 / (784 + 600)), 0.0),
+    "glorot_uniform": (np.sqrt(6 / (784 + 600)) / np.sqrt(3), 1.0),
+}
+
+
+@pytest.mark.parametrize("key", INITIALIZERS)
+def test_initial_spread(key: str) -> None:
+    row = INITIALIZERS[key]
+
+    @quick
+    def drawn(one: jax.Array, other: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return row.weights(one, (784, 600)), row.biases(other, (600,))
+
+    weights, biases = drawn(*map(jax.random.PRNGKey, (0, 1)))
+    of_weights, of_biases = SPREADS[key]
+    assert np.std(weights) == pytest.approx(of_weights, rel=0.01)
+    assert np.std(biases) == pytest.approx(of_biases, rel=0.15)
+    if key in ("keras", "glorot_uniform"):
+        assert np.abs(weights).max() <= of_weights * np.sqrt(3)
+
+
+def test_layers_are_those_with_weights() -> None:
+    assert layers([(1, 2), (), (3, 4), ()]) == [(1, 2), (3, 4)]
+    beta, gamma = np.zeros(3), np.ones(3)
+    weights, *normalisation = layers([(1, 2), (beta, gamma), (), (3, 4)])[0], *layers([(3, 4)])
+    assert weights == (1, 2, beta, gamma) and normalisation == [(3, 4)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_number_has_a_name(model: str) -> None:
+    init, *_ = MODELS[model].build((7, 5), 10, GLOROT)
+    params = jax.eval_shape(lambda key: init(key, (1, 784))[1], jax.random.PRNGKey(0))
+    names = parameter_names(params)
+    assert len(set(names)) == len(names) == len(jax.tree.leaves(params))
+    for name, leaf in zip(names, jax.tree.leaves(params), strict=True):
+        if name.endswith(("biases", "beta", "gamma")):
+            assert leaf.size == leaf.shape[-1]  # one for each unit
+        else:
+            assert leaf.ndim > 1
+    hidden = len(jax.eval_shape(MODELS[model].build((7, 5), 10, GLOROT).hidden, params, X))
+    assert names[-2:] == [f"layer {hidden + 1} weights", f"layer {hidden + 1} biases"]
+
+
+# The post's CNN
+
+
+AXES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
+KEY = jax.random.PRNGKey(1)  # the post's
+
+
+@pytest.mark.parametrize("model", AXES)
+def test_cnn_is_the_post_s(model: str) -> None:
+    (init, apply, hidden), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
+    shapes: list[tuple[int, ...]] = []
+
+    @quick
+    def drawn(key: jax.Array) -> tuple[Any, Any]:
+        shape, params = init(key, (5, 784))
+        shapes.append(shape)
+        return params, post_init(key, (100, *AXES[model]))[1]
+
+    ours, theirs = drawn(KEY)
+    assert shapes == [(5, 10)] and jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert ours[0][0].shape == (5, 5, AXES[model][2], 32)
+
+    @quick
+    def passed(ours: Any, theirs: Any) -> tuple[Any, ...]:
+        return apply(ours, X), hidden(ours, X), post(theirs, X.reshape(5, *AXES[model]))
+
+    logits, each, by_post = passed(ours, theirs)
+    np.testing.assert_allclose(logits, by_post, atol=1e-5)
+    height = AXES[model][0]
+    assert [layer.units.shape for layer in each] == [
+        (5, -(-height // 2), 14, 32), (5, -(-height // 4), 7, 32),
+        (5, -(-height // 8), 4, 10), (5, -(-height // 16), 2, 10),
+    ]  # fmt: skip
+    weights, biases = ours[-1]
+    last = np.maximum(each[-1].units, 0).reshape(5, -1)
+    np.testing.assert_allclose(last @ weights + biases, logits, atol=1e-5)
+
+
+def test_cnn_drops_nothing() -> None:
+    init, apply, _ = MODELS["cnn_28_channels"].build((1,), 10, GLOROT)
+    params = filled(init, (1, 784))
+    half = Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
+    plain, dropped = (
+        quick(lambda options=options: apply(params, X, **options))()
+        for options in ({}, {"rng": KEY, "drop": half})
+    )
+    np.testing.assert_array_equal(plain, dropped)
+
+
+@pytest.mark.parametrize("n", [1, 7, 100, 101, 250, 1000])
+def test_at_test_every_image_stands_in_one_mixed_batch(n: int) -> None:
+    x, sizes = np.arange(n), []
+
+    def look(batch: jax.Array) -> tuple[jax.Array, jax.Array]:
+        sizes.append(len(batch))
+        return batch, jnp.broadcast_to(batch.max() - batch.min(), len(batch))
+
+    same, spread = quick(lambda: MODELS["cnn"].at_test(look, x))()
+    np.testing.assert_array_equal(same, x)
+    assert set(sizes) <= {n} if n <= 100 else max(sizes) <= 100
+    assert np.min(spread) >= 0.9 * (n - 1), "each batch reaches over all images"
+    plain, _ = MODELS["mlp"].at_test(look, x)
+    assert plain is x

@@ -1,0 +1,142 @@
+"""Both reports of one training, against the training itself."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.data import load
+from core.parts.choices import TASKS
+from core.presets import PRESETS
+from core.run import train
+from core.study import reporting
+from core.study.states import compiled_for, states
+from tests.kit import more
+from tests.kit.runs import DROPPING as CONFIG
+
+
+def device_data(config: RunConfig) -> train.DeviceData:
+    return train.on_device(config.task, load(config.source, config.train_size))
+
+
+def reported(config: RunConfig, **options: Any) -> list[reporting.Report]:
+    found = reporting.reports(config, device_data(config), **options)
+    return [report for report in found if report is not None]
+
+
+@cache
+def parts_of(shape: train.Shape) -> dict[str, Any]:
+    """The training step's own functions, compiled once for all forms."""
+    functions = train.functions(shape)
+
+    def before(*inputs: Any) -> Any:
+        x, labels, _ = functions["batch"](*inputs)
+        look = functions["look"](*inputs)
+        return x, labels, look.logits, look.loss
+
+    def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
+        logits = functions["evaluate"](params, x, knobs)
+        form = TASKS[shape.task].form
+        return logits, train.losses_and_slopes(form, logits, labels, knobs)[0]
+
+    return {each.__name__: compiled_for(shape, each) for each in (before, after)}
+
+
+@pytest.mark.parametrize("form", ["rate", "older", "off"])
+def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
+    config = replace(CONFIG, dropout=form)
+    data, knobs, parts = device_data(config), train.knobs(config), parts_of(train.shape(config))
+    found = reported(config, looks=12)  # one batch each
+    assert [report.step for report in found] == list(range(1, 37))
+    seen = None
+    for at, report in zip(states(config, data), [None, *found], strict=True):
+        if seen is not None:
+            x, labels, dropping, loss = seen
+            logits, losses = jax.device_get(parts["after"](at.state.params, x, labels, knobs))
+            right = [np.mean(np.argmax(z, axis=1) == labels) for z in (dropping, logits)]
+            assert report is not None and report.batches == 1
+            measured = [report.dropping.accuracy, report.whole.accuracy]
+            np.testing.assert_allclose(measured, right, atol=0.051)  # one image of twenty
+            measured = [report.dropping.loss, report.whole.loss]
+            np.testing.assert_allclose(measured, [np.mean(loss), np.mean(losses)], rtol=1e-3)
+        state, order = at
+        if state.step < config.steps:
+            inputs = (state, data.train_images, data.train_labels, order, knobs)
+            seen = jax.device_get(parts["before"](*inputs))
+
+
+def test_it_is_the_run_that_it_reports_of() -> None:
+    data, knobs = device_data(CONFIG), train.knobs(CONFIG)
+    accuracy = train.program(train.shape(CONFIG)).accuracy(len(data.test_images))
+    ends = [
+        float(accuracy(at.state.params, data.test_images, data.test_labels, knobs))
+        for step, at in enumerate(states(CONFIG, data))
+        if step and step % 12 == 0
+    ]
+    epochs = reported(CONFIG, looks=1)
+    assert [report.epoch for report in epochs] == [1, 2, 3]
+    np.testing.assert_allclose([report.test_accuracy for report in epochs], ends, atol=0.003)
+
+
+def test_looks_of_an_epoch_add_up_to_it() -> None:
+    (whole, *_), looks = reported(CONFIG, looks=1), reported(CONFIG, looks=5)
+    of_first = [report for report in looks if report.epoch <= 1]
+    assert [report.batches for report in of_first] == [3, 3, 3, 3]
+    uneven = [report for report in reported(CONFIG, looks=7) if report.epoch <= 1]
+    for parts in (of_first, uneven, [whole]):
+        found = reporting.merged(parts)
+        assert (found.step, found.epoch, found.batches) == (12, 1, 12)
+        np.testing.assert_allclose(found.dropping, whole.dropping, rtol=1e-5)
+        np.testing.assert_allclose(found.whole, whole.whole, rtol=1e-5)
+        assert found.test_accuracy == whole.test_accuracy
+    assert all(np.isnan(report.test_accuracy) for report in of_first[:-1])
+
+
+def test_a_merged_report_counts_batches_and_not_looks() -> None:
+    scores = [reporting.Score(0.5, 1.0), reporting.Score(0.8, 4.0)]
+    long, short = (
+        reporting.Report(step, 1.0, batches, score, score, 0.9)
+        for step, batches, score in zip((2, 3), (2, 1), scores, strict=True)
+    )
+    assert reporting.merged([long, short]).whole == pytest.approx((0.6, 2.0))
+
+
+def test_it_gives_way_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "PIECE", 4)
+    config = replace(CONFIG, epochs=2)  # of 12 steps
+    ticks = [report and report.step for report in reporting.reports(config, device_data(config), 2)]
+    assert ticks == [None, 6, None, 12, None, 18, None, 24]
+
+
+@pytest.mark.parametrize(
+    ("config", "epochs", "rate"),
+    [(CONFIG, 30, 0.5), more(RunConfig(**PRESETS["keep_or_drop"].overrides), 10, 0.7)],
+    ids=["few images", "the question's network"],
+)
+def test_the_trap_on_the_sample(config: RunConfig, epochs: int, rate: float) -> None:
+    """One loop reports more than the test accuracy, one less."""
+    config = replace(config, dropout="keep_prob", dropout_value=0.7)
+    *_, last = reported(replace(config, epochs=epochs), looks=1)
+    assert last.dropping.accuracy < last.whole.accuracy
+    assert last.dropping.loss > last.whole.loss
+    assert last.test_accuracy < last.whole.accuracy
+    dropped = replace(config, dropout="rate", dropout_value=rate, epochs=2 * epochs)
+    *_, last = reported(dropped, looks=1)
+    assert last.dropping.accuracy < last.test_accuracy
+
+
+def test_knobs_compile_nothing() -> None:
+    reported(CONFIG)
+    compiled: list[Any] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    try:
+        reported(replace(CONFIG, dropout="older", dropout_value=0.2, seed=4, loss="clip"))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert compiled == []

@@ -1,0 +1,140 @@
+"""Twins, the stuck, the swap and the rounding band, on the question itself and on small runs."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.config import RunConfig
+from core.data import Dataset, load
+from core.run import train
+from core.study import twins
+from core.study.reproduce.question import as_printed
+from core.study.twins import Swap, swap
+from core.study.twins.parting import MOST
+from tests.kit.runs import tiny, trained
+
+STABLE = RunConfig()
+LOGITS = RunConfig(loss="from_logits")
+SMALL = tiny(epochs=3)
+
+
+@cache
+def data_for(size: int) -> Dataset:
+    return load("sample", size)
+
+
+def diverge(a: RunConfig, b: RunConfig) -> twins.Divergence | None:
+    search = twins.first_divergence(a, b, data_for(a.train_size))
+    return next((found for found in search if found is not None), None)
+
+
+# Who may be twins
+
+
+def test_differences_name_both_values() -> None:
+    assert twins.differences(STABLE, replace(LOGITS, learning_rate=0.1)) == {
+        "loss": ("question_stable", "from_logits"),
+        "learning_rate": (0.01, 0.1),
+    }
+    assert twins.differences(STABLE, STABLE) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1}, {"widths": (999,)}, {"scaling": "unit"}, {"batch_size": 500}, {"epochs": 9},
+        {"initializer": "normal_0.01"}, {"stream": "partitionable"}, {"train_size": 2000},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["twins", "first_divergence", "swap"])
+def test_not_twins(start: str, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"{next(iter(change))} is .* twins may differ in loss"):
+        list(getattr(twins, start)(STABLE, replace(STABLE, **change), data_for(1000)))
+
+
+# Lock step
+
+
+def test_pairs_are_the_runs_themselves() -> None:
+    a, b = SMALL, replace(SMALL, learning_rate=0.02)
+    pairs = [pair for pair in twins.twins(a, b, data_for(100)) if pair is not None]
+    assert [pair.a.step for pair in pairs] == train.snapshot_steps(a)
+    for pair, left, right in zip(pairs, trained(a), trained(b), strict=True):
+        assert (pair.a.loss, pair.b.loss) == (left.loss, right.loss)
+    # Twice the learning rate: the same first gradient, and other weights behind it.
+    assert pairs[0].divergence is None
+    assert [pair.divergence and pair.divergence.step for pair in pairs[1:]] == [1] * a.steps
+
+
+def test_first_divergence_of_the_question() -> None:
+    found = diverge(STABLE, LOGITS)
+    assert found is not None
+    assert (found.step, found.relative.shape) == (0, (2,))
+    assert found.relative[found.layer] == found.relative.max() > 0.9
+    samples = found.samples
+    first = data_for(1000)
+    np.testing.assert_array_equal(samples.images, first.train_images[samples.index])
+    np.testing.assert_array_equal(samples.labels, first.train_labels[samples.index] >= 5)
+    np.testing.assert_allclose(samples.logits[0][:, 0], trained(STABLE)[0].margins[samples.index])
+    # The worst are stuck in one and wholly wrong in the other.
+    assert len(samples.index) == MOST
+    np.testing.assert_array_equal(samples.slopes[0], 0)
+    np.testing.assert_array_equal(np.abs(samples.slopes[1]), 1)
+    stuck = int(1000 * float(trained(STABLE)[0].census.stuck))
+    assert stuck <= found.differing <= 1000
+
+
+@pytest.mark.parametrize("loss", ["optax", "torch_bce_logits", "keras_tf"])
+def test_rounding_is_no_divergence(loss: str) -> None:
+    assert diverge(LOGITS, replace(LOGITS, loss=loss)) is None
+
+
+def test_mini_batches_name_images_by_their_place_in_the_data() -> None:
+    a, b = SMALL, replace(SMALL, loss="naive", epsilon=1e-3)
+    config = replace(b, loss="clip", epsilon=0.49)  # clips nearly everything at once
+    found = diverge(a, config)
+    assert found is not None
+    assert found.step == 0
+    order = train.program(train.shape(a)).order(train.knobs(a), np.int32(0))
+    assert set(found.samples.index.tolist()) <= set(np.asarray(order)[:20].tolist())
+    assert found.samples.index.max() >= 20
+    assert found.differing <= 20
+
+
+def test_relative_differences() -> None:
+    a = [(np.array([3.0, 0.0]), np.array([4.0])), (), (np.array([[1.0]]),)]
+    b = [(np.array([3.0, 0.0]), np.array([3.0])), (), (np.array([[1.0]]),)]
+    np.testing.assert_allclose(twins.relative_differences(a, b), [1 / 5, 0])
+    nan = [(np.array([np.nan, 0.0]), np.array([4.0])), (), (np.array([[np.inf]]),)]
+    np.testing.assert_array_equal(twins.relative_differences(nan, nan), [0, 0])
+    np.testing.assert_array_equal(twins.relative_differences(a, nan), [np.inf, np.inf])
+
+
+# The swap
+
+
+def test_swap_follows_the_weights_whoever_evaluates_them() -> None:
+    found = swap(STABLE, LOGITS, data_for(1000))
+    start, stable, logits = (
+        trained(config)[step].train_accuracy
+        for config, step in [(LOGITS, 0), (STABLE, 10), (LOGITS, 10)]
+    )
+    assert found.initial == (start, start)
+    assert found.final == (stable, logits)
+    assert found.swapped == (logits, stable)
+
+
+def test_swap_as_the_question_prints_it() -> None:
+    rows = as_printed(Swap(initial=(0.1, 0.2), final=(0.3, 0.4), swapped=(0.5, 0.6)))
+    assert [(row.quantity, row.published, row.measured) for row in rows] == [
+        ("Initial Keras accuracy", 0.435, 0.2),
+        ("Initial JAX accuracy", 0.435, 0.1),
+        ("Final JAX accuracy", 0.792, 0.3),
+        ("Final Keras accuracy", 0.909, 0.4),
+        ("JAX accuracy (Keras weights)", 0.909, 0.5),
+        ("Keras accuracy (JAX weights)", 0.792, 0.6),
+    ]

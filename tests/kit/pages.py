@@ -1,0 +1,64 @@
+"""Pages in this process, with the real engine. AppTest fires no timers: it reruns."""
+
+import html
+import re
+import time
+from collections.abc import Collection
+
+from streamlit.testing.v1 import AppTest
+
+from core.run.errands import LEASE
+from core.run.job import Status, Viewer
+from tests.kit import MINUTE, ROOT
+from ui.engine import engine
+
+
+def open_page(file: str, **query: str) -> AppTest:
+    """A page as a visitor with this query finds it; the first run is the home page's."""
+    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE).run()
+    page.query_params.update(query)
+    return go(page, file)
+
+
+def go(page: AppTest, file: str) -> AppTest:
+    """The same visitor on another page; `file` is below ROOT, as in PAGES."""
+    return page.switch_page(str(ROOT / file)).run()
+
+
+def settled(page: AppTest) -> AppTest:
+    """The page once every run and every errand that it waits for has ended."""
+    deadline = time.monotonic() + 8 * MINUTE
+    while time.monotonic() < deadline:
+        if "story_viewers" in page.session_state:  # not before a story trains
+            _wait_for(page.session_state["story_viewers"].values(), deadline)
+        waiting = engine().errands.waiting()
+        page.run()
+        assert not page.exception
+        if not waiting and not engine().errands.waiting():
+            return page
+        # Looks seldom: a run of the page takes as much of a core as what it waits for.
+        again = time.monotonic() + LEASE / 4
+        while engine().errands.waiting() and time.monotonic() < again:
+            time.sleep(0.05)
+    raise AssertionError("an errand did not end")
+
+
+def _wait_for(viewers: Collection[Viewer], deadline: float) -> None:
+    """Wait for all at once: each look renews a lease."""
+    while (seen := {viewer.view().status for viewer in viewers}) != {Status.DONE}:
+        assert Status.FAILED not in seen, [viewer.view().message for viewer in viewers]
+        assert all(viewer.alive() for viewer in viewers) and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def bodies(page: AppTest) -> str:
+    """All HTML of a page."""
+    return "\n".join(each.proto.body for each in page.get("html"))
+
+
+def bars(page: AppTest, label: str) -> dict[str, str]:
+    """The values of a row of bars (ui/bars.py) by series."""
+    rows = re.findall("<li>(.*?)</li>", bodies(page))
+    row = next(row for row in rows if f"<span>{html.escape(label)}</span>" in row)
+    found = re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row)
+    return {html.unescape(name): value for name, value in found}

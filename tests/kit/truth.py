@@ -1,0 +1,74 @@
+"""Odd settings, and whether what is said of their runs is borne out by the rest of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from core.config import RunConfig, agree
+from core.parts.losses import losses_for
+from core.parts.precisions import PRECISIONS
+from core.run.diagnosis import Evidence, Finding, diagnose
+from core.run.snapshot import Snapshot
+from tests.kit.runs import trained
+
+DIGITS: dict[str, Any] = {
+    "task": "digits", "loss": "from_logits", "widths": (256,), "batch_size": 100, "epochs": 3,
+    "scaling": "unit",
+}  # fmt: skip
+DEEP: dict[str, Any] = {**DIGITS, "widths": (256,) * 4, "initializer": "glorot_uniform"}
+
+
+def settings() -> Iterator[RunConfig]:
+    """Losses, rates, epsilons, dropout, optimizers, tasks, scalings, batches, number formats."""
+    changes: list[dict[str, Any]] = [{"loss": loss} for loss in losses_for("binary")]
+    changes += [{"seed": seed} for seed in (1, 2, 3, 5)]
+    rates = (1e-8, 1e-6, 1e-4, 1e-3, 0.1, 1.0, 30.0, 1e3)
+    for loss in ("question_stable", "from_logits", "torch_bce"):
+        changes += [{"loss": loss, "learning_rate": rate} for rate in rates]
+    changes += [{"epsilon": epsilon} for epsilon in (1e-12, 1e-3, 0.1, 0.499)]
+    changes += [{"scaling": scaling, "epochs": 30} for scaling in ("unit", "standardised")]
+    for loss in ("question_stable", "from_logits"):
+        changes += [{"loss": loss, "dropout": "rate", "dropout_value": v} for v in (0.5, 0.9)]
+        changes += [
+            {"loss": loss, "optimizer": "adam", "learning_rate": rate, "epochs": 30}
+            for rate in (1e-3, 0.1)
+        ]
+        changes += [{"loss": loss, "optimizer": "momentum", "epochs": 30}]
+        changes += [{"loss": loss, "batch_size": batch, "epochs": 3} for batch in (10, 100)]
+        changes += [{"loss": loss, "train_size": 4000, "batch_size": 4000}]
+        changes += [{"loss": loss, "widths": (1,)}, {"loss": loss, "widths": (64,) * 8}]
+    changes += [{**DIGITS, "loss": loss} for loss in losses_for("softmax")]
+    changes += [{**DIGITS, "loss": loss, "scaling": "raw"} for loss in losses_for("softmax")]
+    for rate in (1e-8, 1e-3, 1.0, 30.0, 1e3):
+        changes += [{**DIGITS, "learning_rate": rate}]
+        changes += [{**DIGITS, "learning_rate": rate, "optimizer": "adam"}]
+    for dropout, value in (("rate", 0.7), ("rate", 0.95), ("keep_prob", 0.7), ("keep_prob", 0.1)):
+        drop = {"dropout": dropout, "dropout_value": value}
+        changes += [{**DEEP, **drop, "optimizer": "adam", "learning_rate": 1e-3, "epochs": 6}]
+    changes += [{**DIGITS, "train_size": 200, "optimizer": "adam", "learning_rate": 1e-3,
+                 "epochs": 60}]  # fmt: skip
+    for precision in PRECISIONS:
+        formats: list[dict[str, Any]] = [{"loss": loss} for loss in ("naive", "question_stable")]
+        formats += [{"loss": "from_logits", "learning_rate": rate} for rate in (0.01, 1.0)]
+        formats += [{**DIGITS, "learning_rate": 0.1}, {**DIGITS, "scaling": "raw", "loss": "clip"}]
+        formats += [{**DIGITS, "optimizer": "adam", "learning_rate": 1e-3}]
+        changes += [{**change, "precision": precision} for change in formats]
+    for change in changes:
+        yield agree(change)[0]
+
+
+def probed(config: RunConfig) -> list[tuple[Snapshot, list[Finding]]]:
+    """Every look of a run with its findings."""
+    seen = trained(config)
+    return [(look, diagnose(config, seen[: i + 1])) for i, look in enumerate(seen)]
+
+
+def verdicts(config: RunConfig) -> Iterator[tuple[str, bool]]:
+    """For each sentence that foretells and each later look: its cause, and whether it held."""
+    looks = probed(config)
+    seen = [look for look, _ in looks]
+    for i, (_, findings) in enumerate(looks):
+        evidence = Evidence(config, seen[: i + 1])
+        for finding in findings:
+            if finding.cause.holds is not None:
+                for later in seen[i + 1 :]:
+                    yield finding.cause.key, finding.cause.holds(evidence, later)

@@ -1,0 +1,218 @@
+"""RunConfig <-> widgets <-> URL, without an engine behind them."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import FIELDS, RunConfig, to_query
+from core.data import Process
+from core.fields import to_text
+from core.presets import PRESETS
+from tests.kit import ROOT
+from tests.kit.pages import go, open_page
+from ui import live, widgets
+
+# For every field a value that is not the default's, and that stands in no slider's grid.
+SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligned")
+OTHER = {
+    "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
+    "widths": (300, 100), "initializer": "normal_0.01", "stream": "partitionable", "seed": 7,
+    "loss": "from_logits", "epsilon": 3e-4, "dropout": "rate", "dropout_value": 0.33,
+    "optimizer": "adam", "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123,
+    "epochs": 7, "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """The trainer page without training: the configurations that its panel was asked for."""
+    asked: list[RunConfig] = []
+    monkeypatch.setattr(live, "panel", lambda title, config: asked.append(config))
+    return asked
+
+
+def trainer(**query: str) -> AppTest:
+    page = open_page("pages/lab/train.py", **query)
+    assert not page.exception
+    return page
+
+
+def widget(page: AppTest, name: str) -> Any:
+    kinds = (page.select_slider, page.selectbox, page.number_input, page.button_group)
+    found = [each for kind in kinds for each in kind if each.key == f"control_{name}"]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def notes(page: AppTest) -> list[str]:
+    """The lines of the one toast that there may be."""
+    assert len(page.toast) <= 1
+    return [line for toast in page.toast for line in toast.value.split("  \n")]
+
+
+def test_defaults(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    assert chosen[-1] == RunConfig() and page.query_params == {} and not notes(page)
+    assert page.selectbox(key="preset").value == "question"
+
+
+def test_every_field_has_a_widget() -> None:
+    for config in (RunConfig(), SERIES):
+        page = trainer(**to_query(config))
+        hidden = set(config.ignored()) - {"epsilon", "dropout_value"}  # these are disabled
+        hidden |= {"dropout_value"} if config is SERIES else set()
+        for name in FIELDS.keys() - hidden:
+            assert widget(page, name).value == getattr(config, name)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
+    needs = {"epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"}}.get(name, {})
+    if name in Process._fields:
+        needs = SERIES.differences()
+    config = RunConfig(**{"loss": "from_logits", **needs, name: OTHER[name]})
+    page = trainer(**to_query(config))
+    assert chosen[-1] == config and not notes(page)
+    assert page.query_params == to_query(config)
+    assert widget(page, name).value == OTHER[name]
+
+
+def test_what_the_model_ignores_is_greyed(chosen: list[RunConfig]) -> None:
+    page = trainer(model="cnn", dropout="rate", widths="8")
+    assert chosen[-1] == RunConfig(model="cnn")
+    shown = FIELDS.keys() - Process._fields
+    greyed = {name for name in shown if widget(page, name).disabled}
+    assert greyed == {"widths", "initializer", "dropout", "dropout_value"}
+    widget(page, "model").set_value("mlp").run()
+    assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "from_logits"), ("epsilon", 1e-3), ("learning_rate", 0.1), ("seed", 3),
+        ("dropout", "keep_prob"), ("scaling", "unit"), ("optimizer", "momentum"),
+        ("widths", (512, 512)), ("epochs", 20), ("batch_size", 100), ("stream", "partitionable"),
+    ],
+)  # fmt: skip
+def test_widget_writes_config_and_url_and_back(
+    name: str, value: Any, chosen: list[RunConfig]
+) -> None:
+    page = trainer()
+    widget(page, name).set_value(value).run()
+    assert chosen[-1] == RunConfig(**{name: value})
+    assert page.query_params == {name: to_text(value)}
+    widget(page, name).set_value(getattr(RunConfig(), name)).run()
+    assert chosen[-1] == RunConfig() and page.query_params == {}
+    assert not page.exception and not notes(page)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> None:
+    page = trainer(seed="5")
+    assert page.selectbox(key="preset").value is None
+    page.selectbox(key="preset").set_value(preset).run()
+    config = RunConfig(**PRESETS[preset].overrides)
+    assert chosen[-1] == config and page.query_params == to_query(config)
+    assert page.selectbox(key="preset").value == preset
+    trainer(**page.query_params)
+    assert chosen[-1] == config
+
+
+@pytest.mark.parametrize(
+    ("query", "note", "config"),
+    [
+        ({"loss": "junk"}, "loss cannot be “junk”; allowed are naive_exp, ", RunConfig()),
+        ({"nope": "<script>"}, "“nope” is no setting and was ignored", RunConfig()),
+        ({"learning_rate": "nan"}, "learning rate cannot be “nan”", RunConfig()),
+        ({"epochs": "100000"}, "epochs is now 1000 instead", RunConfig(epochs=1000)),
+        ({"widths": "-"}, "hidden layers cannot be “-”", RunConfig()),
+        ({"batch_size": "60000"}, "batch is now 1000", RunConfig()),
+    ],
+)
+def test_junk_in_the_url_is_told_once(
+    query: dict[str, str], note: str, config: RunConfig, chosen: list[RunConfig]
+) -> None:
+    page = trainer(**query)
+    assert [text for text in notes(page) if text.startswith(note)] == notes(page) and notes(page)
+    assert chosen[-1] == config and page.query_params == to_query(config)
+    page.run()
+    assert not notes(page) and not page.exception
+
+
+def test_repeated_parameter_is_one() -> None:
+    page = open_page("pages/lab/train.py")
+    page.query_params["seed"] = ["1", "2"]
+    page.run()
+    assert not page.exception and widget(page, "seed").value == 2
+
+
+def test_another_task_moves_the_loss_and_says_so(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    widget(page, "task").set_value("digits").run()
+    assert (chosen[-1].task, chosen[-1].loss) == ("digits", "from_logits")
+    assert notes(page) == ["loss is now from_logits: the other has no form for this task"]
+
+
+def test_fewer_images_move_the_batch_and_say_so(chosen: list[RunConfig]) -> None:
+    page = trainer()
+    widget(page, "train_size").set_value(500).run()
+    assert (chosen[-1].train_size, chosen[-1].batch_size) == (500, 500)
+    assert notes(page) == ["batch is now 500: the whole training set"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "widths", "note"),
+    [
+        ("300-100", (300, 100), ""),
+        ("0-99999", (1, 16_384), "hidden layers is now 1-16384 instead of “0-99999”"),
+        ("wide", (1000,), "hidden layers cannot be “wide”"),
+    ],
+)
+def test_widths_can_be_typed(
+    typed: str, widths: tuple[int, ...], note: str, chosen: list[RunConfig]
+) -> None:
+    page = trainer()
+    box = widget(page, "widths")
+    box.options.append(typed)  # AppTest sends known options only
+    box.set_value(typed).run()
+    assert chosen[-1].widths == widths and not page.exception
+    assert all(text.startswith(note) for text in notes(page)) and bool(notes(page)) == bool(note)
+    assert page.query_params == to_query(RunConfig(widths=widths))
+
+
+def test_other_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:
+    page = trainer(seed="5")
+    page.switch_page(str(ROOT / "pages/home.py"))
+    page.query_params.clear()
+    page.run()
+    go(page, "pages/lab/train.py")
+    assert chosen[-1] == RunConfig(seed=5) and page.query_params == {"seed": "5"}
+
+
+def test_dropout_value_needs_dropout() -> None:
+    page = trainer()
+    assert widget(page, "dropout_value").disabled
+    widget(page, "dropout").set_value("rate").run()
+    assert not widget(page, "dropout_value").disabled
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "epsilon"])
+def test_log_scales_cover_the_field(name: str) -> None:
+    grid = widgets.decades(name)
+    allowed = FIELDS[name]
+    assert list(grid) == sorted(grid) and not any(allowed.fault(value) for value in grid)
+    ratios = [b / a for a, b in pairwise(grid)]
+    assert max(ratios) < 2.6 and min(ratios) > 1.9
+    assert grid[0] / allowed.low < 2.6 and allowed.high / grid[-1] < 2.6
+
+
+def test_five_faults_of_a_link_are_one_toast_in_the_page_s_words(chosen: list[RunConfig]) -> None:
+    page = trainer(
+        learning_rate="nan", widths="-", batch_size="x", train_size="99999", dropout="often"
+    )
+    assert len(page.toast) == 1 and chosen[-1] == RunConfig(train_size=4000)
+    words = ("learning rate", "hidden layers", "batch", "training images", "dropout")
+    assert {note.split(" cannot")[0].split(" is")[0] for note in notes(page)} == set(words)

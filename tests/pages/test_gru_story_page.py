@@ -1,0 +1,84 @@
+"""The story of the GRU and the trainer on series, as a visitor finds them."""
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, to_query
+from core.presets import PRESETS
+from core.study.series import End
+from tests.kit import MINUTE, small
+from tests.kit.pages import bodies, open_page, settled
+from tests.pages.test_story_pages import said, told
+from ui.engine import engine
+from ui.pages import PAGES
+from ui.story import series
+
+pytestmark = pytest.mark.timeout(900)
+SMALL = RunConfig(**{**PRESETS["gru"].overrides, **small.SMALL["gru"]})
+POST, ALIGNED = "the post's loss", "aligned"
+
+
+@pytest.fixture(scope="module")
+def story() -> AppTest:
+    return told("gru", {}, guess=0)
+
+
+def test_the_answer_is_by_the_errors_that_were_measured(story: AppTest) -> None:
+    """What they are after all 5,000 batches is a row of core.reproduce."""
+    answer = story.success[0].value
+    post, _, copied = map(float, re.findall(r"0\.\d{3}", answer))
+    assert copied == pytest.approx(0.036, abs=0.0015)
+    assert f"the answer is “{series.WORSE}”" in answer and post > 1.05 * copied
+
+
+def test_who_is_compared_with_whom(story: AppTest) -> None:
+    assert f"**{POST}: 81 pairs a series, 9 of them its own**" in said(story)
+    assert f"**{ALIGNED}: 9 pairs a series, 9 of them its own**" in said(story)
+    assert "stretches both arrays" in story.warning[0].value
+    assert "<mark>(9, 32, 1) - (32, 9) -&gt; (9, 32, 9)</mark>" in bodies(story)
+    assert "part at **step 0**" in said(story)
+    assert "32 series differ" in said(story)
+
+
+def test_the_gates_are_equal_from_one_key(story: AppTest) -> None:
+    assert "**One key: all three are equal**" in said(story)
+    assert "**Split keys: they differ**" in said(story)
+    assert any("no better than the noisy input" in each.value for each in story.info)
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [((0.0301, 0.0303), "**does not matter in the end**"), ((0.02, 0.021), "**matters in the")],
+)
+def test_the_verdict_on_the_key_is_by_what_was_measured(
+    split: tuple[float, float], says: str
+) -> None:
+    ends = [End("one key", seed, error, 0.0354) for seed, error in enumerate((0.0300, 0.0302))]
+    ends += [End("split keys", seed, error, 0.0354) for seed, error in enumerate(split)]
+    assert says in series.verdict(ends)
+
+
+def test_the_trainer_says_of_series_what_can_be_said_of_them() -> None:
+    page = open_page("pages/lab/train.py", **to_query(SMALL), until="end")
+    engine().wait(page.session_state["viewer"], 10**9, 4 * MINUTE)
+    page.run()
+    assert not page.exception
+    assert "step 12 of 12" in str([each.proto.text for each in page.get("progress")])
+    numbers = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", bodies(page)))
+    assert numbers.keys() == {
+        "loss", "squared error, held out", "of copying the input", "zero gradient"
+    }  # fmt: skip
+    assert float(numbers["of copying the input"]) == pytest.approx(0.0354, abs=0.001)
+    assert "nan" not in bodies(page).lower().replace("<!--", "")
+    assert "4,000 others" in " ".join(each.value for each in page.caption)
+    assert PAGES["microscope"].label not in [link.proto.label for link in page.get("page_link")]
+
+
+def test_twins_on_series_are_taken_apart() -> None:
+    query = {**to_query(SMALL), "b_loss": "mse_aligned"}
+    page = open_page(PAGES["twins"].file, **query)
+    page = settled(settled(page))
+    assert "part at **step 0**" in said(page)
+    assert "Who has a say before the first step" not in [each.value for each in page.header]

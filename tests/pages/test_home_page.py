@@ -1,0 +1,31 @@
+"""The home page: a recorded race, and the same one live."""
+
+import json
+
+from core.run.job import Status
+from tests.kit import MINUTE
+from tests.kit.pages import open_page
+from ui.charts import home
+from ui.engine import engine
+from ui.home import RECORDED, RUNS, STEPS
+
+
+def test_the_race_is_recorded_and_then_live() -> None:
+    page = open_page("pages/home.py")
+    assert not page.exception
+    assert any(each.value.startswith("Measured with JAX") for each in page.caption)
+    page.button(key="race_button").click().run()
+    for viewer in page.session_state["story_viewers"].values():
+        assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
+    page.run()
+    assert not page.exception and page.button(key="race_button").disabled
+    assert any(each.value.startswith("Live, done: JAX on") for each in page.caption)
+
+
+def test_the_record_is_of_these_runs() -> None:
+    rows = json.loads(RECORDED.read_text())["rows"]
+    assert [row["loss"] for row in rows] == [label for label in RUNS for _ in range(STEPS + 1)]
+    assert [row["step"] for row in rows] == [*range(STEPS + 1)] * len(RUNS)
+    textbook = [row["accuracy"] for row in rows if row["loss"] == "as in the textbook"]
+    assert textbook[0] == 0.435 and textbook[1:] == [None] * STEPS, "NaN is no accuracy"
+    assert home.table(rows).num_rows == len(rows)

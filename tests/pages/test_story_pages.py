@@ -1,0 +1,325 @@
+"""The stories, as a visitor reads them."""
+
+import html
+import inspect
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig
+from core.presets import PRESETS
+from core.run.prepare import device_data
+from core.run.snapshot import silent_and_wrong
+from core.study import basics, masks
+from core.study.lasagne import CLAIMS
+from tests.kit import ROOT
+from tests.kit.pages import bars, bodies, go, open_page, settled
+from tests.kit.runs import look
+from tests.kit.small import SMALL
+from ui.charts import twins as charts
+from ui.engine import engine
+from ui.pages import PAGES
+from ui.story import batches, chance, readings, sights
+from ui.story.twin import Twin
+from ui.story.watch import hidden
+from ui.story.what_if import GOES, STAYS, TURNS, _answer
+
+QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
+BASICS, PICTURES = "jax_basics", "jax_cnn"
+pytestmark = pytest.mark.timeout(900)  # a slow machine compiles a CNN for minutes
+STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
+
+
+def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
+    """A story after a guess, with every run and errand at its end."""
+    page = open_page(PAGES[story].file, **query)
+    assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
+    radio = page.radio(key=f"guess_{story}_widget")
+    radio.set_value(radio.options[guess]).run()
+    settled(page)  # the pair
+    return settled(page)  # and what it brings
+
+
+def said(page: AppTest) -> str:
+    return "\n".join(text.value for text in page.markdown)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_page_only_wires(story: str) -> None:
+    assert len((ROOT / PAGES[story].file).read_text().splitlines()) < 80
+
+
+def test_the_question_as_it_was_asked() -> None:
+    page = told(QUESTION, {})
+    assert "Keras on TensorFlow ends at 90.9%: that was it." in page.success[0].value
+    assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
+    assert bars(page, "wrong and no say") == {
+        "JAX, clipped": "48.4%",
+        "Keras on TensorFlow": "0.0%",
+    }
+    assert "After step 0, 484 images (48%) are wrong and stand where the slope is" in said(page)
+    mechanism = next(t.value for t in page.markdown if "No say is not no hope" in t.value)
+    assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
+    assert "part at **step 0**" in said(page)
+    assert bars(page, "Initial JAX accuracy") == {"published": "43.5%", "measured here": "43.5%"}
+    assert bars(page, "Final Keras accuracy") == {"published": "90.9%", "measured here": "90.9%"}
+    here = bars(page, "Final JAX accuracy")
+    assert here["published"] == "79.2%" and 51 <= float(here["measured here"][:-1]) <= 85
+    assert bars(page, "Keras 3 on TensorFlow") == {"training accuracy at the end": "90.9%"}
+    cards = re.findall(r'<ul class="cards wide">(.*?)</ul>', bodies(page))[0]
+    assert "slope, JAX, clipped</dt><dd>0<" in cards
+
+
+def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
+    page = told(QUESTION, {})
+    page.select_slider(key="spine_step").set_value(10).run()
+    assert not page.exception
+    now = next(t.value for t in page.markdown if t.value.startswith("After step 10,"))
+    assert re.search(r"Of the 484 that stood so at the start, 3\d\d are right by now", now)
+
+
+def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
+    page = told(QUESTION, {"scaling": "unit"}, guess=2)
+    assert page.success[0].value.endswith("that was it.")
+    assert "every image that is wrong has a gradient" in said(page)
+    assert "no image is wrong without a slope" in said(page)
+    assert not any("no say" in each.value for each in page.header)
+
+
+def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
+    page = told(QUESTION, {})
+    charts_before = len(page.get("vega_lite_chart"))
+    radio = page.radio(key="guess_pixels_widget")
+    assert radio.options == [STAYS, GOES, TURNS] and radio.value is None
+    assert not any("scaling" in str(each.key) for each in page.get("button_group"))
+    radio.set_value(GOES).run()
+    page = settled(page)
+    assert len(page.get("vega_lite_chart")) > charts_before
+    assert page.success[-1].value.endswith("that was it.")
+
+
+def test_answers_of_a_second_prediction() -> None:
+    assert _answer(0.1, 0.01) == GOES and _answer(0.1, 0.2) == STAYS
+    assert _answer(-0.1, -0.03) == STAYS and _answer(0.1, -0.2) == TURNS
+    assert _answer(0.0, 0.0) == GOES and _answer(0.01, 0.2) == TURNS, "none was ahead before"
+
+
+def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
+    page = told(QUESTION, {}, guess=0)
+    assert "the answer is “Keras: something in it keeps learning”" in page.success[0].value
+    page = go(go(page, "pages/home.py"), PAGES[QUESTION].file)
+    assert page.radio(key=f"guess_{QUESTION}_widget").value == "JAX: its loss was made stable"
+
+
+def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chance, "PERTURBATIONS", 2)
+    monkeypatch.setattr(chance, "SEEDS", range(1))
+    page = told(QUESTION, {"seed": "3"})  # collapsed: also without chance
+    next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
+    page = settled(page)
+    says = [text.value for text in page.markdown if text.value.startswith("- **")][:2]
+    assert all("a fact." in text for text in says)
+    assert "51.0% every time" in says[0] and "90.7% every time" in says[1]
+
+
+def test_band_tables_hold_the_whole_range_and_nan_is_a_gap() -> None:
+    accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, np.nan]])
+    first, last = charts.band_tables([charts.Band("a", [0, 5], accuracy)])["band"].to_pylist()
+    assert first == {"series": "a", "step": 0, "low": 0.4, "high": 0.4, "own": 0.4}
+    assert last == {"series": "a", "step": 5, "low": None, "high": None, "own": 0.7}
+
+
+def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
+    page = told(QUESTION, {})
+    first = page.session_state["story_viewers"][RunConfig()].view().snapshots[0]
+    logits = first.margins[silent_and_wrong(first)]
+    assert np.all((logits >= 0) != (first.labels[silent_and_wrong(first)] == 1))
+    assert np.all(np.diff(np.abs(logits)) <= 0)
+
+
+START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"]})
+
+
+def test_one_number_and_both_readings() -> None:
+    page = told(NUMBER, {})
+    left = re.search(
+        r"leaves (\d+) in the one and (\d+) in the other: that was", page.success[0].value
+    )
+    assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
+    page.select_slider(key="keep_or_drop_step").set_value(80).run()
+    starved = [info.value for info in page.info if "Dropping starves it" in info.value]
+    assert len(starved) == 1 and starved[0].startswith("**dropped: Keras**")
+    assert said(page).count("one training has three accuracies") == 2
+    assert "stax.Dropout(rate)` keeps its rate" in said(page)
+
+
+def test_the_cards_show_the_masks_of_the_training_itself() -> None:
+    page = told(NUMBER, {})
+    shown = re.findall(r"(\d+) of 256 units survive this step, each × ([\d.]+)", bodies(page))
+    assert len(shown) == len(readings.FORMS)
+    for form, (count, factor) in zip(readings.FORMS, shown, strict=True):
+        config = replace(START, dropout=form)
+        data = device_data(config, lambda fraction, text: None)
+        multipliers = masks.multipliers(config, data, 0)[0][0]
+        assert int(count) == np.count_nonzero(multipliers)
+        assert float(factor) == pytest.approx(multipliers.max(), rel=5e-3)
+
+
+def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
+    data = device_data(START, lambda fraction, text: None)
+    step = next(masks.passes(START, data, [0]))
+    for i in range(3):
+        layer = readings._layer(START, i, 0)
+        assert layer.image == step.places[i]
+        assert np.array_equal(layer.units, step.layers[0].units[i])
+    assert list(step.places[:3]) != [0, 1, 2], "the batch is in another order than the images"
+
+
+def test_at_one_half_both_readings_are_one() -> None:
+    config = replace(START, dropout_value=0.5)
+    kept, dropped = (readings.survivors(replace(config, dropout=f)) for f in ("keep_prob", "rate"))
+    assert kept == dropped
+    here = readings.charts.tables(0.5)["here"].to_pylist()
+    assert [row["kept"] for row in here] == [0.5, 0.5]
+
+
+def test_finite_loss_and_a_gradient_of_nan() -> None:
+    page = told(EPSILON, {}, guess=2)
+    assert re.search(
+        r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", page.success[0].value
+    )
+    words = said(page)
+    assert re.search(r"Without a clip 100% of the gradient is NaN. With it 0% is NaN, and", words)
+    verdicts = [
+        text for text in words.splitlines() if "Holds.**" in text or "Does not hold.**" in text
+    ]
+    assert len(verdicts) == len(CLAIMS)
+    silent = next(info.value for info in page.info if info.value.startswith("**Keras, clipped**"))
+    assert "gradient" in silent
+    strips = [c for c in page.get("vega_lite_chart") if "exactly 0, inf or NaN" in c.proto.alt]
+    assert len(strips) == 3
+
+
+def test_pixels_from_0_to_1_turn_nan_into_agreement() -> None:
+    page = told(EPSILON, {"scaling": "unit"}, guess=2)
+    assert "Without a clip 0% of the gradient is NaN" in said(page)
+    assert "as nothing" not in said(page)
+    assert "Here there is nothing to trade" in [each.value for each in page.header]
+
+
+def test_both_batches_can_be_looked_at() -> None:
+    page = told(EPSILON, {}, guess=2)
+    losses = re.findall(r": loss ([\d.]+)", said(page))
+    assert len(losses) == 4
+    page.session_state["gradients_batch"] = 1
+    page.run()
+    assert not page.exception
+    assert re.findall(r": loss ([\d.]+)", said(page)) != losses
+
+
+def test_a_curve_that_another_hides_is_named() -> None:
+    twins = [Twin(name, RunConfig(), "red") for name in ("a", "b", "c")]
+    same = [look(0, loss=2.0), look(1, loss=1.0)]
+    other = [look(0, loss=2.0), look(1, loss=1.5)]
+    lost = [look(0, loss=np.nan), look(1, loss=np.nan)]
+    assert hidden(twins, {"a": same, "b": other, "c": same}) == "“a” lies under “c”."
+    assert hidden(twins, {"a": same, "b": other, "c": lost}) == ""
+    assert hidden(twins, {"a": same, "b": same[:1], "c": []}) == ""
+
+
+def test_the_third_line_gives_a_function_and_the_second_reads_another_batch() -> None:
+    page = told(BASICS, {})
+    assert page.success[0].value.startswith("You said “A function”. `out` is `PjitFunction`")
+    assert page.success[0].value.endswith("that was it.")
+    own, zeros, mended = (table.value["farthest from the loop"].tolist() for table in page.table)
+    assert own[2] == zeros[2] == "–" and float(own[1]) < 1e-3 < 1 < float(zeros[1])
+    assert [float(apart) for apart in mended] == [0, 0, 0]
+    assert "`weights[:32] == X` is **True**" in said(page)
+
+
+def test_cells_show_the_code_that_was_measured() -> None:
+    page = told(BASICS, {})
+    for times in (basics.jit_times, basics.product_times, basics.layer_times):
+        first = inspect.getsource(times).splitlines()[0]
+        assert html.escape(first) in bodies(page)
+        for what, _ in engine().errands.look(("times", times.__name__, None), times).pieces:
+            assert f"<span>{html.escape(what)}</span>" in bodies(page)
+    page.button(key="product_times").click().run()
+    assert engine().errands.waiting()
+    settled(page)
+
+
+def test_the_slope_at_the_corner() -> None:
+    page = told(BASICS, {})
+    page.select_slider(key="basics_x").set_value(0.0).run()
+    numbers = next(
+        each.proto.body for each in page.get("html") if "<dt>grad(ReLU)" in each.proto.body
+    )
+    assert re.findall("<dd>(.*?)</dd>", numbers) == ["0.5", "0.5", "0"]
+
+
+def test_a_sum_in_place_of_a_mean_under_adam_and_sgd() -> None:
+    page = told(BASICS, {})
+    radio = page.radio(key="guess_reduction_widget")
+    assert radio.options == ["The sum", "The mean", "Neither: they end alike"]
+    radio.set_value(radio.options[2]).run()
+    page = settled(page)
+    measured = re.search(r"sum ends at ([\d.]+)%, mean ends at ([\d.]+)%", page.success[-1].value)
+    assert measured and min(map(float, measured.groups())) > 80
+    assert "An epoch of 4,000 images takes" in said(page)
+    page.radio(key="guess_sgd_widget").set_value(TURNS).run()
+    page = settled(page)
+    assert "mean ends at" in page.success[-1].value
+
+
+def test_a_filter_of_the_posts_network_is_a_strip() -> None:
+    page = told(PICTURES, {})
+    assert "(5, 5, 28, 32), and what it gives is (1, 14, 32): that was" in page.success[0].value
+    assert "its 32 filters, where they meet the picture: 5 high, 28 wide" in bodies(page)
+    assert "its 32 filters, where they meet the picture: 5 high, 5 wide" in bodies(page)
+    assert bars(page, "axes of the post") == {sights.MOVED: "20.0%"}
+    assert bars(page, "axes put right")[sights.MOVED] == "100.0%"
+    assert bars(page, "after epoch 1")["published"] == "96.8%"
+    assert 0 < float(bars(page, "after epoch 1")["measured here"].rstrip("%")) < 100
+    cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))
+    assert "28 × 28, 1 deep" in cards[1] and "1 × 28, 28 deep" in cards[0]
+
+
+def test_a_batch_of_one_has_other_statistics() -> None:
+    page = told(PICTURES, {})
+    assert not any("Of the test images" in each.value for each in page.success)
+    page.radio(key="guess_batch_norm_widget").set_value(batches.OPTIONS[0]).run()
+    page = settled(page)
+    says = re.search(r"images ([\d.]+)% are right one at a time, ([\d.]+)% by 100",
+                     page.success[-1].value)  # fmt: skip
+    assert says
+    right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
+    assert (right == batches.OPTIONS[0]) == page.success[-1].value.endswith("that was it.")
+    assert len([c for c in page.get("vega_lite_chart") if "evaluated together" in c.proto.alt]) == 2
+
+
+@pytest.mark.parametrize(
+    ("high", "wide", "across"), [(5, 5, 8), (5, 28, 4), (14, 14, 8), (14, 1, 16), (1, 1, 8)]
+)
+def test_sheets_are_about_twice_as_wide_as_high(high: int, wide: int, across: int) -> None:
+    sheet = sights._sheet(np.ones((32, high, wide)), 1.0)
+    assert sheet.shape == ((32 // across) * (high + 1) - 1, across * (wide + 1) - 1, 4)
+    assert (sheet[:high, :wide, 3] == 255).all() and sheet[:, wide, 3].max(initial=0) == 0
+
+
+@pytest.mark.usefixtures("no_full_mnist")
+@pytest.mark.parametrize(
+    ("story", "source", "guesses"),
+    [(NUMBER, "full", [NUMBER]), (BASICS, "full_55000", [BASICS, "reduction"])],
+)
+def test_a_link_to_another_full_set_opens(story: str, source: str, guesses: list[str]) -> None:
+    page = open_page(PAGES[story].file, source=source)
+    for guess in guesses:
+        radio = page.radio(key=f"guess_{guess}_widget")
+        radio.set_value(radio.options[0]).run()
+    assert not page.exception
+    own = next(each for each in page.button_group if each.key == f"{story}_source")
+    assert own.value == {NUMBER: "full_55000", BASICS: "full"}[story]

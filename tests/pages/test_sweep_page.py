@@ -1,0 +1,226 @@
+"""The page of sweeps as a visitor finds it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, to_query
+from core.study.sweep import SWEEPS, Memory, Plan, from_json, sweep, table, to_json
+from tests.kit import MINUTE
+from tests.kit.pages import go, open_page
+from tests.kit.runs import configs, tiny
+from ui.engine import engine
+from ui.sweep import course, results, setting
+
+PAGE = "pages/lab/sweep.py"
+PLAN = Plan(base=tiny(), axes={"loss": ("clip", "from_logits"), "seed": tuple(range(4))})
+
+
+def link(plan: Plan) -> dict[str, str]:
+    return setting._to_query({"plan": plan})
+
+
+def opened(plan: Plan) -> AppTest:
+    page = open_page(PAGE, **link(plan))
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, words: str) -> AppTest:
+    button = next(button for button in page.button if button.label == words)
+    page = button.click().run()
+    assert not page.exception
+    return page
+
+
+def swept(page: AppTest) -> AppTest:
+    """The page once its sweep has ended."""
+    deadline = time.monotonic() + 4 * MINUTE
+    while any(button.label == "Pause" for button in page.button):
+        assert time.monotonic() < deadline, "the sweep did not end"
+        time.sleep(0.1)
+        page.run()
+        assert not page.exception
+    return page
+
+
+def labels(page: AppTest) -> list[str]:
+    return [button.label for button in page.button]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    """No compilation outlives these tests: what it writes would find no folder."""
+    yield
+    deadline = time.monotonic() + 4 * MINUTE
+    while engine().errands.waiting() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def done() -> AppTest:
+    return swept(press(opened(PLAN), "Start the sweep"))
+
+
+@given(configs, st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True))
+def test_a_link_gives_the_plan_back(base: RunConfig, seeds: list[int]) -> None:
+    plan = Plan(base=base, axes={"seed": tuple(seeds), "learning_rate": (1e-8, 0.1, 1e3)})
+    values, notes = setting._from_query(link(plan))
+    assert values == {"plan": plan} and notes == []
+
+
+def test_presets_have_links_of_their_own() -> None:
+    assert link(setting.DEFAULT) == {}
+    for row in SWEEPS.values():
+        assert setting._from_query(link(row.plan)) == ({"plan": row.plan}, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "note"),
+    [
+        ({"over_seed": "0,x"}, "seed: one value is left out"),
+        ({"over_nothing": "1"}, "an axis that is no setting was ignored"),
+        ({"over_loss": "clip,hinge"}, "loss: one value is left out"),
+        ({"over_batch_size": "10,5000"}, "batch_size is 5000; allowed is"),
+        ({"colour": "red", "over_seed": "1"}, "is no setting and was ignored"),
+    ],
+)
+def test_a_bad_link_is_told_and_gives_a_plan(query: dict[str, str], note: str) -> None:
+    values, notes = setting._from_query(query)
+    assert isinstance(values["plan"], Plan)
+    assert any(note in each for each in notes), notes
+
+
+def test_the_cost_is_told_before_anything_starts() -> None:
+    page = opened(PLAN)
+    deadline = time.monotonic() + 2 * MINUTE
+    while "The first one took" not in page.info[0].value:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        page.run()
+    assert page.info[0].value.startswith("**8 cells**, in one program. The first one took")
+    assert "Kept in memory" in page.caption[-1].value
+    assert "Start the sweep" in labels(page)
+
+
+def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> None:
+    store = Memory()
+    for _ in sweep(PLAN, store):
+        pass
+    rows = course.rows_of(engine().errands.found(("sweep", PLAN.key)))
+    assert table(PLAN, rows).equals(table(PLAN, store.done()))
+    assert len(done.get("vega_lite_chart")) == 3
+    figures = done.table[0].value
+    assert figures["loss"].tolist() == ["Clip, then naive", "From logits"]
+    assert figures["runs"].tolist() == ["4", "4"]
+    csv, parquet = results.files(PLAN, rows)
+    assert pq.read_table(pa.BufferReader(parquet)).num_rows == 8
+    assert pa.csv.read_csv(pa.BufferReader(csv)).num_rows == 8
+
+    page = done.selectbox(key="sweep_by_name").set_value(5).run()
+    (way,) = [link.proto for link in page.get("page_link") if "Open in" in link.proto.label]
+    query = dict(parse_qsl(way.query_string))
+    assert query.pop("until") == "end" and query == to_query(PLAN.cells[5])
+    assert "seed 1" in way.label
+
+
+def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
+    plan = Plan(base=tiny(epochs=3), axes={"seed": tuple(range(40))})
+    page = press(press(opened(plan), "Start the sweep"), "Pause")
+    assert "Pause" not in labels(page) and "Forget it" in labels(page)
+    if "Go on" in labels(page):  # unless it was quicker
+        page = press(page, "Go on")
+    page = swept(page)
+    assert page.table[0].value["runs"].tolist() == ["1"] * 40
+    page = press(page, "Forget it")
+    assert "Start the sweep" in labels(page)
+    assert engine().errands.found(("sweep", plan.key)) is None
+
+
+def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
+    page = open_page(PAGE)
+    assert page.multiselect(key="sweep_axes").value == ["loss", "seed"]
+    page = page.multiselect(key="sweep_axes").set_value(["optimizer", "seed"]).run()
+    assert page.query_params["over_optimizer"].split(",")[0] == "sgd"
+    page = page.number_input(key="sweep_values_seed").set_value(2).run()
+    assert page.query_params["over_seed"] == "0,1"
+    page = page.multiselect(key="sweep_values_optimizer").set_value([]).run()
+    assert len(page.multiselect(key="sweep_values_optimizer").value) > 1
+    assert "an axis has one value at least" in page.toast[0].value
+    plan = page.session_state["sweep_plan"]
+    page = go(go(page, "pages/home.py"), PAGE)
+    assert page.session_state["sweep_plan"] == plan, "remembered while on another page"
+
+
+def test_too_many_cells_are_for_the_command() -> None:
+    rates = tuple(i / 1000 for i in range(1, 101))
+    page = opened(Plan(axes={"seed": tuple(range(100)), "learning_rate": rates}))
+    assert "10,000 cells: this page sweeps up to 2,000" in page.warning[0].value
+    assert not [label for label in labels(page) if "Start" in label]
+
+
+def test_where_it_cannot_be_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(course.FOLDER, "/proc/nowhere")
+    plan = Plan(base=tiny(), axes={"seed": (7, 8)})
+    page = press(opened(plan), "Start the sweep")
+    page = swept(page)
+    assert "/proc/nowhere" in page.error[0].value and "cannot be written to" in page.error[0].value
+    monkeypatch.delenv(course.FOLDER)
+    page = swept(press(page, "Go on"))
+    assert not page.error and page.table
+
+
+def test_a_folder_of_the_host_s_is_used_told_and_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(course.FOLDER, str(tmp_path))
+    plan = Plan(base=tiny(), axes={"seed": (9, 10)})
+    page = swept(press(opened(plan), "Start the sweep"))
+    assert pq.read_table(tmp_path / plan.key / "table.parquet").num_rows == 2
+    assert str(tmp_path) in course.where()
+    press(page, "Forget it")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_address_of_a_cluster_is_the_host_s_and_its_silence_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setenv(course.SCHEDULER, "tcp://127.0.0.1:1")
+    monkeypatch.setattr("core.study.sweep.cluster.PATIENCE", 0.5)
+    plan = Plan(base=tiny(), axes={"seed": (11, 12)})
+    page = swept(press(opened(plan), "Start the sweep"))
+    assert "No scheduler answers" in page.error[0].value
+    assert not [box for box in page.text_input if "scheduler" in box.label.lower()]
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"loss": ("clip", "naive"), "seed": (0, 1, 2)}, ("seed", "loss", "")),
+        ({"seed": (0, 1)}, ("seed", "", "")),
+        ({"loss": ("clip", "naive"), "epsilon": (0.1, 0.2, 0.3), "seed": (0, 1)},
+         ("epsilon", "loss", "")),
+        ({"loss": ("clip",), "epsilon": (0.1,), "precision": ("float32", "float16")},
+         ("loss", "epsilon", "precision")),
+    ],
+)  # fmt: skip
+def test_each_axis_has_a_role(axes: Any, expected: tuple[str, str, str]) -> None:
+    assert tuple(results.roles(Plan(axes=axes))) == expected
+
+
+def test_the_plan_can_be_taken_to_the_command() -> None:
+    plan = Plan(base=tiny(), axes={"seed": (20, 21)})
+    (button,) = opened(plan).get("download_button")
+    assert button.proto.label == "plan.json"
+    assert from_json(to_json(plan)) == plan

@@ -1,0 +1,320 @@
+"""Every page as a visitor finds it, with the real engine. AppTest fires no timers: it reruns."""
+
+import re
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, to_query
+from core.parts.choices import TASKS
+from core.presets import PRESETS
+from core.run.job import Status, View, Viewer
+from tests.kit import MINUTE, more
+from tests.kit.pages import go, open_page
+from tests.kit.runs import tiny, trained
+from ui import chance, live, phone
+from ui.engine import engine
+from ui.pages import PAGES
+
+FAST = to_query(tiny())
+LONG = to_query(tiny(epochs=1000))
+
+
+def trainer(**query: str) -> AppTest:
+    page = open_page("pages/lab/train.py", **query)
+    return seen(page, 1)
+
+
+def viewer(page: AppTest) -> Viewer:
+    return page.session_state["viewer"]
+
+
+def seen(page: AppTest, snapshots: int) -> AppTest:
+    """The page once its run has that many snapshots, or has ended."""
+    view = engine().wait(viewer(page), snapshots, 4 * MINUTE)
+    assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def ended(page: AppTest) -> View:
+    return engine().wait(viewer(page), 10**9, 4 * MINUTE)
+
+
+def press(page: AppTest, button: str) -> AppTest:
+    page.button(key=button).click().run()
+    assert not page.exception
+    return page
+
+
+def metrics(page: AppTest) -> dict[str, str]:
+    figures = next(html for html in page.get("html") if "numbers" in html.proto.body)
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", figures.proto.body))
+
+
+def disabled(page: AppTest) -> dict[str, bool]:
+    keys = ("train", "pause", "step", "reset")
+    return {button.key: button.disabled for button in page.button if button.key in keys}
+
+
+def text(page: AppTest) -> str:
+    return " ".join(info.value for info in page.info)
+
+
+@pytest.mark.parametrize("file", ["pages/home.py", *(row.file for row in PAGES.values())])
+def test_page_opens(file: str) -> None:
+    page = open_page(file)
+    assert not page.exception and page.title
+
+
+# The others take minutes to compile; test_start.py trains each of them a little.
+QUICK = ("question", "digits", *(key for key, row in PRESETS.items() if "source" in row.overrides))
+
+
+@pytest.mark.parametrize("preset", [k if k in QUICK else more(k) for k in PRESETS])
+@pytest.mark.usefixtures("no_full_mnist")
+def test_trainer_opens_on_every_preset(preset: str) -> None:
+    config = RunConfig(**PRESETS[preset].overrides)
+    page = trainer(**to_query(config))
+    assert viewer(page).config == config
+    if config.source.startswith("full"):  # not on this machine, as far as the test is concerned
+        assert len(page.error) == 1
+        assert "Full MNIST is not on this machine" in page.error[0].value
+        assert "sample" in page.error[0].value
+    else:
+        series = TASKS[config.task].series
+        of = "squared error, held out" if series else "training accuracy"
+        assert re.fullmatch(r"0\.\d+" if series else r"\d+\.\d%", metrics(page)[of])
+        assert text(page).startswith("After step 0: ")
+    page.selectbox(key="preset").set_value("question").run()  # and from there to another one
+    assert "48% of the images are wrong and have no say" in text(seen(page, 1))
+
+
+def test_train_to_the_end() -> None:
+    page = trainer()
+    assert metrics(page) == {
+        "loss": "7.584", "training accuracy": "43.5%", "held-out accuracy": "40.6%",
+        "zero gradient": "83.8%", "wrong, no say": "48.4%",
+    }  # fmt: skip
+    assert text(page).startswith(
+        "After step 0: **48% of the images are wrong and have no say: their gradient is exactly "
+        "zero, so nothing in this step comes from them.**"
+    )
+    assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
+    press(page, "train")
+    assert ended(page).status is Status.DONE
+    page.run()
+    assert 55 <= float(metrics(page)["training accuracy"].rstrip("%")) <= 85
+    assert disabled(page) == {"train": True, "pause": True, "step": True, "reset": False}
+    assert "step 10 of 10, done" in page.get("progress")[0].proto.text
+
+
+def test_moving_the_loss_slider_trains_another_run() -> None:
+    page = trainer()
+    press(page, "train")
+    ended(page)
+    page.select_slider(key="control_loss").set_value("from_logits").run()
+    assert viewer(page).config == RunConfig(loss="from_logits")
+    assert page.query_params == {"loss": "from_logits", "until": "end"}
+    assert ended(page).status is Status.DONE, "what plays goes on playing"
+    page.run()
+    assert metrics(page)["training accuracy"] == "90.9%"
+    assert page.session_state["before"][-1].step == 10, "the run before stays as grey curves"
+
+
+def test_a_cure_sets_the_controls() -> None:
+    page = trainer(learning_rate="100")
+    assert page.button(key="try_cure").label == ("Try the loss “From logits”, learning rate 0.01")
+    press(page, "try_cure")
+    assert viewer(page).config == RunConfig(loss="from_logits")
+    assert page.select_slider(key="control_loss").value == "from_logits"
+    assert page.query_params == {"loss": "from_logits"}
+    assert "try_cure" not in [button.key for button in seen(page, 1).button]
+
+
+def caption_when_copied(page: AppTest) -> str:
+    """What stands under the figures once the copies of the run are there, if they come."""
+    ended(page)
+    deadline = time.monotonic() + MINUTE
+    while True:
+        page.run()
+        told = next(each.value for each in page.caption if each.value.startswith("Over "))
+        if "Measuring" not in told or time.monotonic() > deadline:
+            return told
+        time.sleep(0.1)
+
+
+def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chance, "CHEAP", 20.0)
+    told = caption_when_copied(press(trainer(), "train"))
+    assert "Chaotic: 7 copies, one rounding apart at the start, end anywhere from" in told
+    assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told
+    assert "Steady: 7 copies" in caption_when_copied(press(trainer(**FAST), "train"))
+    broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
+    assert "some end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
+
+
+def test_costly_copies_are_asked_for() -> None:
+    page = press(trainer(**FAST), "train")
+    assert "has not been measured" in caption_when_copied(page)
+    page.button(key="copies").click().run()
+    assert "Steady: 7 copies" in caption_when_copied(page)
+
+
+def test_naive_is_shown_as_nan() -> None:
+    page = press(trainer(loss="naive"), "train")
+    ended(page)
+    page.run()
+    assert (metrics(page)["loss"], metrics(page)["training accuracy"]) == (
+        "NaN",
+        "NaN <small>counted 51.0%</small>",
+    )
+    assert "100% of the predictions are NaN" in text(page)
+
+
+def test_step_pause_and_reset() -> None:
+    page = trainer(**LONG)
+    for step in (1, 2):
+        press(page, "step")
+        seen(page, step + 1)
+        assert f"After step {viewer(page).view().snapshots[-1].step}:" in text(page)
+        assert len(viewer(page).view().snapshots) == step + 1
+        assert viewer(page).view().status is Status.PAUSED
+    press(page, "train")
+    assert disabled(page)["train"] and not disabled(page)["pause"]
+    seen(page, 4)
+    press(page, "pause")
+    held = viewer(page).view()
+    assert held.status is Status.PAUSED or held.snapshots[-1].step == held.steps
+    press(page, "reset")
+    assert "After step 0:" in text(seen(page, 1))
+    assert disabled(page)["pause"]
+
+
+def test_a_link_joins_the_run_where_it_is() -> None:
+    first = trainer(**LONG, seed="11")
+    assert "until" not in first.query_params
+    press(first, "step")
+    press(seen(first, 2), "step")
+    assert first.query_params["until"] == "2"
+    reloaded = seen(open_page("pages/lab/train.py", **first.query_params), 3)
+    assert "After step 2:" in text(reloaded)
+    press(first, "train")
+    assert first.query_params["until"] == "end"
+    second_tab = seen(open_page("pages/lab/train.py", **first.query_params), 5)
+    assert viewer(second_tab).job is viewer(first).job
+    assert disabled(second_tab)["train"] and not disabled(second_tab)["pause"]
+    press(first, "reset")
+    assert "until" not in first.query_params
+
+
+def test_another_setting_starts_anew_unless_it_plays() -> None:
+    page = press(trainer(**LONG, seed="12"), "step")
+    page.number_input(key="control_seed").set_value(13).run()
+    assert "until" not in page.query_params and "After step 0:" in text(seen(page, 1))
+
+
+@pytest.mark.parametrize("junk", ["-1", "soon", "1e9", "９"])
+def test_junk_in_until_is_told(junk: str) -> None:
+    page = seen(open_page("pages/lab/train.py", until=junk), 1)
+    assert (
+        any("until is a step or" in toast.value for toast in page.toast) or page.query_params == {}
+    )
+    assert "until" not in page.query_params and "After step 0:" in text(page)
+
+
+def pictures(page: AppTest) -> list[str]:
+    """Which images are shown, by their places."""
+    return re.findall('data-image="(\\d+)"', " ".join(html.proto.body for html in page.get("html")))
+
+
+def held(page: AppTest) -> str:
+    """What is said of the images that are held."""
+    return next((text.value for text in page.markdown if "**wrong, no say at" in text.value), "")
+
+
+def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
+    page = trainer()
+    page.pills(key="train_band").set_value("wrong, no say").run()
+    assert held(page) == (
+        "**wrong, no say at step 0: 484 images.** Of these 484 images 0 are right at step 0, with "
+        "gradient exactly 0: 484."
+    )
+    shown = pictures(page)
+    assert len(set(shown)) == 24
+    press(page, "train")
+    ended(page)
+    page.run()
+    assert pictures(page) == shown
+    assert re.search("Of these 484 images [1-9]\\d+ are right at step 10", held(page))
+    page.slider(key="scrubber").set_value(0).run()
+    assert "0 are right at step 0" in held(page)
+    page.slider(key="scrubber").set_value(10).run()
+    page.select_slider(key="control_loss").set_value("from_logits").run()
+    ended(page)
+    page.run()
+    assert pictures(page) == shown and "right at step 10" in held(page), "of another run"
+    go(page, "pages/lab/microscope.py")
+    assert not page.exception and pictures(page) == shown, "under the microscope, too"
+    go(page, "pages/lab/train.py")
+    assert pictures(page) == shown
+    press(page, "train_close")
+    assert pictures(page) == [] and "train_close" not in [button.key for button in page.button]
+
+
+def test_scrubber_looks_back() -> None:
+    page = press(trainer(**FAST), "train")
+    ended(page)
+    page.run()
+    last = metrics(page)
+    page.slider(key="scrubber").set_value(3).run()
+    assert "After step 3:" in text(page) and metrics(page) != last
+    page.slider(key="scrubber").set_value(10).run()
+    assert metrics(page) == last
+
+
+def test_junk_in_the_url_trains_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    toasts: list[str] = []  # as sent: the page may have run again by the time that one can look
+    monkeypatch.setattr("streamlit.toast", lambda text, **looks: toasts.append(text))
+    page = open_page("pages/lab/train.py", loss="<b>", seed="1", learning_rate="1e99")
+    (toast,) = toasts
+    told = toast.split("  \n")
+    assert len(told) == 2 and told[0].startswith("loss cannot be “?b?”")
+    assert "84%" not in told and viewer(page).config == RunConfig(seed=1, learning_rate=1000.0)
+    assert not seen(page, 1).exception
+
+
+def test_failure_is_told_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.run.memory.free_bytes", lambda: 1e6)
+    page = press(trainer(seed="99"), "train")  # a run that no other test has
+    assert "Make the layers narrower" in page.error[0].value
+    monkeypatch.undo()
+    page.number_input(key="control_seed").set_value(1).run()
+    assert ended(page).status is Status.DONE
+    page.run()
+    assert not page.error and not page.exception
+
+
+def test_two_visitors_share_one_run() -> None:
+    first, second = trainer(**FAST), trainer(**FAST)
+    press(first, "train")
+    ended(first)
+    assert "After step 0:" in text(seen(second, 1)), "each plays for himself"
+    assert viewer(first).job is viewer(second).job
+
+
+def test_a_phone_s_charts_are_the_panel_s_in_its_order() -> None:
+    config = tiny(precision="float16")
+    run = trained(config)
+    drawn = live.drawings(config, run, [], run[-1], None)
+    assert [drawing.key for drawing in drawn] == list(phone.CHARTS)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [(0.0567, "0.057"), (2.0, "2"), (9.96, "10"), (12.3, "12"), (1234.4, "1,234")],
+)
+def test_a_slow_run_s_pace_is_not_0(steps: float, words: str) -> None:
+    assert live.pace(steps) == words

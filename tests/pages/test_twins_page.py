@@ -1,0 +1,142 @@
+"""Pins, the session's runs, and the page that takes two apart, as a visitor finds them."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from streamlit.testing.v1 import AppTest
+
+from core.config import RunConfig, to_query
+from core.study.twins import apart, differences, nearest_twin
+from tests.kit import MINUTE
+from tests.kit.pages import bars, go, open_page, settled
+from tests.kit.runs import configs, tiny
+from ui import chance, pair, runs
+from ui.charts.palette import PINS
+from ui.engine import engine
+
+PAGE, TRAINER = "pages/lab/twins.py", "pages/lab/train.py"
+A, B = tiny(learning_rate=0.1), tiny(loss="clip", learning_rate=0.1)
+
+
+def said(page: AppTest) -> str:
+    return " ".join(text.value for text in [*page.markdown, *page.caption, *page.warning])
+
+
+def trained(page: AppTest) -> AppTest:
+    engine().wait(page.session_state["viewer"], 10**9, MINUTE)
+    page.run()
+    assert not page.exception
+    return page
+
+
+@given(configs, configs)
+def test_a_link_gives_both_runs_back(a: RunConfig, b: RunConfig) -> None:
+    values, notes = pair._from_query(pair.link(a, b))
+    assert values == {"a": a, "b": b} and notes == []
+
+
+def test_the_default_pair_is_the_questions() -> None:
+    page = open_page(PAGE)
+    assert not page.query_params
+    page = settled(page)
+    table = page.table[0].value
+    assert table["what differs"].tolist() == ["loss"]
+    assert "Their gradients part at **step 0**" in said(page)
+    assert bars(page, "wrong and no say") == {
+        'The question\'s "stable" loss': "48.4%", "From logits": "0.0%"
+    }  # fmt: skip
+
+
+def test_runs_that_agree_are_told_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chance, "CHEAP", 20.0)
+    page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
+    assert "Their gradients agree to rounding at every step" in said(page)
+    assert said(page).count("Steady: 7 copies") == 2
+    drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    assert "Accuracy of the copies by step." in drawn
+
+
+def test_a_learning_rate_parts_them_after_the_first_update() -> None:
+    page = settled(open_page(PAGE, **pair.link(A, replace(A, learning_rate=0.5))))
+    assert "Their gradients part at **step 1**" in said(page)
+    assert "Their loss is one function" in said(page)
+
+
+def test_other_weights_are_refused_and_the_nearest_pair_is_offered() -> None:
+    page = open_page(PAGE, **pair.link(A, replace(B, seed=7, scaling="raw")))
+    assert not page.exception and not page.get("vega_lite_chart")
+    words = page.warning[0].value
+    assert "pixels (0 to 1 and raw, 0 to 255)" in words and "seed (0 and 7)" in words
+    offer = next(b for b in page.button if b.label.startswith("Give the first run a twin"))
+    assert "Clip, then naive" in offer.label
+    page = settled(offer.click().run())
+    assert not page.warning
+    assert page.query_params == pair.link(A, B)
+
+
+def test_nothing_is_offered_where_the_rest_is_the_same() -> None:
+    page = open_page(PAGE, **pair.link(A, replace(A, seed=7)))
+    assert "there is no pair to compare" in said(page) and not page.button
+    page = open_page(PAGE, **pair.link(A, A))
+    assert "Both are the same run" in page.info[0].value
+
+
+@given(configs, configs)
+def test_the_nearest_twin_is_a_twin(a: RunConfig, b: RunConfig) -> None:
+    differences(a, near := nearest_twin(a, b))  # raises if it were none
+    assert nearest_twin(a, near) == near
+    if apart(a, b).keys() <= {"learning_rate", "optimizer"}:
+        assert near == b
+
+
+def test_a_pasted_link_is_read_and_junk_is_told() -> None:
+    page = settled(open_page(PAGE, **pair.link(A, B)))
+    query = "&".join(f"{k}={v}" for k, v in to_query(replace(A, learning_rate=0.2)).items())
+    box = page.text_input(key="pasted_b")
+    page = settled(box.set_value(f"https://samenet.example/train?{query}&until=end").run())
+    assert page.session_state["pair_b"].learning_rate == 0.2
+    for junk in ("hello", "__import__('os')", "http://[", "?" * 1999):
+        page.text_input(key="pasted_a").set_value(junk).run()
+        assert not page.exception
+        assert page.session_state["pair_a"] == A and page.toast
+
+
+def test_pins_and_the_way_back() -> None:
+    page = open_page(TRAINER, until="end", **to_query(A))
+    page = trained(page)
+    assert page.session_state[runs.PINNED] == []
+    page.button(key="pin").click().run()
+    assert page.session_state[runs.PINNED] == [A]
+    page.select_slider(key="control_learning_rate").set_value(1.0).run()
+    page = trained(page)
+    page.button(key="pin").click().run()
+    second = replace(A, learning_rate=1.0)
+    assert page.session_state[runs.PINNED] == [A, second]
+    page.selectbox(key="shelf_open").set_value(A).run()
+    assert not page.exception and page.session_state["viewer"].config == A
+    page.button(key="pin").click().run()
+    assert page.session_state[runs.PINNED] == [second], "a second press lets go"
+    page.multiselect(key="shelf_pinned").set_value([A, second]).run()
+    assert page.session_state[runs.PINNED] == [A, second]
+    page.query_params.clear()
+    page = settled(go(page, PAGE))
+    assert page.session_state["pair_a"] == RunConfig(), "a page of its own, with its own link"
+    options = page.selectbox(key="pair_a").options
+    assert sum("learning rate 1" in option.split(", ") for option in options) == 1
+
+
+def test_only_the_last_runs_are_remembered_and_the_pinned_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs, "LAST", 3)
+    page = trained(open_page(TRAINER, until="end", **to_query(A)))
+    page.button(key="pin").click().run()
+    for rate in (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0):
+        page.select_slider(key="control_learning_rate").set_value(rate).run()
+        page = trained(page)
+        if rate < 10:
+            page.button(key="pin").click().run()
+    assert len(page.session_state[runs.PINNED]) == len(PINS)
+    assert set(page.session_state[runs.PINNED]) <= set(page.session_state[runs.SEEN])
+    assert len(page.session_state[runs.SEEN]) == runs.LAST + len(PINS)

@@ -1,0 +1,105 @@
+"""What of every page can be read: axe-core's judgement in both themes, and words in its charts."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from core.config import to_query
+from tests.kit import more
+from tests.kit.browser import FAULTS, stand_still, wait_until_drawn
+from tests.kit.runs import tiny
+from tests.kit.visitor import Session, read_through, together
+from ui.pages import PAGES
+from ui.story.chapters import CHAPTERS
+
+# The story of the CNN compiles for minutes where two other tests are at work.
+pytestmark = pytest.mark.timeout(900)
+
+Visit = Callable[..., Page]
+STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
+PHONE_WIDTH = 360
+BESIDES = ("heading-order", "empty-table-header")  # rules that axe takes less seriously than we do
+
+# Copies of a small pair say as much as those of the question's.
+QUERIES = {"twins": f"?{urlencode({**to_query(tiny()), 'b_loss': 'clip'})}"}
+
+
+def findings(page: Page, within: str | None = None) -> list[str]:
+    """What is serious or critical, each with the place it was found at and what was measured."""
+    found: list[dict[str, Any]] = Axe().run(page, context=within).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary'][:300]}"
+        for rule in found
+        for node in rule["nodes"]
+        if (rule["impact"] in ("serious", "critical") or rule["id"] in BESIDES)
+        and not _scrolls_as_a_table(page, rule["id"], node["target"][0])
+    ]
+
+
+def _scrolls_as_a_table(page: Page, rule: str, place: str) -> bool:
+    """Whether what is found is that Streamlit's own wide table has nothing to focus.
+
+    Browsers let the Tab key reach a box that scrolls (Chromium since 130), which axe does not
+    count.
+    """
+    inside = "e => e.closest('[data-testid=stTable]') !== null"
+    return rule == "scrollable-region-focusable" and page.locator(place).evaluate(inside)
+
+
+def tells_its_chapters(page: Page, key: str) -> None:
+    """Every story has the same chapters in the same order, and leads on to the others."""
+    kickers = page.locator(".kicker").all_text_contents()
+    assert kickers == [f"{i} · {name}" for i, name in enumerate(CHAPTERS.values(), 1)]
+    assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
+    onward = page.get_by_test_id("stMain").get_by_test_id("stPageLink-NavLink")
+    others = {row.label for other, row in STORIES.items() if other != key}
+    links = {words.splitlines()[-1] for words in onward.all_inner_texts()}  # after the icon
+    assert others <= links
+
+
+@pytest.mark.parametrize("key", ["", *PAGES])
+def test_everybody_can_read_it(visit: Visit, server: str, key: str) -> None:
+    """One visit a page: drawn, a story takes a minute."""
+    if key in STORIES:
+        together(lambda: read_through(Session(server, page=key)))
+    page = visit(f"{server}/{key}{QUERIES.get(key, '')}")
+    wait_until_drawn(page, key)
+    if key in STORIES:
+        tells_its_chapters(page, key)
+    # What axe finds hangs on the theme or on the width: each is seen once.
+    for scheme, width in (("light", 1400), ("dark", PHONE_WIDTH)):
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator(".stApp")).to_have_css("color-scheme", scheme)
+        page.set_viewport_size({"width": width, "height": 1000})
+        stand_still(page)
+        found = findings(page)
+        assert not found, f"{scheme}, at {width} px\n" + "\n".join(found)
+    if key != "train":  # which shows its charts one at a time: test_browser_labels.py
+        assert not (found := page.evaluate(FAULTS)), "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", [more("light"), "dark"])
+def test_formula_and_code_can_be_read(visit: Visit, server: str, scheme: str) -> None:
+    page = visit(f"{server}/train", scheme=scheme)
+    wait_until_drawn(page, "train")
+    page.get_by_role("button", name="Formula and code").click()
+    inside = page.get_by_test_id("stPopoverBody")
+    expect(inside.locator(".katex-display")).to_be_visible()
+    expect(inside.get_by_text("# ↓ here the gradient is lost")).to_be_visible()
+    stand_still(page)
+    for place in ("[data-testid=stPopoverBody]", ".stPopover"):
+        assert not (found := findings(page, place)), "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", more("dark")])
+def test_chosen_digits_can_be_read(visit: Visit, server: str, scheme: str) -> None:
+    page = visit(f"{server}/microscope", scheme=scheme)
+    wait_until_drawn(page, "microscope")
+    page.get_by_role("radio", name="wrong, no say").click()
+    expect(page.locator(".cards li")).to_have_count(24)
+    stand_still(page)
+    assert not (found := findings(page)), "\n".join(found)

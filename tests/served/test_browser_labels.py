@@ -1,0 +1,65 @@
+"""Words in the trainer's charts on a phone, one chart after another; see FAULTS."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.config import to_query
+from tests.kit import MINUTE, more
+from tests.kit.browser import (
+    FAULTS,
+    FIVE_LAYERS,
+    OUTSIDE,
+    chart,
+    on_a_phone,
+    stand_still,
+    wait_until_drawn,
+)
+from tests.kit.runs import SERIES
+from ui.phone import CHARTS, OF_SERIES
+
+Visit = Callable[..., Page]
+GRU = urlencode(to_query(replace(SERIES, model="gru")))
+ADDRESSES = [
+    "train?until=end",
+    "train?loss=naive&until=end",
+    more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
+    f"train?{FIVE_LAYERS}naive&epochs=2&until=end",
+    f"train?{GRU}&until=end",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_every_word_of_a_chart_can_be_read_on_a_phone(
+    visit: Visit, server: str, address: str
+) -> None:
+    page = visit(f"{server}/{address}", width=360, height=740)
+    done = page.get_by_test_id("stProgress").filter(has_text="done")
+    expect(done).to_be_visible(timeout=3000 * MINUTE)
+    wait_until_drawn(page, "train")
+    for _ in _charts(page, address):
+        assert not (found := page.evaluate(FAULTS)), "\n".join(found)
+    if FIVE_LAYERS in address:
+        _whole_legend(page)
+
+
+def _whole_legend(page: Page) -> None:
+    """Of six layers, in more than one row."""
+    on_a_phone(page, "chart", "gradients")
+    norms = chart(page, "Gradient norm")
+    for layer in range(1, 7):
+        expect(norms.get_by_text(f"layer {layer}", exact=True)).to_be_visible()
+    assert norms.evaluate(OUTSIDE) == []
+
+
+def _charts(page: Page, address: str) -> Iterator[None]:
+    """The page with each of its charts, which it shows one at a time."""
+    charts = OF_SERIES if "source=ou" in address else CHARTS
+    for name in list(charts.values())[:-1]:  # the strip of the gradient's health is for 16 bits
+        on_a_phone(page, "chart", name)
+        expect(page.locator("svg.marks:visible")).to_have_count(1)
+        stand_still(page)
+        yield

@@ -1,0 +1,32 @@
+"""What holds of every address in a real browser: a word for a wrong one, its icon, a frame."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.kit.browser import HEADINGS, expect_page
+
+Visit = Callable[..., Page]
+
+
+def test_wrong_address_says_so(tab: Page, server: str) -> None:
+    tab.goto(f"{server}/nowhere")
+    expect(tab.get_by_text("Page not found")).to_be_visible()
+    expect(tab.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()
+
+
+def test_the_icon_comes_with_the_page(visit: Visit, server: str) -> None:
+    page = visit(server)
+    expect_page(page, "")
+    icon = page.locator("link[rel*=icon]").last
+    expect(icon).to_have_attribute("href", re.compile("^data:image/svg"))
+
+
+def test_a_page_may_be_embedded(visit: Visit, server: str, tmp_path: Path) -> None:
+    frame = tmp_path / "frame.html"
+    frame.write_text(f'<iframe src="{server}"></iframe>')
+    page = visit(frame.as_uri())
+    heading = page.frame_locator("iframe").get_by_role("heading", name=HEADINGS[""], exact=True)
+    expect(heading).to_be_visible()

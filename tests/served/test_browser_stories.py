@@ -1,0 +1,45 @@
+"""A story's figures in a real browser: what a click and a timer do, which AppTest does not."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.kit.browser import click_tallest_bar, pictures, wait_until_drawn
+from tests.kit.visitor import Session, read_through, together
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def story(visit: Visit, server: str) -> Page:
+    together(lambda: read_through(Session(server, page="jax_vs_keras")))
+    page = visit(f"{server}/jax_vs_keras", anew=False)
+    wait_until_drawn(page, "jax_vs_keras")
+    return page
+
+
+def test_the_steps_can_be_moved_by_hand(story: Page) -> None:
+    step = story.get_by_role("slider", name="after step")
+    step.press("ArrowRight")
+    expect(story.get_by_text("After step 1, ")).to_be_visible()
+    story.get_by_role("button", name="Play").click()
+    story.get_by_role("button", name="Pause").click()
+    expect(step).to_be_attached()
+
+
+def test_a_clicked_bar_shows_its_digits_and_they_stay_while_the_steps_play(story: Page) -> None:
+    click_tallest_bar(story.locator('[aria-label^="Every image at its logit"] svg.marks'))
+    expect(story.locator(".cards:not(.wide) li").first).to_be_visible()
+    shown = pictures(story)
+    assert shown
+
+    story.get_by_role("button", name="Play").click()
+    expect(story.get_by_role("button", name="Pause")).to_be_visible()
+    for step in (4, 8):  # each frame of the page is looked at: a step stands for less than a second
+        story.wait_for_function(
+            "text => document.body.innerText.includes(text)", arg=f"After step {step}, "
+        )
+    expect(story.get_by_role("slider", name="after step")).to_have_attribute("aria-valuetext", "10")
+    expect(story.get_by_text("After step 10, ")).to_be_visible()
+    assert pictures(story) == shown

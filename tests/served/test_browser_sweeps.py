@@ -1,0 +1,39 @@
+"""A sweep in a real browser: it runs to its end, and a click opens the run that was clicked."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.kit import MINUTE
+from tests.kit.browser import stand_still
+from tests.kit.runs import tiny
+from ui.sweep import setting
+from ui.sweep.setting import Plan
+
+pytestmark = pytest.mark.timeout(900)
+
+PLAN = Plan(base=tiny(), axes={"learning_rate": (0.01, 0.1, 1.0), "loss": ("clip", "from_logits")})
+CUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+def test_a_square_that_is_clicked_opens_its_run(visit: Callable[..., Page], server: str) -> None:
+    page = visit(f"{server}/sweep?{urlencode(setting._to_query({'plan': PLAN}))}")
+    expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)
+    page.get_by_role("button", name="Start the sweep").click()
+    expect(page.get_by_role("button", name="CSV")).to_be_visible(timeout=3000 * MINUTE)
+    expect(page.locator("svg.marks")).to_have_count(3)
+    stand_still(page)
+    page.locator("svg.marks").first.locator("g.view_1_marks path").last.click(force=True)
+    link = page.get_by_test_id("stPageLink-NavLink").filter(has_text="Open in the trainer").first
+    expect(link).to_be_visible()
+    link.click()
+    expect(page).to_have_url(re.compile(r"/train\?.*learning_rate=.*until=end"))
+    expect(page.get_by_text("step 10 of 10")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sweep")).to_be_visible()
+    page.set_viewport_size({"width": 360, "height": 740})
+    stand_still(page)
+    assert not page.evaluate(CUT), "nothing scrolls sideways on a phone"

@@ -1,0 +1,63 @@
+"""What may be loaded when: the server listens at once, and charts and engine stay apart."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.kit import ROOT
+from ui.pages import PAGES
+
+HEAVY = ("jax", "tensorflow_datasets", "altair", "optax")
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import app", HEAVY),
+        ("import core.data", HEAVY),
+        ("import core.run.snapshot", HEAVY),
+        ("import core.run.engine", ("streamlit", "altair", "tensorflow_datasets", "ui")),
+        ("import ui.charts.live", ("jax", "streamlit", "core.run.train")),
+        ("import ui.charts.home", ("jax", "streamlit", "altair")),
+    ],
+    ids=lambda value: value.strip().splitlines()[-1][:40] if isinstance(value, str) else "",
+)
+def test_loads_nothing_it_does_not_need(code: str, unwanted: tuple[str, ...]) -> None:
+    report = f"\nimport sys\nprint(*(set({unwanted!r}) & set(sys.modules)))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code + report], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == []
+
+
+def test_no_folder_named_pages_beside_the_script_that_the_app_runs() -> None:
+    """Streamlit would serve what is in it by itself, and lead the first deep link astray."""
+    assert not (ROOT / "ui/pages").exists()
+
+
+def test_every_page_has_its_file() -> None:
+    assert all((ROOT / row.file).is_file() for row in PAGES.values())
+
+
+# Notes what is to be called at the end of the process, in the order of registration.
+NOTE = """
+import atexit
+register, noted = atexit.register, []
+atexit.register = lambda call, *rest: (noted.append(call.__qualname__), register(call, *rest))[1]
+from ui import main, server  # as app.py does
+from ui.engine import engine
+engine()
+print(*noted)
+"""
+
+
+def test_it_ends_before_jax_cleans_up() -> None:
+    """What is registered last is called first: pages end, then runs, then JAX.
+
+    Where it ends before there is an engine, pages that still import are waited for in the end.
+    """
+    ran = subprocess.run([sys.executable, "-c", NOTE], cwd=ROOT, capture_output=True, text=True)
+    ends = ["wait_for_scripts", "clean_up", "Engine.close", "wait_for_scripts"]
+    assert [name for name in ran.stdout.split() if name in ends] == ends, ran.stderr

@@ -1,0 +1,230 @@
+"""Four servers that live one life each, from the first link to a signal in mid-run.
+
+Each is started in another way. The visitors without a browser speak Streamlit's protocol.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from playwright.sync_api import Page
+
+from core.parts.dropout import DROPOUTS
+from core.parts.losses import LOSSES
+from tests.kit import MINUTE, MNIST_VARIABLE, more, official_mnist
+from tests.kit.browser import expect_page
+from tests.kit.servers import APP, COLD, SCRIPT, Server, script_elsewhere, served, started
+from tests.kit.visitor import (
+    LEARNING_RATE,
+    PATIENCE,
+    RUNNING,
+    TRAIN,
+    Progress,
+    Session,
+    everybody,
+    together,
+    visit,
+)
+from ui.pages import PAGES
+
+pytestmark = pytest.mark.timeout(900)
+KEYS = ["", *PAGES]
+
+
+class Life(NamedTuple):
+    """How a server is started, who sees its first link, and what ends it."""
+
+    command: Callable[[Path], tuple[str, ...]]
+    first: str  # the page of the first link
+    end: signal.Signals
+    variables: Mapping[str, str] = MappingProxyType({})
+    person: bool = False  # somebody typed `streamlit run`, and is shown the page
+    is_app: bool = True  # and not a script, which has Streamlit's own headers
+    # A script that has pages/ beside it tells its first visitors that there is no such page.
+    astray: bool = False
+
+
+LIVES = {
+    "app": Life(lambda _: APP, "train?seed=3", signal.SIGINT, person=True),
+    "cold": Life(lambda _: APP, "jax_vs_keras?seed=3", signal.SIGTERM, variables=COLD),
+    "script": Life(lambda _: SCRIPT, "train?seed=3", signal.SIGTERM, is_app=False, astray=True),
+    "elsewhere": Life(script_elsewhere, "microscope?label=0", signal.SIGINT, is_app=False),
+}
+
+
+@pytest.mark.parametrize("trial", [0, more(1), more(2)])
+@pytest.mark.parametrize("way", LIVES)
+def test_a_life(tab: Page, tmp_path: Path, way: str, trial: int) -> None:
+    life, chance = LIVES[way], random.Random(trial)
+    headless = str(not life.person).lower()
+    variables = {**opener(tmp_path), "STREAMLIT_SERVER_HEADLESS": headless, **life.variables}
+    with started(tmp_path, life.command(tmp_path), **variables) as server:
+        server.wait_until_healthy()
+        open_the_first_link(tab, server, life)
+        pages = [(key, "") for key in chance.sample(KEYS, len(KEYS))]
+        links = [random_link(chance) for _ in range(12)]
+        for at_once in (pages, links):
+            visitors = [Session(server.url, query, page=page) for page, query in at_once]
+            together(lambda visitors=visitors: everybody(visitors, life.astray))
+        if life.is_app:
+            headers_are_ours(server)
+        family = server.children()
+        together(lambda: end_in_mid_run(server, life.end))
+    assert server.complaints() == []
+    assert psutil.wait_procs(family, MINUTE)[1] == [], "nothing that it started outlives it"
+    shown = tmp_path / "opened"
+    assert (shown.read_text().split() if shown.exists() else []) == [server.url] * life.person
+
+
+def opener(folder: Path) -> dict[str, str]:
+    """An environment with a browser that notes the address it is told to open."""
+    for name in ("xdg-open", "open"):
+        stub = folder / name
+        stub.write_text(f'#!/bin/sh\necho "$1" >> "{folder}/opened"\n')
+        stub.chmod(0o755)
+    return {
+        "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+        "BROWSER": str(folder / "open"),
+        "STREAMLIT_SERVER_SHOW_EMAIL_PROMPT": "false",
+        "STREAMLIT_LOGGER_HIDE_WELCOME_MESSAGE": "false",
+    }
+
+
+def open_the_first_link(tab: Page, server: Server, life: Life) -> None:
+    """The page that was asked for, with its query, and no other page or error over it."""
+    for _ in range(1 + life.astray):
+        tab.goto(f"{server.url}/{life.first}")
+        expect_page(tab, life.first.partition("?")[0], found=False)
+    expect_page(tab, life.first.partition("?")[0])
+    assert tab.url.endswith(life.first), "the query string stays"
+    tab.goto("about:blank")
+
+
+def random_link(chance: random.Random) -> tuple[str, str]:
+    """A page, and a query for it with settings that need no program of their own, or junk."""
+    settings = {
+        "seed": chance.randrange(100_000),
+        "loss": chance.choice([*LOSSES, "<b>"]),
+        "learning_rate": chance.choice([0.01, 0.1, 1, "1e99", "nan"]),
+        "epsilon": chance.choice([1e-7, 1e-3, -1]),
+        "dropout": chance.choice([*DROPOUTS, "?"]),
+        "label": chance.choice([0, 1, 7]),
+        chance.choice(["nope", "train_size", "widths"]): "junk",
+    }
+    chosen = chance.sample(sorted(settings), chance.randint(0, 4))
+    return chance.choice(KEYS), urlencode({name: settings[name] for name in chosen})
+
+
+def headers_are_ours(server: Server) -> None:
+    """Of pages, of answers and of what is not there; no host has said who may embed them."""
+    for path in ("/", "/train", "/_stcore/health", "/static/nothing.js"):
+        try:
+            headers = urlopen(server.url + path, timeout=MINUTE).headers
+        except HTTPError as error:
+            headers = error.headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["X-Frame-Options"] is headers["Content-Security-Policy"] is None
+
+
+async def end_in_mid_run(server: Server, number: signal.Signals) -> None:
+    """A visitor's connection is lost, his run goes on, and the server is told to end."""
+    visitor = Session(server.url, "epochs=1000")
+    await visitor.open()
+    await visitor.press(TRAIN)
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    session, before = visitor.id, visitor.progress.step
+    await visitor.close()
+    visitor.progress = Progress()
+    await visitor.connect()
+    await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
+    assert (visitor.id, visitor.progress.status) == (session, RUNNING)
+    assert visitor.progress.step >= before
+    server.process.send_signal(number)
+    await asyncio.get_running_loop().run_in_executor(None, server.wait)
+    await visitor.close()
+
+
+# --- one thing each -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, more(signal.SIGTERM)])
+def test_signal_ends_it_while_it_warms_up(tmp_path: Path, number: signal.Signals) -> None:
+    """While it imports JAX: before its lifespan begins, a signal is Python's own affair."""
+    with started(tmp_path) as server:
+        process = psutil.Process(server.process.pid)
+        while not any("jaxlib" in each.path for each in process.memory_maps()):
+            assert server.process.poll() is None
+            time.sleep(0.01)
+        server.process.send_signal(number)
+        server.wait()
+    assert server.complaints() == []
+
+
+@pytest.mark.parametrize("seconds", [more(0.5), 1.5, more(2.5)])
+@pytest.mark.parametrize("command", [APP, more(SCRIPT)], ids=["app", "script"])
+def test_signal_ends_it_while_a_page_compiles(
+    tmp_path: Path, command: tuple[str, ...], seconds: float
+) -> None:
+    async def leave() -> None:
+        visitor = Session(server.url, page="microscope")
+        await visitor.connect()
+        await asyncio.sleep(seconds)
+        server.process.terminate()
+        await asyncio.get_running_loop().run_in_executor(None, server.wait)
+        await visitor.close()
+
+    with started(tmp_path, command, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "none")) as server:
+        server.wait_until_healthy()
+        together(leave)
+    assert server.complaints() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("visitors", [30, 100, 500])
+def test_random_links_at_once(tmp_path: Path, visitors: int) -> None:
+    chance = random.Random(visitors)
+    links = [random_link(chance) for _ in range(visitors)]
+    with served(tmp_path) as server:
+        together(lambda: everybody([Session(server.url, q, page=p) for p, q in links]))
+    assert server.complaints() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(official_mnist() is None, reason="no official MNIST files here")
+@pytest.mark.parametrize("variables", [{}, COLD], ids=["warm", "cold"])
+def test_full_mnist_breaks_nobody(tmp_path: Path, variables: dict[str, str]) -> None:
+    async def work() -> None:
+        others = [Session(server.url) for _ in range(20)]
+        full = Session(server.url, "source=full&train_size=60000&batch_size=100")
+        until = time.monotonic() + 10.0
+        await asyncio.gather(full.open(), *(move_until(visitor, until) for visitor in others))
+        assert full.progress.steps == 600 * 10
+        await asyncio.gather(*(visitor.close() for visitor in [full, *others]))
+        assert [error for visitor in [full, *others] for error in visitor.errors] == []
+
+    with served(tmp_path, **{MNIST_VARIABLE: str(official_mnist())}, **variables) as server:
+        together(work)
+    assert server.complaints() == []
+
+
+async def move_until(visitor: Session, deadline: float) -> None:
+    """Open the trainer and move a slider again and again."""
+    await visit(visitor)
+    for moves in count(2):
+        if time.monotonic() > deadline:
+            return
+        await visitor.move(LEARNING_RATE, by=1)
+        await visitor.until(lambda moves=moves: visitor.finished >= moves, PATIENCE)

@@ -1,0 +1,167 @@
+"""The benchmarks in short: they finish, complain of nothing and print what they document.
+
+No time is judged here: a machine that is busy must not fail a test. Those that take minutes run
+when they are asked for: pytest -m slow.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks._peers import numpy_loop
+from benchmarks._server import ROOT
+from benchmarks.live import chromium
+
+pytestmark = pytest.mark.slow
+LONGEST = 600  # seconds; a guard against hanging
+
+
+def figures(*command: str) -> dict:
+    """The JSON that a benchmark prints."""
+    answer = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=LONGEST
+    )
+    assert answer.returncode == 0, answer.stderr[-4000:]
+    return json.loads(answer.stdout)
+
+
+def test_epoch_prints_all_three_side_by_side():
+    shown = figures("benchmarks.epoch", "--engine", "--rounds", "1", "--images", "2000")
+    assert shown["data"] in ("mnist", "random bytes")
+    for name in ("bare", "product", "engine"):
+        assert len(shown[name]["seconds"]) == shown["rounds"] == 1
+        assert shown[name].keys() == {"seconds", "median", "cpu_median"}
+    for name in ("product", "engine"):
+        assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
+
+
+def test_sweep_prints_all_three_side_by_side():
+    shown = figures("benchmarks.sweep", "--network", "tiny", "--cells", "8", "--rounds", "1")
+    for name in ("sweep", "alone", "unseen"):
+        assert shown[name].keys() == {"seconds", "median", "cpu_median"}
+        assert len(shown[name]["seconds"]) == shown["rounds"] == 1
+    assert {"sweep_over_alone", "sweep_over_alone_cpu", "sweep_over_unseen"} <= shown.keys()
+
+
+@pytest.mark.parametrize("network", ["keep_or_drop", "cnn_28_channels"])
+def test_epoch_of_another_network(network: str):
+    short = ("--network", network, "--rounds", "1", "--images", "2000")
+    shown = figures("benchmarks.epoch", *short)
+    assert shown["network"] == network
+    assert shown["product_over_bare"] > 0
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_peers_train_in_turn(network: str):
+    short = ("--network", network, "--rounds", "1", "--images", "500")
+    shown = figures("benchmarks.peers", *short)
+    assert shown["images"] == 500 and shown["matrix_product_gflops"] > 0
+    found = shown["networks"][network]
+    assert {"product", "numpy"} <= found["peers"].keys()
+    assert not found["peers"].keys() & found["left_out"].keys()
+    assert found["product_over"].keys() == found["peers"].keys() - {"product"}
+    for peer in found["peers"].values():
+        assert len(peer["seconds"]) == 1 and peer["version"] and 0 < peer["share"] < 1.5
+
+
+def test_numpy_loop_follows_the_gradient():
+    """Backwards by hand against difference quotients."""
+    random = np.random.default_rng(0)
+    x, slope = random.normal(size=(3, 784)), random.normal(size=(3, 10))
+    for layers in (numpy_loop._mlp(random), numpy_loop._cnn(random)):
+        for layer in layers:
+            layer.parameters = tuple(w.astype(np.float64) for w in layer.parameters)
+
+        def value(layers: list[numpy_loop.Layer] = layers) -> float:
+            y = x
+            for layer in layers:
+                y = layer.forward(y)
+            return float(np.sum(y * slope))
+
+        value()
+        back = slope
+        for layer in reversed(layers):
+            back = layer.backward(back)
+        for layer in layers:
+            for weights, gradient in zip(layer.parameters, layer.gradients, strict=True):
+                flat, place = weights.reshape(-1), int(np.argmax(np.abs(gradient)))
+                before, ends = flat[place], []
+                for step in (1e-5, -1e-5):
+                    flat[place] = before + step
+                    ends.append(value())
+                flat[place] = before
+                quotient = (ends[0] - ends[1]) / 2e-5
+                assert quotient == pytest.approx(gradient.reshape(-1)[place], rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
+def test_live_drives_a_real_browser():
+    short = "--sample --changes 2 --frames 5 --epochs 20 --bare-rounds 0"
+    shown = figures("benchmarks.live", *short.split())
+    assert shown["errors"] == []
+    assert shown["slider"]["count"] == 2
+    alone, with_grey = shown["frame"]["run"], shown["frame"]["run_and_grey"]
+    assert alone["count"] == with_grey["count"] == 5
+    assert 4 * 400 < alone["points"] < with_grey["points"]
+    assert shown["epoch"]["data"] == "sample"
+    assert shown["epoch"]["steps"] > 0
+    assert shown["frames"].keys() == {"per_second", "largest_gap_ms"}
+
+
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on the PATH")
+def test_cold_visits_each_peer_at_once_and_later():
+    shown = figures("benchmarks.cold", "--rounds", "1", "--settle", "1")
+    assert shown.keys() == {"here", "small"}
+    for peer in shown.values():
+        assert peer.keys() == {"listens_s", "at_once_s", "total_s", "idle_mb", "later_s"}
+        assert all(len(figure["values"]) == 1 for figure in peer.values())
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fields"),
+    [
+        (
+            "thirty-seeds --sessions 3 --changes 2",
+            {"open_s", "finish_s", "half_time", "slider_ms", "slider_at_once_ms"},
+        ),
+        ("one-preset --sessions 3", {"open_s", "finish_s", "trainings"}),
+        (
+            "soak --sessions 2 --minutes 0.2",
+            {"actions", "memory_mb", "at_quarter_mb", "at_end_mb", "end_over_quarter"},
+        ),
+        (
+            "greedy --sessions 2 --heavy widths=1024&epochs=1000",
+            {"alone", "heavy", "sweep", "heavy_over_alone", "sweep_over_alone"},
+        ),
+        ("drop", {"same_session", "step_before", "step_after", "still_running", "trainings"}),
+        ("stop", {"exit_code", "seconds", "orphans", "still_listening", "last_log"}),
+    ],
+)
+def test_load(scenario: str, fields: set[str]):
+    shown = figures("benchmarks.load", *scenario.split())
+    assert fields <= shown.keys()
+    assert {"scenario", "sessions", "first_open_s", "server_cpu_s"} <= shown.keys()
+    assert shown["errors"] == shown["server_errors"] == []
+    assert shown.get("same_session", True)
+    assert shown.get("trainings") in (None, 1)
+    assert shown.get("orphans", []) == []
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two cores")
+def test_slow_host_prints_where_its_time_goes():
+    shown = figures("benchmarks.slow", "--rounds", "1", "--sessions", "2", "--profile")
+    names = {f"{what}_{of}_s" for what in ("slider", "at_once") for of in ("median", "p95")}
+    names |= {"cold_train_s", "cold_microscope_s", "cold_settled_s"}
+    assert shown["here"].keys() == names
+    assert all(len(found["values"]) == 1 for found in shown["here"].values())
+    assert len(shown["profile"]["here"]) == 4
+
+
+def test_close_waits_for_the_lease():
+    shown = figures("benchmarks.load", "close")
+    assert shown["errors"] == []
+    assert {"paused_after_s", "idle_after_s", "freed_after_s"} <= shown.keys()

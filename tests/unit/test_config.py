@@ -1,0 +1,191 @@
+"""RunConfig refuses what cannot be run, and survives the way through a URL."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, to_query
+from core.data import Process
+from core.fields import Choice, Range, number
+from core.presets import PRESETS
+from tests.kit.runs import configs, parts
+
+SERIES = {"source": "ou", "task": "next_value", "model": "gru", "loss": "mse_aligned"}
+
+
+def bad_values() -> Iterator[Any]:
+    """For every field: beyond both ends, of the wrong type, and what only looks right."""
+    for name, allowed in FIELDS.items():
+        match allowed:
+            case Choice():
+                bad = ["no such key", "", None, 3]
+            case Range():
+                ends = [allowed.low - 1, allowed.high + 1, math.nan, math.inf, 10**400]
+                bad = [*ends, str(allowed.low), None, True]
+                if allowed.whole:
+                    bad += [allowed.low + 0.5, float(allowed.low)]
+            case _:
+                bad = [(), (0,), (16_385,), (8,) * 9, (1.5,), (8.0,), [8], 8, "8", None]
+        for value in bad:
+            yield pytest.param(name, value, id=f"{name}={str(value)[:20]}")
+
+
+def words(name: str) -> list[str]:
+    """What a message about a field must say of its range."""
+    match FIELDS[name]:
+        case Choice(registry=registry):
+            return list(registry)
+        case Range(low=low, high=high):
+            return [str(low), str(high)]
+        case widths:
+            return [str(widths.most), str(widths.each.low), str(widths.each.high)]
+
+
+@pytest.mark.parametrize(("name", "value"), list(bad_values()))
+def test_bad_value_names_field_value_and_range(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is ") as caught:
+        RunConfig(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} is {value!r}; allowed ")
+    assert all(word in message for word in words(name))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train_size": 4001, "batch_size": 1}, "train_size is 4001; .* from 10 to 4000"),
+        ({"batch_size": 1001}, "batch_size is 1001; .* from 1 to 1000"),
+        ({"loss": "naive_exp"}, "loss is 'naive_exp'; allowed for task binary are naive, mxnet, "),
+        ({"task": "digits"}, "loss is 'question_stable'; allowed for task digits are naive_exp, "),
+        (
+            {"task": "next_value"},
+            "task is 'next_value'; allowed for source sample are binary, digits",
+        ),
+        ({"model": "gru"}, "model is 'gru'; allowed for source sample are mlp"),
+        ({"source": "ou"}, "task is 'binary'; allowed for source ou are next_value"),
+        ({**SERIES, "loss": "naive"}, "loss is 'naive'; allowed for task next_value are mse_bro"),
+        ({**SERIES, "train_size": 32_001}, "train_size is 32001; .* from 10 to 32000"),
+        ({"epsilon": 0}, r"epsilon is 0; .* from 1e-12 to 0\.499"),
+        ({"epsilon": 0.5}, r"epsilon is 0\.5; .* from 1e-12 to 0\.499"),
+    ],
+)
+def test_fields_must_fit_together(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**overrides)
+
+
+def test_steps_leave_out_the_rest_of_an_epoch() -> None:
+    config = RunConfig(train_size=1000, batch_size=300, epochs=4)
+    assert (config.steps_per_epoch, config.steps, config.full_batch) == (3, 12, False)
+    assert RunConfig().full_batch and RunConfig().steps == 10
+
+
+@given(configs)
+def test_what_differs_rebuilds_it(config: RunConfig) -> None:
+    rebuilt = RunConfig(**config.differences())
+    assert rebuilt == config and hash(rebuilt) == hash(config)
+    defaults = RunConfig()
+    assert all(getattr(defaults, name) != value for name, value in config.differences().items())
+
+
+@given(configs)
+def test_url_restores_every_config(config: RunConfig) -> None:
+    assert from_query(to_query(config)) == (config, [])
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_url_restores_presets(preset: Any) -> None:
+    config = RunConfig(**preset.overrides)
+    query = to_query(config)
+    assert from_query(query) == (config, [])
+    assert query.keys() == config.differences().keys()  # defaults are left out
+    assert all(re.fullmatch(r"[\w.+-]+", text) for text in query.values())
+
+
+numberlike = st.one_of(st.floats(), st.integers()).map(str)
+junk = st.dictionaries(
+    st.sampled_from(list(FIELDS)) | st.text(max_size=10), st.text(max_size=50) | numberlike
+)
+
+
+@given(junk)
+def test_junk_in_a_url_is_told_and_never_raises(query: dict[str, str]) -> None:
+    config, notes = from_query(query)
+    RunConfig(**config.differences())
+    unknown = [name for name in query if name not in FIELDS]
+    assert sum("is no setting" in note for note in notes) == len(unknown)
+    for name in query.keys() - unknown:
+        told = any(note.startswith(f"{name} ") for note in notes)
+        if not told and name not in config.ignored():
+            assert getattr(config, name) == FIELDS[name].parse(query[name])
+    assert not re.search(r"[<>`\[\]*$\\\n]", "".join(notes)), "a stranger's markup"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "value", "note"),
+    [
+        ({"learning_rate": "5000"}, "learning_rate", 1000, "learning_rate is now 1000 instead"),
+        ({"learning_rate": "nan"}, "learning_rate", 0.01, "learning_rate cannot be"),
+        ({"seed": "-3"}, "seed", 0, "seed is now 0 instead of “-3”"),
+        ({"seed": "1e999"}, "seed", 2**31 - 1, "seed is now 2147483647"),
+        ({"widths": ""}, "widths", (1000,), "widths cannot be “”; allowed are 1 to 8 widths"),
+        ({"widths": "0-99999"}, "widths", (1, 16384), "widths is now 1-16384 instead"),
+        ({"loss": "<b>"}, "loss", "question_stable", "loss cannot be “?b?”"),
+        ({"nope": "1"}, "loss", "question_stable", "“nope” is no setting"),
+        ({"train_size": "100"}, "batch_size", 100, "batch_size is now 100"),
+        ({"task": "digits"}, "loss", "from_logits", "loss is now from_logits"),
+        ({"train_size": "9000"}, "train_size", 4000, "train_size is now 4000"),
+        ({"model": "gru"}, "model", "mlp", "model is now mlp"),
+        ({"tau": "0"}, "tau", 2.0, "tau is now 0.01"),
+    ],
+)
+def test_url_is_moved_into_range_with_a_note(
+    query: dict[str, str], field: str, value: Any, note: str
+) -> None:
+    config, notes = from_query(query)
+    assert getattr(config, field) == value
+    assert [text for text in notes if text.startswith(note)] == notes and notes
+
+
+@given(parts)
+def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
+    config, notes = agree(values)
+    moved = {name for name, value in values.items() if getattr(config, name) != value}
+    told = {note.split()[0] for note in notes}
+    assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss", *BY_SOURCE}
+    assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
+
+
+def test_ignored_settings_are_no_part_of_a_config() -> None:
+    plain = RunConfig(loss="from_logits")
+    assert plain.ignored() == ("epsilon", "dropout_value", *Process._fields)
+    other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
+    assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
+    assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *Process._fields)
+    assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
+    cnn = RunConfig(model="cnn", widths=(8,), initializer="keras", dropout="rate")
+    assert (cnn, to_query(cnn)) == (RunConfig(model="cnn"), {"model": "cnn"})
+    series = RunConfig(**SERIES, scaling="unit", dropout="rate", dropout_value=0.9, mu=3.0)
+    assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)
+    assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.01, "0.01"), (1e-6, "1e-6"), (1e-12, "1e-12"), (1000.0, "1000"), (2e38, "2e38"),
+        (-0.0, "0"), (math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_number_may_have_fewer_digits() -> None:
+    assert [number(1234.5, 3), number(1e-7, 3)] == ["1.23e3", "1e-7"]

@@ -1,0 +1,652 @@
+"""The engine with runs that cost nothing; tests/compiled has it with real ones.
+
+Nothing here sleeps to let something happen: tests wait for the condition itself.
+"""
+
+import gc
+import math
+import sys
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from core.config import RunConfig
+from core.data import DataUnavailable
+from core.run import engine as engine_module
+from core.run.engine import Engine, Status, View, Viewer
+from core.run.job import Ready
+from core.run.price import STEP_SECONDS, step_limit
+from core.run.snapshot import Snapshot
+from core.run.train import (
+    NextLook,
+    looks_of,
+    snapshot_steps,
+)
+
+SOON = 20.0  # seconds that a slow machine may take
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
+
+
+def snapshot(step: int) -> Snapshot:
+    return Snapshot(step, *[None] * (len(Snapshot._fields) - 1))
+
+
+class Runs:
+    """A `prepare` whose runs cost nothing; `gate` holds them, `log` says who advanced."""
+
+    def __init__(self) -> None:
+        self.prepared: list[RunConfig] = []
+        self.log: list[int] = []  # the seed of each tick
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(
+        self, config: RunConfig, report: Any, next_look: NextLook
+    ) -> Iterator[Snapshot | None]:
+        self.prepared.append(config)
+        return self.ticks(config, next_look)
+
+    def ticks(
+        self, config: RunConfig, next_look: NextLook | None = None
+    ) -> Iterator[Snapshot | None]:
+        next_look = next_look or looks_of(config)
+        step = 0
+        while True:
+            self.log.append(config.seed)
+            yield snapshot(step)
+            assert self.gate.wait(SOON)
+            if step == config.steps:
+                return
+            step = next_look(step)
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs()
+
+
+@pytest.fixture
+def make(runs: Runs) -> Iterator[Callable[..., Engine]]:
+    """Engines with the runs above, closed at the end."""
+    made: list[Engine] = []
+
+    def make(
+        prepare: Callable[..., Iterator[Snapshot | None]] = runs,
+        step_seconds: Callable[[RunConfig], float] = lambda config: 0.0,
+        prepare_whole: Callable[..., Ready] | None = None,
+        **settings: Any,
+    ) -> Engine:
+        def ready(config: RunConfig, *others: Any) -> Ready:
+            return Ready(prepare(config, *others), step_seconds(config))
+
+        own = {"prepare": prepare_whole or ready, "at_hand": lambda config: False}
+        made.append(Engine(**{**own, "lease": SOON, **settings}))
+        return made[-1]
+
+    yield make
+    runs.gate.set()
+    for engine in made:
+        engine.close()
+
+
+def config(seed: int = 0, epochs: int = 10) -> RunConfig:
+    return RunConfig(seed=seed, epochs=epochs)
+
+
+def done(engine: Engine, viewer: Viewer) -> View:
+    """The view of a run that has ended."""
+    return engine.wait(viewer, snapshots=10**9, timeout=SOON)
+
+
+def steps(view: View) -> list[int]:
+    return [snapshot.step for snapshot in view.snapshots]
+
+
+# One run, several viewers
+
+
+def test_run_plays_to_its_end(make: Callable[..., Engine]) -> None:
+    engine = make()
+    view = done(engine, engine.submit(config()))
+    assert (view.status, steps(view), view.steps) == (Status.DONE, list(range(11)), 10)
+
+
+def test_viewers_pause_and_step_for_themselves(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make()
+    stepping = engine.submit(config(), until=0)
+    view = engine.wait(stepping, 1, SOON)
+    assert (view.status, steps(view)) == (Status.PAUSED, [0])
+    assert runs.log == [0], "a run that nobody plays stays where it is"
+
+    playing = engine.submit(config())
+    assert done(engine, playing).status is Status.DONE
+    assert runs.prepared == [config()], "the same configuration is one run"
+    assert steps(stepping.view()) == [0] and stepping.view().status is Status.PAUSED
+    stepping.step()
+    assert steps(stepping.view()) == [0, 1]
+    stepping.step()
+    stepping.resume()
+    assert stepping.view().status is Status.DONE
+    assert len(runs.log) == 11
+
+
+def test_steps_advance_a_run_one_snapshot_at_a_time(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine = make()
+    viewer = engine.submit(config(), until=0)
+    for step in range(1, 4):
+        viewer.step()
+        view = engine.wait(viewer, step + 1, SOON)
+        assert (view.status, steps(view)[-1]) == (Status.PAUSED, step)
+    assert len(runs.log) == 4
+
+
+def test_a_viewer_joins_a_run_where_it_is_told_to(make: Callable[..., Engine]) -> None:
+    engine = make()
+    done(engine, engine.submit(config()))
+    assert steps(engine.submit(config(), until=4).view()) == list(range(5))
+    assert engine.submit(config()).view().status is Status.DONE
+
+
+def test_pause_holds_at_the_newest_snapshot(make: Callable[..., Engine], runs: Runs) -> None:
+    runs.gate.clear()
+    engine = make()
+    viewer = engine.submit(config(epochs=1000))
+    assert engine.wait(viewer, 1, SOON).status is Status.RUNNING
+    viewer.pause()
+    runs.gate.set()
+    until(lambda: engine.running() == 0)
+    paused = viewer.view()
+    assert (paused.status, steps(paused)) == (Status.PAUSED, [0])
+    viewer.resume()
+    assert engine.wait(viewer, 5, SOON).status in (Status.RUNNING, Status.DONE)
+
+
+def test_a_first_look_does_not_wait_for_what_comes_after_it(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    compiled = threading.Event()
+
+    def ready(config: RunConfig, *others: Any) -> Ready:
+        return Ready(runs(config, *others), finish=lambda: float(compiled.wait(SOON)))
+
+    engine = make(prepare_whole=ready)
+    viewer = engine.submit(config())
+    view = engine.wait(viewer, 1, SOON)
+    assert (view.status, steps(view)) == (Status.COMPILING, [0])
+    content = engine.submit(config(), until=0)
+    assert content.view().status is Status.PAUSED  # who wants no more waits for nothing
+    compiled.set()
+    assert done(engine, viewer).status is Status.DONE
+
+
+def test_those_who_wait_do_not_wake_each_other(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one core three of them took all of it, and what they waited for got none."""
+    runs.gate.clear()
+    engine = make()
+    viewers = [engine.submit(config(seed)) for seed in range(3)]
+    looks: Counter[Viewer] = Counter()
+    view = engine.view
+    monkeypatch.setattr(engine, "view", lambda viewer: looks.update([viewer]) or view(viewer))
+    threads = [threading.Thread(target=engine.wait, args=(each, 9, 0.5)) for each in viewers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    assert len(looks) == 3 and max(looks.values()) < 20
+
+
+def test_how_long_a_run_will_take_is_told_before_it_goes_on(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """Its price times what a look has taken of its own; more cannot be known yet."""
+    engine = make(prepare_whole=lambda *args: Ready(runs(*args), 2e6, look_seconds=1e9))
+    viewer = engine.submit(config(epochs=1000), until=0)
+    view = engine.wait(viewer, 1, SOON)
+    looks = len(viewer.job.marks) - 1
+    price = looks * 1e9 + (1000 - looks) * 2e6
+    assert (view.steps_per_second, view.seconds_left) == (None, price)
+    viewer.job.seconds = 4e9  # a look that took four times its price
+    assert viewer.view().seconds_left == 4 * price
+    viewer.resume()
+    assert done(engine, viewer).seconds_left is None
+
+
+def test_what_fails_after_a_first_look_leaves_the_look(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    def fail() -> float:
+        raise MemoryError("A step of this run needs more.")
+
+    engine = make(prepare_whole=lambda *args: Ready(runs(*args), finish=fail))
+    view = done(engine, engine.submit(config()))
+    assert (view.status, view.message) == (Status.FAILED, "A step of this run needs more.")
+    assert steps(view) == [0]
+
+
+def test_who_answers_a_click_goes_first(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training holds still meanwhile, a first look does not; and no click holds it up for good."""
+    monkeypatch.setattr(engine_module, "COURTESY_SECONDS", SOON)
+    engine = make()
+    training = engine.submit(config(seed=1, epochs=1000), until=0)
+    engine.wait(training, 1, SOON)
+    answered = threading.Event()
+
+    def answer() -> None:
+        with engine.answering():
+            assert engine.quiet(0.0)  # for itself
+            answered.wait(SOON)
+
+    click = threading.Thread(target=answer)
+    click.start()
+    until(lambda: not engine.quiet(0.0))
+    training.resume()
+    assert engine.wait(engine.submit(config(seed=2)), 1, SOON).snapshots
+    assert steps(training.view()) == [0]
+    answered.set()
+    assert len(engine.wait(training, 5, SOON).snapshots) >= 5
+    click.join()
+    monkeypatch.setattr(engine_module, "COURTESY_SECONDS", 0.0)
+    with engine.answering():
+        assert done(engine, training).status is Status.DONE
+
+
+def test_letting_go_stops_a_run_that_nobody_else_watches(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    runs.gate.clear()
+    engine = make()
+    first, second = engine.submit(config(epochs=1000)), engine.submit(config(epochs=1000))
+    engine.wait(first, 1, SOON)
+    first.stop()
+    assert engine.running() == 1
+    second.stop()
+    assert engine.running() == 0
+
+
+# Many runs
+
+
+def play_together(engine: Engine, runs: Runs, seeds: list[int], epochs: int) -> list[Viewer]:
+    """Start runs that all have shown step 0 before any shows another."""
+    runs.gate.clear()
+    viewers = [engine.submit(config(seed, epochs), until=0) for seed in seeds]
+    for viewer in viewers:
+        engine.wait(viewer, 1, SOON)
+    runs.log.clear()
+    with engine._changed:
+        for viewer in viewers:
+            viewer.resume()
+    runs.gate.set()
+    return viewers
+
+
+def assert_fair(log: list[int], seeds: set[int]) -> None:
+    """At no time has one advanced by more than one turn beyond another."""
+    turns = Counter(dict.fromkeys(seeds, 0))
+    for seed in log:
+        turns[seed] += 1
+        assert max(turns.values()) - min(turns.values()) <= 1, log
+
+
+def test_runs_take_turns(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make()
+    for viewer in play_together(engine, runs, [1, 2, 3], epochs=100):
+        assert done(engine, viewer).status is Status.DONE
+    assert_fair(runs.log, {1, 2, 3})
+
+
+def test_paused_runs_do_not_upset_the_turns(make: Callable[..., Engine], runs: Runs) -> None:
+    """More paused runs than the capacity, all older than those that play."""
+    engine = make(capacity=2)
+    for seed in (11, 12, 13, 14):
+        engine.wait(engine.submit(config(seed), until=0), 1, SOON)
+    for viewer in play_together(engine, runs, [1, 2], epochs=100):
+        assert done(engine, viewer).status is Status.DONE
+    assert_fair(runs.log, {1, 2})
+
+
+def test_new_run_shows_its_first_step_at_once(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make(capacity=3)
+    play_together(engine, runs, [1, 2], epochs=1000)
+    newcomer = engine.submit(config(3, 1000))
+    assert engine.wait(newcomer, 1, SOON).snapshots
+    first = runs.log.index(3)
+    assert first < 2 * 400
+
+
+def test_queue_has_visible_places(make: Callable[..., Engine], runs: Runs) -> None:
+    runs.gate.clear()
+    engine = make(capacity=1)
+    viewers = []
+    for seed in (1, 2, 3):  # one after the other, so that the order is known
+        viewers.append(engine.submit(config(seed)))
+        until(lambda viewer=viewers[-1]: viewer.view().status in (Status.RUNNING, Status.QUEUED))
+    engine.wait(viewers[0], 1, SOON)
+    views = [viewer.view() for viewer in viewers]
+    assert [(view.status, view.place) for view in views] == [
+        (Status.RUNNING, 0), (Status.QUEUED, 1), (Status.QUEUED, 2),
+    ]  # fmt: skip
+    viewers[0].stop()  # the next move up
+    views = [viewer.view() for viewer in viewers[1:]]
+    assert [(view.status, view.place) for view in views] == [
+        (Status.RUNNING, 0), (Status.QUEUED, 1),
+    ]  # fmt: skip
+    runs.gate.set()
+    assert [done(engine, viewer).status for viewer in viewers[1:]] == [Status.DONE] * 2
+    last_of_two, first_of_three = len(runs.log) - runs.log[::-1].index(2), runs.log.index(3)
+    assert last_of_two <= first_of_three + 1
+
+
+def test_pace_and_time_left(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make()
+    viewer = engine.submit(config(epochs=1000), until=0)
+    assert engine.wait(viewer, 1, SOON).steps_per_second is None
+    for seen in (2, 3, 4):
+        viewer.step()
+        view = engine.wait(viewer, seen, SOON)
+    left = view.steps - view.snapshots[-1].step
+    assert view.steps_per_second and view.steps_per_second > 0
+    assert view.seconds_left == pytest.approx(left / view.steps_per_second)
+
+
+# Leases
+
+
+def test_run_pauses_when_nobody_looks_and_goes_on_when_somebody_does(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    runs.gate.clear()
+    engine = make(lease=0.2)
+    viewer = engine.submit(config(epochs=1000))
+    until(lambda: runs.log)
+    until(lambda: engine.running() == 0)
+    runs.gate.set()
+    ticks = len(runs.log)
+    assert ticks <= 2 and viewer.alive()
+    until(lambda: viewer.view().status is Status.DONE)  # looking renews the lease
+    assert len(runs.log) > ticks
+
+
+def test_forgotten_run_is_freed_and_starts_anew(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make(lease=0.05, forget=0.1)
+    viewer = engine.submit(config(), until=0)
+    until(lambda: not viewer.alive())
+    assert done(engine, engine.submit(config())).status is Status.DONE
+    assert runs.prepared == [config()] * 2
+
+
+def test_finished_runs_are_kept_oldest_out(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make(keep=2)
+    for seed in (1, 2, 3):
+        assert done(engine, engine.submit(config(seed))).status is Status.DONE
+    until(lambda: len(engine._jobs) == 2)
+    for seed in (2, 3, 1):
+        assert done(engine, engine.submit(config(seed))).status is Status.DONE
+    assert [each.seed for each in runs.prepared] == [1, 2, 3, 1]
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ZeroDivisionError("by zero"), "This run failed: ZeroDivisionError: by zero"),
+        (KeyError(), "This run failed: KeyError: KeyError"),
+        (MemoryError("Make the layers narrower."), "Make the layers narrower."),
+        (DataUnavailable("t10k-images is altered."), "t10k-images is altered."),
+        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "The device ran out of memory."),
+    ],
+)
+@pytest.mark.parametrize("where", ["prepare", "ticks"])
+def test_failure_is_told_and_the_next_run_works(
+    make: Callable[..., Engine], runs: Runs, where: str, error: Exception, message: str
+) -> None:
+    broken = True
+
+    def ticks(config: RunConfig) -> Iterator[Snapshot | None]:
+        yield from runs.ticks(config) if not broken else fail()
+
+    def fail() -> Any:
+        raise error
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        return fail() if broken and where == "prepare" else ticks(config)
+
+    engine = make(prepare=prepare)
+    viewer = engine.submit(config())
+    until(lambda: viewer.view().status is Status.FAILED)
+    assert viewer.view().message.startswith(message)
+    assert viewer.alive() and not viewer.view().snapshots
+    broken = False
+    for next_config in (config(1), config()):
+        assert done(engine, engine.submit(next_config)).status is Status.DONE
+
+
+# pytest warns of the very thing this test is about: a thread that dies of an exception.
+@pytest.mark.filterwarnings("ignore:Exception in thread samenet-run")
+def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Runs) -> None:
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        return runs.ticks(config) if config.seed else (sys.exit() for _ in range(1))
+
+    engine = make(prepare=prepare)
+    viewer = engine.submit(config(0))
+    until(lambda: viewer.view().status is Status.FAILED)
+    assert viewer.view().message == "The worker stopped in this run; the next one works."
+    assert done(engine, engine.submit(config(1))).status is Status.DONE
+
+
+class Preparations:
+    """Preparations that report until they are abandoned, then take their time to tidy up."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs, self.slow = runs, True
+        self.abandoned, self.tidied = threading.Event(), threading.Event()
+
+    def __call__(self, config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        try:
+            while self.slow:
+                report(Status.PREPARING, 0.25, "downloading")
+                time.sleep(0.002)
+        finally:
+            self.slow = False
+            self.abandoned.set()
+            self.tidied.wait(SOON)
+        return self.runs(config, report, _)
+
+
+def test_preparation_is_shown_and_can_be_abandoned(make: Callable[..., Engine], runs: Runs) -> None:
+    preparations = Preparations(runs)
+    engine = make(prepare=preparations)
+    viewer = engine.submit(config())
+    until(lambda: viewer.view().message)
+    view = viewer.view()
+    assert (view.status, view.fraction, view.message) == (Status.PREPARING, 0.25, "downloading")
+    assert not preparations.abandoned.is_set()
+    viewer.stop()
+    assert preparations.abandoned.wait(SOON)
+    preparations.tidied.set()
+    assert done(engine, engine.submit(config())).status is Status.DONE
+
+
+def test_newcomer_does_not_join_an_abandoned_preparation(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    preparations = Preparations(runs)
+    engine = make(prepare=preparations)
+    engine.submit(config()).stop()
+    assert preparations.abandoned.wait(SOON)
+    newcomer = engine.submit(config())  # while the abandoned one still tidies up
+    preparations.tidied.set()
+    assert done(engine, newcomer).status is Status.DONE
+
+
+def test_who_comes_back_to_an_abandoned_preparation_starts_anew(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """A laptop that slept during a download: not a failure, and not a dead end."""
+    preparations = Preparations(runs)
+    preparations.tidied.set()
+    engine = make(prepare=preparations, lease=0.05, forget=0.05)
+    viewer = engine.submit(config())
+    assert preparations.abandoned.wait(SOON)
+    until(lambda: viewer.view().status is not Status.PREPARING)
+    assert viewer.view().status is not Status.FAILED
+    assert not viewer.alive()
+
+
+def test_run_forgotten_while_it_was_prepared_is_freed(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """A download that hangs cannot be interrupted; what it yields must not stay for ever."""
+    go, made = threading.Event(), []
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        assert go.wait(SOON)
+        ticks = runs.ticks(config)
+        made.append(weakref.ref(ticks))
+        return ticks
+
+    engine = make(prepare=prepare, lease=0.05, forget=0.1)
+    viewer = engine.submit(config())
+    until(lambda: not viewer.alive())
+    go.set()
+    until(lambda: made and (gc.collect(), made[0]() is None)[1])
+
+
+def test_a_wait_ends_with_a_run_that_is_freed(make: Callable[..., Engine], runs: Runs) -> None:
+    preparations = Preparations(runs)
+    preparations.tidied.set()
+    engine = make(prepare=preparations)
+    viewer, found = engine.submit(config()), []
+    wait = threading.Thread(
+        target=lambda: found.append(engine.wait(viewer, 1, 9 * SOON)), daemon=True
+    )
+    wait.start()
+    viewer.stop()
+    wait.join(SOON)
+    assert not viewer.alive()
+    assert [view.snapshots for view in found] == [[]]
+
+
+def out_of_sight(engine: Engine) -> None:
+    """As if nobody had looked at any run for ever."""
+    with engine._changed:
+        for job in engine._jobs.values():
+            job.seen = -math.inf
+            for viewer in job.viewers:
+                viewer.lease = -math.inf
+        engine._sweep()
+
+
+def test_who_looks_late_keeps_what_is_being_prepared(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    """As a tab in the background does; only who leaves lets go at once."""
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        until(lambda: not engine._readying())  # the lease is over
+        with engine._changed:
+            engine._sweep()
+        assert engine.viewers() == 0
+        report(Status.PREPARING, 0.5, "downloading")
+        report(Status.COMPILING, 0.0, "")
+        return runs(config, report, _)
+
+    engine = make(prepare=prepare, lease=0.05)
+    viewer = engine.submit(config())
+    until(lambda: runs.prepared)
+    assert done(engine, viewer).status is Status.DONE
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_what_compiles_is_not_freed_and_has_its_time_when_it_is_ready(
+    make: Callable[..., Engine], runs: Runs, left: bool
+) -> None:
+    def prepare(config: RunConfig, report: Any, next_look: NextLook) -> Ready:
+        report(Status.COMPILING, 0.0, "")
+        if left:
+            viewer.stop()
+        out_of_sight(engine)
+        report(Status.COMPILING, 0.5, "")
+        out_of_sight(engine)
+        return Ready(runs(config, report, next_look), finish=finish)
+
+    def finish() -> float:
+        out_of_sight(engine)
+        return 0.0
+
+    engine = make(prepare_whole=prepare)
+    with engine._changed:  # the preparation reports when there is a viewer
+        viewer = engine.submit(config())
+    until(lambda: viewer.job.ticks is not None)
+    with engine._changed:
+        engine._sweep()
+        newcomer = engine.submit(config())
+    engine.wait(newcomer, 1, SOON)
+    until(lambda: newcomer.job.whole)
+    with engine._changed:
+        engine._sweep()
+    assert viewer.alive()
+    assert done(engine, newcomer).status is Status.DONE
+    assert runs.prepared == [config()]
+
+
+def test_close_ends_the_worker(make: Callable[..., Engine]) -> None:
+    engine = make()
+    viewer = engine.submit(config(epochs=1000))
+    engine.wait(viewer, 1, SOON)
+    (worker,) = engine._workers.values()
+    assert worker.is_alive() and worker.daemon
+    engine.close()
+    assert not worker.is_alive()
+
+
+# Prices
+
+
+def test_a_run_of_long_steps_keeps_nobody_waiting(make: Callable[..., Engine]) -> None:
+    """The long one hangs in its first step; others go on, and a second long one waits for it."""
+    gate, inside = threading.Event(), threading.Event()
+
+    def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
+        for step in snapshot_steps(config):
+            if config.seed >= 10:
+                inside.set()
+                assert gate.wait(SOON)
+            yield snapshot(step)
+
+    engine = make(prepare=prepare, step_seconds=lambda config: 6.0 * (config.seed >= 10))
+    long, other = engine.submit(config(10)), engine.submit(config(11))
+    assert inside.wait(SOON)
+    for seed in range(3):
+        assert done(engine, engine.submit(config(seed))).status is Status.DONE
+    assert not long.view().snapshots and not other.view().snapshots
+    assert other.view().status is Status.RUNNING
+    gate.set()
+    assert done(engine, long).status is Status.DONE
+    assert done(engine, other).status is Status.DONE
+
+
+@pytest.mark.parametrize("junk", ["", "a", "0", "-1", "nan"])
+def test_a_host_s_limit_must_be_a_number(monkeypatch: pytest.MonkeyPatch, junk: str) -> None:
+    monkeypatch.setenv(STEP_SECONDS, junk)
+    with pytest.raises(ValueError, match=f"{STEP_SECONDS} is .*; allowed is a number of seconds"):
+        step_limit()
