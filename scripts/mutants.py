@@ -31,6 +31,8 @@ from types import EllipsisType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+# What this checkout's own tests have compiled serves the mutants', too.
+COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache/d/compiled")}
 Mutant = dict[str, Any]  # as JSON holds it; `at` is where its `before` stands in the file's bytes
 NEAREST = 4  # test files at most that run first: more would be the suite
 NO_TESTS, MISUSED = 5, 4  # pytest's exit statuses
@@ -412,8 +414,8 @@ def tested(copy: Path, arguments: list[str], seconds: float) -> tuple[int | None
         process = subprocess.Popen(
             [".venv/bin/python", "-m", "pytest", "-x", "-q", "--tb=no", "--color=no",
              "-p", "no:cacheprovider", *arguments],
-            cwd=copy, env=os.environ | {"TMPDIR": str(scratch)}, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            cwd=copy, env={**COMPILED, **os.environ, "TMPDIR": str(scratch)},
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             status = process.wait(max(0, seconds))
