@@ -35,18 +35,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # What takes minutes begins first, or else one worker ends alone.
-LONGEST = (
-    "served/test_browser_accessible",
-    "compiled/test_cnn",
-    "pages/test_story_pages",
-    "served/test_lives",
-)
+LONGEST = ("served/test_browser_accessible", "compiled/test_cnn", "pages/test_story_pages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files; --no-loadscope-reorder keeps them so."""
-    first = {str(ROOT / "tests" / f"{name}.py"): i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: first.get(str(item.path), len(LONGEST)))
+    """Order the files; --no-loadscope-reorder keeps them so.
+
+    Those that wait for a browser stand evenly between those that compute: at any time some worker
+    waits while the others use the processor.
+    """
+    place: dict[Path, float] = {}
+    for waits in (False, True):
+        files = [file for file in dict.fromkeys(i.path for i in items) if _served(file) is waits]
+        place.update((file, (i + 0.5) / len(files)) for i, file in enumerate(files))
+    for i, name in enumerate(LONGEST):
+        place[ROOT / "tests" / f"{name}.py"] = i - len(LONGEST)
+    items.sort(key=lambda item: place[item.path])
+
+
+def _served(file: Path) -> bool:
+    return file.parent.name == "served"
 
 
 @pytest.fixture

@@ -493,9 +493,13 @@ def numerics(shape: Shape) -> Iterator[None]:
         yield
 
 
+# For what looks at a run: without its fusion emitters XLA compiles a look in a third to a half
+# less, and the look takes as long as before. A step takes a fifth to a half longer without them,
+# so the loop over steps keeps them (two cores, JAX 0.10.2).
+SELDOM: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 # For what runs once in a run or an epoch: the same bits, in less time to compile. A CNN's
 # weights took 1.8 s of CPU in place of 10.3, on two cores with JAX 0.10.2.
-ONCE: dict[str, Any] = {"xla_backend_optimization_level": "1"}
+ONCE: dict[str, Any] = {**SELDOM, "xla_backend_optimization_level": "1"}
 # In one piece in place of 32 a look takes an eighth less of one core to compile, for the same
 # bits; on two cores there is no difference, and on many the pieces go side by side.
 FEW_CORES = 2
@@ -625,13 +629,14 @@ class Program:
     @property
     def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
         """Of a state without slots, images, labels, order and knobs what is seen, and gradients."""
-        return self._looks.compiled("see", *self._seen())
+        return self._looks.compiled("see", *self._seen(), options=SELDOM)
 
     @property
     def follow(self) -> Callable[..., tuple[dict[str, Any], State]]:
         """Of state, gradients and knobs what is seen of the step, and the state after it."""
         own = self._own
-        return own.compiled("follow", own.state, own.state.params, own.knobs)
+        types = own.state, own.state.params, own.knobs
+        return own.compiled("follow", *types, options=SELDOM)
 
     def diagnose(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
@@ -655,7 +660,7 @@ class Program:
         pieces, together = self._looks, MODELS[self.shape.model].test_batch
         n = together or examples
         types = pieces.state.params, *pieces.images(n), pieces.knobs
-        accuracy = pieces.compiled("accuracy", *types, examples=n)
+        accuracy = pieces.compiled("accuracy", *types, examples=n, options=SELDOM)
         return in_batches(accuracy, together) if together else accuracy
 
     @cached_property

@@ -112,7 +112,9 @@ class Programs(NamedTuple):
     held_out: Callable[..., Any]  # runs, knobs; data -> float32 [lanes, batches]
 
 
-def _mapped(shape: train.Shape, way: Way, function: Each, donated: bool = True) -> Any:
+def _mapped(
+    shape: train.Shape, way: Way, function: Each, donated: bool = True, trains: bool = False
+) -> Any:
     mapped: Any = WAYS[way.name]
 
     def call(runs: Any, others: Any, live: Any, shared: tuple[Any, ...]) -> Any:
@@ -125,7 +127,7 @@ def _mapped(shape: train.Shape, way: Way, function: Each, donated: bool = True) 
         call = jax.shard_map(
             call, mesh=_mesh(way.devices), in_specs=specs, out_specs=lane, check_vma=False
         )
-    return compiled_for(shape, call, donate_argnums=(0,) if donated else ())
+    return compiled_for(shape, call, trains, donate_argnums=(0,) if donated else ())
 
 
 @lru_cache(maxsize=1)
@@ -194,7 +196,11 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         )
         return run, lax.map(lambda batch: of(*batch), tuple(mixed))
 
-    return Programs(*(_mapped(shape, way, f) for f in (advance, look, held_out)))
+    return Programs(
+        _mapped(shape, way, advance, trains=True),
+        _mapped(shape, way, look),
+        _mapped(shape, way, held_out),
+    )
 
 
 def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:

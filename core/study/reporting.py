@@ -131,4 +131,4 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
         with in_loop():
             return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
 
-    return compiled_for(shape, steps, donate_argnums=0)
+    return compiled_for(shape, steps, trains=True, donate_argnums=0)

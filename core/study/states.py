@@ -41,9 +41,14 @@ def ends(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
     return next(states(config, data)), end
 
 
-def compiled_for(shape: train.Shape, function: Callable[..., Any], **options: Any) -> Any:
-    """`function`, compiled on first use to give the numbers of this shape's program."""
-    jitted = jax.jit(function, **options)
+def compiled_for(
+    shape: train.Shape, function: Callable[..., Any], trains: bool = False, **options: Any
+) -> Any:
+    """`function`, compiled on first use to give the numbers of this shape's program.
+
+    One that `trains` is a loop over many steps: it takes longer to compile, and less a step.
+    """
+    jitted = jax.jit(function, compiler_options=None if trains else train.SELDOM, **options)
 
     def call(*arguments: Any) -> Any:
         with train.numerics(shape):

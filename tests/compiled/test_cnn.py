@@ -18,6 +18,7 @@ from core.run.snapshot import Snapshot
 from core.study import twins
 from core.study.band import copies
 from core.study.batch_norm import by_test_batch, evaluated
+from tests.kit import more
 from tests.kit.runs import DIGITS, post_cnn, quick, trained
 from tests.kit.runs import POST_CNN as POST
 
@@ -29,7 +30,7 @@ def device_data(config: RunConfig) -> train.DeviceData:
     return train.on_device(config.task, load(config.source, config.train_size))
 
 
-@pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
+@pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
 def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     """Five steps from the same weights and batches: losses, gradients and accuracy."""
     images, labels, test_images, test_labels = load("sample", config.train_size)
@@ -77,7 +78,7 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     assert run[-1].test_accuracy == pytest.approx(right, abs=0.02)
 
 
-@pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
+@pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
 def test_looks_see_layers_filters_and_who_has_a_say(config: RunConfig) -> None:
     for s in trained(config):
         assert s.gradient_norms.shape == s.weight_norms.shape == s.update_norms.shape == (5,)

@@ -19,6 +19,7 @@ from core.study.reproduce import command, jax_post, keep_or_drop, question
 from core.study.reproduce.cases import CASES
 from core.study.reproduce.finding import Case, Finding, Kind, is_nan, near
 from core.study.twins import Swap
+from tests.kit import more
 
 NAN, INF = math.nan, math.inf
 PUBLISHED, FACT, REGRESSION = Kind
@@ -125,7 +126,7 @@ def test_full_mnist_is_left_out_with_a_reason(
     assert mnist_tfds.FILES[0] in printed.err
 
 
-@pytest.mark.parametrize("key", ["start", "gradient_norms", "collapse"])
+@pytest.mark.parametrize("key", ["start", more("gradient_norms"), "collapse"])
 def test_quick_cases_reproduce(key: str) -> None:
     failed = [finding for finding in CASES[key].run() if not finding.ok]
     assert failed == []

@@ -30,7 +30,7 @@ def tiny(**overrides: Any) -> RunConfig:
 
 
 # For what a test calls a few times: compiled with little done to make it fast.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "1"})
+quick = partial(jax.jit, compiler_options=train.ONCE)
 
 
 def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.03) -> Any:

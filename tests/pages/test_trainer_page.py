@@ -1,5 +1,6 @@
 """Every page as a visitor finds it, with the real engine. AppTest fires no timers: it reruns."""
 
+import math
 import re
 import time
 
@@ -147,7 +148,7 @@ def caption_when_copied(page: AppTest) -> str:
 
 
 def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chance, "CHEAP", 20.0)
+    monkeypatch.setattr(chance, "CHEAP", math.inf)  # however slow this machine is
     told = caption_when_copied(press(trainer(), "train"))
     assert "Chaotic: 7 copies, one rounding apart at the start, end anywhere from" in told
     assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told

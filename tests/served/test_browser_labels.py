@@ -18,16 +18,18 @@ from tests.kit.browser import (
     stand_still,
     wait_until_drawn,
 )
-from tests.kit.runs import SERIES
+from tests.kit.runs import DROPPING, SERIES
 from ui.phone import CHARTS, OF_SERIES
 
 Visit = Callable[..., Page]
 GRU = urlencode(to_query(replace(SERIES, model="gru")))
+LAYERS = urlencode(to_query(DROPPING))
 ADDRESSES = [
     "train?until=end",
     "train?loss=naive&until=end",
     more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
-    f"train?{FIVE_LAYERS}naive&epochs=2&until=end",
+    more(f"train?{FIVE_LAYERS}naive&epochs=2&until=end"),
+    f"train?{LAYERS}&until=end",
     f"train?{GRU}&until=end",
 ]
 
@@ -42,15 +44,15 @@ def test_every_word_of_a_chart_can_be_read_on_a_phone(
     wait_until_drawn(page, "train")
     for _ in _charts(page, address):
         assert not (found := page.evaluate(FAULTS)), "\n".join(found)
-    if FIVE_LAYERS in address:
-        _whole_legend(page)
+    if layers := 6 if FIVE_LAYERS in address else 4 if LAYERS in address else 0:
+        _whole_legend(page, layers)
 
 
-def _whole_legend(page: Page) -> None:
-    """Of six layers, in more than one row."""
+def _whole_legend(page: Page, layers: int) -> None:
+    """All layers, in more than one row."""
     on_a_phone(page, "chart", "gradients")
     norms = chart(page, "Gradient norm")
-    for layer in range(1, 7):
+    for layer in range(1, 1 + layers):
         expect(norms.get_by_text(f"layer {layer}", exact=True)).to_be_visible()
     assert norms.evaluate(OUTSIDE) == []
 
