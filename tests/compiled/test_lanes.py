@@ -124,7 +124,8 @@ print(json.dumps(collected([tiny(seed=seed) for seed in range(5)]).loss.tolist()
 
 
 def test_two_devices_share_the_lanes() -> None:
-    told = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2")
+    told = os.environ | {"XLA_FLAGS": " ".join(flags)}
     ran = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES],
         cwd=ROOT, env=told, capture_output=True, text=True, timeout=240,
