@@ -17,6 +17,7 @@ from ui.draw import chart, colour_key
 from ui.live import WAITING_POLL_SECONDS
 from ui.names import names
 from ui.pair import compare
+from ui.state import rerun
 from ui.story.twin import Twin, Twins, viewers_of
 from ui.widgets import LABELS, said
 
@@ -96,7 +97,7 @@ def _bands(twins: Twins, waited: bool) -> None:
         st.markdown(f"- **{twin.label}**: {chance.words(view, copies)}")
         chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
     if waited and all(copies is None or copies.done for copies in found.values()):
-        st.rerun()
+        rerun()
     drawn = _as_bands(views, found)
     if not drawn or TASKS[twins[0].config.task].series:
         return  # of series the words say it: errors have no axis of shares

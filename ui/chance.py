@@ -14,6 +14,7 @@ from core.run.prepare import device_data
 from core.study import band
 from ui.charts.frame import Ribbon
 from ui.engine import engine
+from ui.state import rerun
 
 COPIES = 7
 CHEAP = 20.0  # seconds that copies may take unasked
@@ -86,4 +87,4 @@ def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies"
     if st.button(f"Measure it: {COPIES} copies, {cost}", key=key, icon=":material/casino:"):
         asked = st.session_state.get("copies_asked", ())
         st.session_state["copies_asked"] = (*asked, config)
-        st.rerun()
+        rerun()

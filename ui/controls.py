@@ -20,7 +20,7 @@ from ui.draw import code
 from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
-from ui.state import PageState, Values
+from ui.state import PageState, Values, key_of, put
 from ui.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
@@ -108,34 +108,35 @@ def _loss_changed() -> None:
     """A loss comes with its own epsilon, as its framework has it."""
     own = LOSSES[STATE.value("loss")].epsilon
     if own is not None:
-        st.session_state[STATE.key("epsilon")] = own
+        STATE.put("epsilon", own)
     _changed()
 
 
 def move(name: str, value: Any) -> None:
     """Set one control as a visitor does who moves it; only in a callback."""
-    st.session_state[STATE.key(name)] = value
+    STATE.put(name, value)
     _loss_changed() if name == "loss" else _changed()
 
 
 def _apply_preset() -> None:
-    if preset := st.session_state["preset"]:
+    if preset := st.session_state[key_of("preset")]:
         set_config(RunConfig(**PRESETS[preset].overrides))
 
 
 def _preset() -> None:
     now = agreed(STATE.values())
     same = (key for key, row in PRESETS.items() if RunConfig(**row.overrides) == now)
-    st.session_state["preset"] = next(same, None)
+    preset = next(same, None)
+    put("preset", preset)
     st.selectbox(
         "Start from",
         list(PRESETS),
-        key="preset",
+        None if preset is None else list(PRESETS).index(preset),
+        key=key_of("preset"),
         format_func=lambda key: PRESETS[key].label,
         placeholder="your own settings",
         on_change=_apply_preset,
     )
-    preset = st.session_state["preset"]
     with st.container(key="preset_summary"):  # of one height, or the sliders below would jump
         st.caption(PRESETS[preset].summary if preset else "A change trains anew, as far as before.")
 

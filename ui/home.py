@@ -16,6 +16,7 @@ from ui.charts.frame import told
 from ui.draw import chart
 from ui.live import POLL_SECONDS, device
 from ui.pages import PAGES
+from ui.state import rerun
 from ui.story.twin import all_done, viewers
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
@@ -52,7 +53,7 @@ def race() -> None:
 
 def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
     if not drawn_ended and all_done(held):
-        st.rerun()
+        rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
     rows = [row(label, look) for label, view in views.items() for look in view.snapshots]
     _draw(rows, drawn_ended)
@@ -87,4 +88,4 @@ def race_button() -> None:
         disabled=bool(st.session_state.get("race_live")), key="race_button",
     ):  # fmt: skip
         st.session_state["race_live"] = True
-        st.rerun()
+        rerun()

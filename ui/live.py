@@ -31,6 +31,7 @@ from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.engine import engine, losses_ready
 from ui.names import names
+from ui.state import rerun
 from ui.widgets import named
 from ui.words import explained
 
@@ -272,9 +273,9 @@ def _frame(frame: Frame) -> None:
     view, config, at = frame.viewer.view(), frame.viewer.config, frame.at
     other_buttons = _buttons(view.status) != _buttons(frame.drawn_as)
     if other_buttons or _waits(config, view) != frame.waited:
-        st.rerun()  # other buttons, another timer, words on the loss
+        rerun()  # other buttons, another timer, words on the loss
     if chosen.held() is not frame.held:
-        st.rerun()  # other digits below
+        rerun()  # other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
     _progress(view)
@@ -348,7 +349,7 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     words = ", ".join(named(name, value) for name, value in cure.items())
     if st.button(f"Try {words}", key="try_cure", icon=":material/healing:"):
         st.session_state["cure"] = agree({**asdict(config), **cure})[0]
-        st.rerun()
+        rerun()
 
 
 def _numbers(config: RunConfig, now: Snapshot | None) -> None:

@@ -6,10 +6,12 @@ import streamlit as st
 
 from ui import delivery, imports
 from ui.pages import ROOT, navigation
+from ui.state import OWN
 
 
 def main() -> None:
     """Draw the page that the visitor is on."""
+    st.session_state.pop(OWN, None)
     imports.load()  # done before, unless nothing warmed this server up
     st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
     st.html(Path(__file__).with_name("style.css"))

@@ -47,7 +47,7 @@ def one_control_over_one_chart(config: RunConfig) -> None:
         drawn, key = (OF_SERIES, "phone_series") if series else (CHARTS, "phone_chart")
         charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
         chosen = right.selectbox("chart", charts, 1, key=key, format_func=drawn.get)
-        st.session_state[MIRROR.key(name)] = controls.STATE.value(name)
+        MIRROR.put(name, controls.STATE.value(name))
         if name == "loss":
             controls.loss_slider(MIRROR, config.task, partial(_moved, name))
         else:

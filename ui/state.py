@@ -3,6 +3,12 @@
 The URL holds what differs from the defaults. A query that the page did not write itself (a
 shared link, the back button) sets the widgets; after that the widgets write the query. The
 session remembers the settings while the visitor is on another page, where widgets are dropped.
+
+A quick visitor is ahead of the page: while one change is answered, the next is on its way. So a
+widget that was moved since the page last wrote its query wins over the query that came with it,
+which the browser sent before it had the new one; and a widget that the page sets to something
+else is replaced by a new one, for what the browser still says of the old one would count as a
+visitor's change.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +18,45 @@ from typing import Any
 import streamlit as st
 
 Values = dict[str, Any]
+OWN = "own_query"  # what the page that is shown has written, until its script runs again
+TURNS = "turns"  # name of a widget -> how often it has been replaced
+
+
+def key_of(name: str) -> str:
+    """The key of a widget that the page sets, too: another one once it has replaced it."""
+    turn = st.session_state.get(TURNS, {}).get(name, 0)
+    return f"{name}-{turn}" if turn else name
+
+
+def put(name: str, value: Any) -> None:
+    """Have a widget say `value`; only before it is drawn, or in a callback.
+
+    It is to be drawn with `value` as its default, too: of a run of the script that the next one
+    interrupts, the browser may have got the new widget and not what it was set to.
+    """
+    key = key_of(name)
+    if key in st.session_state:
+        if _as_tuple(st.session_state[key]) == _as_tuple(value):
+            return
+        turns = st.session_state.setdefault(TURNS, {})
+        turns[name] = turns.get(name, 0) + 1
+    st.session_state[key_of(name)] = value
+
+
+def rerun() -> None:
+    """Run the whole page again, with the query that it wrote itself if it wrote one.
+
+    A fragment's timer may have come with an older one: the browser sent it before it had that.
+    """
+    own = st.session_state.get(OWN)
+    if own is not None and own != st.query_params.to_dict():
+        st.query_params.from_dict(own)
+    st.rerun()
+
+
+def _as_tuple(value: Any) -> Any:
+    """A widget for several values gives a list, whatever it was set to."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -25,7 +70,11 @@ class PageState:
     labels: Mapping[str, str]  # the page's words for the settings whose names are not
 
     def key(self, name: str) -> str:
-        """The widget key of a setting."""
+        """The widget key of a setting, as it is now."""
+        return key_of(self.name(name))
+
+    def name(self, name: str) -> str:
+        """The name of a setting's widget, which its keys begin with."""
         return f"{self.prefix}_{name}"
 
     def value(self, name: str) -> Any:
@@ -43,9 +92,13 @@ class PageState:
     def set(self, values: Mapping[str, Any], notes: list[str] | None = None) -> None:
         """Set every widget; only before they are drawn, or in a callback."""
         for name in self.names:
-            st.session_state[self.key(name)] = values[name]
+            self.put(name, values[name])
         st.session_state[self.key("remembered")] = dict(values)
         st.session_state[self.key("notes")] = notes or []
+
+    def put(self, name: str, value: Any) -> None:
+        """Set one widget; only before it is drawn, or in a callback."""
+        put(self.name(name), value)
 
     def take_over(self) -> None:
         """Before the widgets: set them from a query that is not this page's own."""
@@ -53,19 +106,28 @@ class PageState:
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
         back = bool(dropped) and not query  # from another page, by the page's bare address
-        if remembered is None or not (back or query == st.session_state.get(self.key("query"))):
+        own = back or self._moved() or query == st.session_state.get(self.key("query"))
+        if remembered is None or not own:
             self.set(*self.from_query(query))
             return
         # Streamlit drops a widget that was not drawn: on another page, or in a figure yet to come.
         for name in dropped:
-            st.session_state[self.key(name)] = remembered[name]
+            self.put(name, remembered[name])
 
     def write(self, values: Mapping[str, Any]) -> None:
         """After the widgets: write the query and remember."""
         st.session_state[self.key("remembered")] = dict(values)
+        st.session_state[self.key("written")] = self.values()
         st.session_state[self.key("query")] = query = self.to_query(dict(values))
+        st.session_state[OWN] = query
         if query != st.query_params.to_dict():
             st.query_params.from_dict(query)
+
+    def _moved(self) -> bool:
+        """Whether a widget says something else than when the query was last written."""
+        written = st.session_state.get(self.key("written"), {})
+        there = (name for name in written if self.key(name) in st.session_state)
+        return any(self.value(name) != written[name] for name in there)
 
     def tell_notes(self) -> None:
         """Say once what of the URL or of the last change could not be used as it was."""

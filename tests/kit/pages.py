@@ -3,7 +3,8 @@
 import html
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -11,6 +12,7 @@ from core.run.errands import LEASE
 from core.run.job import Status, Viewer
 from tests.kit import MINUTE, ROOT
 from ui.engine import engine
+from ui.state import TURNS
 
 
 def open_page(file: str, **query: str) -> AppTest:
@@ -49,6 +51,18 @@ def _wait_for(viewers: Collection[Viewer], deadline: float) -> None:
         assert Status.FAILED not in seen, [viewer.view().message for viewer in viewers]
         assert all(viewer.alive() for viewer in viewers) and time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def keyed(widgets: Iterable[Any], name: str) -> Any:
+    """The widget of this name; once the page has set it, it is another one (ui/state.py)."""
+    (found,) = (each for each in widgets if each.key and re.fullmatch(rf"{name}(-\d+)?", each.key))
+    return found
+
+
+def stated(page: AppTest, name: str) -> Any:
+    """What the session holds for the widget of this name."""
+    turn = page.session_state[TURNS].get(name, 0) if TURNS in page.session_state else 0
+    return page.session_state[f"{name}-{turn}" if turn else name]
 
 
 def bodies(page: AppTest) -> str:

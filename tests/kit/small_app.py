@@ -1,7 +1,8 @@
 """app.py as most tests have it served: with the stories in few steps.
 
 `SAMENET_TESTS_SEND_EVERY=0.3` has it send as seldom as a slow host does (seconds, in place of
-0.005), and SIGUSR1 has it write the names of all loaded modules into `SAMENET_TESTS_MODULES`.
+0.005), into the file `SAMENET_TESTS_RUNS` it writes the query of each run that is asked for, and
+SIGUSR1 has it write the names of all loaded modules into `SAMENET_TESTS_MODULES`.
 """
 
 import os
@@ -9,10 +10,14 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime import runtime
 
+from core.config import RunConfig, to_query
+from core.run.engine import Engine
+from core.run.job import Viewer
 from tests.kit.small import few_steps
 from ui import main, server
 
@@ -20,6 +25,16 @@ few_steps()
 
 if seconds := os.environ.get("SAMENET_TESTS_SEND_EVERY"):
     runtime.MESSAGE_FLUSH_INTERVAL_SECS = float(seconds)
+
+if runs := os.environ.get("SAMENET_TESTS_RUNS"):
+    submit = Engine.submit
+
+    def _noted(self: Engine, config: RunConfig, until: float = float("inf")) -> Viewer:
+        with open(runs, "a") as file:
+            file.write(urlencode(to_query(config)) + "\n")
+        return submit(self, config, until)
+
+    Engine.submit = _noted  # type: ignore[method-assign]
 
 
 def _write_modules(*_: Any) -> None:

@@ -11,7 +11,7 @@ from core.data import Process
 from core.fields import to_text
 from core.presets import PRESETS
 from tests.kit import ROOT
-from tests.kit.pages import go, open_page
+from tests.kit.pages import go, keyed, open_page
 from ui import live, widgets
 
 # For every field a value that is not the default's, and that stands in no slider's grid.
@@ -41,9 +41,7 @@ def trainer(**query: str) -> AppTest:
 
 def widget(page: AppTest, name: str) -> Any:
     kinds = (page.select_slider, page.selectbox, page.number_input, page.button_group)
-    found = [each for kind in kinds for each in kind if each.key == f"control_{name}"]
-    assert len(found) == 1, name
-    return found[0]
+    return keyed((each for kind in kinds for each in kind), f"control_{name}")
 
 
 def notes(page: AppTest) -> list[str]:
@@ -55,7 +53,7 @@ def notes(page: AppTest) -> list[str]:
 def test_defaults(chosen: list[RunConfig]) -> None:
     page = trainer()
     assert chosen[-1] == RunConfig() and page.query_params == {} and not notes(page)
-    assert page.selectbox(key="preset").value == "question"
+    assert keyed(page.selectbox, "preset").value == "question"
 
 
 def test_every_field_has_a_widget() -> None:
@@ -112,11 +110,11 @@ def test_widget_writes_config_and_url_and_back(
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> None:
     page = trainer(seed="5")
-    assert page.selectbox(key="preset").value is None
-    page.selectbox(key="preset").set_value(preset).run()
+    assert keyed(page.selectbox, "preset").value is None
+    keyed(page.selectbox, "preset").set_value(preset).run()
     config = RunConfig(**PRESETS[preset].overrides)
     assert chosen[-1] == config and page.query_params == to_query(config)
-    assert page.selectbox(key="preset").value == preset
+    assert keyed(page.selectbox, "preset").value == preset
     trainer(**page.query_params)
     assert chosen[-1] == config
 
@@ -181,6 +179,28 @@ def test_widths_can_be_typed(
     assert chosen[-1].widths == widths and not page.exception
     assert all(text.startswith(note) for text in notes(page)) and bool(notes(page)) == bool(note)
     assert page.query_params == to_query(RunConfig(widths=widths))
+
+
+def test_an_address_that_comes_late_moves_no_control_back(chosen: list[RunConfig]) -> None:
+    """A quick visitor's second change comes with the address as it was before the first."""
+    page = trainer()
+    keyed(page.select_slider, "control_learning_rate").set_value(0.1).run()
+    assert page.query_params == {"learning_rate": "0.1"}
+    page.query_params.clear()
+    keyed(page.number_input, "control_seed").set_value(3).run()
+    assert chosen[-1] == RunConfig(learning_rate=0.1, seed=3)
+    assert page.query_params == {"learning_rate": "0.1", "seed": "3"}
+    page.query_params.clear()  # nothing has moved since: the visitor went back
+    assert not page.run().exception and chosen[-1] == RunConfig()
+
+
+def test_what_the_page_sets_is_a_new_widget(chosen: list[RunConfig]) -> None:
+    """What a browser still says of the old one is not taken for a visitor's change."""
+    page = trainer()
+    before = keyed(page.selectbox, "preset").key
+    keyed(page.select_slider, "control_learning_rate").set_value(0.1).run()
+    assert keyed(page.selectbox, "preset").key != before
+    assert keyed(page.select_slider, "control_learning_rate").key == "control_learning_rate"
 
 
 def test_other_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:

@@ -12,7 +12,7 @@ from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
-from tests.kit.pages import go, open_page
+from tests.kit.pages import go, keyed, open_page
 from tests.kit.runs import tiny, trained
 from ui import chance, live, phone
 from ui.engine import engine
@@ -89,7 +89,7 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         of = "squared error, held out" if series else "training accuracy"
         assert re.fullmatch(r"0\.\d+" if series else r"\d+\.\d%", metrics(page)[of])
         assert text(page).startswith("After step 0: ")
-    page.selectbox(key="preset").set_value("question").run()  # and from there to another one
+    keyed(page.selectbox, "preset").set_value("question").run()  # and from there to another one
     assert "48% of the images are wrong and have no say" in text(seen(page, 1))
 
 
@@ -116,7 +116,7 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     page = trainer()
     press(page, "train")
     ended(page)
-    page.select_slider(key="control_loss").set_value("from_logits").run()
+    keyed(page.select_slider, "control_loss").set_value("from_logits").run()
     assert viewer(page).config == RunConfig(loss="from_logits")
     assert page.query_params == {"loss": "from_logits", "until": "end"}
     assert ended(page).status is Status.DONE, "what plays goes on playing"
@@ -130,7 +130,7 @@ def test_a_cure_sets_the_controls() -> None:
     assert page.button(key="try_cure").label == ("Try the loss “From logits”, learning rate 0.01")
     press(page, "try_cure")
     assert viewer(page).config == RunConfig(loss="from_logits")
-    assert page.select_slider(key="control_loss").value == "from_logits"
+    assert keyed(page.select_slider, "control_loss").value == "from_logits"
     assert page.query_params == {"loss": "from_logits"}
     assert "try_cure" not in [button.key for button in seen(page, 1).button]
 
@@ -213,7 +213,7 @@ def test_a_link_joins_the_run_where_it_is() -> None:
 
 def test_another_setting_starts_anew_unless_it_plays() -> None:
     page = press(trainer(**LONG, seed="12"), "step")
-    page.number_input(key="control_seed").set_value(13).run()
+    keyed(page.number_input, "control_seed").set_value(13).run()
     assert "until" not in page.query_params and "After step 0:" in text(seen(page, 1))
 
 
@@ -253,7 +253,7 @@ def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     page.slider(key="scrubber").set_value(0).run()
     assert "0 are right at step 0" in held(page)
     page.slider(key="scrubber").set_value(10).run()
-    page.select_slider(key="control_loss").set_value("from_logits").run()
+    keyed(page.select_slider, "control_loss").set_value("from_logits").run()
     ended(page)
     page.run()
     assert pictures(page) == shown and "right at step 10" in held(page), "of another run"
@@ -292,7 +292,7 @@ def test_failure_is_told_and_another_setting_works(monkeypatch: pytest.MonkeyPat
     page = press(trainer(seed="99"), "train")  # a run that no other test has
     assert "Make the layers narrower" in page.error[0].value
     monkeypatch.undo()
-    page.number_input(key="control_seed").set_value(1).run()
+    keyed(page.number_input, "control_seed").set_value(1).run()
     assert ended(page).status is Status.DONE
     page.run()
     assert not page.error and not page.exception

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig, to_query
 from core.study.twins import apart, differences, nearest_twin
 from tests.kit import MINUTE
-from tests.kit.pages import bars, go, open_page, settled
+from tests.kit.pages import bars, go, keyed, open_page, settled, stated
 from tests.kit.runs import configs, tiny
 from ui import chance, pair, runs
 from ui.charts.palette import PINS
@@ -95,11 +95,11 @@ def test_a_pasted_link_is_read_and_junk_is_told() -> None:
     query = "&".join(f"{k}={v}" for k, v in to_query(replace(A, learning_rate=0.2)).items())
     box = page.text_input(key="pasted_b")
     page = settled(box.set_value(f"https://samenet.example/train?{query}&until=end").run())
-    assert page.session_state["pair_b"].learning_rate == 0.2
+    assert stated(page, "pair_b").learning_rate == 0.2
     for junk in ("hello", "__import__('os')", "http://[", "?" * 1999):
         page.text_input(key="pasted_a").set_value(junk).run()
         assert not page.exception
-        assert page.session_state["pair_a"] == A and page.toast
+        assert stated(page, "pair_a") == A and page.toast
 
 
 def test_pins_and_the_way_back() -> None:
@@ -108,7 +108,7 @@ def test_pins_and_the_way_back() -> None:
     assert page.session_state[runs.PINNED] == []
     page.button(key="pin").click().run()
     assert page.session_state[runs.PINNED] == [A]
-    page.select_slider(key="control_learning_rate").set_value(1.0).run()
+    keyed(page.select_slider, "control_learning_rate").set_value(1.0).run()
     page = trained(page)
     page.button(key="pin").click().run()
     second = replace(A, learning_rate=1.0)
@@ -117,11 +117,11 @@ def test_pins_and_the_way_back() -> None:
     assert not page.exception and page.session_state["viewer"].config == A
     page.button(key="pin").click().run()
     assert page.session_state[runs.PINNED] == [second], "a second press lets go"
-    page.multiselect(key="shelf_pinned").set_value([A, second]).run()
+    keyed(page.multiselect, "shelf_pinned").set_value([A, second]).run()
     assert page.session_state[runs.PINNED] == [A, second]
     page.query_params.clear()
     page = settled(go(page, PAGE))
-    assert page.session_state["pair_a"] == RunConfig(), "a page of its own, with its own link"
+    assert stated(page, "pair_a") == RunConfig(), "a page of its own, with its own link"
     options = page.selectbox(key="pair_a").options
     assert sum("learning rate 1" in option.split(", ") for option in options) == 1
 
@@ -133,7 +133,7 @@ def test_only_the_last_runs_are_remembered_and_the_pinned_ones(
     page = trained(open_page(TRAINER, until="end", **to_query(A)))
     page.button(key="pin").click().run()
     for rate in (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0):
-        page.select_slider(key="control_learning_rate").set_value(rate).run()
+        keyed(page.select_slider, "control_learning_rate").set_value(rate).run()
         page = trained(page)
         if rate < 10:
             page.button(key="pin").click().run()

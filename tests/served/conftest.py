@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, Request, expect, sync_playwright
@@ -31,9 +32,15 @@ def browser_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def server(browser_tab: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def asked_for(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the runs that the shared server was asked for: the query of one a line."""
+    return tmp_path_factory.mktemp("server") / "runs"
+
+
+@pytest.fixture(scope="session")
+def server(browser_tab: Page, asked_for: Path) -> Iterator[str]:
     """The server that most tests share. It needs the browser: without one, none is started."""
-    with served(tmp_path_factory.mktemp("server"), SMALL) as server:
+    with served(asked_for.parent, SMALL, SAMENET_TESTS_RUNS=str(asked_for)) as server:
         yield server.url
 
 

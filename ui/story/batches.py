@@ -8,6 +8,7 @@ from core.study.batch_norm import SIZES, Evaluated
 from ui.charts import batches as charts
 from ui.charts.frame import share
 from ui.draw import chart, colour_key
+from ui.state import rerun
 from ui.story import after, predict
 from ui.story.twin import Twin, Twins
 
@@ -38,7 +39,7 @@ def together(twins: Twins) -> None:
 
 def _together(twins: Twins, guess: str, drawn_done: bool) -> None:
     if not drawn_done and after.done(twins):
-        st.rerun()
+        rerun()
     if failed := after.failure(twins):
         st.error(failed, icon=":material/error:")
         return

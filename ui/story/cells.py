@@ -12,6 +12,7 @@ from ui.bars import Stack, stacks
 from ui.charts.palette import TRAIN
 from ui.draw import code
 from ui.engine import engine
+from ui.state import rerun
 
 POLL_SECONDS = 0.5
 LONGEST = {"of the longest": TRAIN}
@@ -34,7 +35,7 @@ def timed(times: Times, *before: Callable[..., object]) -> None:
     st.fragment(_timed, run_every=None if done else POLL_SECONDS)(times, pressed, done)
     if st.button("Measure again", icon=":material/timer:", key=times.__name__, disabled=not done):
         st.session_state[pressed] = time.time_ns()
-        st.rerun()
+        rerun()
 
 
 def _errand(times: Times, pressed: int | None) -> Errand:
@@ -44,7 +45,7 @@ def _errand(times: Times, pressed: int | None) -> Errand:
 def _timed(times: Times, pressed: str, drawn_done: bool) -> None:
     errand = _errand(times, st.session_state.get(pressed))
     if errand.done and not drawn_done:
-        st.rerun()
+        rerun()
     with st.container(key=f"times_{times.__name__}"):  # of one height: nothing below it moves
         if errand.failure:
             st.error(errand.failure, icon=":material/error:")

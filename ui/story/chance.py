@@ -13,6 +13,7 @@ from core.study import band
 from ui.charts import twins as charts
 from ui.draw import chart, colour_key
 from ui.engine import engine
+from ui.state import rerun
 from ui.story.twin import Twins
 
 PERTURBATIONS = 100
@@ -64,7 +65,7 @@ def _repeat(config: RunConfig, kind: str) -> Iterator[band.Outcomes | None]:
 def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
     found = _errands(twins)
     if not drawn_done and all(errand.done for errand in found.values()):
-        st.rerun()
+        rerun()
     if failure := next((errand.failure for errand in found.values() if errand.failure), ""):
         st.error(failure, icon=":material/error:")
         return

@@ -9,6 +9,7 @@ from core.study.lasagne import CLAIMS, Verdict
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
+from ui.state import rerun
 
 POLL_SECONDS = 0.5
 
@@ -32,7 +33,7 @@ def _verdicts() -> Iterator[tuple[str, Verdict] | None]:
 def _debate(drawn_done: bool) -> None:
     errand = _errand()
     if errand.done and not drawn_done:
-        st.rerun()
+        rerun()
     if errand.failure:
         st.error(errand.failure, icon=":material/error:")
     found = dict(errand.pieces)

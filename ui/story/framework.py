@@ -16,6 +16,7 @@ from ui.charts.palette import LAYERS
 from ui.draw import chart, colour_key
 from ui.engine import engine
 from ui.live import POLL_SECONDS
+from ui.state import rerun
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
 
@@ -41,7 +42,7 @@ def backends(shared: RunConfig) -> None:
 def _backends(configs: Mapping[str, RunConfig], drawn_running: bool) -> None:
     held = viewers(configs)
     if drawn_running and all_done(held):
-        st.rerun()
+        rerun()
     rows = [
         Bars(name, {FINAL: _final_accuracy(held[name])}, LOSSES[config.loss].summary)
         for name, config in configs.items()

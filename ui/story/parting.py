@@ -12,6 +12,7 @@ from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.cards import Shown, sheet
 from ui.engine import engine
+from ui.state import rerun
 from ui.story.twin import Twin
 from ui.words import explained
 
@@ -28,7 +29,7 @@ def parting(a: Twin, b: Twin) -> None:
 def _parting(a: Twin, b: Twin, drawn_done: bool) -> None:
     search = _search(a.config, b.config)
     if search.done and not drawn_done:
-        st.rerun()
+        rerun()
     if search.failure:
         st.error(search.failure, icon=":material/error:")
     elif search.pieces:

@@ -13,6 +13,7 @@ from ui.charts import twins as charts
 from ui.charts.palette import HELD_OUT, PINS, TRAIN
 from ui.draw import chart, colour_key
 from ui.engine import engine
+from ui.state import rerun
 from ui.story.twin import Twin, Twins
 
 POLL_SECONDS = 0.5
@@ -56,7 +57,7 @@ def _errand(config: RunConfig) -> Errand:
 def _trap(twins: Twins, drawn_done: bool) -> None:
     found = {twin.label: _errand(twin.config) for twin in twins}
     if not drawn_done and all(each.done for each in found.values()):
-        st.rerun()
+        rerun()
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         with column:
             _one(twin, found[twin.label])

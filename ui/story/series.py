@@ -21,6 +21,7 @@ from ui.charts.frame import told
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import chart, code, colour_key
 from ui.engine import engine
+from ui.state import rerun
 from ui.story.twin import Twin, Twins, snapshots
 from ui.words import explained
 
@@ -168,7 +169,7 @@ def _ends(config: RunConfig) -> Errand:
 def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
     found = _ends(config)
     if found.done and not drawn_done:
-        st.rerun()
+        rerun()
     if found.failure:
         st.error(found.failure, icon=":material/error:")
         return

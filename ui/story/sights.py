@@ -12,6 +12,7 @@ from ui.bars import Bars, bars
 from ui.charts.palette import PINS
 from ui.draw import colour_key
 from ui.pictures import data_url, picture_url
+from ui.state import rerun
 from ui.story import after
 from ui.story.twin import Twin, Twins
 
@@ -41,7 +42,7 @@ def _drawn(twins: Twins) -> bool:
 
 def _sights(twins: Twins, image: int, drawn: bool) -> None:
     if not drawn and _drawn(twins):
-        st.rerun()
+        rerun()
     looks = [after.seen(twin.config) for twin in twins]
     if failed := after.failure(twins):
         st.error(failed, icon=":material/error:")

@@ -15,6 +15,7 @@ from ui import chosen
 from ui.charts import digits
 from ui.charts import spine as charts
 from ui.draw import chart, colour_key
+from ui.state import rerun
 from ui.story.knobs import Knobs
 from ui.story.twin import Twin, snapshots, viewers_of
 from ui.words import explained
@@ -41,12 +42,12 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
     """The charts at a step: the one that the slider says, or while it plays one after the other."""
     playing = PLAYS in st.session_state
     if playing != drawn_playing:
-        st.rerun()  # another timer
+        rerun()  # another timer
     steps = [look.step for look in run]
     now = run[_place(steps, PLAYS if playing else STEP)]
     if playing and now is run[-1]:
         _stop(now.step)
-        st.rerun()
+        rerun()
     _charts(twin.config, run, now)
     where, button = st.columns([5, 1], vertical_alignment="bottom")
     if playing:  # a slider moved by the script tells the browser, which tells the script again

@@ -14,6 +14,7 @@ from ui.charts import twins as charts
 from ui.charts.frame import share, told
 from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
+from ui.state import rerun
 from ui.story.series import of_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
@@ -43,7 +44,7 @@ def _watch(
     twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
 ) -> None:
     if not drawn_ended and all_done(held):
-        st.rerun()
+        rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
     for view in views.values():
         if view.status is Status.FAILED:

@@ -15,7 +15,7 @@ from core.study.sweep import SWEEPS, Plan
 from ui.controls import UNTIL, WIDTHS
 from ui.names import near_preset
 from ui.runs import pinned, seen
-from ui.state import PageState, Values
+from ui.state import PageState, Values, key_of, put
 from ui.widgets import LABELS, WIDGETS, said
 
 OVER = "over_"  # before the name of an axis in a link
@@ -88,8 +88,9 @@ def choose() -> Plan:
     STATE.take_over()
     plan: Plan = STATE.value("plan")
     presets = {row.plan: row for row in SWEEPS.values()}
+    plans = list(dict.fromkeys([*presets, plan]))
     st.selectbox(
-        "Start from", list(dict.fromkeys([*presets, plan])), key=STATE.key("plan"),
+        "Start from", plans, plans.index(plan), key=STATE.key("plan"),
         format_func=lambda each: presets[each].label if each in presets else "your own sweep",
     )  # fmt: skip
     if plan in presets:
@@ -110,17 +111,18 @@ def choose() -> Plan:
 
 def _axes(plan: Plan) -> None:
     ignored = [name for name in Process._fields if name in plan.base.ignored()]
-    st.session_state["sweep_axes"] = list(plan.axes)
+    put("sweep_axes", list(plan.axes))
     st.multiselect(
-        "What varies", [name for name in FIELDS if name not in ignored], key="sweep_axes",
-        format_func=LABELS.__getitem__, max_selections=AXES, on_change=_axes_changed, args=[plan],
+        "What varies", [name for name in FIELDS if name not in ignored], list(plan.axes),
+        key=key_of("sweep_axes"), format_func=LABELS.__getitem__, max_selections=AXES,
+        on_change=_axes_changed, args=[plan],
         help="Two axes make a grid, a third one several of them; seeds are averaged over.",
     )  # fmt: skip
 
 
 def _axes_changed(plan: Plan) -> None:
     grid = _grid(plan)
-    names = st.session_state["sweep_axes"]
+    names = st.session_state[key_of("sweep_axes")]
     _set(plan.base, {name: grid.get(name) or first_values(plan.base, name) for name in names})
 
 
@@ -148,26 +150,28 @@ def _options(base: RunConfig, name: str) -> list[Any]:
 def _base(plan: Plan) -> None:
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
     configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(seen()), *presets]))
-    st.session_state["sweep_base"] = plan.base
+    put("sweep_base", plan.base)
     st.selectbox(
-        "All else as in", configs, key="sweep_base", format_func=near_preset,
-        on_change=lambda: _set(st.session_state["sweep_base"], _grid(plan)),
+        "All else as in", configs, configs.index(plan.base), key=key_of("sweep_base"),
+        format_func=near_preset,
+        on_change=lambda: _set(st.session_state[key_of("sweep_base")], _grid(plan)),
         help="Set up any run in the trainer; it is offered here afterwards.",
     )  # fmt: skip
 
 
 def _values(plan: Plan, name: str) -> None:
-    key, values = f"sweep_values_{name}", _grid(plan)[name]
+    own, values = f"sweep_values_{name}", _grid(plan)[name]
     if name == "seed" and values == tuple(range(len(values))):
-        st.session_state[key] = len(values)
+        put(own, len(values))
         st.number_input(
-            "seeds, from 0 on", 1, SEEDS, key=key, on_change=_values_changed, args=[plan, name],
-            help=WIDGETS["seed"].help,
+            "seeds, from 0 on", 1, SEEDS, len(values), key=key_of(own), help=WIDGETS["seed"].help,
+            on_change=_values_changed, args=[plan, name],
         )  # fmt: skip
         return
-    st.session_state[key] = list(values)
+    put(own, list(values))
     st.multiselect(
-        LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), key=key,
+        LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), list(values),
+        key=key_of(own),
         format_func=lambda value: value if isinstance(value, str) and value not in
         _options(plan.base, name) else said(name, value),
         accept_new_options=not isinstance(FIELDS[name], Choice),
@@ -176,7 +180,7 @@ def _values(plan: Plan, name: str) -> None:
 
 
 def _values_changed(plan: Plan, name: str) -> None:
-    chosen = st.session_state[f"sweep_values_{name}"]
+    chosen = st.session_state[key_of(f"sweep_values_{name}")]
     if isinstance(chosen, int):
         values, notes = tuple(range(chosen)), []
     else:

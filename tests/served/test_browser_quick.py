@@ -1,0 +1,184 @@
+"""Quick hands in a real browser: in every control the last input wins, however soon it comes."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from core.config import RunConfig, from_query
+from core.parts.dropout import DROPOUTS
+from core.parts.losses import losses_for
+from tests.kit import MINUTE, more
+from tests.kit.browser import GENTLE, button, trainer
+from ui.controls import UNTIL
+from ui.widgets import WIDGETS
+
+Visit = Callable[..., Page]
+EACH = 10  # sequences of a visit
+SLIDERS: dict[str, Sequence[Any]] = {
+    "loss": losses_for("binary"),
+    **{name: WIDGETS[name].grid for name in ("learning_rate", "epsilon", "dropout_value")},
+}
+MOVES = {"ArrowRight": 1, "ArrowLeft": -1, "End": 1000, "Home": -1000}
+TRACK = """input => {
+    const {x, y, width, height} = input.closest("[role=group] > *").getBoundingClientRect();
+    return [x, y + height / 2, width];
+}"""
+
+
+class Hands:
+    """A visitor's hands on one page. Each move makes inputs and returns what the last one asks."""
+
+    def __init__(self, page: Page, prefix: str, chance: random.Random) -> None:
+        self.page, self.prefix, self.chance = page, prefix, chance
+
+    def within(self, name: str, selector: str) -> Locator:
+        own = f"st-key-{self.prefix}_{name}"
+        # Once the page has set it, a widget is another one; see ui/state.py.
+        return self.page.locator(f":is(.{own}, [class*={own}-]) {selector}")
+
+    def pause(self) -> None:
+        """As long as between two quick inputs: the sleep is what is tested."""
+        self.page.wait_for_timeout(self.chance.randint(20, 300))
+
+    def slide(self, name: str) -> Any:
+        slider = self.within(name, "input[type=range]")
+        move = self.chance.choice([self._keys, self._clicks, self._drag])
+        return SLIDERS[name][move(slider, int(slider.get_attribute("max") or 0))]
+
+    def _keys(self, slider: Locator, most: int) -> int:
+        slider.focus()
+        at = int(slider.input_value())
+        for _ in range(self.chance.randint(2, 5)):
+            key = self.chance.choice(list(MOVES))
+            self.page.keyboard.press(key)
+            at = min(max(at + MOVES[key], 0), most)
+            self.pause()
+        return at
+
+    def _clicks(self, slider: Locator, most: int) -> int:
+        for at in self.chance.choices(range(most + 1), k=self.chance.randint(2, 4)):
+            self.page.mouse.click(*self._place(slider, at, most))
+            self.pause()
+        return at
+
+    def _drag(self, slider: Locator, most: int) -> int:
+        self.page.mouse.move(*self._place(slider, int(slider.input_value()), most))
+        self.page.mouse.down()
+        for at in self.chance.choices(range(most + 1), k=self.chance.randint(2, 4)):
+            self.page.mouse.move(*self._place(slider, at, most), steps=3)
+            self.pause()
+        self.page.mouse.up()
+        return at
+
+    def _place(self, slider: Locator, at: int, most: int) -> tuple[float, float]:
+        slider.scroll_into_view_if_needed()
+        x, y, width = slider.evaluate(TRACK)
+        return x + min(width * at / most, width - 1), y
+
+    def count(self, name: str) -> int:
+        """The buttons beside a number, or its arrow keys."""
+        field = self.within(name, "input")
+        at = int(field.input_value())
+        for _ in range(self.chance.randint(2, 5)):
+            if self.chance.random() < 0.5:
+                field.press("ArrowUp")
+            else:
+                self.within(name, "[data-testid=stNumberInputStepUp]").click()
+            at += 1
+            self.pause()
+        return at
+
+    def choose(self, name: str, options: Sequence[str]) -> str:
+        """The segments of a control, one soon after the other."""
+        for key in self.chance.choices(options, k=self.chance.randint(2, 4)):
+            self.within(name, "[role=radio]").nth(options.index(key)).click()
+            self.pause()
+        return key
+
+
+class Told(NamedTuple):
+    """What three places say of a setting."""
+
+    control: Any
+    address: Any
+    run: Any
+
+
+def last_run(asked_for: Path) -> RunConfig:
+    return from_query(dict(parse_qsl(asked_for.read_text().splitlines()[-1])))[0]
+
+
+def in_address(page: Page) -> RunConfig:
+    query = {n: t for n, t in parse_qsl(urlsplit(page.url).query) if n != UNTIL}
+    return from_query(query)[0]
+
+
+def settles(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
+    """What is told once all agree, and after how many seconds; and it stays so."""
+    started = time.monotonic()
+    while (told := read()) != (value,) * 3 and time.monotonic() - started < MINUTE:
+        time.sleep(0.02)
+    return told, time.monotonic() - started
+
+
+@pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
+def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number: int) -> None:
+    """While nothing trains, while a run does, and while its network is compiled."""
+    chance = random.Random(number)
+    new = f"&widths={20 + number}" if number % 4 == 3 else ""
+    page = trainer(visit, server, f"?dropout=rate&{GENTLE}{new}")
+    if number % 2 == 0:
+        button(page, "Train").click()
+    hands = Hands(page, "control", chance)
+    for _ in range(EACH):
+        name = chance.choice([*SLIDERS, "seed", "dropout"])
+        if name in SLIDERS and hands.within(name, "input[type=range]").is_disabled():
+            continue  # a loss that has no epsilon
+        match name:
+            case "seed":
+                value: Any = hands.count("seed")
+            case "dropout":
+                value = hands.choose("dropout", list(DROPOUTS))
+            case _:
+                value = hands.slide(name)
+        told, seconds = settles(partial(read, hands, asked_for, name), value)
+        assert told == (value,) * 3, f"{name} after {seconds:.1f} s"
+
+
+@pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
+@pytest.mark.parametrize("name", ["loss", "learning_rate", "epsilon"])
+def test_quick_keys_leave_a_preset(
+    visit: Visit, server: str, asked_for: Path, name: str, number: int
+) -> None:
+    """The first key has the page change its menu of presets, which must not change it back."""
+    page = trainer(visit, server, "?until=end")
+    hands = Hands(page, "control", random.Random(number))
+    slider = hands.within(name, "input[type=range]")
+    at = int(slider.input_value())
+    for _ in range(3):
+        slider.press("ArrowRight")
+        hands.pause()
+    value = SLIDERS[name][at + 3]
+    assert settles(partial(read, hands, asked_for, name), value)[0] == (value,) * 3
+
+
+def read(hands: Hands, asked_for: Path, name: str) -> Told:
+    address, run = in_address(hands.page), last_run(asked_for)
+    return Told(shown(hands, name), getattr(address, name), getattr(run, name))
+
+
+def shown(hands: Hands, name: str) -> Any:
+    """What a control says."""
+    if name == "seed":
+        return int(hands.within(name, "input").input_value())
+    if name == "dropout":
+        checked = hands.within(name, "[aria-checked=true]")
+        return {row.label: key for key, row in DROPOUTS.items()}[checked.first.inner_text().strip()]
+    return SLIDERS[name][int(hands.within(name, "input[type=range]").input_value())]
