@@ -1,5 +1,6 @@
 """The page of sweeps as a visitor finds it."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, to_query
-from core.study.sweep import SWEEPS, Memory, Plan, from_json, sweep, table, to_json
+from core.study.sweep import BROKEN, SWEEPS, TRAINS, Memory, Plan, from_json, sweep, table, to_json
 from tests.kit import MINUTE
-from tests.kit.pages import go, open_page
+from tests.kit.pages import go, keyed, open_page, stated
 from tests.kit.runs import configs, tiny
 from ui.engine import engine
 from ui.sweep import course, results, setting
@@ -142,24 +143,37 @@ def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
         page = press(page, "Go on")
     page = swept(page)
     assert page.table[0].value["runs"].tolist() == ["1"] * 40
+    other = opened(plan)
+    assert "Forget it" not in labels(other) and "CSV" not in labels(page)
+    assert any("Another visitor" in each.value for each in other.caption)
     page = press(page, "Forget it")
     assert "Start the sweep" in labels(page)
     assert engine().errands.found(("sweep", plan.key)) is None
 
 
+def test_what_has_not_run_yet_is_no_nan() -> None:
+    plan = Plan(base=tiny(), axes={"loss": ("clip", "from_logits", "naive")})
+    row: Any = {"outcome": TRAINS, "train_accuracy": 0.5}
+    broken: Any = {"outcome": BROKEN, "train_accuracy": math.nan}
+    runs = results.runs_of(plan, {0: row, 2: broken})
+    found = results.lines(plan, results.roles(plan), runs)
+    assert found["runs"] == ["1", "0", "1"]
+    assert found["median"] == ["50.0%", results.NOT_YET, "NaN"]
+
+
 def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
     page = open_page(PAGE)
-    assert page.multiselect(key="sweep_axes").value == ["loss", "seed"]
-    page = page.multiselect(key="sweep_axes").set_value(["optimizer", "seed"]).run()
+    assert keyed(page.multiselect, "sweep_axes").value == ["loss", "seed"]
+    page = keyed(page.multiselect, "sweep_axes").set_value(["optimizer", "seed"]).run()
     assert page.query_params["over_optimizer"].split(",")[0] == "sgd"
-    page = page.number_input(key="sweep_values_seed").set_value(2).run()
+    page = keyed(page.number_input, "sweep_values_seed").set_value(2).run()
     assert page.query_params["over_seed"] == "0,1"
-    page = page.multiselect(key="sweep_values_optimizer").set_value([]).run()
-    assert len(page.multiselect(key="sweep_values_optimizer").value) > 1
+    page = keyed(page.multiselect, "sweep_values_optimizer").set_value([]).run()
+    assert len(keyed(page.multiselect, "sweep_values_optimizer").value) > 1
     assert "an axis has one value at least" in page.toast[0].value
-    plan = page.session_state["sweep_plan"]
+    plan = stated(page, "sweep_plan")
     page = go(go(page, "pages/home.py"), PAGE)
-    assert page.session_state["sweep_plan"] == plan, "remembered while on another page"
+    assert stated(page, "sweep_plan") == plan, "remembered while on another page"
 
 
 def test_too_many_cells_are_for_the_command() -> None:

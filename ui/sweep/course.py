@@ -24,6 +24,7 @@ SCHEDULER = "SAMENET_SCHEDULER"  # the Dask cluster that they run on; on this ma
 MOST = 2000  # cells that the page sweeps
 POLL_SECONDS = 1.0
 ASKED = "sweeps_asked"  # the sweeps that this session wants to go on
+STARTED = "sweeps_started"  # those that it began: another one may not forget them
 
 
 class Piece(NamedTuple):
@@ -57,7 +58,13 @@ def start(plan: Plan) -> None:
     found = engine().errands.found(_key(plan))
     if found is not None and found.failure:
         engine().errands.forget(_key(plan))
-    st.session_state[ASKED] = {*st.session_state.get(ASKED, ()), plan.key}
+    for mine in (ASKED,) if found else (ASKED, STARTED):
+        st.session_state[mine] = {*st.session_state.get(mine, ()), plan.key}
+
+
+def started(plan: Plan) -> bool:
+    """Whether this session started the sweep, so that it may end it, too."""
+    return plan.key in st.session_state.get(STARTED, ())
 
 
 def rest(plan: Plan) -> None:

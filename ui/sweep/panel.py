@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.run.errands import Errand
 from core.study.sweep import Plan, to_json
+from ui.state import rerun
 from ui.sweep import course, results
 from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
 
@@ -39,8 +40,10 @@ def _buttons(plan: Plan, found: Errand | None) -> None:
                 on_click=course.start, args=[plan],
             )  # fmt: skip
             _plan_download(plan)
-        if found is not None:
+        if found is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
+    if found is not None and not course.started(plan):
+        st.caption("Another visitor of this server started this sweep; everybody sees it.")
 
 
 def _plan_download(plan: Plan) -> None:
@@ -68,7 +71,7 @@ def _watch(plan: Plan, waited: bool) -> None:
         _cost(plan)
         return
     if waited and found.done:
-        st.rerun()
+        rerun()
     if found.failure:
         st.error(found.failure.partition(": ")[2], icon=":material/error:")
     rows = course.rows_of(found)

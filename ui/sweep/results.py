@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -54,7 +54,12 @@ def files(plan: Plan, rows: Rows) -> tuple[bytes, bytes]:
     return to_csv(found), to_parquet(found)
 
 
-class _Run(NamedTuple):
+NOT_YET = "–"  # of a figure that nothing has been measured for
+
+
+class Run(NamedTuple):
+    """A cell that has been measured."""
+
     cell: int
     values: dict[str, str]  # the axes' values in the page's words
     row: Row
@@ -70,7 +75,7 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
     if TASKS[plan.base.task].series:
         st.info("Series have no accuracy to draw: their errors are in the table.")
         return
-    runs = [_Run(cell, _said(plan, cell), rows[cell]) for cell in sorted(rows)]
+    runs = runs_of(plan, rows)
     shown = roles(plan)
     panels = _labels(plan, shown.panel) or ("",)
     for at, panel in enumerate(panels[:PANELS]):
@@ -83,8 +88,13 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
     _ends(plan, shown, runs)
     _picked(plan, runs)
     if ended:
-        _table(plan, shown, runs)
+        st.table(lines(plan, shown, runs), hide_index=True)
         _pick_by_name(plan, runs)
+
+
+def runs_of(plan: Plan, rows: Rows) -> list[Run]:
+    """What is measured so far, in the plan's order."""
+    return [Run(cell, _said(plan, cell), rows[cell]) for cell in sorted(rows)]
 
 
 def _said(plan: Plan, cell: int) -> dict[str, str]:
@@ -100,9 +110,9 @@ def _labels(plan: Plan, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(said(name, values[at]) for values in plan.values))
 
 
-def _grids(plan: Plan, shown: Roles, runs: Sequence[_Run], at: int) -> None:
+def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
     columns, rows = _labels(plan, shown.column), _labels(plan, shown.row) or ("",)
-    by_place: dict[tuple[str, str], list[_Run]] = defaultdict(list)
+    by_place: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         by_place[run.values[shown.column], run.values.get(shown.row, "")].append(run)
     accuracies, dead = [], []
@@ -130,7 +140,7 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[_Run], at: int) -> None:
             )  # fmt: skip
 
 
-def _ends(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:
+def _ends(plan: Plan, shown: Roles, runs: Sequence[Run]) -> None:
     by = shown.row or shown.column
     known = [run.accuracy for run in runs if not math.isnan(run.accuracy)]
     low = max(0.0, math.floor(10 * min(known, default=0.0) - 1e-9) / 10)
@@ -148,7 +158,7 @@ def _ends(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:
     chart("sweep_ends", spec, charts.ends_tables(ends), words, click)
 
 
-def _name(run: _Run, besides: str = "") -> str:
+def _name(run: Run, besides: str = "") -> str:
     return ", ".join(f"{LABELS[n]} {v}" for n, v in run.values.items() if n != besides)
 
 
@@ -171,7 +181,7 @@ def _click(plan: Plan, key: str, square: bool) -> None:
     )
 
 
-def _picked(plan: Plan, runs: Sequence[_Run]) -> None:
+def _picked(plan: Plan, runs: Sequence[Run]) -> None:
     """The runs that were clicked, each with its way into the trainer."""
     picked = set(st.session_state.get(PICKED, ()))
     those = [run for run in runs if run.cell in picked]
@@ -187,12 +197,12 @@ def _picked(plan: Plan, runs: Sequence[_Run]) -> None:
             )  # fmt: skip
 
 
-def _ending(run: _Run) -> str:
+def _ending(run: Run) -> str:
     words = {TRAINS: "", SILENT: ", gradient exactly 0", BROKEN: ""}[run.row["outcome"]]
     return share(run.accuracy) + words
 
 
-def _pick_by_name(plan: Plan, runs: Sequence[_Run]) -> None:
+def _pick_by_name(plan: Plan, runs: Sequence[Run]) -> None:
     """A way to a run without a mouse."""
     names = {run.cell: f"{_name(run)}: {_ending(run)}" for run in runs}
 
@@ -206,19 +216,20 @@ def _pick_by_name(plan: Plan, runs: Sequence[_Run]) -> None:
     )  # fmt: skip
 
 
-def _table(plan: Plan, shown: Roles, runs: Sequence[_Run]) -> None:
-    """A line a variant."""
+def lines(plan: Plan, shown: Roles, runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The table by column: a line a variant."""
     by = shown.row or shown.column
-    lines: dict[str, list[Any]] = defaultdict(list)
+    found: dict[str, list[str]] = defaultdict(list)
     for label in _labels(plan, by):
         those = [run for run in runs if run.values[by] == label]
         outcomes = [run.row["outcome"] for run in those]
         known = sorted(run.accuracy for run in those if not math.isnan(run.accuracy))
-        lines[LABELS[by]].append(label)
-        lines["runs"].append(str(len(those)))
+        found[LABELS[by]].append(label)
+        found["runs"].append(str(len(those)))
         for words, outcome in (("gradient 0", SILENT), ("NaN", BROKEN)):
-            lines[words].append(str(outcomes.count(outcome)))
-        lines["lowest"].append(share(known[0]) if known else "NaN")
-        lines["median"].append(share(float(np.median(known))) if known else "NaN")
-        lines["highest"].append(share(known[-1]) if known else "NaN")
-    st.table(dict(lines), hide_index=True)
+            found[words].append(str(outcomes.count(outcome)))
+        nothing = "NaN" if those else NOT_YET
+        found["lowest"].append(share(known[0]) if known else nothing)
+        found["median"].append(share(float(np.median(known))) if known else nothing)
+        found["highest"].append(share(known[-1]) if known else nothing)
+    return dict(found)
