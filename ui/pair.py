@@ -94,6 +94,11 @@ def _query_in(text: str) -> dict[str, str]:
     return {name: value for name, value in query.items() if name != UNTIL}
 
 
+def compare(a: RunConfig, b: RunConfig) -> None:
+    """Choose these two; only before the choice is drawn, or in a callback."""
+    STATE.set({"a": a, "b": b})
+
+
 def page_link(a: RunConfig, b: RunConfig, words: str) -> None:
     """A link that takes two runs apart."""
     page = PAGES["twins"]
