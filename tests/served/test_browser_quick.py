@@ -128,7 +128,8 @@ def settles(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
     return told, time.monotonic() - started
 
 
-@pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(20))
 def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number: int) -> None:
     """While nothing trains, while a run does, and while its network is compiled."""
     chance = random.Random(number)
@@ -153,7 +154,7 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
 
 
 @pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
-@pytest.mark.parametrize("name", ["loss", "learning_rate", "epsilon"])
+@pytest.mark.parametrize("name", [more("loss"), "learning_rate", "epsilon"])
 def test_quick_keys_leave_a_preset(
     visit: Visit, server: str, asked_for: Path, name: str, number: int
 ) -> None:
