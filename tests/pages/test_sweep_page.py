@@ -145,7 +145,7 @@ def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
     assert page.table[0].value["runs"].tolist() == ["1"] * 40
     other = opened(plan)
     assert "Forget it" not in labels(other) and "CSV" not in labels(page)
-    assert any("Another visitor" in each.value for each in other.caption)
+    assert any("begun in another visit" in each.value for each in other.caption)
     page = press(page, "Forget it")
     assert "Start the sweep" in labels(page)
     assert engine().errands.found(("sweep", plan.key)) is None

@@ -121,7 +121,7 @@ def in_address(page: Page) -> RunConfig:
 
 
 def settles(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
-    """What is told once all agree, and after how many seconds; and it stays so."""
+    """What is told once all agree with `value`, or after a minute; and the seconds that took."""
     started = time.monotonic()
     while (told := read()) != (value,) * 3 and time.monotonic() - started < MINUTE:
         time.sleep(0.02)

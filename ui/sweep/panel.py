@@ -43,7 +43,7 @@ def _buttons(plan: Plan, found: Errand | None) -> None:
         if found is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
     if found is not None and not course.started(plan):
-        st.caption("Another visitor of this server started this sweep; everybody sees it.")
+        st.caption("This sweep was begun in another visit. Everybody on this server sees it.")
 
 
 def _plan_download(plan: Plan) -> None:
