@@ -20,7 +20,7 @@ from ui.draw import code
 from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
-from ui.state import PageState, Values, key_of, put
+from ui.state import PageState, Values, bound, key_of, put
 from ui.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
@@ -132,10 +132,9 @@ def _preset() -> None:
         "Start from",
         list(PRESETS),
         None if preset is None else list(PRESETS).index(preset),
-        key=key_of("preset"),
         format_func=lambda key: PRESETS[key].label,
         placeholder="your own settings",
-        on_change=_apply_preset,
+        **bound("preset", _apply_preset),
     )
     with st.container(key="preset_summary"):  # of one height, or the sliders below would jump
         st.caption(PRESETS[preset].summary if preset else "A change trains anew, as far as before.")
@@ -147,10 +146,9 @@ def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> N
         WIDGETS["loss"].label,
         losses_for(TASKS[task].form),
         state.value("loss"),
-        key=state.key("loss"),
         format_func=lambda key: LOSSES[key].label,
-        on_change=on_change,
         help=WIDGETS["loss"].help,
+        **state.bound("loss", on_change),
     )
 
 
@@ -223,9 +221,10 @@ def _network_and_data() -> None:
         menu(STATE, "scaling", on_change=_changed)
     widths = options(STATE, "widths", WIDTHS)
     st.selectbox(
-        LABELS["widths"], widths, widths.index(STATE.value("widths")), key=STATE.key("widths"),
-        on_change=_changed, format_func=to_text, accept_new_options=True,
+        LABELS["widths"], widths, widths.index(STATE.value("widths")),
+        format_func=to_text, accept_new_options=True,
         help=WIDGETS["widths"].help, disabled=_unread("widths"),
+        **STATE.bound("widths", _changed),
     )  # fmt: skip
     menu(STATE, "initializer", on_change=_changed, disabled=_unread("initializer"))
     menu(STATE, "precision", on_change=_changed)

@@ -61,8 +61,8 @@ def choose() -> tuple[RunConfig, RunConfig]:
     for column, (which, words) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
         with column:
             st.selectbox(
-                words, configs, configs.index(STATE.value(which)), key=STATE.key(which),
-                format_func=near_preset,
+                words, configs, configs.index(STATE.value(which)),
+                format_func=near_preset, **STATE.bound(which),
             )  # fmt: skip
             with st.popover("From a link of the trainer", icon=":material/link:"):
                 st.text_input(

@@ -10,7 +10,7 @@ from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
 from ui.names import names, near_preset
-from ui.state import key_of, put
+from ui.state import bound, key_of, put
 
 LAST = 8  # runs that are remembered besides the pinned ones
 SEEN, PINNED = "seen_runs", "pinned_runs"
@@ -68,9 +68,9 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     st.session_state["shelf_open"] = None
     kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
     kept.multiselect(
-        "pinned: drawn beside the run", configs, list(pinned()), key=key_of("shelf_pinned"),
-        format_func=near_preset, max_selections=len(PINS), on_change=_pin_chosen,
-        placeholder="none yet; Pin keeps this run",
+        "pinned: drawn beside the run", configs, list(pinned()),
+        format_func=near_preset, max_selections=len(PINS),
+        placeholder="none yet; Pin keeps this run", **bound("shelf_pinned", _pin_chosen),
     )  # fmt: skip
     last.selectbox(
         "back to a run of this session", [c for c in configs if c != current], index=None,

@@ -8,7 +8,8 @@ A quick visitor is ahead of the page: while one change is answered, the next is 
 widget that was moved since the page last wrote its query wins over the query that came with it,
 which the browser sent before it had the new one; and a widget that the page sets to something
 else is replaced by a new one, for what the browser still says of the old one would count as a
-visitor's change.
+visitor's change. Nor does Streamlit's word that a widget was changed count for much: it is given
+for a widget that has been replaced, and for one that says again what the page has set it to.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ import streamlit as st
 Values = dict[str, Any]
 OWN = "own_query"  # what the page that is shown has written, until its script runs again
 TURNS = "turns"  # name of a widget -> how often it has been replaced
+SAID = "said"  # key of a widget -> what the page knows that it says
 
 
 def key_of(name: str) -> str:
@@ -34,13 +36,30 @@ def put(name: str, value: Any) -> None:
     It is to be drawn with `value` as its default, too: of a run of the script that the next one
     interrupts, the browser may have got the new widget and not what it was set to.
     """
-    key = key_of(name)
+    key, said = key_of(name), st.session_state.setdefault(SAID, {})
     if key in st.session_state:
         if _as_tuple(st.session_state[key]) == _as_tuple(value):
             return
+        said.pop(key, None)
         turns = st.session_state.setdefault(TURNS, {})
         turns[name] = turns.get(name, 0) + 1
-    st.session_state[key_of(name)] = value
+        key = key_of(name)
+    st.session_state[key] = value
+    said[key] = _as_tuple(value)
+
+
+def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, Any]:
+    """The key of a widget that the page sets, too, and the callback of a change by the visitor."""
+    key = key_of(name)
+
+    def answer() -> None:
+        said = st.session_state.setdefault(SAID, {})
+        value = _as_tuple(st.session_state.get(key))
+        if on_change is not None and key == key_of(name) and said.get(key) != value:
+            said[key] = value
+            on_change()
+
+    return {"key": key, "on_change": on_change and answer}
 
 
 def rerun() -> None:
@@ -77,6 +96,10 @@ class PageState:
         """The name of a setting's widget, which its keys begin with."""
         return f"{self.prefix}_{name}"
 
+    def bound(self, name: str, on_change: Callable[[], None] | None = None) -> dict[str, Any]:
+        """The key of a setting's widget, and the callback of a change by the visitor."""
+        return bound(self.name(name), on_change)
+
     def value(self, name: str) -> Any:
         """What one widget says, also before it is drawn."""
         return st.session_state[self.key(name)]
@@ -109,6 +132,7 @@ class PageState:
         own = back or self._moved() or query == st.session_state.get(self.key("query"))
         if remembered is None or not own:
             self.set(*self.from_query(query))
+            st.session_state[self.key("query")] = query
             return
         # Streamlit drops a widget that was not drawn: on another page, or in a figure yet to come.
         for name in dropped:
@@ -118,9 +142,10 @@ class PageState:
         """After the widgets: write the query and remember."""
         st.session_state[self.key("remembered")] = dict(values)
         st.session_state[self.key("written")] = self.values()
-        st.session_state[self.key("query")] = query = self.to_query(dict(values))
-        st.session_state[OWN] = query
-        if query != st.query_params.to_dict():
+        query, before = self.to_query(dict(values)), st.session_state.get(self.key("query"))
+        st.session_state[self.key("query")] = st.session_state[OWN] = query
+        # The query that came may be right and yet be old: that of the run before is on its way.
+        if not query == before == st.query_params.to_dict():
             st.query_params.from_dict(query)
 
     def _moved(self) -> bool:

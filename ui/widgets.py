@@ -139,11 +139,10 @@ def slider(
         row.label,
         options(state, name, row.grid if grid is None else grid),
         state.value(name),
-        key=state.key(name),
         format_func=text or row.text,
         help=row.help,
-        on_change=on_change,
         disabled=disabled,
+        **state.bound(name, on_change),
     )
 
 
@@ -174,11 +173,10 @@ def menu(
         WIDGETS[name].label,
         keys,
         keys.index(state.value(name)),
-        key=state.key(name),
         format_func=lambda key: registry[key].label,
-        on_change=on_change,
         help=_meanings(name),
         disabled=disabled,
+        **state.bound(name, on_change),
     )
 
 
@@ -195,12 +193,11 @@ def segments(
         WIDGETS[name].label,
         list(registry),
         default=state.value(name),
-        key=state.key(name),
         format_func=lambda key: registry[key].label,
-        on_change=on_change,
         required=True,
         help=_meanings(name),
         disabled=disabled,
+        **state.bound(name, on_change),
     )
 
 
@@ -210,7 +207,7 @@ def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None
     assert isinstance(allowed, Range)
     st.number_input(
         row.label, int(allowed.low), int(allowed.high), state.value(name),
-        key=state.key(name), help=row.help, on_change=on_change,
+        help=row.help, **state.bound(name, on_change),
     )  # fmt: skip
 
 

@@ -97,41 +97,41 @@ STATE = PageState("microscope", Setting._fields, _from_query, _to_query, LABELS)
 def setting() -> Setting:
     """Draw the controls in the sidebar and return what they say."""
     STATE.take_over()
-    key, value = STATE.key, STATE.value
+    value = STATE.value
     form = TASKS[value("task")].form
     with st.sidebar:
         st.multiselect(
-            "losses", losses_for(form), value("losses"), key=key("losses"), on_change=_changed,
+            "losses", losses_for(form), value("losses"), **STATE.bound("losses", _changed),
             max_selections=FIELDS["losses"].most,
             format_func=lambda loss: LOSSES[loss].label,
         )  # fmt: skip
         st.segmented_control(
-            "label", [1, 0], default=value("label"), key=key("label"), on_change=_changed,
-            required=True,
+            "label", [1, 0], default=value("label"), required=True,
             format_func=lambda y: f"y = {y}" if form == "binary" else ("others'", "z's own")[y],
             help="Which answer is right. With label 1 the far left is as wrong as can be.",
+            **STATE.bound("label", _changed),
         )  # fmt: skip
         st.select_slider(
             "epsilon", sorted({0.0, *decades("epsilon"), value("epsilon")}), value("epsilon"),
-            key=key("epsilon"), on_change=_changed,
+            **STATE.bound("epsilon", _changed),
             format_func=lambda e: number(e) if e else "each its own",
         )  # fmt: skip
         st.segmented_control(
-            LABELS["dtype"], list(DTYPES), default=value("dtype"), key=key("dtype"),
-            on_change=_changed, required=True,
+            LABELS["dtype"], list(DTYPES), default=value("dtype"), required=True,
+            **STATE.bound("dtype", _changed),
         )  # fmt: skip
         st.select_slider(
-            LABELS["span"], sorted({*SPANS, value("span")}), value("span"), key=key("span"),
-            on_change=_changed, format_func=lambda span: f"±{span}",
+            LABELS["span"], sorted({*SPANS, value("span")}), value("span"),
+            format_func=lambda span: f"±{span}", **STATE.bound("span", _changed),
         )  # fmt: skip
         st.segmented_control(
-            LABELS["axis"], list(AXES), default=value("axis"), key=key("axis"),
-            on_change=_changed, required=True,
+            LABELS["axis"], list(AXES), default=value("axis"), required=True,
+            **STATE.bound("axis", _changed),
             help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
         )  # fmt: skip
         st.segmented_control(
-            "task", list(ANSWERED), default=value("task"), key=key("task"), on_change=_changed,
-            required=True,
+            "task", list(ANSWERED), default=value("task"), required=True,
+            **STATE.bound("task", _changed),
             format_func=lambda task: TASKS[task].label,
         )  # fmt: skip
     chosen = _fit(_values())

@@ -1,6 +1,7 @@
 """What is swept: a plan in its widgets, in its link, and in the session's memory."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -15,7 +16,7 @@ from core.study.sweep import SWEEPS, Plan
 from ui.controls import UNTIL, WIDTHS
 from ui.names import near_preset
 from ui.runs import pinned, seen
-from ui.state import PageState, Values, key_of, put
+from ui.state import PageState, Values, bound, key_of, put
 from ui.widgets import LABELS, WIDGETS, said
 
 OVER = "over_"  # before the name of an axis in a link
@@ -114,8 +115,8 @@ def _axes(plan: Plan) -> None:
     put("sweep_axes", list(plan.axes))
     st.multiselect(
         "What varies", [name for name in FIELDS if name not in ignored], list(plan.axes),
-        key=key_of("sweep_axes"), format_func=LABELS.__getitem__, max_selections=AXES,
-        on_change=_axes_changed, args=[plan],
+        format_func=LABELS.__getitem__, max_selections=AXES,
+        **bound("sweep_axes", lambda: _axes_changed(plan)),
         help="Two axes make a grid, a third one several of them; seeds are averaged over.",
     )  # fmt: skip
 
@@ -152,30 +153,30 @@ def _base(plan: Plan) -> None:
     configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(seen()), *presets]))
     put("sweep_base", plan.base)
     st.selectbox(
-        "All else as in", configs, configs.index(plan.base), key=key_of("sweep_base"),
-        format_func=near_preset,
-        on_change=lambda: _set(st.session_state[key_of("sweep_base")], _grid(plan)),
+        "All else as in", configs, configs.index(plan.base), format_func=near_preset,
+        **bound("sweep_base", lambda: _set(st.session_state[key_of("sweep_base")], _grid(plan))),
         help="Set up any run in the trainer; it is offered here afterwards.",
     )  # fmt: skip
 
 
 def _values(plan: Plan, name: str) -> None:
     own, values = f"sweep_values_{name}", _grid(plan)[name]
+    changed = partial(_values_changed, plan, name)
     if name == "seed" and values == tuple(range(len(values))):
         put(own, len(values))
         st.number_input(
-            "seeds, from 0 on", 1, SEEDS, len(values), key=key_of(own), help=WIDGETS["seed"].help,
-            on_change=_values_changed, args=[plan, name],
+            "seeds, from 0 on", 1, SEEDS, len(values), help=WIDGETS["seed"].help,
+            **bound(own, changed),
         )  # fmt: skip
         return
     put(own, list(values))
     st.multiselect(
         LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), list(values),
-        key=key_of(own),
         format_func=lambda value: value if isinstance(value, str) and value not in
         _options(plan.base, name) else said(name, value),
         accept_new_options=not isinstance(FIELDS[name], Choice),
-        on_change=_values_changed, args=[plan, name], help=WIDGETS[name].help,
+        help=WIDGETS[name].help,
+        **bound(own, changed),
     )  # fmt: skip
 
 
