@@ -96,7 +96,10 @@ class Widths:
             and not any(self.each.fault(width) for width in value)
         ):
             return None
-        return f"allowed are 1 to {self.most} widths from {self.each.low} to {self.each.high}"
+        return (
+            f"allowed are 1 to {self.most} widths from {self.each.low} to {self.each.high}, with "
+            "hyphens between them, as in 300-100"
+        )
 
 
 Field = Choice | Choices | Range | Widths

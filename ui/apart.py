@@ -12,27 +12,23 @@ from core.run.job import View
 from core.study.twins import MAY_DIFFER, apart, nearest_twin
 from ui import chance
 from ui.charts import twins as charts
-from ui.charts.palette import HELD_OUT, TRAIN
-from ui.draw import chart, colour_key
+from ui.draw import chart, colour_key, table_of
 from ui.live import WAITING_POLL_SECONDS
 from ui.names import names
 from ui.pair import compare
 from ui.state import rerun
-from ui.story.twin import Twin, Twins, viewers_of
+from ui.story.twin import Twins, coloured, viewers_of
 from ui.widgets import LABELS, said
 
-COLOURS = (TRAIN, HELD_OUT)
 
-
-def twins_of(a: RunConfig, b: RunConfig) -> list[Twin]:
+def twins_of(a: RunConfig, b: RunConfig) -> Twins:
     """Two runs as twins, or why they are none, and then nothing more is drawn."""
     if a == b:
         st.info("Both are the same run: choose another one.", icon=":material/info:")
         st.stop()
     if unlike := [name for name in apart(a, b) if name not in MAY_DIFFER]:
         _refuse(a, b, unlike)
-    found = zip(names([a, b]), (a, b), COLOURS, strict=True)
-    return [Twin(name, config, colour) for name, config, colour in found]
+    return coloured(dict(zip(names([a, b]), (a, b), strict=True)))
 
 
 def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
@@ -63,7 +59,12 @@ def settings(twins: Twins) -> None:
     """What differs between twins."""
     a, b = (twin.config for twin in twins)
     differ = apart(a, b)
-    st.table(
+    if len(differ) == 1:
+        (name,) = differ
+        first, second = (said(name, value) for value in differ[name])
+        st.markdown(f"They differ in one thing, {LABELS[name]}: **{first}** and **{second}**.")
+        return
+    table_of(
         {
             "what differs": [LABELS[name] for name in differ],
             **{
@@ -71,7 +72,7 @@ def settings(twins: Twins) -> None:
                 for twin in twins
             },
         },
-        hide_index=True,
+        "What differs between the runs",
     )
 
 

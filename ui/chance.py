@@ -68,8 +68,8 @@ def verdict(ends: list[float], is_error: bool = False) -> str:
     """What copies say that end at these accuracies, or errors."""
     who = f"{len(ends)} copies, one rounding apart at the start,"
     low, high = min(ends), max(ends)
-    if np.isnan(ends).any():
-        return f"Of {who} some end in NaN."
+    if broken := int(np.isnan(ends).sum()):
+        return f"Of {who} {'all' if broken == len(ends) else broken} end in NaN."
     if is_error and high - low <= STEADY * high:
         return f"Steady: {who} end within {(high - low) / high:.1%} of their error."
     if is_error:

@@ -1,7 +1,8 @@
-"""A chart on a page, what its colours mean, and code."""
+"""A chart on a page, what its colours mean, a table, and code."""
 
 import html
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -32,6 +33,23 @@ def colour_key(colours: Mapping[str, str]) -> None:
         for name, colour in colours.items()
     )
     st.html(f'<ul class="colour-key">{"".join(items)}</ul>')
+
+
+def table_of(columns: Mapping[str, Sequence[str]], what: str) -> None:
+    """Columns of text by their heads; what stands between two ` is code.
+
+    Focusable and named `what`, for one that is too wide is scrolled with the arrow keys; st.table's
+    own box takes no focus.
+    """
+    heads = "".join(f'<th scope="col">{_cell(head)}</th>' for head in columns)
+    rows = zip(*columns.values(), strict=True)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(text)}</td>' for text in row)}</tr>" for row in rows)
+    box = f'class="table" role="group" aria-label="{html.escape(what)}" tabindex="0"'
+    st.html(f"<div {box}><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>")
+
+
+def _cell(text: str) -> str:
+    return re.sub("`(.+?)`", r"<code>\1</code>", html.escape(text))
 
 
 def code(text: str, mark: str | None = None) -> None:

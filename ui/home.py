@@ -13,6 +13,7 @@ from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
 from ui.charts.frame import told
+from ui.colours import of_runs
 from ui.draw import chart
 from ui.live import POLL_SECONDS, device
 from ui.pages import PAGES
@@ -69,7 +70,8 @@ def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
     words = told(SHOWS, curves, STEPS) or f"{SHOWS}."
     with st.container(key="picture"):
         tables = {"rows": home.table(rows)}
-        chart("race", home.spec(tuple(RUNS), STEPS), tables, words, height="stretch")
+        colours = tuple(of_runs(list(RUNS.values())))
+        chart("race", home.spec(tuple(RUNS), colours, STEPS), tables, words, height="stretch")
 
 
 def cards() -> None:

@@ -112,12 +112,17 @@ class PageState:
         """The settings when they were last complete, if this session has been here."""
         return st.session_state.get(self.key("remembered"))
 
-    def set(self, values: Mapping[str, Any], notes: list[str] | None = None) -> None:
-        """Set every widget; only before they are drawn, or in a callback."""
+    def set(
+        self, values: Mapping[str, Any], notes: list[str] | None = None, stay: bool = False
+    ) -> None:
+        """Set every widget; only before they are drawn, or in a callback.
+
+        Notes go by themselves, or `stay` until they are closed.
+        """
         for name in self.names:
             self.put(name, values[name])
         st.session_state[self.key("remembered")] = dict(values)
-        st.session_state[self.key("notes")] = notes or []
+        st.session_state[self.key("notes")] = (notes or [], "infinite" if stay else "long")
 
     def put(self, name: str, value: Any) -> None:
         """Set one widget; only before it is drawn, or in a callback."""
@@ -131,7 +136,8 @@ class PageState:
         back = bool(dropped) and not query  # from another page, by the page's bare address
         own = back or self._moved() or query == st.session_state.get(self.key("query"))
         if remembered is None or not own:
-            self.set(*self.from_query(query))
+            # What opens a page may compile for longer than a note is read.
+            self.set(*self.from_query(query), stay=True)
             st.session_state[self.key("query")] = query
             return
         # Streamlit drops a widget that was not drawn: on another page, or in a figure yet to come.
@@ -156,9 +162,10 @@ class PageState:
 
     def tell_notes(self) -> None:
         """Say once what of the URL or of the last change could not be used as it was."""
-        if notes := st.session_state.pop(self.key("notes"), []):
+        notes, duration = st.session_state.pop(self.key("notes"), ([], "long"))
+        if notes:
             told = (in_words(note, self.labels) for note in notes)
-            st.toast("  \n".join(told), icon=":material/info:")
+            st.toast("  \n".join(told), icon=":material/info:", duration=duration)
 
 
 def in_words(note: str, labels: Mapping[str, str]) -> str:

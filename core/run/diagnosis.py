@@ -333,7 +333,7 @@ def _no_say(e: Evidence) -> bool:
 def _say_no_say(e: Evidence) -> str:
     says = (
         f"{share(float(e.now.census.stuck))} of the images are wrong and have no say: their "
-        "gradient is exactly zero, so nothing in this step comes from them."
+        "gradient is exactly zero, so a step learns nothing from them."
     )
     then = silent_and_wrong(e.first)
     if e.now.step == 0 or not len(then):

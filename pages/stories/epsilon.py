@@ -5,7 +5,6 @@ from dataclasses import replace
 import streamlit as st
 
 from core.study.lasagne import CONFIG
-from ui.charts.palette import HELD_OUT, PINS, TRAIN
 from ui.draw import code
 from ui.story import gradients, predict
 from ui.story.chapters import chapter, section
@@ -14,16 +13,18 @@ from ui.story.diagnosis import diagnoses
 from ui.story.knobs import knobs
 from ui.story.onward import as_trained, onward
 from ui.story.strips import strips
-from ui.story.twin import Twin
+from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
 
 story = knobs("epsilon", ("scaling", "seed", "learning_rate", "epsilon"), CONFIG)
-clip = Twin("Keras, clipped", replace(story.config, loss="clip"), HELD_OUT)
-one_hot = Twin("Lasagne, one-hot", replace(story.config, loss="theano_onehot"), PINS[2])
-integer = Twin("Lasagne, integers", replace(story.config, loss="theano_int"), PINS[0])
-logits = Twin("from logits", replace(story.config, loss="from_logits"), TRAIN)
-twins = [clip, one_hot, integer, logits]
+losses = {
+    "Keras, clipped": "clip", "Lasagne, one-hot": "theano_onehot",
+    "Lasagne, integers": "theano_int", "from logits": "from_logits",
+}  # fmt: skip
+four = clip, one_hot, integer, logits = twins(
+    story.config, {name: {"loss": loss} for name, loss in losses.items()}
+)
 options = ("Large numbers", "Exactly 0", "NaN")
 
 st.title("NaN or silence?", anchor=False)
@@ -51,10 +52,10 @@ st.markdown(
     "Lasagne takes its targets one-hot, as the issue gives them, or as integers, for which Theano "
     "has a gradient of its own. The fourth network never forms a probability."
 )
-gradients.gradients(twins)
+gradients.gradients(four)
 predict.judge(guess, *gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
 story.draw("learning_rate", "epsilon")
-if not watch(twins, predictions=False):
+if not watch(four, predictions=False):
     st.stop()
 chapter("inside", "NaN, zeros and numbers, step by step")
 strips([clip, one_hot, logits])

@@ -1,12 +1,9 @@
 """The story of a GRU whose loss compares each prediction with every target."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 from core.parts.choices import TASKS
 from core.study.series import POST
-from ui.charts.palette import HELD_OUT, PINS
 from ui.draw import code
 from ui.story import predict, series
 from ui.story.chapters import chapter, section
@@ -14,14 +11,13 @@ from ui.story.diagnosis import diagnoses
 from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.parting import parting
-from ui.story.twin import Twin
+from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import copying_beaten
 
 story = knobs("gru", ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"), POST)
-post = Twin("the post's loss", story.config, HELD_OUT)
-aligned = Twin("aligned", replace(story.config, loss="mse_aligned"), PINS[0])
-pair = [post, aligned]
+ways = {"the post's loss": {}, "aligned": {"loss": "mse_aligned"}}
+pair = post, aligned = twins(story.config, ways)
 options = [series.BETTER, series.SAME, series.WORSE]
 
 st.title("A loss that nobody meant", anchor=False)

@@ -1,13 +1,10 @@
 """The story of three lines that ought to give the same, and of a sum that ought to matter."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 from core.config import RunConfig
 from core.presets import PRESETS
 from core.study import basics
-from ui.charts.palette import HELD_OUT, TRAIN
 from ui.story import predict
 from ui.story.basics import answer, outs, reused, slopes
 from ui.story.cells import source, timed
@@ -16,14 +13,12 @@ from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.reduction import sum_or_mean
 from ui.story.scale import as_asked
-from ui.story.twin import Twin
+from ui.story.twin import twins
 
 start, asked = (RunConfig(**PRESETS[key].overrides) for key in ("jax_mlp", "jax_mlp_full"))
 story = knobs("jax_basics", ("seed", "source"), start)
 size = as_asked(story.config, asked)
-summed = Twin("sum", size, TRAIN)
-mean = Twin("mean", replace(size, reduction="mean"), HELD_OUT)
-pair = [summed, mean]
+pair = summed, mean = twins(size, {"sum": {}, "mean": {"reduction": "mean"}})
 outcomes = ["The same 32 rows once more", "A function", "An error stops the program"]
 
 st.title("What is `out`?", anchor=False)

@@ -7,7 +7,6 @@ import streamlit as st
 from core.config import RunConfig
 from core.presets import PRESETS
 from core.study.reproduce import printed
-from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import code
 from ui.story import predict, sights
 from ui.story.batches import together
@@ -18,15 +17,14 @@ from ui.story.loops import loops
 from ui.story.onward import onward
 from ui.story.scale import as_asked, scale
 from ui.story.shapes import OPTIONS, answer, shapes
-from ui.story.twin import Twin
+from ui.story.twin import twins
 from ui.story.watch import watch
 
 start, asked = (RunConfig(**PRESETS[f"jax_cnn_28_channels{on}"].overrides) for on in ("", "_full"))
 story = knobs("jax_cnn", ("seed", "source"), start)
 size = as_asked(story.config, asked)
-post = Twin("axes of the post", size, HELD_OUT)
-right = Twin("axes put right", replace(size, model="cnn"), TRAIN)
-pair = [post, right]
+ways = {"axes of the post": {}, "axes put right": {"model": "cnn"}}
+pair = post, right = twins(size, ways)
 small = [
     twin._replace(config=replace(start, model=twin.config.model, seed=size.seed)) for twin in pair
 ]
@@ -55,7 +53,7 @@ predict.judge(guess, *answer(post.config))
 story.draw("seed")
 scale(story, asked)
 ended = watch(pair, predictions=False)
-by_epoch(pair, printed.CNN)
+by_epoch(pair, printed.CNN, asked)
 if not ended:
     st.stop()
 chapter("inside", "From the picture to the logits")

@@ -1,12 +1,9 @@
 """The story of a question: 79% in JAX, 91% in Keras, and everything "the same"."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce import question
-from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import code
 from ui.story import census, framework, predict
 from ui.story.chance import chance
@@ -14,16 +11,17 @@ from ui.story.chapters import chapter, section
 from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.parting import parting
+from ui.story.published import settings
 from ui.story.spine import spine
 from ui.story.swap import swapped
-from ui.story.twin import Twin, ends
+from ui.story.twin import ends, twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
 
 story = knobs("jax_vs_keras", ("seed", "learning_rate", "epsilon", "scaling"), RunConfig())
-jax = Twin("JAX, clipped", replace(story.config, loss="question_stable"), HELD_OUT)
-keras = Twin("Keras on TensorFlow", replace(story.config, loss="keras_tf"), TRAIN)
-pair = [jax, keras]
+losses = {"JAX, clipped": "question_stable", "Keras on TensorFlow": "keras_tf"}
+pair = jax, keras = twins(story.config, {name: {"loss": loss} for name, loss in losses.items()})
+elsewhere = settings(RunConfig(), story.config)
 options = {
     jax.label: "JAX: its loss was made stable",
     keras.label: "Keras: something in it keeps learning",
@@ -55,9 +53,9 @@ census.census(pair)
 section("Where they part")
 parting(*pair)
 section("What differs is what training did: the question's own swap")
-swapped(jax, keras, question.as_printed, "The accuracies that the question prints")
+swapped(jax, keras, question.as_printed, "The accuracies that the question prints", elsewhere)
 section("Fact or chance?", "one rounding apart")
-chance(pair, question.FINAL)
+chance(pair, question.FINAL, elsewhere)
 section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)

@@ -6,7 +6,6 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.presets import PRESETS
-from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import code
 from ui.story import predict, readings
 from ui.story.chapters import chapter, section
@@ -15,7 +14,7 @@ from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.reporting import trap
 from ui.story.scale import as_asked, scale
-from ui.story.twin import Twin
+from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
 
@@ -23,9 +22,8 @@ start = RunConfig(**PRESETS["keep_or_drop"].overrides)
 story = knobs("keep_or_drop", ("dropout_value", "seed", "source"), start)
 asked = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
 number, size = story.config.dropout_value, as_asked(story.config, asked)
-keeps = Twin("kept: TensorFlow 1", replace(size, dropout="keep_prob"), TRAIN)
-drops = Twin("dropped: Keras", replace(size, dropout="rate"), HELD_OUT)
-pair = [keeps, drops]
+ways = {"kept: TensorFlow 1": {"dropout": "keep_prob"}, "dropped: Keras": {"dropout": "rate"}}
+pair = keeps, drops = twins(size, ways)
 options = ["About 179 in both", "About 179 in TensorFlow, about 77 in Keras", "About 77 in both"]
 
 st.title("98% or 96%?", anchor=False)

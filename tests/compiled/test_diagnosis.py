@@ -80,8 +80,8 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     ),
     "no_say": (
         QUESTION, [look(0, **TEN_SILENT), LATER],
-        "10% of the images are wrong and have no say: their gradient is exactly zero, so nothing "
-        "in this step comes from them. Of the 10 that were so at the start, 6 are right by now.",
+        "10% of the images are wrong and have no say: their gradient is exactly zero, so a step "
+        "learns nothing from them. Of the 10 that were so at the start, 6 are right by now.",
     ),
     "vanishing": (
         replace(LOGITS, precision="float16"), [look(0, vanished=0.61)],

@@ -144,7 +144,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
             expect(page.locator("svg.marks")).to_have_count(1 if phone else 6)
         case "microscope":
             expect(page.locator("svg.marks")).to_have_count(4)
-            expect(page.get_by_test_id("stTable")).to_have_count(2)
+            expect(page.locator(".table")).to_have_count(2)
         case "twins":
             expect(page.get_by_text("Their gradients")).to_be_visible(timeout=3000 * MINUTE)
             # Copies come last, and where they would take long they wait to be asked for.

@@ -76,3 +76,24 @@ def bars(page: AppTest, label: str) -> dict[str, str]:
     row = next(row for row in rows if f"<span>{html.escape(label)}</span>" in row)
     found = re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row)
     return {html.unescape(name): value for name, value in found}
+
+
+def tables(page: AppTest) -> list[dict[str, list[str]]]:
+    """The tables of a page (ui/draw.py), each by the heads of its columns."""
+    found = []
+    for body in re.findall(r'<div class="table".*?</div>', bodies(page), re.DOTALL):
+        heads = map(_text, re.findall(r"<th .*?>(.*?)</th>", body))
+        rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", body)]
+        columns = zip(*(map(_text, row) for row in rows if row), strict=True)
+        found.append(dict(zip(heads, map(list, columns), strict=True)))
+    return found
+
+
+def _text(cell: str) -> str:
+    return html.unescape(re.sub("<.*?>", "", cell))
+
+
+def answers(page: AppTest) -> list[str]:
+    """What the page says of each guess, in their order: that it was right, or what is."""
+    boxes = (each for each in page.main if each.type in ("success", "warning"))
+    return [each.value for each in boxes if each.value.startswith("You said")]

@@ -16,7 +16,7 @@ from core.run.snapshot import silent_and_wrong
 from core.study import basics, masks
 from core.study.lasagne import CLAIMS
 from tests.kit import ROOT
-from tests.kit.pages import bars, bodies, go, open_page, settled
+from tests.kit.pages import answers, bars, bodies, go, open_page, settled, tables
 from tests.kit.runs import look
 from tests.kit.small import SMALL
 from ui.charts import twins as charts
@@ -54,7 +54,7 @@ def test_a_story_page_only_wires(story: str) -> None:
 
 def test_the_question_as_it_was_asked() -> None:
     page = told(QUESTION, {})
-    assert "Keras on TensorFlow ends at 90.9%: that was it." in page.success[0].value
+    assert "Keras on TensorFlow ends at 90.9%: that was it." in answers(page)[0]
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
     assert bars(page, "wrong and no say") == {
         "JAX, clipped": "48.4%",
@@ -83,7 +83,7 @@ def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
 
 def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
     page = told(QUESTION, {"scaling": "unit"}, guess=2)
-    assert page.success[0].value.endswith("that was it.")
+    assert answers(page)[0].endswith("that was it.")
     assert "every image that is wrong has a gradient" in said(page)
     assert "no image is wrong without a slope" in said(page)
     assert not any("no say" in each.value for each in page.header)
@@ -98,7 +98,7 @@ def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
     radio.set_value(GOES).run()
     page = settled(page)
     assert len(page.get("vega_lite_chart")) > charts_before
-    assert page.success[-1].value.endswith("that was it.")
+    assert answers(page)[-1].endswith("that was it.")
 
 
 def test_answers_of_a_second_prediction() -> None:
@@ -109,7 +109,7 @@ def test_answers_of_a_second_prediction() -> None:
 
 def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
     page = told(QUESTION, {}, guess=0)
-    assert "the answer is “Keras: something in it keeps learning”" in page.success[0].value
+    assert "the answer is “Keras: something in it keeps learning”" in answers(page)[0]
     page = go(go(page, "pages/home.py"), PAGES[QUESTION].file)
     assert page.radio(key=f"guess_{QUESTION}_widget").value == "JAX: its loss was made stable"
 
@@ -117,12 +117,22 @@ def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
 def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "PERTURBATIONS", 2)
     monkeypatch.setattr(chance, "SEEDS", range(1))
+    monkeypatch.setattr(chance, "ENOUGH", 3)
     page = told(QUESTION, {"seed": "3"})  # collapsed: also without chance
     next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
     page = settled(page)
     says = [text.value for text in page.markdown if text.value.startswith("- **")][:2]
     assert all("a fact." in text for text in says)
     assert "51.0% every time" in says[0] and "90.7% every time" in says[1]
+
+
+def test_a_few_runs_are_no_fact_and_two_ends_are_chance() -> None:
+    few = np.full(chance.ENOUGH - 1, 0.795)
+    assert chance.verdict(few) == (
+        f"ends at 79.5% so far, in {len(few)} runs: too few to call it a fact."
+    )
+    assert chance.verdict(np.append(few, 0.795)) == "ends at 79.5% every time: a fact."
+    assert "from 74.1% to 79.5%" in chance.verdict(np.append(few, 0.741))
 
 
 def test_band_tables_hold_the_whole_range_and_nan_is_a_gap() -> None:
@@ -145,9 +155,7 @@ START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"
 
 def test_one_number_and_both_readings() -> None:
     page = told(NUMBER, {})
-    left = re.search(
-        r"leaves (\d+) in the one and (\d+) in the other: that was", page.success[0].value
-    )
+    left = re.search(r"leaves (\d+) in the one and (\d+) in the other: that was", answers(page)[0])
     assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
     page.select_slider(key="keep_or_drop_step").set_value(80).run()
     starved = [info.value for info in page.info if "Dropping starves it" in info.value]
@@ -189,7 +197,7 @@ def test_at_one_half_both_readings_are_one() -> None:
 def test_finite_loss_and_a_gradient_of_nan() -> None:
     page = told(EPSILON, {}, guess=2)
     assert re.search(
-        r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", page.success[0].value
+        r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", answers(page)[0]
     )
     words = said(page)
     assert re.search(r"Without a clip 100% of the gradient is NaN. With it 0% is NaN, and", words)
@@ -232,9 +240,9 @@ def test_a_curve_that_another_hides_is_named() -> None:
 
 def test_the_third_line_gives_a_function_and_the_second_reads_another_batch() -> None:
     page = told(BASICS, {})
-    assert page.success[0].value.startswith("You said “A function”. `out` is `PjitFunction`")
-    assert page.success[0].value.endswith("that was it.")
-    own, zeros, mended = (table.value["farthest from the loop"].tolist() for table in page.table)
+    assert answers(page)[0].startswith("You said “A function”. `out` is `PjitFunction`")
+    assert answers(page)[0].endswith("that was it.")
+    own, zeros, mended = (table["farthest from the loop"] for table in tables(page))
     assert own[2] == zeros[2] == "–" and float(own[1]) < 1e-3 < 1 < float(zeros[1])
     assert [float(apart) for apart in mended] == [0, 0, 0]
     assert "`weights[:32] == X` is **True**" in said(page)
@@ -267,37 +275,39 @@ def test_a_sum_in_place_of_a_mean_under_adam_and_sgd() -> None:
     assert radio.options == ["The sum", "The mean", "Neither: they end alike"]
     radio.set_value(radio.options[2]).run()
     page = settled(page)
-    measured = re.search(r"sum ends at ([\d.]+)%, mean ends at ([\d.]+)%", page.success[-1].value)
+    measured = re.search(r"sum ends at ([\d.]+)%, mean ends at ([\d.]+)%", answers(page)[-1])
     assert measured and min(map(float, measured.groups())) > 80
     assert "An epoch of 4,000 images takes" in said(page)
     page.radio(key="guess_sgd_widget").set_value(TURNS).run()
     page = settled(page)
-    assert "mean ends at" in page.success[-1].value
+    assert "mean ends at" in answers(page)[-1]
 
 
 def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     page = told(PICTURES, {})
-    assert "(5, 5, 28, 32), and what it gives is (1, 14, 32): that was" in page.success[0].value
+    assert "(5, 5, 28, 32), and what it gives is (1, 14, 32): that was" in answers(page)[0]
     assert "its 32 filters, where they meet the picture: 5 high, 28 wide" in bodies(page)
     assert "its 32 filters, where they meet the picture: 5 high, 5 wide" in bodies(page)
     assert bars(page, "axes of the post") == {sights.MOVED: "20.0%"}
     assert bars(page, "axes put right")[sights.MOVED] == "100.0%"
-    assert bars(page, "after epoch 1")["published"] == "96.8%"
-    assert 0 < float(bars(page, "after epoch 1")["measured here"].rstrip("%")) < 100
+    here = bars(page, "after epoch 1")
+    assert [*here] == ["measured here"] and 0 < float(here["measured here"].rstrip("%")) < 100
+    post = next(each.value for each in page.caption if "Published at" in each.value)
+    assert "training images 60000" in post and "after epoch 1 96.8%" in post
     cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))
     assert "28 × 28, 1 deep" in cards[1] and "1 × 28, 28 deep" in cards[0]
 
 
 def test_a_batch_of_one_has_other_statistics() -> None:
     page = told(PICTURES, {})
-    assert not any("Of the test images" in each.value for each in page.success)
+    assert not any("Of the test images" in each for each in answers(page))
     page.radio(key="guess_batch_norm_widget").set_value(batches.OPTIONS[0]).run()
     page = settled(page)
     says = re.search(r"images ([\d.]+)% are right one at a time, ([\d.]+)% by 100",
-                     page.success[-1].value)  # fmt: skip
+                     answers(page)[-1])  # fmt: skip
     assert says
     right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
-    assert (right == batches.OPTIONS[0]) == page.success[-1].value.endswith("that was it.")
+    assert (right == batches.OPTIONS[0]) == answers(page)[-1].endswith("that was it.")
     assert len([c for c in page.get("vega_lite_chart") if "evaluated together" in c.proto.alt]) == 2
 
 

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig, to_query
 from core.study.sweep import BROKEN, SWEEPS, TRAINS, Memory, Plan, from_json, sweep, table, to_json
 from tests.kit import MINUTE
-from tests.kit.pages import go, keyed, open_page, stated
+from tests.kit.pages import go, keyed, open_page, stated, tables
 from tests.kit.runs import configs, tiny
 from ui.engine import engine
 from ui.sweep import course, results, setting
@@ -121,9 +121,9 @@ def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> No
     rows = course.rows_of(engine().errands.found(("sweep", PLAN.key)))
     assert table(PLAN, rows).equals(table(PLAN, store.done()))
     assert len(done.get("vega_lite_chart")) == 3
-    figures = done.table[0].value
-    assert figures["loss"].tolist() == ["Clip, then naive", "From logits"]
-    assert figures["runs"].tolist() == ["4", "4"]
+    (figures,) = tables(done)
+    assert figures["loss"] == ["Clip, then naive", "From logits"]
+    assert figures["runs"] == ["4", "4"]
     csv, parquet = results.files(PLAN, rows)
     assert pq.read_table(pa.BufferReader(parquet)).num_rows == 8
     assert pa.csv.read_csv(pa.BufferReader(csv)).num_rows == 8
@@ -142,7 +142,7 @@ def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
     if "Go on" in labels(page):  # unless it was quicker
         page = press(page, "Go on")
     page = swept(page)
-    assert page.table[0].value["runs"].tolist() == ["1"] * 40
+    assert tables(page)[0]["runs"] == ["1"] * 40
     other = opened(plan)
     assert "Forget it" not in labels(other) and "CSV" not in labels(page)
     assert any("begun in another visit" in each.value for each in other.caption)
@@ -191,7 +191,7 @@ def test_where_it_cannot_be_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "/proc/nowhere" in page.error[0].value and "cannot be written to" in page.error[0].value
     monkeypatch.delenv(course.FOLDER)
     page = swept(press(page, "Go on"))
-    assert not page.error and page.table
+    assert not page.error and tables(page)
 
 
 def test_a_folder_of_the_host_s_is_used_told_and_cleaned(

@@ -101,7 +101,7 @@ def test_train_to_the_end() -> None:
     }  # fmt: skip
     assert text(page).startswith(
         "After step 0: **48% of the images are wrong and have no say: their gradient is exactly "
-        "zero, so nothing in this step comes from them.**"
+        "zero, so a step learns nothing from them.**"
     )
     assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
     press(page, "train")
@@ -154,7 +154,7 @@ def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told
     assert "Steady: 7 copies" in caption_when_copied(press(trainer(**FAST), "train"))
     broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
-    assert "some end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
+    assert "all end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
 
 
 def test_costly_copies_are_asked_for() -> None:

@@ -40,8 +40,8 @@ def test_the_default_pair_is_the_questions() -> None:
     page = open_page(PAGE)
     assert not page.query_params
     page = settled(page)
-    table = page.table[0].value
-    assert table["what differs"].tolist() == ["loss"]
+    words = 'They differ in one thing, loss: **The question\'s "stable" loss** and **From logits**.'
+    assert words in said(page)
     assert "Their gradients part at **step 0**" in said(page)
     assert bars(page, "wrong and no say") == {
         'The question\'s "stable" loss': "48.4%", "From logits": "0.0%"

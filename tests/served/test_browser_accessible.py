@@ -35,19 +35,8 @@ def findings(page: Page, within: str | None = None) -> list[str]:
         f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary'][:300]}"
         for rule in found
         for node in rule["nodes"]
-        if (rule["impact"] in ("serious", "critical") or rule["id"] in BESIDES)
-        and not _scrolls_as_a_table(page, rule["id"], node["target"][0])
+        if rule["impact"] in ("serious", "critical") or rule["id"] in BESIDES
     ]
-
-
-def _scrolls_as_a_table(page: Page, rule: str, place: str) -> bool:
-    """Whether what is found is that Streamlit's own wide table has nothing to focus.
-
-    Browsers let the Tab key reach a box that scrolls (Chromium since 130), which axe does not
-    count.
-    """
-    inside = "e => e.closest('[data-testid=stTable]') !== null"
-    return rule == "scrollable-region-focusable" and page.locator(place).evaluate(inside)
 
 
 def tells_its_chapters(page: Page, key: str) -> None:

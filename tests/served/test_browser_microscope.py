@@ -23,7 +23,7 @@ def microscope(visit: Visit, server: str, query: str = "", **how: int) -> Page:
     """The microscope with all of its charts."""
     page = visit(f"{server}/microscope{query}", **how)
     expect(page.locator("svg.marks")).to_have_count(4)
-    expect(page.get_by_test_id("stTable")).to_have_count(2)
+    expect(page.locator(".table")).to_have_count(2)
     stand_still(page)
     return page
 
@@ -91,7 +91,7 @@ def test_a_click_shows_the_digits_that_sit_there(visit: Visit, server: str) -> N
 def test_nothing_is_cut_on_a_phone(visit: Visit, server: str) -> None:
     page = microscope(visit, server, "?losses=torch_bce_logits.question_stable", width=360)
     assert page.get_by_test_id("stMain").evaluate(OVERFLOW) == 0
-    wide = page.get_by_test_id("stTable").last.locator("> div")
+    wide = page.locator(".table").last
     assert wide.evaluate(OVERFLOW) > 0 and wide.evaluate(SCROLLS)
     names = page.locator("svg.marks text").all_text_contents()
     assert "PyTorch BCEWithLogitsLoss and CrossEntropyLoss" in names

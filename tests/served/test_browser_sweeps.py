@@ -15,25 +15,44 @@ from ui.sweep.setting import Plan
 
 pytestmark = pytest.mark.timeout(900)
 
-PLAN = Plan(base=tiny(), axes={"learning_rate": (0.01, 0.1, 1.0), "loss": ("clip", "from_logits")})
+AXES = {"learning_rate": (0.01, 0.1, 1.0), "loss": ("clip", "from_logits"), "seed": (0, 1)}
+PLAN = Plan(base=tiny(), axes=AXES)
 CUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
-def test_a_square_that_is_clicked_opens_its_run(visit: Callable[..., Page], server: str) -> None:
+def test_what_is_clicked_opens_in_the_trainer(visit: Callable[..., Page], server: str) -> None:
     page = visit(f"{server}/sweep?{urlencode(setting._to_query({'plan': PLAN}))}")
     expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)
     page.get_by_role("button", name="Start the sweep").click()
     expect(page.get_by_role("button", name="CSV")).to_be_visible(timeout=3000 * MINUTE)
     expect(page.locator("svg.marks")).to_have_count(3)
     stand_still(page)
-    page.locator("svg.marks").first.locator("g.view_1_marks path").last.click(force=True)
-    link = page.get_by_test_id("stPageLink-NavLink").filter(has_text="Open in the trainer").first
-    expect(link).to_be_visible()
-    link.click()
-    expect(page).to_have_url(re.compile(r"/train\?.*learning_rate=.*until=end"))
-    expect(page.get_by_text("step 10 of 10")).to_be_visible()
+    square = page.locator("svg.marks").first.locator("g.view_1_marks path").last
+    square.click(force=True)  # two seeds
+    runs = page.get_by_role("dialog", name="Runs of this square")
+    links = runs.get_by_test_id("stPageLink-NavLink").filter(has_text="Open in the trainer")
+    expect(links).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(runs).to_have_count(0)
+    stand_still(page)
+    square.click(force=True)
+    links.last.click()
+    opened(page, "seed=1.*loss=from_logits")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Sweep")).to_be_visible()
+    expect(page.locator("svg.marks")).to_have_count(3)
+    stand_still(page)
+    ticks = page.locator("svg.marks").nth(2).locator("g.view_1_marks path")
+    ticks.last.click(force=True)  # one run
+    opened(page, "")
     page.go_back()
     expect(page.get_by_role("heading", name="Sweep")).to_be_visible()
     page.set_viewport_size({"width": 360, "height": 740})
     stand_still(page)
     assert not page.evaluate(CUT), "nothing scrolls sideways on a phone"
+
+
+def opened(page: Page, query: str) -> None:
+    """The trainer with a run that is played to its end."""
+    expect(page).to_have_url(re.compile(rf"/train\?.*{query}.*until=end"))
+    expect(page.get_by_text("step 10 of 10")).to_be_visible()

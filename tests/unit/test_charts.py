@@ -204,7 +204,13 @@ def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
         ("layer 1", 3, "NaN"), ("layer 1", 4, "inf"),
     ], "a layer that is silent is marked while another lives"  # fmt: skip
     said = [gap[2] for gap in gaps(drawing)]
-    assert said == ["exactly 0, NaN, inf", "", "", "", ""], "once for all layers"
+    assert said == [
+        "exactly 0 in layer 1, layer 2; NaN in layer 1; inf in layer 1",
+        "",
+        "",
+        "",
+        "",
+    ], "once for all layers"
 
 
 def test_run_before_with_other_layers_is_left_out() -> None:

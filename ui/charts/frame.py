@@ -21,6 +21,7 @@ HEIGHT = 300  # pixels, axes and legend included
 TITLED = 198  # of the trainer's charts, title included: four fit a small laptop's screen
 TICKS = 6  # on an axis at most
 LEGEND_ROW = 22  # pixels
+NAMED = 2  # curves that words over a chart have room for
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for
 FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
 NUMBER, SHARE = ".5~g", ".1%"  # how a tooltip writes a value
@@ -123,11 +124,22 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
     """In the order of the steps; `first` is said once, or else words would stand over words."""
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
-    named = [", ".join(dict.fromkeys(what.tolist())), *[""] * (len(what) - 1)] if len(what) else []
+    kinds = [_told(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
+    named = (
+        [("; " if any(series) else ", ").join(kinds), *[""] * (len(what) - 1)] if len(what) else []
+    )
     columns = (steps, what, named, series)
     return pa.table(
         [pa.array(c, kind.type) for c, kind in zip(columns, GAPS, strict=True)], schema=GAPS
     )
+
+
+def _told(kind: str, series: np.ndarray) -> str:
+    """What is missing, and where one cannot see it, of which curves: exactly 0 in layer 1."""
+    names = [name for name in dict.fromkeys(sorted(series.tolist())) if name]
+    if not names:
+        return kind
+    return f"{kind} in {', '.join(names) if len(names) <= NAMED else f'{len(names)} of them'}"
 
 
 def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:

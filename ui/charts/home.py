@@ -6,8 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ui.charts.palette import BEFORE, HELD_OUT, TRAIN
-
 FOOT = 14  # pixels above the foot of the plot, where NaN stands
 
 
@@ -18,13 +16,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 @cache
-def spec(losses: tuple[str, ...], last: int) -> dict[str, Any]:
-    """Accuracy of the table `rows` up to step `last`, one line a loss, each named at its end."""
+def spec(losses: tuple[str, ...], colours: tuple[str, ...], last: int) -> dict[str, Any]:
+    """Accuracy of the table `rows` up to step `last`: a line a loss, in its colour and named."""
     colour = {
         "field": "loss",
         "type": "nominal",
         "legend": None,
-        "scale": {"domain": list(losses), "range": [BEFORE, HELD_OUT, TRAIN]},
+        "scale": {"domain": list(losses), "range": list(colours)},
     }
     x = {
         "field": "step",

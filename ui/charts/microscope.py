@@ -16,17 +16,12 @@ import pyarrow as pa
 from ui.charts import digits, frame
 from ui.charts.digits import AxisType
 from ui.charts.frame import Tables
-from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS
+from ui.charts.palette import BEFORE, BROKEN, DEAD, PINS
 
 EXACT = "exact"
 AXIS = 60  # pixels left of every plot: title and labels of the y axis, on every chart the same
 STRIP = 58  # pixels a strip, with its two lines of words
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # label -> (z, value)
-
-
-def colours(labels: Sequence[str]) -> dict[str, str]:
-    """The colour of each curve, the exact one's included."""
-    return dict(zip([*labels, EXACT], [*LAYERS[: len(labels)], BEFORE], strict=True))
 
 
 def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
@@ -69,6 +64,7 @@ def slope_range(label: int, gradients: Sequence[np.ndarray]) -> tuple[float, flo
 @frame.built_once()
 def curve_spec(
     labels: tuple[str, ...],
+    colours: tuple[str, ...],
     title: str,
     low: float,
     high: float,
@@ -87,8 +83,8 @@ def curve_spec(
         axis=alt.Axis(**_y_axis(format=",~r", **_ticks(y_axis, high, 5))),
     )
     x = z_axis(span, axis)
-    colour = colours(labels)
-    scale = alt.Scale(domain=list(colour), range=list(colour.values()))
+    every = [*labels, EXACT]
+    scale = alt.Scale(domain=every, range=[*colours, BEFORE])
     widths = [2 + 4 * (1 - i / max(1, len(labels) - 1)) for i in range(len(labels))]
     exact = alt.datum.variant == EXACT
     base = alt.Chart(alt.NamedData("curves")).encode(
@@ -100,14 +96,14 @@ def curve_spec(
         .mark_line(clip=True)
         .encode(
             strokeWidth=alt.StrokeWidth(
-                "variant:N", scale=alt.Scale(domain=list(labels), range=widths), legend=None
+                "variant:O", scale=alt.Scale(domain=list(labels), range=widths), legend=None
             )
         )
     )
     near = alt.selection_point(
         name="near", on="pointermove", nearest=True, fields=["z"], empty=False, clear="pointerout"
     )
-    shown = [alt.Tooltip(f"{_slot(i)}:N", title=name) for i, name in enumerate(colour)]
+    shown = [alt.Tooltip(f"{_slot(i)}:N", title=name) for i, name in enumerate(every)]
     rule = (
         alt.Chart(alt.NamedData("curves"))
         .transform_pivot("slot", value="text", groupby=["z"], op="max")
@@ -158,7 +154,7 @@ def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tabl
     }
 
 
-STATES = {"gradient exactly 0": DEAD, "half the gradient": HELD_OUT, "NaN or inf": BROKEN}
+STATES = {"gradient exactly 0": DEAD, "half the gradient": PINS[1], "NaN or inf": BROKEN}
 
 
 @frame.built_once()

@@ -131,7 +131,8 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
         "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
         axis=_names(rows),
     )  # fmt: skip
-    marks = [low + (1 - low) * i / 4 for i in range(5)]
+    apart = 20 if low < 0.5 else 10
+    marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -apart)]
     said = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
     x = alt.X(
         "at:Q", title="final training accuracy",

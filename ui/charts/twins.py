@@ -106,13 +106,19 @@ def strip_spec(
             tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
         )
     )
-    rules = [
-        alt.Chart(alt.NamedData("strip"))
-        .mark_rule(strokeDash=[4, 4], color=BEFORE)
-        .encode(x=alt.XDatum(value, scale=scale))
-        for value in published
-    ]
+    rules = [layer for value in published for layer in _published(value, scale)]
     return {**frame.spec(alt.layer(*rules, ticks)), "height": 90 + 40 * len(rows)}
+
+
+def _published(value: float, scale: alt.Scale) -> list[alt.Chart]:
+    """A dashed rule at a published accuracy, and its name above the plot."""
+    base = alt.Chart(alt.NamedData("strip")).encode(x=alt.XDatum(value, scale=scale))
+    rule = base.mark_rule(strokeDash=[4, 4], color=BEFORE)
+    words = ["published", f"{value:.1%}"]
+    # One mark for all rows of the data, or as many texts would lie over each other.
+    one = base.transform_aggregate(count="count()")
+    name = one.mark_text(text=words, baseline="bottom", lineBreak="", color=BEFORE, dy=-18)
+    return [rule.transform_aggregate(count="count()"), name.encode(y=alt.value(0))]
 
 
 def strip_tables(outcomes: Mapping[str, tuple[int, Sequence[float], Sequence[str]]]) -> Tables:

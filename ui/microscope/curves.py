@@ -11,6 +11,8 @@ from core.study import precision
 from core.study.precision import Edges
 from ui.charts import digits
 from ui.charts import microscope as charts
+from ui.charts.palette import BEFORE
+from ui.colours import of_losses
 from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
 from ui.words import explained
@@ -52,6 +54,8 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
     z = grid(chosen).astype(float)
     exact = precision.exact(chosen.form, grid(chosen), chosen.class_index)
     labels = tuple(found.label for found in looks)
+    colours = tuple(of_losses([found.key for found in looks]).values())
+    named = {**dict(zip(labels, colours, strict=True)), charts.EXACT: BEFORE}
     gone = [
         (found.label, "NaN" if at == edges.nan else "inf", at)
         for found in looks
@@ -62,12 +66,12 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         "**The gradient dL/dz: how hard the loss pushes at this logit**", help=explained("logit")
     )
     gradients = {found.label: (z, found.curve.gradient) for found in looks}
-    colour_key(charts.colours(labels))
+    colour_key(named)
     slopes = charts.slope_range(chosen.label, [found.curve.gradient for found in looks])
     axis = (chosen.span, chosen.axis)
     _draw(
         "gradient",
-        charts.curve_spec(labels, "dL/dz", *slopes, *axis),
+        charts.curve_spec(labels, colours, "dL/dz", *slopes, *axis),
         charts.curve_tables({**gradients, charts.EXACT: (z, exact.gradient)}, gone),
         "Gradient against logit for the chosen losses and the exact one.",
     )
@@ -85,11 +89,13 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
             "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
         )
     st.markdown("**The loss L, in nats**", help=explained("nats"))
-    colour_key(charts.colours(labels))
+    colour_key(named)
     losses = {found.label: (z, found.curve.loss) for found in looks}
     _draw(
         "loss",
-        charts.curve_spec(labels, "loss, nats", 0, 1.1 * chosen.span, *axis, y_axis=chosen.axis),
+        charts.curve_spec(
+            labels, colours, "loss, nats", 0, 1.1 * chosen.span, *axis, y_axis=chosen.axis
+        ),
         charts.curve_tables({**losses, charts.EXACT: (z, exact.loss)}, gone),
         "Loss against logit for the chosen losses and the exact one.",
     )

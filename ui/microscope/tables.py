@@ -8,6 +8,7 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.study import precision
 from core.study.precision import Edges
+from ui.draw import table_of
 from ui.microscope.setting import Setting
 
 
@@ -23,7 +24,7 @@ def edge_table(chosen: Setting) -> None:
             epsilon = chosen.epsilon_of(key)
             found = precision.edges(chosen.form, key, chosen.class_index, epsilon, row.dtype)
             columns[name].append(_edge_text(found))
-    st.table(columns, hide_index=True)
+    table_of(columns, "From which logit on each loss is silent, by number format")
 
 
 def _edge_text(edges: Edges) -> str:
@@ -47,8 +48,9 @@ def calculator(chosen: Setting) -> None:
         columns["1/ε is finite"].append(
             _limit(epsilon >= limits.reciprocal, "≥", limits.reciprocal)
         )
-    st.markdown(f"**Does ε = {number(epsilon)} work?**")
-    st.table(columns, hide_index=True)
+    says = f"Does ε = {number(epsilon)} work?"
+    st.markdown(f"**{says}**")
+    table_of(columns, says)
 
 
 def _limit(holds: bool, sign: str, value: float) -> str:

@@ -9,7 +9,7 @@ from jax import Array
 
 from core.study import basics
 from ui.charts import relu
-from ui.draw import chart, colour_key
+from ui.draw import chart, colour_key, table_of
 from ui.words import explained
 
 H = 1e-3  # half of the finite difference's step
@@ -28,7 +28,7 @@ class Out(NamedTuple):
 def outs(cell: str, zeros: bool = False) -> None:
     """What `out` is after each line of a cell of core.study.basics, with its own batch or zeros."""
     found = _outs(cell, zeros)
-    st.table(
+    table_of(
         {
             "the line": [out.line for out in found],
             "out": [f"`{out.what}`" for out in found],
@@ -36,7 +36,7 @@ def outs(cell: str, zeros: bool = False) -> None:
                 "–" if out.apart is None else f"{out.apart:.3g}" for out in found
             ],
         },
-        hide_index=True,
+        "What `out` is after each line",
     )
 
 

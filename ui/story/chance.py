@@ -18,14 +18,17 @@ from ui.story.twin import Twins
 
 PERTURBATIONS = 100
 SEEDS = range(10)
+SAME = 0.005  # ends of runs that lie nearer to each other than this are one
+ENOUGH = 20  # runs
 POLL_SECONDS = 1.0
 KINDS = ("rounding", "seeds")
 
 
-def chance(twins: Twins, published: Sequence[float]) -> None:
+def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
     """A button, and then the band of every twin and its strip over seeds, drawn as they come.
 
-    `published` are final accuracies that the source reports.
+    `published` are final accuracies that the source reports; they are drawn unless it has other
+    settings, which are said `elsewhere`.
     """
     if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
         st.caption("Only runs on full batches, without dropout, are repeated here.")
@@ -40,7 +43,11 @@ def chance(twins: Twins, published: Sequence[float]) -> None:
             return
         asked.add(pair)
     done = all(errand.done for errand in _errands(twins).values())
-    st.fragment(_chance, run_every=None if done else POLL_SECONDS)(twins, published, done)
+    beside = () if elsewhere else published
+    st.fragment(_chance, run_every=None if done else POLL_SECONDS)(twins, beside, done)
+    if elsewhere:
+        told = " and ".join(f"{value:.1%}" for value in published)
+        st.caption(f"Published at {elsewhere}: {told}.")
 
 
 def _errands(twins: Twins) -> dict[tuple[str, str], Errand]:
@@ -89,7 +96,7 @@ def _draw(
     steps = range(twins[0].config.steps + 1)
     bands = [charts.Band(twin.label, steps, rows[twin.label, "rounding"]) for twin in twins]
     colours, low = tuple(twin.colour for twin in twins), charts.axis_start(bands)
-    verdicts = [_verdict(each) for each in bands]
+    verdicts = [verdict(each.accuracy[:, -1]) for each in bands]
     left, right = st.columns(2, gap="medium")
     with left:
         colour_key({twin.label: twin.colour for twin in twins})
@@ -106,8 +113,8 @@ def _draw(
         words = "Final accuracies of the repetitions."
         words += f" Dashed: the published {dashed}." if published else ""
         chart("twins_strip", spec, charts.strip_tables(strip), words)
-    for twin, verdict in zip(twins, verdicts, strict=True):
-        st.markdown(f"- **{twin.label}** {verdict}")
+    for twin, words in zip(twins, verdicts, strict=True):
+        st.markdown(f"- **{twin.label}** {words}")
 
 
 def _strip(
@@ -123,12 +130,13 @@ def _strip(
     return strip
 
 
-def _verdict(repeated: charts.Band) -> str:
-    """Fact or chance, by where the perturbed runs end."""
-    ends = repeated.accuracy[1:, -1]
-    if np.ptp(ends) < 0.005:
-        return f"ends at {ends.mean():.1%} every time: a fact."
-    return (
-        f"ends anywhere from {ends.min():.1%} to {ends.max():.1%}, on average "
-        f"{ends.mean():.1%}: chance. No digit of it is a constant."
-    )
+def verdict(ends: np.ndarray) -> str:
+    """Fact or chance, by where the run and those moved by one rounding end."""
+    if np.ptp(ends) >= SAME:
+        return (
+            f"ends anywhere from {ends.min():.1%} to {ends.max():.1%}, on average "
+            f"{ends.mean():.1%}: chance. No digit of it is a constant."
+        )
+    if len(ends) < ENOUGH:
+        return f"ends at {ends.mean():.1%} so far, in {len(ends)} runs: too few to call it a fact."
+    return f"ends at {ends.mean():.1%} every time: a fact."

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.config import RunConfig
 from core.run.job import View
 from core.run.snapshot import Snapshot
 from core.study.reproduce.finding import Finding, Kind, near
@@ -13,7 +14,7 @@ from ui.charts.palette import BEFORE
 from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
 from ui.story.cells import duration
-from ui.story.published import beside_measured
+from ui.story.published import beside_measured, settings
 from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of
 from ui.words import explained
 
@@ -21,10 +22,11 @@ PRINTED = "printed in the post"
 ROWS = (1, 2, 3)  # epochs that are told in figures, and the best of all
 
 
-def by_epoch(twins: Twins, post: Printed) -> None:
+def by_epoch(twins: Twins, post: Printed, asked: RunConfig) -> None:
     """The test images that are wrong after each epoch, as the post printed them and live.
 
-    The first twin is the post's network: its accuracies are told beside the post's once it ended.
+    The first twin is the post's network, which the post trained as `asked`: its accuracies are
+    told beside the post's once it ended.
     """
     done = all_done(viewers_of(twins))
     st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
@@ -32,14 +34,8 @@ def by_epoch(twins: Twins, post: Printed) -> None:
     st.fragment(_by_epoch, run_every=None if done else POLL_SECONDS)(twins, post)
     if done:
         _, here = _ends(twins[0], snapshots(twins[0]))
-        beside_measured(_findings(post.test, here), _title(twins[0]))
-
-
-def _title(twin: Twin) -> str:
-    return (
-        f"Test accuracy of “{twin.label}”: in the post after training on 60,000 images, here on "
-        f"{twin.config.train_size:,}"
-    )
+        title = f"Test accuracy of “{twins[0].label}”"
+        beside_measured(_findings(post.test, here), title, settings(asked, twins[0].config))
 
 
 def _findings(stated: Sequence[float], here: Sequence[float]) -> list[Finding]:

@@ -23,8 +23,12 @@ def predict(key: str, question: str, options: Sequence[str]) -> str | None:
 
 def judge(guess: str, right: str, measured: str) -> None:
     """The guess beside the answer and what was measured."""
-    verdict = "that was it." if guess == right else f"the answer is “{right}”."
-    st.success(f"You said “{guess}”. {measured}: {verdict}", icon=":material/school:")
+    if guess == right:
+        st.success(f"You said “{guess}”. {measured}: that was it.", icon=":material/check_circle:")
+    else:
+        st.warning(
+            f"You said “{guess}”. {measured}: the answer is “{right}”.", icon=":material/school:"
+        )
 
 
 def told(ends: Mapping[str, float]) -> str:

@@ -16,7 +16,7 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.run.prepare import device_data
 from core.study import masks
 from ui.charts import readings as charts
-from ui.draw import chart, code, colour_key
+from ui.draw import chart, code, colour_key, table_of
 from ui.pictures import data_url, picture_url
 from ui.story.onward import as_trained
 
@@ -145,7 +145,7 @@ def frameworks() -> None:
         columns["reading"].append(DROPOUTS[name.means].label)
         columns["so"].append(name.summary)
         columns["read in"].append(name.reference)
-    st.table(columns, hide_index=True)
+    table_of(columns, "Every framework's dropout")
 
 
 def port(start: RunConfig) -> None:

@@ -38,7 +38,7 @@ def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
     story.draw("seed")
     scale(story, asked)
     ended = watch(twins, key="reduction", predictions=False)
-    by_epoch(twins, printed.MLP)
+    by_epoch(twins, printed.MLP, asked)
     if ended:
         predict.judge(guess, options[predict.highest(ends(twins))], predict.told(ends(twins)))
         st.markdown(

@@ -12,9 +12,11 @@ from ui.story.published import beside_measured
 from ui.story.twin import Twin
 
 
-def swapped(a: Twin, b: Twin, findings: Callable[[Swap], Sequence[Finding]], title: str) -> None:
+def swapped(
+    a: Twin, b: Twin, findings: Callable[[Swap], Sequence[Finding]], title: str, elsewhere: str
+) -> None:
     """What the source prints, published beside measured; `findings` names the rows."""
-    beside_measured(findings(_swap(a.config, b.config)), title)
+    beside_measured(findings(_swap(a.config, b.config)), title, elsewhere)
 
 
 @st.cache_data(max_entries=64, show_spinner="swapping the weights")

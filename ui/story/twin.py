@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
+from ui.colours import of_runs
 from ui.engine import engine
 
 HELD = 16  # viewers of a session
@@ -24,6 +25,17 @@ class Twin(NamedTuple):
 
 
 Twins = Sequence[Twin]  # two or more, which differ in one thing
+
+
+def twins(shared: RunConfig, ways: Mapping[str, Mapping[str, Any]]) -> list[Twin]:
+    """The shared run in several ways: name -> what that one does otherwise, by field."""
+    return coloured({name: replace(shared, **changes) for name, changes in ways.items()})
+
+
+def coloured(configs: Mapping[str, RunConfig]) -> list[Twin]:
+    """These runs by their names, each in the colour of what it does otherwise."""
+    colours = of_runs(list(configs.values()))
+    return [Twin(*each, colour) for each, colour in zip(configs.items(), colours, strict=True)]
 
 
 def with_own_epsilon(loss: str, shared: RunConfig) -> RunConfig:

@@ -19,6 +19,7 @@ def panel(plan: Plan) -> None:
         )
         _plan_download(plan)
         return
+    results.unpick()  # as where one comes back from a run that was opened
     found = course.course(plan)
     waits = found is None or (course.asked(plan) and not found.done)
     _buttons(plan, found)

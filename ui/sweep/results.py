@@ -16,13 +16,14 @@ from core.study.sweep.table import Row
 from ui.charts import sweep as charts
 from ui.charts.frame import share
 from ui.controls import UNTIL
-from ui.draw import chart, colour_key
+from ui.draw import chart, colour_key, table_of
 from ui.pages import PAGES
 from ui.widgets import LABELS, said
 
 PANELS = 6  # grids side by side or below each other
 LINKS = 12  # runs of a square
-PICKED = "sweep_picked"
+PICKED = "sweep_picked"  # the cells that were clicked
+TURN = "sweep_turn"  # how often a click has been forgotten
 
 
 class Roles(NamedTuple):
@@ -86,10 +87,11 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
     if len(panels) > PANELS:
         st.caption(f"{len(panels) - PANELS} more grids are in the table.")
     _ends(plan, shown, runs)
-    _picked(plan, runs)
+    if picked := [run for run in runs if run.cell in st.session_state.get(PICKED, ())]:
+        _open(plan, picked)
     if ended:
-        st.table(lines(plan, shown, runs), hide_index=True)
-        _pick_by_name(plan, runs)
+        table_of(lines(plan, shown, runs), "Where the runs of each variant ended")
+        _find_by_name(plan, runs)
 
 
 def runs_of(plan: Plan, rows: Rows) -> list[Run]:
@@ -130,7 +132,7 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
     )
     for place, grid in zip(st.columns(2, gap="medium"), grids, strict=True):
         name, title, what, scheme, squares = grid
-        key = f"sweep_{name}_{at}"
+        key = _key(f"{name}_{at}")
         with place:
             st.markdown(title)
             chart(
@@ -150,12 +152,13 @@ def _ends(plan: Plan, shown: Roles, runs: Sequence[Run]) -> None:
         )
         for run in sorted(runs, key=lambda run: run.row["outcome"] != TRAINS)  # the dead on top
     ]
-    st.markdown("**Where every run ended.** Click one, or a square above, to open it.")
+    st.markdown("**Where every run ended.** Click one, or a square above: it opens in the trainer.")
     colour_key(dict(zip(charts.NAMES.values(), charts.OUTCOMES.values(), strict=True)))
     words = f"Final training accuracy of every run by {LABELS[by]}."
     spec = charts.ends_spec(_labels(plan, by), low)
-    click = partial(_click, plan, "sweep_ends", False)
-    chart("sweep_ends", spec, charts.ends_tables(ends), words, click)
+    key = _key("ends")
+    click = partial(_click, plan, key, False)
+    chart(key, spec, charts.ends_tables(ends), words, click)
 
 
 def _name(run: Run, besides: str = "") -> str:
@@ -181,20 +184,43 @@ def _click(plan: Plan, key: str, square: bool) -> None:
     )
 
 
-def _picked(plan: Plan, runs: Sequence[Run]) -> None:
-    """The runs that were clicked, each with its way into the trainer."""
-    picked = set(st.session_state.get(PICKED, ()))
-    those = [run for run in runs if run.cell in picked]
-    if not those:
-        return
+def _open(plan: Plan, picked: Sequence[Run]) -> None:
+    """What was clicked: one run opens in the trainer, of several a list opens over the charts."""
+    if len(picked) == 1:
+        unpick()
+        st.switch_page(PAGES["train"].path, query_params=_query(plan, picked[0]))
+    st.dialog("Runs of this square", on_dismiss=unpick)(_links)(plan, picked)
+
+
+def unpick() -> None:
+    """Forget what was clicked, in charts that are drawn as new: an old one keeps its selection."""
+    if st.session_state.pop(PICKED, ()):
+        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+
+
+def _key(name: str) -> str:
+    """The key of a chart that is clicked."""
+    return f"sweep_{name}_{st.session_state.get(TURN, 0)}"
+
+
+def _links(plan: Plan, picked: Sequence[Run]) -> None:
+    for run in picked[:LINKS]:
+        _link(plan, run)
+    if len(picked) > LINKS:
+        st.caption(f"{len(picked) - LINKS} more are found by name, below the table.")
+
+
+def _link(plan: Plan, run: Run) -> None:
+    """A run's way into the trainer."""
     page = PAGES["train"]
-    with st.container(border=True, key="sweep_picked_runs"):
-        for run in those[:LINKS]:
-            st.page_link(
-                page.path, icon=page.icon,
-                label=f"Open in the trainer: {_name(run)}: {_ending(run)}",
-                query_params={**to_query(plan.cells[run.cell]), UNTIL: "end"},
-            )  # fmt: skip
+    st.page_link(
+        page.path, icon=page.icon, query_params=_query(plan, run),
+        label=f"Open in the trainer: {_name(run)}: {_ending(run)}",
+    )  # fmt: skip
+
+
+def _query(plan: Plan, run: Run) -> dict[str, str]:
+    return {**to_query(plan.cells[run.cell]), UNTIL: "end"}
 
 
 def _ending(run: Run) -> str:
@@ -202,18 +228,16 @@ def _ending(run: Run) -> str:
     return share(run.accuracy) + words
 
 
-def _pick_by_name(plan: Plan, runs: Sequence[Run]) -> None:
+def _find_by_name(plan: Plan, runs: Sequence[Run]) -> None:
     """A way to a run without a mouse."""
-    names = {run.cell: f"{_name(run)}: {_ending(run)}" for run in runs}
-
-    def pick() -> None:
-        cell = st.session_state["sweep_by_name"]
-        st.session_state[PICKED] = () if cell is None else (cell,)
-
-    st.selectbox(
-        "Find a run by name", list(names), index=None, key="sweep_by_name",
-        format_func=names.__getitem__, on_change=pick, placeholder=f"{len(names):,} runs",
+    by_cell = {run.cell: run for run in runs}
+    cell = st.selectbox(
+        "Find a run by name", list(by_cell), index=None, key="sweep_by_name",
+        format_func=lambda cell: f"{_name(by_cell[cell])}: {_ending(by_cell[cell])}",
+        placeholder=f"{len(by_cell):,} runs",
     )  # fmt: skip
+    if cell is not None:
+        _link(plan, by_cell[cell])
 
 
 def lines(plan: Plan, shown: Roles, runs: Sequence[Run]) -> dict[str, list[str]]:

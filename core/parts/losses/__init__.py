@@ -22,7 +22,7 @@ Theano 0.8.2 with Lasagne 0.1, and the question "JAX vs Keras" with its two func
 """
 
 from core.parts.losses.apply import loss_and_grad, with_grad
-from core.parts.losses.row import WORKS_ON, Form, Loss, LossFunction
+from core.parts.losses.row import WORKS_ON, Form, Loss, LossFunction, WorksOn
 from core.parts.losses.source import marked, source
 from core.parts.losses.table import LOSSES, losses_for
 
@@ -32,6 +32,7 @@ __all__ = [
     "Form",
     "Loss",
     "LossFunction",
+    "WorksOn",
     "loss_and_grad",
     "losses_for",
     "marked",

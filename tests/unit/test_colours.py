@@ -1,0 +1,56 @@
+"""A variant has one colour, wherever it is drawn."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from core.config import RunConfig, agree
+from core.parts.losses import LOSSES, losses_for
+from ui.charts.palette import HELD_OUT, TRAIN
+from ui.colours import FIRST, OF_LOSS, of_losses, of_runs
+from ui.microscope.setting import FIELDS
+
+CLIPPED = RunConfig(loss="question_stable")
+LOGITS = RunConfig(loss="keras_tf")
+
+
+@pytest.mark.parametrize("key", LOSSES)
+def test_a_loss_has_the_colour_of_what_it_works_on(key: str) -> None:
+    assert of_losses([key]) == {key: OF_LOSS[LOSSES[key].works_on][0]}
+
+
+@pytest.mark.parametrize("form", ["binary", "softmax", "regression"])
+def test_no_two_losses_of_a_chart_share_a_colour(form: str) -> None:
+    keys = losses_for(form)  # type: ignore[arg-type]
+    most = min(FIELDS["losses"].most, len(keys))  # type: ignore[union-attr]
+    for chosen in combinations(keys, most):
+        assert len({*of_losses(chosen).values()}) == most, chosen
+
+
+@pytest.mark.parametrize("key", FIRST)
+def test_what_home_and_the_first_story_show_keeps_its_colour(key: str) -> None:
+    kind = LOSSES[key].works_on
+    others = [other for other in losses_for("binary") if LOSSES[other].works_on == kind]
+    assert of_losses([*others[:5], key])[key] == OF_LOSS[kind][0]
+
+
+def test_two_runs_have_their_losses_colours_in_either_order() -> None:
+    assert of_runs([CLIPPED, LOGITS]) == [HELD_OUT, TRAIN]
+    assert of_runs([LOGITS, CLIPPED]) == [TRAIN, HELD_OUT]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [("dropout", "keep_prob", "rate"), ("reduction", "mean", "sum"), ("learning_rate", 0.01, 0.1)],
+)
+def test_two_runs_of_one_loss(name: str, first: object, second: object) -> None:
+    a, b = (agree({**vars(CLIPPED), name: value})[0] for value in (first, second))
+    assert a != b
+    assert of_runs([a, b]) == [TRAIN, HELD_OUT]
+    assert of_runs([b, a]) == [HELD_OUT, TRAIN]
+
+
+def test_several_runs_have_each_their_own() -> None:
+    runs = [replace(CLIPPED, loss=key) for key in ("clip", "naive", "optax", "from_logits")]
+    assert len({*of_runs(runs)}) == len(runs)

@@ -1,0 +1,45 @@
+"""The colour of a variant: the same on every page, and apart from its neighbours' in a chart."""
+
+from collections.abc import Collection, Sequence
+
+from core.config import FIELDS, RunConfig
+from core.fields import Choice
+from core.parts.losses import LOSSES, WorksOn
+from core.study.twins import apart
+from ui.charts.palette import HELD_OUT, LAYERS, PINS, TRAIN
+
+OF_LOSS: dict[WorksOn, tuple[str, ...]] = {  # by what it works on, the first one before the others
+    "probability": (PINS[2],),
+    "clipped probability": (HELD_OUT, LAYERS[-1]),
+    "logits": (TRAIN, PINS[0], PINS[3]),
+    "predictions": (TRAIN, HELD_OUT),
+}
+FIRST = ("question_stable", "from_logits")  # keep theirs beside others of their kind
+SPARE = [each for each in LAYERS if each not in {own for own, *_ in OF_LOSS.values()}]
+
+
+def of_losses(keys: Collection[str]) -> dict[str, str]:
+    """The colour of each loss: one of what it works on, while there is one left."""
+    found: dict[str, str] = {}
+    table = list(LOSSES)
+    for key in sorted({*keys}, key=lambda key: (key not in FIRST, -table.index(key))):
+        own = OF_LOSS[LOSSES[key].works_on]
+        found[key] = next(each for each in (*own, *SPARE) if each not in found.values())
+    return {key: found[key] for key in keys}
+
+
+def of_runs(configs: Sequence[RunConfig]) -> list[str]:
+    """The colour of each of the runs that are compared: that of its loss, where each has its own.
+
+    Else of two runs: by the first setting in which they differ, the first of its registry, or the
+    smaller number, has the run's own colour.
+    """
+    colours = of_losses({config.loss for config in configs})
+    if len(colours) == len(configs):
+        return [colours[config.loss] for config in configs]
+    a, b = configs
+    name = next(iter(apart(a, b)))
+    allowed = FIELDS[name]
+    order = list(allowed.registry).index if isinstance(allowed, Choice) else float
+    in_order = order(getattr(a, name)) < order(getattr(b, name))
+    return [TRAIN, HELD_OUT] if in_order else [HELD_OUT, TRAIN]
