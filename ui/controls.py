@@ -159,12 +159,13 @@ def _loss() -> None:
     where, dtype = "", PRECISIONS[STATE.value("precision")].loss.dtype
     if form != "regression" and losses_ready(form, dtype):
         where = precision.where(form, row.key, STATE.value("epsilon"), dtype)
-    st.caption(
-        f"Works on **{WORKS_ON[row.works_on]}**. {row.summary} *Failure:* {row.failure} {where}"
-    )
-    _formula_and_code(row, form)
-    if form != "regression":
-        _under_the_microscope(row)
+    st.caption(f"Works on **{WORKS_ON[row.works_on]}**.")
+    # What there is to read is folded, so that the other controls stand in the first screen.
+    with st.popover("What it does, how it fails", icon=":material/function:"):
+        st.markdown(f"{row.summary} *Failure:* {row.failure} {where}")
+        _formula_and_code(row, form)
+        if form != "regression":
+            _under_the_microscope(row)
     slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 
@@ -185,11 +186,10 @@ def _under_the_microscope(row: Loss) -> None:
 
 def _formula_and_code(row: Loss, form: Form) -> None:
     """How a loss is written: on paper, and in this program."""
-    with st.popover("Formula and code", icon=":material/function:"):
-        if row.latex:
-            st.latex(row.latex)
-        st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
-        code(marked(row, form), mark=row.kills)
+    if row.latex:
+        st.latex(row.latex)
+    st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
+    code(marked(row, form), mark=row.kills)
 
 
 def _unread(name: str) -> bool:

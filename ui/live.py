@@ -29,6 +29,8 @@ from ui.charts import digits, flow, health, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
+from ui.charts.palette import PINS, TRAIN
+from ui.draw import colour_key
 from ui.engine import engine, losses_ready
 from ui.names import names
 from ui.state import rerun
@@ -285,6 +287,9 @@ def _frame(frame: Frame) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
         _caption(config, now, chance.words(view, copies))
         chance.ask(config, view, copies)
+        if frame.pins:
+            named = zip((pin.name for pin in frame.pins), PINS, strict=False)
+            colour_key({"this run": TRAIN, **dict(named)})
     before = [s for s in _before() if (s.fit is None) != TASKS[config.task].series]
     scrubbed = now.step if now and at < config.steps else None
     ribbon = chance.ribbon(copies)

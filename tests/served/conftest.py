@@ -89,11 +89,13 @@ def _outside(request: Request) -> list[str]:
 
 
 def _ours(message: ConsoleMessage) -> list[str]:
-    """The text of an error, unless it tells of a look-up that is none of the page's own.
+    """The text of an error, or of a warning of Vega's, unless it is none of the page's own.
 
-    Those are look-ups in the outside world, and Streamlit's search for its own server: opened
+    Not its own are look-ups in the outside world, and Streamlit's search for its server: opened
     at /train, it asks for /train/_stcore/health before /_stcore/health.
     """
+    if message.text.startswith("WARN "):  # as of an empty axis, or a scale that cannot be
+        return [message.text]
     url = message.location["url"]
     harmless = not url.startswith("http://127.0.0.1") or re.search(r"/\w+/_stcore/", url)
     return [f"{message.text} ({url})"] if message.type == "error" and not harmless else []

@@ -75,7 +75,7 @@ def test_everybody_can_read_it(visit: Visit, server: str, key: str) -> None:
 def test_formula_and_code_can_be_read(visit: Visit, server: str, scheme: str) -> None:
     page = visit(f"{server}/train", scheme=scheme)
     wait_until_drawn(page, "train")
-    page.get_by_role("button", name="Formula and code").click()
+    page.get_by_role("button", name="What it does, how it fails").click()
     inside = page.get_by_test_id("stPopoverBody")
     expect(inside.locator(".katex-display")).to_be_visible()
     expect(inside.get_by_text("# ↓ here the gradient is lost")).to_be_visible()

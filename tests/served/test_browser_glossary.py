@@ -51,7 +51,7 @@ def test_code_is_shown_without_a_script_that_colours_it(visit: Visit, server: st
 
     trainer = visit(f"{server}/train")
     wait_until_drawn(trainer, "train")
-    trainer.get_by_role("button", name="Formula and code").click()
+    trainer.get_by_role("button", name="What it does, how it fails").click()
     marked = trainer.get_by_role("group", name="Code").locator("mark")
     expect(marked).to_contain_text("jnp.clip(sigmoid(logits)")
     for page in (story, trainer):

@@ -55,6 +55,12 @@ def test_epoch_of_another_network(network: str):
     assert shown["product_over_bare"] > 0
 
 
+def test_verdicts_are_mistaken_less_often_after_more_runs():
+    shown = figures("benchmarks.verdicts", "--seeds", "1", "--copies", "6", "--draws", "200")
+    assert shown["runs"].keys() == {"0, question_stable", "0, clip"}
+    assert shown["worst"]["2"] >= shown["worst"]["4"]
+
+
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_peers_train_in_turn(network: str):
     short = ("--network", network, "--rounds", "1", "--images", "500")

@@ -145,8 +145,8 @@ def tables(
     largest = counts.sum(axis=1).max()
     room = next((room for room in ROOMS if largest <= room), ROOMS[-1])
     return {
-        "zones": _zones(tuple(zones), edges[-1], room),
-        "bars": _bars(counts, chosen, edges, mark),
+        "zones": frame.filled(_zones(tuple(zones), edges[-1], room)),
+        "bars": frame.filled(_bars(counts, chosen, edges, mark)),
         "sides": _sides(room),
         "lost": pa.table({"text": pa.array([lost] if lost else [], pa.string())}),
     }

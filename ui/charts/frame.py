@@ -18,11 +18,14 @@ from ui.charts.palette import BEFORE, DEAD, PINS
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
-TITLED = 198  # of the trainer's charts, title included: four fit a small laptop's screen
+# Of the trainer's charts, title included: the first two, and the others. Four fit a small laptop.
+TALL, TITLED = 226, 190
 TICKS = 6  # on an axis at most
-LEGEND_ROW = 22  # pixels
-NAMED = 2  # curves that words over a chart have room for
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for
+NAMES_GAP = 16  # pixels from the name of one curve to that of the next
+LETTER = 8  # pixels of a name, at most
+AROUND = 60  # pixels of a chart's height that are not its plot's
+NAMED = 2  # curves that words over a chart have room for
 FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
 NUMBER, SHARE = ".5~g", ".1%"  # how a tooltip writes a value
 GAPS = pa.schema(
@@ -178,6 +181,20 @@ def power_labels(value: str = "datum.value") -> str:
     return f"{plain} ? format({value}, '~r') : {written}"
 
 
+def filled(table: pa.Table) -> pa.Table:
+    """The table, or for an empty one a row of zeros, which draws nothing.
+
+    Of an axis that is as long as its data, Vega warns at every frame while there are none.
+    """
+    if table.num_rows:
+        return table
+    zero = {True: "", False: 0}
+    return pa.Table.from_pylist(
+        [{field.name: zero[pa.types.is_string(field.type)] for field in table.schema}],
+        table.schema,
+    )
+
+
 def extremes(values: np.ndarray, most: int) -> np.ndarray:
     """Which of the columns of float [series, n] to draw, at most `most`: int, increasing.
 
@@ -199,12 +216,14 @@ def cursor(step: int | None) -> pa.Table:
     return pa.table({"step": pa.array([] if step is None else [step], pa.int64())})
 
 
-def step_axis(steps: int) -> alt.X:
-    """A step axis that does not move while the run grows."""
+def step_axis(steps: int, room: int = 0) -> alt.X:
+    """A step axis that does not move while the run grows, `room` pixels shorter than the plot."""
+    extent: Any = [0, alt.expr(f"width - {room}")] if room else alt.Undefined
     return alt.X(
         "step:Q",
         title=None,  # the chart's own says it: a line more would be a line of plot less
-        scale=alt.Scale(domain=[-0.02 * steps, 1.02 * steps], nice=False),  # room for end points
+        # Room for end points.
+        scale=alt.Scale(domain=[-0.02 * steps, 1.02 * steps], nice=False, range=extent),
         axis=alt.Axis(tickMinStep=1, grid=False, tickCount=5),
     )
 
@@ -221,25 +240,56 @@ def curves(
     colours: Sequence[str],
     value: str = NUMBER,
     pins: Sequence[str] = (),
-    legend: bool = True,
 ) -> Any:
     """The lines of the table `run`, coloured by `series`, broken where a value is missing.
 
-    Below them those of the table `pins`, if there are `pins`: the names of runs that are kept.
-    Without a `legend` the page names the colours, for whole names that a phone has no room for.
+    Below them those of the table `pins`, if there are `pins`: the names of runs that are kept. The
+    page names the colours: names of runs are long, and no chart has room for them.
     """
-    names, shown = [*series, *pins], [*colours[: len(series)], *PINS[: len(pins)]]
-    # Names of runs are long: two side by side, cut where half of the plot ends.
-    half = alt.expr("max(90, width / 2 - 40)")
-    named = alt.Legend(columns=2, labelLimit=half) if pins else alt.Legend(columns=LEGEND_COLUMNS)
-    scale = alt.Scale(domain=names, range=shown)
-    colour = alt.Color("series:N", scale=scale, legend=named if legend else None)
+    colour = _colours(series, colours, pins)
 
     def lines(data: str) -> alt.Chart:
         base = alt.Chart(alt.NamedData(data)).mark_line(**_line(steps))
         return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=tooltip(value))
 
     return alt.layer(lines("pins"), lines("run")) if pins else lines("run")
+
+
+def _colours(series: Sequence[str], colours: Sequence[str], pins: Sequence[str] = ()) -> alt.Color:
+    shown = [*colours[: len(series)], *PINS[: len(pins)]]
+    scale = alt.Scale(domain=[*series, *pins], range=shown)
+    return alt.Color("series:N", scale=scale, legend=None)
+
+
+class Along(NamedTuple):
+    """An axis from 0, its foot, to 1: where a value stands, and which value stands there."""
+
+    place: Callable[[float], float]
+    value: Callable[[float], float]
+
+
+def names(curves: Mapping[str, Values], along: Along, height: int) -> Tables:
+    """The table `names`: where each curve of a chart of that height is named.
+
+    At its last value, no name nearer to another than a line, and none outside the plot.
+    """
+    last = {}
+    for name, values in curves.items():
+        known = np.asarray(values, np.float64)
+        if len(known := known[np.isfinite(known)]):
+            last[name] = min(1.0, max(0.0, along.place(float(known[-1]))))
+    gap = NAMES_GAP / (height - AROUND)
+    places: dict[str, float] = {}
+    low = gap / 2
+    for name in sorted(last, key=lambda name: last[name]):
+        places[name] = max(low, last[name])
+        low = places[name] + gap
+    high = 1.0
+    for name in reversed(places):
+        places[name] = min(high, places[name])
+        high = places[name] - gap
+    rows = {"series": list(places), "value": [along.value(each) for each in places.values()]}
+    return {"names": pa.table(rows, pa.schema([("series", pa.string()), ("value", pa.float64())]))}
 
 
 DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # of grey curves, which have no colours
@@ -255,11 +305,12 @@ def curves_over_before(
 ) -> tuple[alt.Chart, Any]:
     """The curves of the table `before`, in grey, and over them those of `pins` and of `run`.
 
+    Of two or more series each is named at the end of the plot, by the table `names`.
+
     A table of their own: it changes with a control and not with a frame, and what has not changed
-    the browser leaves alone. The legend never names it: one that comes and goes is another spec,
-    for which the browser builds the whole chart anew.
+    the browser leaves alone.
     """
-    # Conditions, and no scale: a legend of dashes would join that of the colours.
+    room = 12 + LETTER * max(map(len, series)) if len(series) > 1 else 0
     dashes = {
         "condition": [
             {"test": f"datum.series == '{name}'", "value": DASHES[i % len(DASHES)]}
@@ -271,7 +322,7 @@ def curves_over_before(
         alt.Chart(alt.NamedData("before"))
         .mark_line(**_line(steps, opacity=0.7, description="the run before"))
         .encode(
-            x=step_axis(steps),
+            x=step_axis(steps, room),
             y=y,
             color=alt.value(BEFORE),
             detail="series:N",
@@ -279,7 +330,20 @@ def curves_over_before(
             tooltip=[alt.Tooltip("series:N", title="before"), *tooltip(value)[1:]],
         )
     )
-    return grey, curves(y, steps, series, colours, value, pins)
+    lines = curves(y, steps, series, colours, value, pins)
+    if not room:
+        return grey, lines
+    named = (
+        alt.Chart(alt.NamedData("names"))
+        .mark_text(align="left", fontSize=13, fontWeight="bold")
+        .encode(
+            x=alt.value(alt.expr(f"width - {room - 6}")),
+            y=y,
+            text="series:N",
+            color=_colours(series, colours, pins),
+        )
+    )
+    return grey, alt.layer(lines, named)
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:
@@ -340,22 +404,21 @@ def cursor_rule(steps: int) -> alt.Chart:
     return rule.encode(x=step_axis(steps))
 
 
-def zoomable(title: str, lowest: alt.Chart, *rest: Any, pins: int = 0) -> dict[str, Any]:
-    """The finished spec of layers, from the lowest up; higher by the legend's rows of `pins`.
+def zoomable(title: str, lowest: alt.Chart, *rest: Any, height: int = TITLED) -> dict[str, Any]:
+    """The finished spec of layers, from the lowest up.
 
     Shift and wheel zoom, drag pans, a double click resets.
     """
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
     )
-    more = LEGEND_ROW * math.ceil(pins / 2)
-    return spec(alt.layer(lowest.add_params(window), *rest), title, TITLED + more)
+    return spec(alt.layer(lowest.add_params(window), *rest), title, height)
 
 
 def spec(chart: Any, title: str = "", height: int = TITLED) -> dict[str, Any]:
     """The spec as Streamlit takes it, without data; `height` is that of a chart with a title."""
     if title:
-        chart = chart.properties(title=alt.Title(title, offset=2), height=height)
+        chart = chart.properties(title=alt.Title(title, offset=8), height=height)
     else:
         chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (

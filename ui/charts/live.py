@@ -123,6 +123,7 @@ def accuracy(
             "run": curve_table(run, now),
             "before": curve_table(before, curves(before)),
             **kept_table(kept),
+            **frame.names(now, linear(1.0), frame.TALL),
             "gaps": frame.gaps(_steps(run), now[ACCURACIES[0]]),
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
@@ -161,10 +162,13 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
         # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
         return curve_table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
 
+    low, high = frame.bracket(span, GRADIENT_EDGES)
+    shown = {name: curve[curve > 0] for name, curve in curves(now).items()}
     return Drawing(
         key="gradients",
-        spec=_gradient_spec(steps, layers, *frame.bracket(span, GRADIENT_EDGES)),
+        spec=_gradient_spec(steps, layers, low, high),
         tables={
+            **frame.names(shown, logarithmic(low, high), _gradient_height(layers)),
             "run": table(run, now),
             "before": table(same, then),
             "gaps": frame.join_gaps(
@@ -350,7 +354,25 @@ def loss_axis(top: float) -> alt.Y:
         "value:Q",
         title=NATS,
         scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
-        axis=alt.Axis(values=ticks, labelExpr=frame.power_labels(), labelOverlap=True),
+        axis=alt.Axis(
+            values=ticks,
+            tickCount=len(ticks),
+            labelExpr=frame.power_labels(),
+            labelOverlap="greedy",
+        ),
+    )
+
+
+def linear(top: float) -> frame.Along:
+    """An axis from 0 to `top`."""
+    return frame.Along(lambda value: value / top, lambda place: place * top)
+
+
+def logarithmic(low: float, high: float) -> frame.Along:
+    """A log axis."""
+    span = math.log(high / low)
+    return frame.Along(
+        lambda value: math.log(value / low) / span, lambda place: low * math.exp(place * span)
     )
 
 
@@ -365,7 +387,7 @@ def error_axis(top: float) -> alt.Y:
         "value:Q",
         title=SQUARED,
         scale=alt.Scale(domain=[0, top], nice=False),
-        axis=alt.Axis(tickCount=5, labelOverlap=True),
+        axis=alt.Axis(tickCount=5, labelOverlap="greedy"),
     )
 
 
@@ -374,7 +396,9 @@ def _loss_spec(steps: int, top: float, pins: tuple[str, ...], unit: str) -> dict
     y = loss_axis(top) if unit == NATS else error_axis(top)
     lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins=pins)
     over = frame.gap_marks(steps), frame.cursor_rule(steps)
-    return frame.zoomable("Loss by step", *lines, *over, pins=len(pins))
+    # The axis of nats is linear below 0.1 and logarithmic above.
+    title = "Loss by step, log axis" if unit == NATS else "Loss by step"
+    return frame.zoomable(title, *lines, *over, height=frame.TALL)
 
 
 def accuracy_axis(low: float = 0.0) -> alt.Y:
@@ -383,7 +407,9 @@ def accuracy_axis(low: float = 0.0) -> alt.Y:
         "value:Q",
         title="share right",
         scale=alt.Scale(domain=[low, 1], nice=False),
-        axis=alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1], labelOverlap=True),
+        axis=alt.Axis(
+            format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1], tickCount=6, labelOverlap="greedy"
+        ),
     )
 
 
@@ -393,7 +419,7 @@ def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
     grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, frame.SHARE, pins)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
     rule = frame.cursor_rule(steps)
-    return frame.zoomable("Accuracy by step", grey, *over, rule, pins=len(pins))
+    return frame.zoomable("Accuracy by step", grey, *over, rule, height=frame.TALL)
 
 
 @frame.built_once()
@@ -405,15 +431,25 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(
             values=[10.0**power for power in powers],
+            tickCount=len(powers),  # Vega leaves out values beyond what it counts itself
             labelExpr=frame.power_labels(),
-            labelOverlap=True,
+            labelOverlap="greedy",
         ),
     )
     lines = frame.curves_over_before(y, steps, _layer_names(layers), LAYERS)
     marks = frame.gap_marks(steps, _layer_names(layers), LAYERS)
     return frame.zoomable(
-        "Gradient norm of each layer by step", *lines, marks, frame.cursor_rule(steps)
+        "Gradient norm per layer, log axis",
+        *lines,
+        marks,
+        frame.cursor_rule(steps),
+        height=_gradient_height(layers),
     )
+
+
+def _gradient_height(layers: int) -> int:
+    """As others, and more for more names than that has room for."""
+    return max(frame.TITLED, frame.AROUND + frame.NAMES_GAP * (layers + 1))
 
 
 def _layer_names(layers: int) -> list[str]:
@@ -453,7 +489,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         "low:Q",
         title=None,
         scale=alt.Scale(domain=[0, 1.1], nice=False),  # room for the text over a full bar
-        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        axis=alt.Axis(format="%", values=[0, 0.5, 1]),
     )
     states = alt.Scale(domain=list(GRADIENTS), range=list(GRADIENTS.values()))
     drawn = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]

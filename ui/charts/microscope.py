@@ -5,6 +5,7 @@ strip a variant with its dead zone, the loss, and the images of a run. Their col
 named beside them, in HTML: a legend of Vega's cuts long names, and does not wrap on a phone.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -85,7 +86,11 @@ def curve_spec(
     x = z_axis(span, axis)
     every = [*labels, EXACT]
     scale = alt.Scale(domain=every, range=[*colours, BEFORE])
-    widths = [2 + 4 * (1 - i / max(1, len(labels) - 1)) for i in range(len(labels))]
+    # Conditions, and no scale: a legend of widths would join that of the colours.
+    widths = [
+        {"test": f"datum.variant == {json.dumps(label)}", "value": 2 + 4 * (1 - i / len(labels))}
+        for i, label in enumerate(labels)
+    ]
     exact = alt.datum.variant == EXACT
     base = alt.Chart(alt.NamedData("curves")).encode(
         x=x, y=y, color=alt.Color("variant:N", scale=scale, legend=None)
@@ -94,11 +99,7 @@ def curve_spec(
     lines = (
         base.transform_filter(alt.datum.variant != EXACT)
         .mark_line(clip=True)
-        .encode(
-            strokeWidth=alt.StrokeWidth(
-                "variant:O", scale=alt.Scale(domain=list(labels), range=widths), legend=None
-            )
-        )
+        .encode(strokeWidth={"condition": widths, "value": 2})
     )
     near = alt.selection_point(
         name="near", on="pointermove", nearest=True, fields=["z"], empty=False, clear="pointerout"

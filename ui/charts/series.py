@@ -45,6 +45,7 @@ def error(
             "run": live.curve_table(run, now),
             "before": live.curve_table(before, then),
             **live.kept_table(kept),
+            **frame.names(now, live.linear(live.error_top(every)), frame.TALL),
             "gaps": frame.gaps([s.step for s in run], now["held out"]),
             "ribbon": frame.ribbon(ribbon),
             "cursor": frame.cursor(at),
@@ -66,7 +67,7 @@ def _error_spec(steps: int, highest: float, pins: tuple[str, ...]) -> dict[str, 
     grey, lines = frame.curves_over_before(y, steps, list(ERRORS), colours, pins=pins)
     area = frame.ribbon_area(steps, TRAIN, "squared error")
     over = (area, lines, frame.gap_marks(steps), frame.cursor_rule(steps))
-    return frame.zoomable("Error by step, beside copying", grey, *over, pins=len(pins))
+    return frame.zoomable("Error by step, beside copying", grey, *over, height=frame.TALL)
 
 
 def predictions(
@@ -169,7 +170,7 @@ def errors_spec(
     """Errors of runs by step, and of copying, up to `highest`; the page names the colours."""
     names = [*labels, BEATEN]
     y = live.error_axis(highest)
-    lines = frame.curves(y, steps, names, [*colours, BEFORE], legend=False)
+    lines = frame.curves(y, steps, names, [*colours, BEFORE])
     return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
 
 

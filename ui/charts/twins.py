@@ -42,7 +42,7 @@ def curves_spec(
     """
     y = live.accuracy_axis(FOOT) if top is None else live.loss_axis(top)
     value = frame.SHARE if top is None else frame.NUMBER
-    lines = frame.curves(y, steps, labels, colours, value, legend=False)
+    lines = frame.curves(y, steps, labels, colours, value)
     return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
 
 
