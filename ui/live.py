@@ -33,6 +33,7 @@ from ui.charts.palette import PINS, TRAIN
 from ui.draw import colour_key
 from ui.engine import engine, losses_ready
 from ui.names import names
+from ui.network import network
 from ui.state import rerun
 from ui.widgets import named
 from ui.words import explained
@@ -358,7 +359,7 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
 
 
 def _numbers(config: RunConfig, now: Snapshot | None) -> None:
-    """The figures of the look."""
+    """The figures of the look, and the network."""
     names = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, no say")
@@ -371,7 +372,8 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
         numbers = dict(zip(numbers, (number(now.loss, 4), *told, *census), strict=False))
     # One element in place of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
-    st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
+    numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
+    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>')
 
 
 def _accuracy(now: Snapshot, value: float) -> str:

@@ -658,3 +658,22 @@ def test_a_square_of_nan_says_so_and_each_number_can_be_read() -> None:
     ends = sweep.ends_tables(ENDS)["ends"].to_pylist()
     assert [row["accuracy"] for row in ends] == [0.9, None]
     assert [row["outcome"] for row in ends] == ["has a gradient", "NaN or inf"]
+
+
+@pytest.mark.parametrize("ends", [(0.5, 0.5, 0.5, 0.5), (0.0, 0.0), (1.0, 0.99, 1.0), (0.1, 0.9)])
+def test_names_of_curves_lie_in_the_plot_and_not_over_each_other(ends: tuple[float, ...]) -> None:
+    curves = {f"curve {i}": [0.3, end, NAN] for i, end in enumerate(ends)}
+    (table,) = frame.names(curves, live.linear(1.0), frame.TALL).values()
+    named = dict(zip(*(table[name].to_pylist() for name in ("series", "value")), strict=True))
+    places = sorted(named.values())
+    gap = frame.NAMES_GAP / (frame.TALL - frame.AROUND)
+    assert named.keys() == curves.keys() and places[0] > 0 and places[-1] <= 1
+    assert all(high - low >= gap - 1e-9 for low, high in pairwise(places))
+    assert sorted(named, key=lambda name: named[name]) == sorted(
+        named, key=lambda name: curves[name][1]
+    ), "in the curves' own order"
+
+
+def test_a_curve_of_nan_alone_has_no_name() -> None:
+    found = frame.names({"a": [NAN, NAN], "b": [2.0]}, live.logarithmic(1.0, 100.0), frame.TITLED)
+    assert found["names"].to_pylist() == [{"series": "b", "value": pytest.approx(2.0)}]

@@ -1,0 +1,79 @@
+"""The network as a row of boxes, from data to output, in the colours of what a step does to it."""
+
+import math
+from html import escape
+
+from core.config import RunConfig
+from core.fields import number
+from core.parts.choices import TASKS
+from core.run.snapshot import Snapshot
+from ui.charts.palette import BROKEN, DEAD, TRAIN
+
+SLOW, FAST = -6.0, -1.0  # powers of ten of a weight's relative move: the palest and the fullest box
+FULL = 85  # per cent of the colour in the fullest box
+OUTPUTS = {"binary": 1, "softmax": 10, "regression": 1}
+
+
+def network(config: RunConfig, now: Snapshot | None) -> str:
+    """HTML: the layers with their widths, and of the look's next step what it does to each.
+
+    A box is filled in blue by how far the step moves the layer's weights, relative to their norm;
+    from below in red by the share of its units that are dead; its frame is red where its gradient
+    is exactly 0, and purple where that is NaN or inf. What the colours say is also told in words.
+    """
+    if now is None:
+        layers = [_box(width, "", "") for width in _widths(config)]
+    else:
+        layers = [_layer(config, now, layer) for layer in range(len(now.gradient_norms))]
+    data = _box("series" if TASKS[config.task].series else "28 × 28", "", "")
+    return (
+        '<div class="network"><span>the network, and what the next step does to it</span>'
+        f"<ol>{data}{''.join(layers)}</ol></div>"
+    )
+
+
+def _layer(config: RunConfig, now: Snapshot, layer: int) -> str:
+    gradient = float(now.gradient_norms[layer])
+    moved = float(now.update_norms[layer]) / max(float(now.weight_norms[layer]), 1e-30)
+    dead = float(now.dead_units[layer]) if layer < len(now.dead_units) else 0.0
+    width = dict(enumerate(_widths(config))).get(layer, "")
+    says = [f"layer {layer + 1}"]
+    if dead:
+        says.append(f"{dead:.0%} of its units are dead")
+    frame = ""
+    if not math.isfinite(gradient):
+        frame = BROKEN
+        says.append("its gradient has NaN or inf")
+    elif gradient == 0:
+        frame = DEAD
+        says.append("its gradient is exactly 0")
+    if math.isfinite(moved):
+        says.append(f"the step moves its weights by {number(100 * moved, 2)}% of their norm")
+    blue = f"color-mix(in srgb, {TRAIN} {_fullness(moved):.0f}%, transparent)"
+    red = f"color-mix(in srgb, {DEAD} 80%, transparent) {100 * dead:.0f}%"
+    style = f"background: linear-gradient(0deg, {red}, {blue} 0)" if dead else f"background: {blue}"
+    if frame:
+        style += f"; outline: 2px solid {frame}"
+    return _box(width or str(layer + 1), "; ".join(says), style)
+
+
+def _widths(config: RunConfig) -> list[str]:
+    """How many units each layer of an MLP has; none of other networks, whose layers are no rows."""
+    if config.model != "mlp":
+        return []
+    return [f"{width:,}" for width in (*config.widths, OUTPUTS[TASKS[config.task].form])]
+
+
+def _fullness(moved: float) -> float:
+    """Per cent of the colour for a relative move; 0 for none, and for one that is no number."""
+    if not math.isfinite(moved) or moved <= 0:
+        return 0.0
+    place = (math.log10(moved) - SLOW) / (FAST - SLOW)
+    return FULL * min(1.0, max(0.1, place))
+
+
+def _box(name: str, says: str, style: str) -> str:
+    if not says:
+        return f"<li>{escape(name)}</li>"
+    told = f'<span class="unseen">: {escape(says)}</span>'
+    return f'<li style="{style}" title="{escape(says)}">{escape(name)}{told}</li>'
