@@ -12,15 +12,14 @@ st.markdown(
     "Only the loss is written differently.**",
     help=explained("loss"),
 )
-race()
-with st.container(key="start", horizontal=True, vertical_alignment="center"):
-    race_button()
-    story = PAGES["jax_vs_keras"]
-    st.page_link(story.path, label="**Why did the clipped one fall behind?**", icon=story.icon)
+ready = race()
 st.markdown(
-    "On paper the three losses are one function. In float32 they are not: the textbook's turns "
-    "into NaN, the clipped one has no gradient where its probability is clipped, and the one "
-    "that works on logits just learns. Samenet shows where such twins part, and why.",
+    "On paper the three losses are one function. In float32 the textbook's turns into NaN, the "
+    "clipped one has no gradient where its probability is clipped, and the one on logits learns.",
     help=explained("NaN", "clipped", "gradient", "logit"),
 )
+with st.container(key="start", horizontal=True, vertical_alignment="center"):
+    race_button(ready)
+    story = PAGES["jax_vs_keras"]
+    st.page_link(story.path, label="**Why did the clipped one fall behind?**", icon=story.icon)
 cards()

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ RUNS = {
     "from logits": RunConfig(loss="from_logits"),
 }
 STEPS = RunConfig().steps
+SEED = "race_seed"  # of the race that is live
 SHOWS = "Training accuracy by step for three ways to write the same loss"
 
 
@@ -37,19 +39,23 @@ def row(label: str, look: Snapshot) -> dict[str, Any]:
     return {"step": look.step, "accuracy": accuracy, "loss": label}
 
 
-def race() -> None:
-    """The recorded curves, or the same runs here and now once the visitor asks for them."""
-    if st.session_state.get("race_live"):
-        held = viewers(RUNS)
+def race() -> bool:
+    """The recorded curves, or the same runs here and now once the visitor asks for them.
+
+    Returns whether another race may begin.
+    """
+    if (seed := st.session_state.get(SEED)) is not None:
+        held = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
         ended = all_done(held)
         st.fragment(_live, run_every=None if ended else POLL_SECONDS)(held, ended)
-        return
+        return ended
     recorded = json.loads(RECORDED.read_text())
     _draw(recorded["rows"], ended=True)
     st.caption(
         f"Measured with {recorded['measured_with']}. The clipped curve is chaotic: rounding alone "
         "moves its end, so its digits are an example and not a constant."
     )
+    return True
 
 
 def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
@@ -59,7 +65,8 @@ def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
     rows = [row(label, look) for label, view in views.items() for look in view.snapshots]
     _draw(rows, drawn_ended)
     status = "done" if drawn_ended else next(iter(views.values())).status
-    st.caption(f"Live, {status}: JAX on this server's {device()}.")
+    seed = st.session_state[SEED]
+    st.caption(f"Live, seed {seed}, {status}: JAX on this server's {device()}.")
 
 
 def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
@@ -74,20 +81,27 @@ def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
         chart("race", home.spec(tuple(RUNS), colours, STEPS), tables, words, height="stretch")
 
 
+SECTIONS = {"Stories": "Stories: it happened to others", "Lab": "Lab: change what you like"}
+
+
 def cards() -> None:
-    """What there is to see: the stories first, then the lab."""
-    with st.container(key="cards"):
-        for row in sorted(PAGES.values(), key=lambda row: row.section != "Stories"):
-            with st.container(border=True, height="stretch"):
-                st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
-                st.markdown(row.summary)
+    """What there is to see: the stories, and below them the lab."""
+    for section, words in SECTIONS.items():
+        st.header(words, anchor=False)
+        with st.container(key=f"cards_{section}"):
+            for row in PAGES.values():
+                if row.section == section:
+                    with st.container(border=True, height="stretch"):
+                        st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
+                        st.markdown(row.summary)
 
 
-def race_button() -> None:
-    """Have the runs go live."""
+def race_button(ready: bool) -> None:
+    """Have the runs go live, or once more from another seed."""
+    seed = st.session_state.get(SEED)
     if st.button(
-        "Race them here, live", type="primary", icon=":material/play_arrow:", width="stretch",
-        disabled=bool(st.session_state.get("race_live")), key="race_button",
+        "Race them here, live" if seed is None else "Another seed", type="primary",
+        icon=":material/play_arrow:", width="stretch", disabled=not ready, key="race_button",
     ):  # fmt: skip
-        st.session_state["race_live"] = True
+        st.session_state[SEED] = 0 if seed is None else seed + 1
         rerun()

@@ -64,7 +64,9 @@ gradients.trade(clip.config, one_hot.config)
 section("The thread, claim by claim")
 debate()
 chapter("fix", "Never form the probability")
-code("loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()")
+code("""loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # no softmax in the last layer
+loss = torch.nn.CrossEntropyLoss()""")
 chapter("break", "Is it the learning rate?")
 asks = "At the learning rate above these two end as you see. And both with steps of 0.001?"
 what_if("small_steps", [clip, logits], {"learning_rate": 0.001}, asks)

@@ -60,7 +60,9 @@ section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)
 chapter("fix", "Give the loss the logits")
-code("loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # and no sigmoid before it")
+code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()   # no sigmoid before it
+loss = keras.losses.BinaryCrossentropy(from_logits=True)           # no sigmoid in the last layer
+loss = torch.nn.BCEWithLogitsLoss()""")
 chapter("break", "Make the gap vanish")
 asks = "All of this was on pixels from 0 to 255. What becomes of the gap on pixels from 0 to 1?"
 if what_if("pixels", pair, {"scaling": "unit"}, asks):

@@ -15,11 +15,15 @@ def test_the_race_is_recorded_and_then_live() -> None:
     assert not page.exception
     assert any(each.value.startswith("Measured with JAX") for each in page.caption)
     page.button(key="race_button").click().run()
+    assert page.button(key="race_button").disabled
     for viewer in page.session_state["story_viewers"].values():
         assert engine().wait(viewer, 10**9, MINUTE).status is Status.DONE
     page.run()
-    assert not page.exception and page.button(key="race_button").disabled
-    assert any(each.value.startswith("Live, done: JAX on") for each in page.caption)
+    assert not page.exception
+    assert any(each.value.startswith("Live, seed 0, done: JAX on") for each in page.caption)
+    assert page.button(key="race_button").label == "Another seed"
+    page.button(key="race_button").click().run()
+    assert {viewer.config.seed for viewer in page.session_state["story_viewers"].values()} == {0, 1}
 
 
 def test_the_record_is_of_these_runs() -> None:

@@ -44,6 +44,7 @@ def tells_its_chapters(page: Page, key: str) -> None:
     kickers = page.locator(".kicker").all_text_contents()
     assert kickers == [f"{i} · {name}" for i, name in enumerate(CHAPTERS.values(), 1)]
     assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
+    page.get_by_text("Other ways on").click()
     onward = page.get_by_test_id("stMain").get_by_test_id("stPageLink-NavLink")
     others = {row.label for other, row in STORIES.items() if other != key}
     links = {words.splitlines()[-1] for words in onward.all_inner_texts()}  # after the icon

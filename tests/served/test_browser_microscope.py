@@ -91,6 +91,7 @@ def test_a_click_shows_the_digits_that_sit_there(visit: Visit, server: str) -> N
 def test_nothing_is_cut_on_a_phone(visit: Visit, server: str) -> None:
     page = microscope(visit, server, "?losses=torch_bce_logits.question_stable", width=360)
     assert page.get_by_test_id("stMain").evaluate(OVERFLOW) == 0
+    page.get_by_role("tab", name="Where each loss goes silent").click()
     wide = page.locator(".table").last
     assert wide.evaluate(OVERFLOW) > 0 and wide.evaluate(SCROLLS)
     names = page.locator("svg.marks text").all_text_contents()

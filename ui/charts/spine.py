@@ -4,6 +4,7 @@ Three plots stand exactly above each other on one axis: what the loss takes for 
 how hard it pushes, and the images of a run (ui/charts/digits.py).
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -72,13 +73,14 @@ def _curves(
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     x = _x(top)
     # The first curve lies under the second where they agree, and is seen beside it.
-    widths = alt.Scale(domain=list(colours), range=[7, 2.5] if wide else [2.5, 2.5])
+    first = {"test": f"datum.series == {json.dumps(next(iter(colours)))}", "value": 7}
+    widths = {"condition": [first] if wide else [], "value": 2.5}
     lines = (
         alt.Chart(alt.NamedData("curves"))
         .mark_line(clip=True)
         .encode(
             x=x,
-            strokeWidth=alt.StrokeWidth("series:N", scale=widths, legend=None),
+            strokeWidth=widths,
             y=y,
             color=alt.Color("series:N", scale=scale, legend=None),  # the page names the colours
             tooltip=["series:N", alt.Tooltip("z:Q", format=".4~g"),

@@ -14,7 +14,7 @@ from ui.story.twin import Twin
 
 
 def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) -> None:
-    """What to take home, and the trainer, the microscope and the page of twins as it stands.
+    """What to take home; the trainer and the next story; and, folded, every other way on.
 
     Args:
       story: its key in PAGES.
@@ -23,16 +23,20 @@ def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) 
     chapter("remember", headline)
     st.markdown("\n".join(f"- {lesson}" for lesson in lessons))
     chapter("next", "Go on from here")
+    stories = [key for key, row in PAGES.items() if row.section == "Stories"]
+    at = stories.index(story)
+    following, *others = stories[at + 1 :] + stories[:at]
     _link("train", f"Train “{a.label}” yourself", to_query(a.config))
-    page_link(a.config, b.config, f"Take “{a.label}” and “{b.label}” apart")
-    if not TASKS[a.config.task].series:
-        near = microscope.Setting(
-            task=a.config.task, losses=tuple(dict.fromkeys([a.config.loss, b.config.loss]))
-        )
-        _link("microscope", "See the loss under the microscope", microscope.link(near))
-    for key, row in PAGES.items():
-        if row.section == "Stories" and key != story:
-            _link(key, row.label, {})
+    _link(following, PAGES[following].label, {})
+    with st.expander("Other ways on"):
+        page_link(a.config, b.config, f"Take “{a.label}” and “{b.label}” apart")
+        if not TASKS[a.config.task].series:
+            near = microscope.Setting(
+                task=a.config.task, losses=tuple(dict.fromkeys([a.config.loss, b.config.loss]))
+            )
+            _link("microscope", "See the loss under the microscope", microscope.link(near))
+        for key in others:
+            _link(key, PAGES[key].label, {})
 
 
 def _link(key: str, words: str, query: dict[str, str]) -> None:
