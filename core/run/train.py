@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
@@ -507,10 +507,17 @@ IN_ONE_PIECE: dict[str, Any] = {"xla_cpu_parallel_codegen_split_count": "1"}
 _looks_lock, _loops_lock = threading.RLock(), threading.RLock()
 
 
-def _for_this_host() -> dict[str, Any]:
+def for_this_host(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that XLA is to compile with here: those of a CPU on a CPU alone.
+
+    An accelerator's program has no use for them, and where JAX is newer than ours XLA may not
+    know them: it then compiles nothing (H200, JAX 0.11.2).
+    """
+    if jax.default_backend() != "cpu":
+        return {name: value for name, value in options.items() if not name.startswith("xla_cpu_")}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    few = cores is not None and cores <= FEW_CORES and jax.default_backend() == "cpu"
-    return IN_ONE_PIECE if few else {}
+    few = cores is not None and cores <= FEW_CORES
+    return {**(IN_ONE_PIECE if few else {}), **options}
 
 
 class Pieces:
@@ -564,7 +571,7 @@ class Pieces:
                     lowered = self.lowered(name, *types, donate=donate)
                     self._lowered.pop(name, None)  # what it holds is needed no more
                     with numerics(self.shape):
-                        compiled = lowered.compile({**_for_this_host(), **(options or {})})
+                        compiled = lowered.compile(for_this_host(options or {}))
                     self.memory = max(self.memory, bytes_of(compiled))
                     self._compiled[key] = compiled
                     memory.give_back()

@@ -48,7 +48,8 @@ def compiled_for(
 
     One that `trains` is a loop over many steps: it takes longer to compile, and less a step.
     """
-    jitted = jax.jit(function, compiler_options=None if trains else train.SELDOM, **options)
+    how = {} if trains else train.for_this_host(train.SELDOM)
+    jitted = jax.jit(function, compiler_options=how, **options)
 
     def call(*arguments: Any) -> Any:
         with train.numerics(shape):

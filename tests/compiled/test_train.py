@@ -554,3 +554,10 @@ def test_what_looks_is_shared_among_optimizers_and_let_go_with_the_last() -> Non
     del sgd, adam, one, other
     gc.collect()
     assert shape not in train._looking
+
+
+def test_an_accelerator_is_not_asked_for_a_cpu_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train.for_this_host(train.ONCE).items() >= train.ONCE.items()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert train.for_this_host(train.ONCE) == {"xla_backend_optimization_level": "1"}
+    assert train.for_this_host(train.SELDOM) == {}
