@@ -164,8 +164,8 @@ def _loss() -> None:
     with st.popover("What it does, how it fails", icon=":material/function:"):
         st.markdown(f"{row.summary} *Failure:* {row.failure} {where}")
         _formula_and_code(row, form)
-        if form != "regression":
-            _under_the_microscope(row)
+    if form != "regression":
+        _under_the_microscope(row)
     slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 

@@ -18,13 +18,10 @@ from ui.story.watch import watch
 from ui.story.what_if import what_if
 
 story = knobs("epsilon", ("scaling", "seed", "learning_rate", "epsilon"), CONFIG)
-losses = {
-    "Keras, clipped": "clip", "Lasagne, one-hot": "theano_onehot",
-    "Lasagne, integers": "theano_int", "from logits": "from_logits",
-}  # fmt: skip
-four = clip, one_hot, integer, logits = twins(
-    story.config, {name: {"loss": loss} for name, loss in losses.items()}
-)
+four = clip, one_hot, integer, logits = twins(story.config, {
+    "Keras, clipped": {"loss": "clip"}, "Lasagne, one-hot": {"loss": "theano_onehot"},
+    "Lasagne, integers": {"loss": "theano_int"}, "from logits": {"loss": "from_logits"},
+})  # fmt: skip
 options = ("Large numbers", "Exactly 0", "NaN")
 
 st.title("NaN or silence?", anchor=False)
@@ -53,7 +50,7 @@ st.markdown(
     "has a gradient of its own. The fourth network never forms a probability."
 )
 gradients.gradients(four)
-predict.judge(guess, *gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
+guess.judge(*gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
 story.draw("learning_rate", "epsilon")
 if not watch(four, predictions=False):
     st.stop()

@@ -39,7 +39,7 @@ story.draw("noise", "sigma", "tau")
 story.draw("mu", "dt", "seed", "learning_rate")
 if not watch(pair):
     st.stop()
-predict.judge(guess, series.nearer(post), series.measured(pair))
+guess.judge(series.nearer(post), series.measured(pair))
 chapter("inside", "Who is compared with whom")
 series.comparisons(pair)
 diagnoses(pair, "gru_step", at=1.0)

@@ -34,7 +34,7 @@ if guess is None:
     st.stop()
 chapter("watch", "The same cell, run here")
 outs("post")
-predict.judge(guess, *answer(outcomes))
+guess.judge(*answer(outcomes))
 chapter("inside", "The tools, one at a time")
 section("jit: the first call and the later ones", "jit", "dispatch")
 timed(basics.jit_times, basics.ReLU, basics.seconds, basics.median)

@@ -49,7 +49,7 @@ guess = predict.predict("jax_cnn", "Predict first, then see.", OPTIONS)
 if guess is None:
     st.stop()
 chapter("watch", "The same layers, with the axes of the post and with those that stax reads")
-predict.judge(guess, *answer(post.config))
+guess.judge(*answer(post.config))
 story.draw("seed")
 scale(story, asked)
 ended = watch(pair, predictions=False)

@@ -45,7 +45,7 @@ chapter("watch", "Ten steps, side by side")
 story.draw("seed", "learning_rate")
 if not watch(pair):
     st.stop()
-predict.judge(guess, options[predict.highest(ends(pair))], predict.told(ends(pair)))
+guess.judge(options[predict.highest(ends(pair))], predict.told(ends(pair)))
 chapter("inside", "Where the digits stand, and what pulls at them")
 spine(jax, story)
 census.why(jax, keras)

@@ -44,7 +44,7 @@ story.draw("dropout_value", "seed")
 scale(story, asked)
 if not watch(pair, predictions=False):
     st.stop()
-predict.judge(guess, *readings.answer(replace(start, dropout_value=0.7), options))
+guess.judge(*readings.answer(replace(start, dropout_value=0.7), options))
 chapter("inside", "One number, and what is left of a layer")
 readings.look_inside(replace(start, dropout_value=number, seed=story.config.seed))
 st.markdown("What the trainer's diagnosis makes of the two runs:")

@@ -78,7 +78,11 @@ def test_no_chart_flashes_however_late_all_comes(
     visit: Callable[..., Page], slow_host: tuple[Server, Path]
 ) -> None:
     page = trainer(visit, slow_host[0].url, f"?{GENTLE}")
+    folded = page.get_by_role("button", name="What it does, how it fails")
+    folded.click()
     expect(page.get_by_text("Failure: ").locator("..")).to_contain_text("z = ")  # what comes last
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
     expect(chart(page, "Every image").get_by_text("−100", exact=True)).to_be_visible()
     page.get_by_text("Network and data").click()
     at_rest(page)

@@ -19,7 +19,7 @@ Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
 # Of the trainer's charts, title included: the first two, and the others. Four fit a small laptop.
-TALL, TITLED = 226, 190
+TALL, TITLED = 218, 186
 TICKS = 6  # on an axis at most
 LEGEND_COLUMNS = 4  # of short names: what a phone has room for
 NAMES_GAP = 16  # pixels from the name of one curve to that of the next

@@ -34,10 +34,12 @@ def together(twins: Twins) -> None:
     if guess is not None:
         done = after.done(twins)
         colour_key(charts.ORDERS)
-        st.fragment(_together, run_every=None if done else after.POLL_SECONDS)(twins, guess, done)
+        st.fragment(_together, run_every=None if done else after.POLL_SECONDS)(twins, done)
+        if done and not after.failure(twins):
+            guess.judge(*_measured(twins[0]))
 
 
-def _together(twins: Twins, guess: str, drawn_done: bool) -> None:
+def _together(twins: Twins, drawn_done: bool) -> None:
     if not drawn_done and after.done(twins):
         rerun()
     if failed := after.failure(twins):
@@ -48,13 +50,15 @@ def _together(twins: Twins, guess: str, drawn_done: bool) -> None:
             _one(twin, after.evaluated(twin.config))
     if not drawn_done:
         st.caption("Training once more, and answering in batches; runs go first.")
-        return
-    alone, usual = (_right(after.evaluated(twins[0].config), size) for size in (1, USUAL))
-    measured = (
+
+
+def _measured(twin: Twin) -> tuple[str, str]:
+    """Which of the OPTIONS is right of a twin, and what was measured."""
+    alone, usual = (_right(after.evaluated(twin.config), size) for size in (1, USUAL))
+    return answer(alone, usual), (
         f"Of the test images {share(alone)} are right one at a time, {share(usual)} by {USUAL} "
-        f"({twins[0].label})"
+        f"({twin.label})"
     )
-    predict.judge(guess, answer(alone, usual), measured)
 
 
 def _one(twin: Twin, found: Sequence[Evaluated]) -> None:

@@ -18,10 +18,21 @@ CHAPTERS = {
 
 
 def chapter(key: str, headline: str) -> None:
-    """Begin a chapter: its number and name over what it says."""
+    """Begin a chapter: its number and name over what it says. The first brings the way to all."""
     number = list(CHAPTERS).index(key) + 1
+    if number == 1:
+        _contents()
     st.html(f'<p class="kicker">{number} · {CHAPTERS[key]}</p>')
     st.header(headline, anchor=key)
+
+
+def _contents() -> None:
+    """A line that stays in sight: links to the chapters, the one that is read marked."""
+    links = "".join(
+        f'<li><a href="#{key}">{i}<span> {name}</span></a></li>'
+        for i, (key, name) in enumerate(CHAPTERS.items(), 1)
+    )
+    st.html(f'<nav class="contents" aria-label="Chapters"><ol>{links}</ol></nav>')
 
 
 def section(headline: str, *terms: str) -> None:

@@ -1,13 +1,29 @@
 """A prediction that is asked for before its answer can be seen."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 MARGIN = 0.02  # accuracies nearer to each other than this count as the same
 
 
-def predict(key: str, question: str, options: Sequence[str]) -> str | None:
+class Guess(NamedTuple):
+    """What a visitor has said, and the place right behind it where the answer comes."""
+
+    text: str
+    place: Any
+
+    def judge(self, right: str, measured: str) -> None:
+        """The guess beside the answer and what was measured."""
+        said = f"You said “{self.text}”. {measured}: "
+        if self.text == right:
+            self.place.success(f"{said}that was it.", icon=":material/check_circle:")
+        else:
+            self.place.warning(f"{said}the answer is “{right}”.", icon=":material/school:")
+
+
+def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
     """What the visitor says, or None: what would give the answer away is not drawn before."""
     kept = f"guess_{key}"
     said = st.session_state.get(kept)
@@ -16,19 +32,12 @@ def predict(key: str, question: str, options: Sequence[str]) -> str | None:
         index=options.index(said) if said in options else None,
     )  # fmt: skip
     st.session_state[kept] = guess  # outlives a visit to another page
+    place = st.empty()
     if guess is None:
-        st.info("Pick one, and see.", icon=":material/touch_app:")
-    return guess
-
-
-def judge(guess: str, right: str, measured: str) -> None:
-    """The guess beside the answer and what was measured."""
-    if guess == right:
-        st.success(f"You said “{guess}”. {measured}: that was it.", icon=":material/check_circle:")
-    else:
-        st.warning(
-            f"You said “{guess}”. {measured}: the answer is “{right}”.", icon=":material/school:"
-        )
+        place.info("Pick one, and see.", icon=":material/touch_app:")
+        return None
+    place.info("The answer comes here once it is measured.", icon=":material/hourglass_empty:")
+    return Guess(guess, place)
 
 
 def told(ends: Mapping[str, float]) -> str:

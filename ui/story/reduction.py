@@ -40,7 +40,7 @@ def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
     ended = watch(twins, key="reduction", predictions=False)
     by_epoch(twins, printed.MLP, asked)
     if ended:
-        predict.judge(guess, options[predict.highest(ends(twins))], predict.told(ends(twins)))
+        guess.judge(options[predict.highest(ends(twins))], predict.told(ends(twins)))
         st.markdown(
             "Adam divides each weight's gradient by the size that it has had lately, plus 1e-8: "
             "but for that a factor cancels. SGD takes the gradient as it is."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ui.story.predict import MARGIN, judge, predict, told
+from ui.story.predict import MARGIN, predict, told
 from ui.story.series import BETTER, measured, nearer
 from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch
@@ -24,7 +24,7 @@ def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -
     changed = _changed(twins, changes)
     if not watch(changed, key=key, predictions=False):
         return False
-    judge(guess, _answer(_gap(twins), _gap(changed)), told(ends(changed)))
+    guess.judge(_answer(_gap(twins), _gap(changed)), told(ends(changed)))
     return True
 
 
@@ -37,7 +37,7 @@ def copying_beaten(key: str, twins: Twins, changes: Mapping[str, Any], question:
     if not watch(changed, key=key):
         return False
     better = sum(nearer(twin) == BETTER for twin in changed)
-    judge(guess, (NONE, ONE, BOTH)[better], measured(changed))
+    guess.judge((NONE, ONE, BOTH)[better], measured(changed))
     return True
 
 
