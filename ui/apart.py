@@ -76,10 +76,24 @@ def settings(twins: Twins) -> None:
     )
 
 
-def bands(twins: Twins) -> None:
-    """Copies of either run whose weights were moved by one rounding."""
-    waits = any(found is not None and not found.done for found in _copies(twins).values())
-    st.fragment(_bands, run_every=WAITING_POLL_SECONDS if waits else None)(twins, waits)
+def verdicts(twins: Twins) -> None:
+    """Fact or chance: how much of either result copies say is chance, or a button to have some."""
+    waits = _waits(_copies(twins))
+    st.fragment(_verdicts, run_every=WAITING_POLL_SECONDS if waits else None)(twins, waits)
+
+
+def _waits(copies: Mapping[str, Errand | None]) -> bool:
+    return any(found is not None and not found.done for found in copies.values())
+
+
+def _verdicts(twins: Twins, waited: bool) -> None:
+    views, found = _views(twins), _copies(twins)
+    for twin in twins:
+        view, copies = views[twin.label], found[twin.label]
+        st.markdown(f"- **{twin.label}**: {chance.words(view, copies)}")
+        chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
+    if waited and not _waits(found):
+        rerun()
 
 
 def _views(twins: Twins) -> dict[str, View]:
@@ -91,17 +105,15 @@ def _copies(twins: Twins) -> dict[str, Errand | None]:
     return {twin.label: chance.copies(twin.config, views[twin.label]) for twin in twins}
 
 
-def _bands(twins: Twins, waited: bool) -> None:
-    views, found = _views(twins), _copies(twins)
-    for twin in twins:
-        view, copies = views[twin.label], found[twin.label]
-        st.markdown(f"- **{twin.label}**: {chance.words(view, copies)}")
-        chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
-    if waited and all(copies is None or copies.done for copies in found.values()):
-        rerun()
-    drawn = _as_bands(views, found)
-    if not drawn or TASKS[twins[0].config.task].series:
-        return  # of series the words say it: errors have no axis of shares
+def bands(twins: Twins) -> None:
+    """Where the copies went that have all come; `verdicts` has the page run again for more."""
+    if TASKS[twins[0].config.task].series:
+        st.caption("Errors of series have no axis of shares: the verdicts above say it.")
+        return
+    drawn = _as_bands(_views(twins), _copies(twins))
+    if not drawn:
+        st.caption("Nothing yet: the copies are on their way, or wait to be asked for above.")
+        return
     colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
     colour_key(colours)
     steps, low = twins[0].config.steps, charts.axis_start(drawn)

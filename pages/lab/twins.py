@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.parts.choices import TASKS
-from ui.apart import bands, settings, twins_of
+from ui.apart import bands, settings, twins_of, verdicts
 from ui.pair import choose
 from ui.story.census import census
 from ui.story.parting import parting
@@ -16,12 +16,15 @@ st.markdown(
 )
 pair = twins_of(*choose())
 settings(pair)
+on_top = st.container()
 if not watch(pair):
     st.stop()
+with on_top:
+    verdicts(pair)
 st.header("Where they part")
 parting(*pair)
 if not TASKS[pair[0].config.task].series:  # of series no answer is wrong
     st.header("Who has a say before the first step")
     census(pair)
-st.header("Fact or chance?")
+st.header("Where the copies went")
 bands(pair)

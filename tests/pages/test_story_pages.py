@@ -2,6 +2,7 @@
 
 import html
 import inspect
+import math
 import re
 from dataclasses import replace
 
@@ -333,3 +334,19 @@ def test_a_link_to_another_full_set_opens(story: str, source: str, guesses: list
     assert not page.exception
     own = next(each for each in page.button_group if each.key == f"{story}_source")
     assert own.value == {NUMBER: "full_55000", BASICS: "full"}[story]
+
+
+def test_one_image_is_worked_through() -> None:
+    page = told(QUESTION, {})
+    (worked,) = (each.value for each in page.markdown if each.value.startswith("One of them: "))
+    found = re.fullmatch(
+        r"One of them: its label is ([01]) and its logit z = (\S+), so p = (\S+)\. The clip makes "
+        r"that (\S+), for any z so far out, so the slope dL/dz is 0\. Without the clip it is "
+        r"p - y = (\S+)\.", worked,
+    )  # fmt: skip
+    assert found
+    label, z, p, clipped, slope = map(float, found.groups())
+    assert (z < 0) == (label == 1) and abs(z) > 13, "wrong, and beyond where the clip is flat"
+    assert p == pytest.approx(1 / (1 + math.exp(-z)), abs=1e-6) and slope == round(p - label, 2)
+    assert clipped == pytest.approx(1e-6 if label else 1 - 1e-7, rel=1e-9)
+    assert "of a 255th" in said(page)

@@ -128,9 +128,8 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
     kinds = [_told(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
-    named = (
-        [("; " if any(series) else ", ").join(kinds), *[""] * (len(what) - 1)] if len(what) else []
-    )
+    said = ("; " if any(series) else ", ").join(kinds)
+    named = [said, *[""] * (len(what) - 1)] if len(what) else []
     columns = (steps, what, named, series)
     return pa.table(
         [pa.array(c, kind.type) for c, kind in zip(columns, GAPS, strict=True)], schema=GAPS
@@ -142,7 +141,7 @@ def _told(kind: str, series: np.ndarray) -> str:
     names = [name for name in dict.fromkeys(sorted(series.tolist())) if name]
     if not names:
         return kind
-    return f"{kind} in {', '.join(names) if len(names) <= NAMED else f'{len(names)} of them'}"
+    return f"{kind} in {', '.join(names) if len(names) <= NAMED else f'{len(names)} curves'}"
 
 
 def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
@@ -188,11 +187,8 @@ def filled(table: pa.Table) -> pa.Table:
     """
     if table.num_rows:
         return table
-    zero = {True: "", False: 0}
-    return pa.Table.from_pylist(
-        [{field.name: zero[pa.types.is_string(field.type)] for field in table.schema}],
-        table.schema,
-    )
+    row = {field.name: "" if pa.types.is_string(field.type) else 0 for field in table.schema}
+    return pa.Table.from_pylist([row], table.schema)
 
 
 def extremes(values: np.ndarray, most: int) -> np.ndarray:
@@ -305,10 +301,9 @@ def curves_over_before(
 ) -> tuple[alt.Chart, Any]:
     """The curves of the table `before`, in grey, and over them those of `pins` and of `run`.
 
-    Of two or more series each is named at the end of the plot, by the table `names`.
-
-    A table of their own: it changes with a control and not with a frame, and what has not changed
-    the browser leaves alone.
+    Two or more series are named at the end of the plot, by the table `names`. The grey ones have a
+    table of their own: it changes with a control and not with a frame, and what has not changed the
+    browser leaves alone.
     """
     room = 12 + LETTER * max(map(len, series)) if len(series) > 1 else 0
     dashes = {

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.fields import number
+from core.parts.losses import LOSSES
 from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
 from ui.bars import Bars, bars
@@ -32,20 +33,47 @@ def why(twin: Twin, other: Twin) -> None:
     righted = int(np.count_nonzero(last.correct[silent]))
     chapter("cause", "The wrong ones have no say")
     st.markdown(
-        f"Before the first step half of the logits lie beyond ±{number(_median(first), 3)}. "
-        f"{twin.label} clips {share(float(first.saturation.clipped))} of the probabilities, many "
-        "of them 0 or 1 to the last bit, and a clip is flat: its gradient is exactly zero. So "
+        f"Before the first step half of the logits lie beyond ±{number(_median(first), 3)}"
+        f"{_because_of_pixels(twin, first)}. {twin.label} clips "
+        f"{share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
+        "the last bit, and a clip is flat: its gradient is exactly zero. So "
         f"{share(float(first.census.stuck))} of the images are wrong and **have no say**: nothing "
         f"in the step comes from them. {other.label} clips "
         f"{share(float(twin_run[0].saturation.clipped))}; there "
         f"{share(float(twin_run[0].census.stuck))} are wrong without a say.",
         help=explained("logit", "clipped", "gradient", "no say"),
     )
+    st.markdown(one_worked_through(twin, first, int(silent[0])))
     st.markdown(
         f"No say is not no hope: of these {len(silent):,} images {righted:,} are right at step "
         f"{last.step}, for all images share their weights, and what others teach moves them too. "
         "But nobody steers it there. "
         f"{_sides(twin, run, other, twin_run)}"
+    )
+
+
+def _because_of_pixels(twin: Twin, first: Snapshot) -> str:
+    """Why raw pixels make such logits: but for small biases a logit grows with the pixels."""
+    if twin.config.scaling != "raw":
+        return ""
+    return (
+        ", because the pixels run to 255: from pixels between 0 and 1 the same weights would make "
+        f"logits of a 255th, half of them within about ±{number(_median(first) / 255, 1)}"
+    )
+
+
+def one_worked_through(twin: Twin, first: Snapshot, image: int) -> str:
+    """From the logit of an image to its slope, as a loss has it that clips the probability."""
+    row = LOSSES[twin.config.loss]
+    assert row.clip_range is not None
+    z, label = np.float32(first.margins[image]), int(first.labels[image])
+    with np.errstate(over="ignore"):  # in float32, where p is 0 from z = -89 on
+        p = float(1 / (1 + np.exp(-z)))
+    clipped = float(np.clip(p, *row.clip_range(twin.config.epsilon)))
+    return (
+        f"One of them: its label is {label} and its logit z = {number(float(z), 3)}, so "
+        f"p = {number(p, 2)}. The clip makes that {number(clipped, 7)}, for any z so far out, so "
+        f"the slope dL/dz is 0. Without the clip it is p - y = {number(p - label, 3)}."
     )
 
 
