@@ -21,7 +21,7 @@ from tests.kit import MINUTE
 from tests.kit.pages import go, keyed, open_page, stated, tables
 from tests.kit.runs import configs, tiny
 from ui.engine import engine
-from ui.sweep import course, results, setting
+from ui.sweep import course, example, results, setting
 
 PAGE = "pages/lab/sweep.py"
 PLAN = Plan(base=tiny(), axes={"loss": ("clip", "from_logits"), "seed": tuple(range(4))})
@@ -238,3 +238,20 @@ def test_the_plan_can_be_taken_to_the_command() -> None:
     (button,) = opened(plan).get("download_button")
     assert button.proto.label == "plan.json"
     assert from_json(to_json(plan)) == plan
+
+
+def test_an_example_stands_there_before_anybody_has_started() -> None:
+    page = open_page(PAGE)
+    assert any(each.value.startswith("An example, measured with JAX ") for each in page.caption)
+    (figures,) = tables(page)
+    assert figures["runs"] == ["10"] * 7 and len(page.get("vega_lite_chart")) == 3
+    assert float(figures["highest"][figures["loss"].index("From logits")].rstrip("%")) > 85
+    assert "Start the sweep" in labels(page) and "CSV" not in labels(page)
+    other = opened(PLAN)
+    assert not any("An example" in each.value for each in other.caption)
+
+
+def test_the_example_is_whole_and_of_the_first_plan() -> None:
+    plan = next(iter(SWEEPS.values())).plan
+    assert sorted(example.rows_of(plan)) == list(range(plan.size))
+    assert example.rows_of(PLAN) == {}

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.run.errands import Errand
-from core.study.sweep import Plan, to_json
+from core.study.sweep import Plan, Rows, to_json
 from ui.state import rerun
-from ui.sweep import course, results
+from ui.sweep import course, example, results
 from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
 
 
@@ -24,6 +24,14 @@ def panel(plan: Plan) -> None:
     waits = found is None or (course.asked(plan) and not found.done)
     _buttons(plan, found)
     st.fragment(_watch, run_every=POLL_SECONDS if waits else None)(plan, waits)
+    if found is None and (rows := example.rows_of(plan)):
+        st.fragment(_example)(plan, rows)
+
+
+def _example(plan: Plan, rows: Rows) -> None:
+    """The plan as it was recorded, until somebody starts it here."""
+    st.caption(f"An example, measured with {example.measured_with()}. Start it to measure it here.")
+    results.results(plan, rows, ended=True)
 
 
 def _buttons(plan: Plan, found: Errand | None) -> None:

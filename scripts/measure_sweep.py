@@ -1,0 +1,16 @@
+"""Run the sweep that the page shows as an example, and write assets/ten_seeds.parquet."""
+
+from core.study.sweep import SWEEPS, Memory, sweep, table, to_parquet
+from ui.sweep.example import RECORDED
+
+
+def main() -> None:
+    """Ten seeds of the question with seven losses: the plan that the page begins with."""
+    plan, store = next(iter(SWEEPS.values())).plan, Memory()
+    for _ in sweep(plan, store):
+        pass
+    RECORDED.write_bytes(to_parquet(table(plan, store.done())))
+
+
+if __name__ == "__main__":
+    main()
