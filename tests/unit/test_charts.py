@@ -632,9 +632,9 @@ SQUARES = [sweep.Square("0.1", "clip", 0.5, 2, 3), sweep.Square("1", "clip", NAN
 ENDS = [sweep.End("clip", 0.9, "trains", "seed 1", 4), sweep.End("naive", NAN, "broken", "", 5)]
 SWEEP = {
     "squares": (sweep.grid_spec(("0.1", "1"), ("clip",), "rate", "viridis"),
-                sweep.grid_tables(SQUARES)),
-    "many": (sweep.grid_spec(tuple(map(str, range(40))), ("clip",), "seed", "plasma"),
-             sweep.grid_tables([])),
+                sweep.grid_tables(SQUARES, sweep.GOOD)),
+    "many": (sweep.grid_spec(tuple(map(str, range(40))), ("clip",), "seed", "reds"),
+             sweep.grid_tables([], sweep.BAD)),
     "ends": (sweep.ends_spec(("clip", "naive"), 0.4), sweep.ends_tables(ENDS)),
 }  # fmt: skip
 
@@ -652,7 +652,7 @@ def test_a_sweep_s_charts_are_vega_lite_over_their_own_columns(name: str) -> Non
 
 
 def test_a_square_of_nan_says_so_and_each_number_can_be_read() -> None:
-    half, nan = sweep.grid_tables(SQUARES)["squares"].to_pylist()
+    half, nan = sweep.grid_tables(SQUARES, sweep.GOOD)["squares"].to_pylist()
     assert (half["text"], half["dark"], half["value"]) == ("50", True, 0.5)
     assert (nan["text"], nan["dark"], nan["value"]) == ("NaN", False, None)
     ends = sweep.ends_tables(ENDS)["ends"].to_pylist()

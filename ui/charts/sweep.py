@@ -25,7 +25,9 @@ NAMES = {
 }
 AT_NAN = -0.08  # where runs without an accuracy stand on the axis
 Labels = tuple[str, ...]
-Scheme = Literal["viridis", "plasma"]
+Scheme = Literal["viridis", "reds"]
+GOOD: Scheme = "viridis"  # light where much is right
+BAD: Scheme = "reds"  # dark where much is lost
 
 
 class Square(NamedTuple):
@@ -98,12 +100,12 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
     return {**frame.spec(alt.layer(*layers)), "height": height}
 
 
-def grid_tables(squares: Sequence[Square], dark_above: bool = True) -> Tables:
-    """Rows of squares. Light colours stand for high shares, or for low ones."""
+def grid_tables(squares: Sequence[Square], scheme: Scheme) -> Tables:
+    """Rows of squares, in the colours of a scheme: GOOD or BAD."""
     rows = []
     for square in squares:
         missing = math.isnan(square.value)
-        light = not missing and (square.value >= DARK) == dark_above
+        light = not missing and (square.value >= DARK) == (scheme == GOOD)
         rows.append(
             {
                 **square._asdict(),

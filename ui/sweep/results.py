@@ -127,8 +127,8 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
         dead.append(charts.Square(*place, lost, len(those), those[0].cell))
     x = LABELS[shown.column]
     grids = (
-        ("accuracy", "Mean final accuracy, %", "Final training accuracy", "viridis", accuracies),
-        ("dead", "Dead runs, %: gradient exactly 0, or NaN", "Share of dead runs", "plasma", dead),
+        ("accuracy", "Mean final accuracy, %", "Final training accuracy", charts.GOOD, accuracies),
+        ("dead", "Dead runs, %: gradient exactly 0, or NaN", "Dead runs", charts.BAD, dead),
     )
     for place, grid in zip(st.columns(2, gap="medium"), grids, strict=True):
         name, title, what, scheme, squares = grid
@@ -136,7 +136,8 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
         with place:
             st.markdown(title)
             chart(
-                key, charts.grid_spec(columns, rows, x, scheme), charts.grid_tables(squares),
+                key, charts.grid_spec(columns, rows, x, scheme),
+                charts.grid_tables(squares, scheme),
                 f"{what} by {x}: the table below has the figures.",
                 partial(_click, plan, key, True),
             )  # fmt: skip
