@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from core.config import FIELDS, RunConfig, from_query
-from core.fields import Choice, parse_query
+from core.fields import Choice
 from core.parts.losses import losses_for
 from tests.kit import MINUTE, more
-from tests.kit.browser import GENTLE, button, expect_page, trainer
+from tests.kit.browser import GENTLE, button, trainer
 from ui.controls import UNTIL
 from ui.widgets import WIDGETS
 
@@ -25,12 +25,6 @@ OF_TRAINER = ("loss", "learning_rate", "epsilon", "dropout_value")
 SLIDERS: dict[str, Sequence[Any]] = {
     **{name: row.grid for name, row in WIDGETS.items() if row.grid},
     "loss": losses_for("binary"),
-}
-KNOBS = {
-    "jax_vs_keras": ("seed", "learning_rate", "scaling"),
-    "epsilon": ("scaling", "seed", "learning_rate", "epsilon"),
-    "keep_or_drop": ("dropout_value", "seed"),
-    "gru": ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"),
 }
 MOVES = {"ArrowRight": 1, "ArrowLeft": -1, "End": 1000, "Home": -1000}
 TRACK = """input => {
@@ -161,26 +155,6 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
         value = hands.change(name)
         told, seconds = settles(partial(read, hands, asked_for, name), value)
         assert told == (value,) * 3, f"{name} after {seconds:.1f} s"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(3))
-@pytest.mark.parametrize("story", KNOBS)
-def test_the_last_input_wins_in_a_story(visit: Visit, server: str, story: str, number: int) -> None:
-    page = visit(f"{server}/{story}")
-    expect_page(page, story)
-    hands = Hands(page, story, random.Random(number))
-    first = {name: shown(hands, name) for name in KNOBS[story]}
-    for _ in range(EACH):
-        name = hands.chance.choice(KNOBS[story])
-        value = hands.change(name)
-
-        def told(name: str = name) -> Told:
-            values, _ = parse_query({name: FIELDS[name]}, dict(parse_qsl(urlsplit(page.url).query)))
-            address = values.get(name, first[name])
-            return Told(shown(hands, name), address, address)
-
-        assert settles(told, value)[0] == (value,) * 3, name
 
 
 @pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
