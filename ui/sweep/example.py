@@ -15,7 +15,7 @@ RECORDED = Path(__file__).parents[2] / "assets/ten_seeds.parquet"
 @cache
 def _recorded() -> tuple[dict[str, object], Rows]:
     """What the table was made by, and its rows; scripts/measure_sweep.py writes it."""
-    found = pq.read_table(RECORDED)
+    found = pq.ParquetFile(RECORDED).read()  # read_table would import pyarrow.dataset, too
     return json.loads(found.schema.metadata[b"samenet"]), measured_in(found)
 
 
