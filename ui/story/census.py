@@ -58,7 +58,7 @@ def _because_of_pixels(twin: Twin, first: Snapshot) -> str:
         return ""
     return (
         ", because the pixels run to 255: from pixels between 0 and 1 the same weights would make "
-        f"logits of a 255th, half of them within about ±{number(_median(first) / 255, 1)}"
+        f"logits of about a 255th, half of them within some ±{number(_median(first) / 255, 1)}"
     )
 
 
