@@ -52,6 +52,7 @@ def one_control_over_one_chart(config: RunConfig) -> None:
             controls.loss_slider(MIRROR, config.task, partial(_moved, name))
         else:
             knob(MIRROR, name, on_change=partial(_moved, name))
+        MIRROR.tell_notes()
         row, column = divmod(list(drawn).index(chosen), 2)
         chart = CHART.format(column=column + 1, row=row + 1)
         st.html(HIDE.format(chart=chart))

@@ -160,6 +160,11 @@ class PageState:
         there = (name for name in written if self.key(name) in st.session_state)
         return any(self.value(name) != written[name] for name in there)
 
+    def note(self, notes: list[str]) -> None:
+        """Add notes to those that are told next."""
+        before, duration = st.session_state.get(self.key("notes"), ([], "long"))
+        st.session_state[self.key("notes")] = ([*before, *notes], duration)
+
     def tell_notes(self) -> None:
         """Say once what of the URL or of the last change could not be used as it was."""
         notes, duration = st.session_state.pop(self.key("notes"), ([], "long"))

@@ -1,15 +1,16 @@
 """The widget of each field of a RunConfig: its label, its scale, its words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from core.config import FIELDS
-from core.fields import Choice, Range, number, to_text
+from core.fields import Choice, Field, Range, number, parse_query, to_text
 from core.registry import Registry
-from ui.state import PageState
+from ui.state import PageState, bound, put
 from ui.words import explained
 
 
@@ -108,7 +109,12 @@ def said(name: str, value: Any) -> str:
         return allowed.registry[value].label
     if isinstance(value, tuple):
         return to_text(value)
-    return number(value) if float(number(value)) == value else str(value)
+    return exact(value)
+
+
+def exact(value: float) -> str:
+    """All digits of a number, and no more than it takes."""
+    return number(value) if float(number(value)) == value else to_text(value)
 
 
 def named(name: str, value: Any) -> str:
@@ -133,17 +139,50 @@ def slider(
     text: Callable[[Any], str] | None = None,
     disabled: bool = False,
 ) -> None:
-    """A slider over the field's grid, or over another one."""
+    """A slider over the field's grid, or over another one, and a box for any other value."""
     row = WIDGETS[name]
-    st.select_slider(
-        row.label,
-        options(state, name, row.grid if grid is None else grid),
-        state.value(name),
-        format_func=text or row.text,
-        help=row.help,
-        disabled=disabled,
-        **state.bound(name, on_change),
-    )
+    with with_box(state, name, row.label, FIELDS[name], on_change, disabled):
+        st.select_slider(
+            row.label,
+            options(state, name, row.grid if grid is None else grid),
+            state.value(name),
+            format_func=text or row.text,
+            help=row.help,
+            disabled=disabled,
+            **state.bound(name, on_change),
+        )
+
+
+@contextmanager
+def with_box(
+    state: PageState,
+    name: str,
+    label: str,
+    allowed: Field,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+) -> Iterator[None]:
+    """Draw a slider here, and at the end of its label a box where its value can be typed."""
+    box = f"{state.name(name)}_typed"
+
+    def take() -> None:
+        values, notes = parse_query({name: allowed}, {name: st.session_state[key].strip()})
+        if name in values:
+            state.put(name, values[name])
+            if on_change is not None:
+                on_change()
+        state.note(notes)
+
+    with st.container(key=f"box_{state.name(name)}", gap=None):
+        yield
+        text = exact(state.value(name))
+        put(box, text)
+        told = bound(box, take)
+        key = told["key"]
+        st.text_input(
+            f"{label}: type a value", text, max_chars=20, label_visibility="collapsed",
+            disabled=disabled, **told,
+        )  # fmt: skip
 
 
 def _registry(name: str) -> Registry[Any]:

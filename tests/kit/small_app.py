@@ -1,7 +1,7 @@
 """app.py as most tests have it served: with the stories in few steps.
 
 `SAMENET_TESTS_SEND_EVERY=0.3` has it send as seldom as a slow host does (seconds, in place of
-0.005), into the file `SAMENET_TESTS_RUNS` it writes the query of each run that is asked for, and
+0.005), into the file `SAMENET_TESTS_RUNS` it writes the query of each run that a page asks for, and
 SIGUSR1 has it write the names of all loaded modules into `SAMENET_TESTS_MODULES`.
 """
 
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.config import RunConfig, to_query
 from core.run.engine import Engine
@@ -30,8 +31,9 @@ if runs := os.environ.get("SAMENET_TESTS_RUNS"):
     submit = Engine.submit
 
     def _noted(self: Engine, config: RunConfig, until: float = float("inf")) -> Viewer:
-        with open(runs, "a") as file:
-            file.write(urlencode(to_query(config)) + "\n")
+        if get_script_run_ctx():  # a visitor's, not the warm-up's
+            with open(runs, "a") as file:
+                file.write(urlencode(to_query(config)) + "\n")
         return submit(self, config, until)
 
     Engine.submit = _noted  # type: ignore[method-assign]

@@ -56,6 +56,26 @@ def test_defaults(chosen: list[RunConfig]) -> None:
     assert keyed(page.selectbox, "preset").value == "question"
 
 
+def test_any_allowed_value_can_be_typed_beside_a_slider(chosen: list[RunConfig]) -> None:
+    page = trainer()
+
+    def type_rate(text: str) -> None:
+        keyed(page.text_input, "control_learning_rate_typed").input(text)
+        page.run()
+
+    type_rate("0.0123")
+    assert chosen[-1].learning_rate == 0.0123 and not notes(page)
+    assert widget(page, "learning_rate").value == 0.0123
+    assert page.query_params["learning_rate"] == "0.0123"
+    type_rate("a tenth")
+    assert chosen[-1].learning_rate == 0.0123
+    assert notes(page)[0].startswith("learning rate cannot be “a tenth”")
+    assert keyed(page.text_input, "control_learning_rate_typed").value == "0.0123"
+    type_rate("1e99")
+    assert chosen[-1].learning_rate == FIELDS["learning_rate"].high
+    assert notes(page)[0].startswith("learning rate is now")
+
+
 def test_every_field_has_a_widget() -> None:
     for config in (RunConfig(), SERIES):
         page = trainer(**to_query(config))

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from core.config import FIELDS, RunConfig, from_query
-from core.fields import Choice
+from core.fields import Choice, parse_query, to_text
 from core.parts.losses import losses_for
 from tests.kit import MINUTE, more
-from tests.kit.browser import GENTLE, button, trainer
+from tests.kit.browser import GENTLE, button, expect_page, trainer
 from ui.controls import UNTIL
 from ui.widgets import WIDGETS
 
@@ -25,6 +25,12 @@ OF_TRAINER = ("loss", "learning_rate", "epsilon", "dropout_value")
 SLIDERS: dict[str, Sequence[Any]] = {
     **{name: row.grid for name, row in WIDGETS.items() if row.grid},
     "loss": losses_for("binary"),
+}
+KNOBS = {
+    "jax_vs_keras": ("seed", "learning_rate", "epsilon"),
+    "epsilon": ("scaling", "seed", "learning_rate", "epsilon"),
+    "keep_or_drop": ("dropout_value", "seed"),
+    "gru": ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"),
 }
 MOVES = {"ArrowRight": 1, "ArrowLeft": -1, "End": 1000, "Home": -1000}
 TRACK = """input => {
@@ -51,7 +57,8 @@ class Hands:
     def change(self, name: str) -> Any:
         """Any control, by its kind."""
         if name in SLIDERS:
-            return self.slide(name)
+            typed = name != "loss" and self.chance.random() < 0.2
+            return self.type(name) if typed else self.slide(name)
         if isinstance(allowed := FIELDS[name], Choice):
             return self.choose(name, list(allowed.registry))
         return self.count(name)
@@ -91,6 +98,15 @@ class Hands:
         x, y, width = slider.evaluate(TRACK)
         return x + min(width * at / most, width - 1), y
 
+    def type(self, name: str) -> Any:
+        """Values in the box beside a slider, each with Enter."""
+        for value in self.chance.choices(SLIDERS[name], k=self.chance.randint(1, 3)):
+            box = self.page.locator(f"[class*=st-key-{self.prefix}_{name}_typed] input")
+            box.fill(to_text(value))
+            box.press("Enter")
+            self.pause()
+        return value
+
     def count(self, name: str) -> int:
         """The buttons beside a number, or its arrow keys."""
         field = self.within(name, "input")
@@ -120,8 +136,9 @@ class Told(NamedTuple):
     run: Any
 
 
-def last_run(asked_for: Path) -> RunConfig:
-    return from_query(dict(parse_qsl(asked_for.read_text().splitlines()[-1])))[0]
+def last_runs(asked_for: Path, n: int) -> list[RunConfig]:
+    lines = asked_for.read_text().splitlines()[-n:]
+    return [from_query(dict(parse_qsl(line)))[0] for line in lines]
 
 
 def in_address(page: Page) -> RunConfig:
@@ -157,6 +174,34 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
         assert told == (value,) * 3, f"{name} after {seconds:.1f} s"
 
 
+@pytest.mark.parametrize("number", [more(n) for n in range(3)])
+@pytest.mark.parametrize("story", KNOBS)
+def test_the_last_input_wins_in_a_story(
+    visit: Visit, server: str, asked_for: Path, story: str, number: int
+) -> None:
+    """Its runs are asked for in turn, so that one of the last has the setting."""
+    page = visit(f"{server}/{story}")
+    expect_page(page, story)
+    page.get_by_test_id("stRadioOption").first.click()
+    hands = Hands(page, story, random.Random(number))
+    knobs = KNOBS[story]
+    for name in knobs:
+        expect(hands.within(name, "input, [role=radio]").first).to_be_visible()
+    first = {name: shown(hands, name) for name in knobs}
+    for _ in range(EACH):
+        name = hands.chance.choice(knobs)
+        value = hands.change(name)
+
+        def told(name: str = name) -> Told:
+            query = dict(parse_qsl(urlsplit(page.url).query))
+            values, _ = parse_query({name: FIELDS[name]}, query)
+            asked = [getattr(run, name) for run in last_runs(asked_for, 4)]
+            address = values.get(name, first[name])
+            return Told(shown(hands, name), address, address if address in asked else asked[-1])
+
+        assert settles(told, value)[0] == (value,) * 3, name
+
+
 @pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
 @pytest.mark.parametrize("name", ["loss", "learning_rate", "epsilon"])
 def test_quick_keys_leave_a_preset(
@@ -175,14 +220,14 @@ def test_quick_keys_leave_a_preset(
 
 
 def read(hands: Hands, asked_for: Path, name: str) -> Told:
-    address, run = in_address(hands.page), last_run(asked_for)
+    address, [run] = in_address(hands.page), last_runs(asked_for, 1)
     return Told(shown(hands, name), getattr(address, name), getattr(run, name))
 
 
 def shown(hands: Hands, name: str) -> Any:
-    """What a control says."""
+    """What a control says. For a moment there are two of one that the page has replaced."""
     if name in SLIDERS:
-        return SLIDERS[name][int(hands.within(name, "input[type=range]").input_value())]
+        return SLIDERS[name][int(hands.within(name, "input[type=range]").last.input_value())]
     if isinstance(allowed := FIELDS[name], Choice):
         checked = hands.within(name, "[aria-checked=true]").first.inner_text().strip()
         return next(key for key, row in allowed.registry.items() if row.label == checked)

@@ -11,7 +11,7 @@ from core.parts.losses import LOSSES, Form, losses_for
 from core.registry import Registry, Row
 from ui.charts.digits import AxisType
 from ui.state import PageState, Values
-from ui.widgets import decades
+from ui.widgets import decades, with_box
 
 SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
 AXES = Registry(
@@ -111,19 +111,21 @@ def setting() -> Setting:
             help="Which answer is right. With label 1 the far left is as wrong as can be.",
             **STATE.bound("label", _changed),
         )  # fmt: skip
-        st.select_slider(
-            "epsilon", sorted({0.0, *decades("epsilon"), value("epsilon")}), value("epsilon"),
-            **STATE.bound("epsilon", _changed),
-            format_func=lambda e: number(e) if e else "each its own",
-        )  # fmt: skip
+        with with_box(STATE, "epsilon", "epsilon", FIELDS["epsilon"], _changed):
+            st.select_slider(
+                "epsilon", sorted({0.0, *decades("epsilon"), value("epsilon")}), value("epsilon"),
+                **STATE.bound("epsilon", _changed),
+                format_func=lambda e: number(e) if e else "each its own",
+            )  # fmt: skip
         st.segmented_control(
             LABELS["dtype"], list(DTYPES), default=value("dtype"), required=True,
             **STATE.bound("dtype", _changed),
         )  # fmt: skip
-        st.select_slider(
-            LABELS["span"], sorted({*SPANS, value("span")}), value("span"),
-            format_func=lambda span: f"±{span}", **STATE.bound("span", _changed),
-        )  # fmt: skip
+        with with_box(STATE, "span", LABELS["span"], FIELDS["span"], _changed):
+            st.select_slider(
+                LABELS["span"], sorted({*SPANS, value("span")}), value("span"),
+                format_func=lambda span: f"±{span}", **STATE.bound("span", _changed),
+            )  # fmt: skip
         st.segmented_control(
             LABELS["axis"], list(AXES), default=value("axis"), required=True,
             **STATE.bound("axis", _changed),
