@@ -88,10 +88,11 @@ def _waits(copies: Mapping[str, Errand | None]) -> bool:
 
 def _verdicts(twins: Twins, waited: bool) -> None:
     views, found = _views(twins), _copies(twins)
-    for twin in twins:
+    for twin, column in zip(twins, st.columns(len(twins), gap="medium"), strict=True):
         view, copies = views[twin.label], found[twin.label]
-        st.markdown(f"- **{twin.label}**: {chance.words(view, copies)}")
-        chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
+        with column:
+            st.markdown(f"**{twin.label}**: {chance.words(view, copies)}")
+            chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
     if waited and not _waits(found):
         rerun()
 
@@ -106,14 +107,14 @@ def _copies(twins: Twins) -> dict[str, Errand | None]:
 
 
 def bands(twins: Twins) -> None:
-    """Where the copies went that have all come; `verdicts` has the page run again for more."""
-    if TASKS[twins[0].config.task].series:
-        st.caption("Errors of series have no axis of shares: the verdicts above say it.")
-        return
+    """Where the copies of a run went, once all are there; `verdicts` has the page run again then.
+
+    Errors of series have no axis of shares: of them the verdicts say it.
+    """
     drawn = _as_bands(_views(twins), _copies(twins))
-    if not drawn:
-        st.caption("Nothing yet: the copies are on their way, or wait to be asked for above.")
+    if not drawn or TASKS[twins[0].config.task].series:
         return
+    st.header("Where the copies went")
     colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
     colour_key(colours)
     steps, low = twins[0].config.steps, charts.axis_start(drawn)

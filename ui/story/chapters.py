@@ -18,12 +18,11 @@ CHAPTERS = {
 
 
 def chapter(key: str, headline: str) -> None:
-    """Begin a chapter: its number and name over what it says. The first brings the way to all."""
+    """Begin a chapter: its number and what it says. The first brings the links to all."""
     number = list(CHAPTERS).index(key) + 1
     if number == 1:
         _contents()
-    st.html(f'<p class="kicker">{number} · {CHAPTERS[key]}</p>')
-    st.header(headline, anchor=key)
+    st.header(f"{number} · {headline}", anchor=key)
 
 
 def _contents() -> None:

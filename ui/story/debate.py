@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from core.run.errands import Errand
-from core.study.lasagne import CLAIMS, Verdict
+from core.study.lasagne import CLAIMS, Claim, Verdict
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.5
 
 
 def debate() -> None:
-    """Every claim of the thread; the verdicts come one after the other, behind the runs."""
+    """The claims of the thread, each judged as its verdict comes, behind everybody's runs."""
     done = _errand().done
     st.fragment(_debate, run_every=None if done else POLL_SECONDS)(done)
 
@@ -40,18 +40,26 @@ def _debate(drawn_done: bool) -> None:
     if not errand.done:
         told = f"{len(found)} of {len(CLAIMS)} verdicts; everybody's runs go first"
         st.progress(len(found) / len(CLAIMS), text=told)
-    for key, claim in CLAIMS.items():
-        with st.container(border=True, gap="xsmall"):
-            st.markdown(f"**{claim.who}:** “{claim.label}”")
-            verdict = found.get(key)
-            if verdict is None:
-                st.caption("The verdict is not computed yet.")
-            else:
-                icon = ":material/check_circle:" if verdict.holds else ":material/cancel:"
-                word = "Holds" if verdict.holds else "Does not hold"
-                st.markdown(f"{icon} **{word}.** {verdict.sentence}")
-            st.page_link(
-                PAGES["microscope"].path, label="With these numbers under the microscope",
-                icon=PAGES["microscope"].icon,
-                query_params=microscope.link(microscope.Setting(**claim.microscope)),
-            )  # fmt: skip
+    for key, verdict in found.items():
+        _claim(CLAIMS[key], verdict)
+    if waiting := [claim for key, claim in CLAIMS.items() if key not in found]:
+        with st.container(border=True):
+            st.caption("Not judged yet:")
+            st.markdown("\n".join(f"- {_said(claim)}" for claim in waiting))
+
+
+def _claim(claim: Claim, verdict: Verdict) -> None:
+    icon = ":material/check_circle:" if verdict.holds else ":material/cancel:"
+    word = "Holds" if verdict.holds else "Does not hold"
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(_said(claim))
+        st.markdown(f"{icon} **{word}.** {verdict.sentence}")
+        st.page_link(
+            PAGES["microscope"].path, label="With these numbers under the microscope",
+            icon=PAGES["microscope"].icon,
+            query_params=microscope.link(microscope.Setting(**claim.microscope)),
+        )  # fmt: skip
+
+
+def _said(claim: Claim) -> str:
+    return f"**{claim.who}:** “{claim.label}”"
