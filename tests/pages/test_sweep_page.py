@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import streamlit
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
@@ -133,6 +134,24 @@ def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> No
     query = dict(parse_qsl(way.query_string))
     assert query.pop("until") == "end" and query == to_query(PLAN.cells[5])
     assert "seed 1" in way.label
+
+
+def test_a_square_of_many_runs_lists_some_and_finds_the_others(
+    done: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = course.rows_of(engine().errands.found(("sweep", PLAN.key)))
+    picked = results.runs_of(PLAN, rows)
+    monkeypatch.setattr(results, "LINKS", 2)
+    monkeypatch.setattr(results, "_link", lambda plan, run: streamlit.caption(f"run {run.cell}"))
+
+    def dialog(plan: object, picked: object) -> None:
+        from ui.sweep import results
+
+        results._links(plan, picked)  # type: ignore[arg-type]
+
+    page = AppTest.from_function(dialog, args=(PLAN, picked)).run()
+    assert [each.value for each in page.caption] == ["run 0", "run 1"]
+    assert len(page.selectbox(key="sweep_more").options) == len(picked) - 2
 
 
 def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:

@@ -21,7 +21,7 @@ from ui.pages import PAGES
 from ui.widgets import LABELS, said
 
 PANELS = 6  # grids side by side or below each other
-LINKS = 12  # runs of a square
+LINKS = 12  # runs of a square; more are found by name
 PICKED = "sweep_picked"  # the cells that were clicked
 TURN = "sweep_turn"  # how often a click has been forgotten
 
@@ -91,7 +91,7 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
         _open(plan, picked)
     if ended:
         table_of(lines(plan, shown, runs), "Where the runs of each variant ended")
-        _find_by_name(plan, runs)
+        _find_by_name(plan, runs, f"{len(runs):,} runs", "sweep_by_name")
 
 
 def runs_of(plan: Plan, rows: Rows) -> list[Run]:
@@ -207,8 +207,8 @@ def _key(name: str) -> str:
 def _links(plan: Plan, picked: Sequence[Run]) -> None:
     for run in picked[:LINKS]:
         _link(plan, run)
-    if len(picked) > LINKS:
-        st.caption(f"{len(picked) - LINKS} more are found by name, below the table.")
+    if more := picked[LINKS:]:
+        _find_by_name(plan, more, f"{len(more):,} more", "sweep_more")
 
 
 def _link(plan: Plan, run: Run) -> None:
@@ -229,13 +229,12 @@ def _ending(run: Run) -> str:
     return share(run.accuracy) + words
 
 
-def _find_by_name(plan: Plan, runs: Sequence[Run]) -> None:
+def _find_by_name(plan: Plan, runs: Sequence[Run], told: str, key: str) -> None:
     """A way to a run without a mouse."""
     by_cell = {run.cell: run for run in runs}
     cell = st.selectbox(
-        "Find a run by name", list(by_cell), index=None, key="sweep_by_name",
+        "Find a run by name", list(by_cell), index=None, key=key, placeholder=told,
         format_func=lambda cell: f"{_name(by_cell[cell])}: {_ending(by_cell[cell])}",
-        placeholder=f"{len(by_cell):,} runs",
     )  # fmt: skip
     if cell is not None:
         _link(plan, by_cell[cell])
