@@ -1,4 +1,4 @@
-"""Is a run's result chance? Copies of it whose weights were moved by one rounding.
+"""Is a run's result chance? Nudged copies start from its weights changed in the last digit.
 
 They run behind the visitor's own when nobody waits: by themselves where they cost little, else
 when asked for.
@@ -53,20 +53,20 @@ def words(view: View, found: Errand | None) -> str:
     if view.status is not Status.DONE:
         return ""
     if view.long:
-        return "How much of this result is chance is not measured: a step of it takes too long."
+        return "How much of this result is chance is not measured: its steps take too long."
     if found is None:
         return "How much of this result is chance has not been measured."
     if found.failure:
         return f"How much of this result is chance could not be measured: {found.failure}"
     if not found.done:
-        return f"Measuring chance: copy {len(found.pieces) + 1} of {COPIES}, one rounding apart."
+        return f"Measuring chance: nudged copy {len(found.pieces) + 1} of {COPIES}."
     is_error = view.snapshots[-1].fit is not None
     return verdict([float(piece.score[-1]) for piece in found.pieces], is_error)
 
 
 def verdict(ends: list[float], is_error: bool = False) -> str:
     """What copies say that end at these accuracies, or errors."""
-    who = f"{len(ends)} copies, one rounding apart at the start,"
+    who = f"{len(ends)} nudged copies"
     low, high = min(ends), max(ends)
     if broken := int(np.isnan(ends).sum()):
         return f"Of {who} {'all' if broken == len(ends) else broken} end in NaN."
@@ -83,8 +83,8 @@ def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies"
     """A button that has the copies run where they cost more than a little."""
     if view.status is not Status.DONE or view.long or found is not None:
         return
-    cost = f"about {view.seconds * COPIES:.0f} s, in turns behind everybody's runs"
-    if st.button(f"Measure it: {COPIES} copies, {cost}", key=key, icon=":material/casino:"):
+    cost = f"about {view.seconds * COPIES:.0f} s, after everybody's runs"
+    if st.button(f"Measure it: {COPIES} nudged copies, {cost}", key=key, icon=":material/casino:"):
         asked = st.session_state.get("copies_asked", ())
         st.session_state["copies_asked"] = (*asked, config)
         rerun()

@@ -40,7 +40,7 @@ class Chosen(NamedTuple):
 
     run: RunConfig  # in which they were chosen
     images: np.ndarray  # int [k], places among the training images
-    what: str  # as in: wrong, no say
+    what: str  # as in: wrong, silent
 
 
 Look = Snapshot | Answers

@@ -33,7 +33,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     config, notes = from_query({name: text for name, text in query.items() if name != UNTIL})
     text = query.get(UNTIL, "0")
     if text != "end" and not (text.isascii() and text.isdigit()):
-        notes, text = [*notes, "until is a step or “end”, and was ignored"], "0"
+        notes, text = [*notes, "until has to be a step or “end”, and was ignored"], "0"
     until = END if text == "end" else min(int(text[:9]), config.steps)
     return {**asdict(config), UNTIL: until}, notes
 
@@ -137,7 +137,9 @@ def _preset() -> None:
         **bound("preset", _apply_preset),
     )
     with st.container(key="preset_summary"):  # of one height, or the sliders below would jump
-        st.caption(PRESETS[preset].summary if preset else "A change trains anew, as far as before.")
+        st.caption(
+            PRESETS[preset].summary if preset else "Changing a setting retrains to the same step."
+        )
 
 
 def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> None:
@@ -159,7 +161,7 @@ def _loss() -> None:
     where, dtype = "", PRECISIONS[STATE.value("precision")].loss.dtype
     if form != "regression" and losses_ready(form, dtype):
         where = precision.where(form, row.key, STATE.value("epsilon"), dtype)
-    st.caption(f"Works on **{WORKS_ON[row.works_on]}**.")
+    st.caption(f"Computed from **{WORKS_ON[row.works_on]}**.")
     # What there is to read is folded, so that the other controls stand in the first screen.
     with st.popover("What it does, how it fails", icon=":material/function:"):
         st.markdown(f"{row.summary} *Failure:* {row.failure} {where}")

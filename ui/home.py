@@ -53,7 +53,7 @@ def race() -> bool:
     _draw(recorded["rows"], ended=True)
     st.caption(
         f"Measured with {recorded['measured_with']}. The clipped curve is chaotic: rounding alone "
-        "moves its end, so its digits are an example and not a constant."
+        "moves its end: repeat it elsewhere and the last digits change."
     )
     return True
 

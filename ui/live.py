@@ -186,12 +186,12 @@ def _transport(title: str, status: Status) -> None:
         st.button("Step", icon=":material/skip_next:", on_click=_held, args=[Viewer.step],
                   key="step", disabled=playing or done, shortcut="S",
                   help="One update of the weights.")  # fmt: skip
-        st.button("Next look", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
+        st.button("Next measurement", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
                   key="look", disabled=playing or done, shortcut="N",
-                  help="On to the next regular look: in a long run many updates.")  # fmt: skip
+                  help="Jump to the next measurement: in a long run that is many updates.")  # fmt: skip
         st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
-                  help="Keep this run in the charts while others come and go, or let go of it: "
-                  "up to four.")  # fmt: skip
+                  help="Keep this run in the charts while others come and go, or remove it. Up to "
+                  "four runs can be pinned.")  # fmt: skip
         st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
 
 
@@ -201,9 +201,9 @@ def _words_explained() -> None:
     with st.popover(label, icon=icon, type="tertiary", key="terms"):
         st.markdown(
             explained(
-                "loss", "nats", "share right", "held out", "gradient", "zero gradient", "no say",
-                "steered", "saturated", "clipped", "logit", "margin", "gradient norm",
-                "one rounding apart", "NaN", "squared error",
+                "loss", "nats", "share right", "held out", "gradient", "zero gradient", "silent",
+                "saturated", "clipped", "logit", "margin", "gradient norm",
+                "nudged copies", "NaN", "squared error",
             )
         )  # fmt: skip
 
@@ -219,7 +219,7 @@ def _looking_at(config: RunConfig) -> int:
 def _scrubber(config: RunConfig) -> None:
     st.slider(
         "look back to step", 0, config.steps, st.session_state["scrubber"], key="scrubber",
-        help="At its right end it follows the run.",
+        help="Drag it fully right to follow the run.",
     )  # fmt: skip
 
 
@@ -310,7 +310,7 @@ def _progress(view: View) -> None:
     fraction = step / view.steps
     match view.status:
         case Status.QUEUED:
-            text = f"number {view.place} in the queue, others are training"
+            text = f"number {view.place} in the queue: others are training"
         case Status.PREPARING:
             text, fraction = view.message or "preparing data", view.fraction
         case Status.COMPILING:
@@ -362,7 +362,7 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     """The figures of the look, and the network."""
     names = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
-        names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, no say")
+        names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
     numbers = dict.fromkeys(("loss", *names), "–")
     if now:
         told = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
@@ -379,7 +379,7 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
 def _accuracy(now: Snapshot, value: float) -> str:
     """An accuracy; of NaN predictions it is what frameworks count, behind the NaN that it is."""
     if now.saturation.nonfinite > 0:
-        return f"NaN <small>counted {value:.1%}</small>"
+        return f"NaN <small>counted as numbers: {value:.1%}</small>"
     return f"{value:.1%}"
 
 

@@ -81,7 +81,7 @@ PAGES = Registry(
             label="Story: 79% or 91%?",
             latex="",
             summary="The same network in JAX and in Keras, from the same weights. In one of them "
-            "half of the images are wrong and have no say.",
+            "half of the images are wrong and silent.",
             reference="the JAX/Keras question",
             section="Stories",
             file="pages/stories/jax_vs_keras.py",
@@ -111,7 +111,7 @@ PAGES = Registry(
         ),
         Page(
             key="jax_basics",
-            label="Story: What is out?",
+            label="Story: What does `out` hold?",
             latex="",
             summary="jit, grad, vmap and a product as live cells, and two lines of a well-read "
             "introduction that run and never do what they say.",

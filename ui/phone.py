@@ -21,7 +21,7 @@ CONTROLS = (
 # By its key, in the order in which the panel draws them, in two columns (ui/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
-    "digits": "every image", "flow": "who has a say", "health": "health",
+    "digits": "every image", "flow": "right or silent", "health": "health",
 }  # fmt: skip
 OF_SERIES = {
     "loss": "loss", "error": "error", "series": "predictions", "gradients": "gradients",

@@ -8,8 +8,8 @@ st.title("A loss under the microscope")
 st.markdown(
     "A network learns from an image only where its loss has a gradient. A loss that clips the "
     "probability to [ε, 1 - ε] is flat beyond that: in float32 with ε = 1e-7 it cannot tell a "
-    "logit of -20 from -200, and its gradient is **exactly 0**. An image that is wrong there has "
-    "**no say**: a step learns nothing from it, though what the others teach can still move it."
+    "logit of -20 from -200, and its gradient is **exactly 0**. An image that is wrong there is "
+    "**silent**: a step learns nothing from it, though what the others teach can still move it."
 )
 chosen = setting.setting()
 with st.spinner(f"compiling the losses for {chosen.dtype}"):

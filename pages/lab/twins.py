@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs, where they part, by whose doing, and how much is chance."""
+"""Two runs side by side: what differs, where they part and why, and how much is chance."""
 
 import streamlit as st
 
@@ -24,6 +24,6 @@ with on_top:
 st.header("Where they part")
 parting(*pair)
 if not TASKS[pair[0].config.task].series:  # of series no answer is wrong
-    st.header("Who has a say before the first step")
+    st.header("Which images are silent before the first step")
     census(pair)
 bands(pair)

@@ -43,7 +43,7 @@ asks = "Pixels from 0 to 255, one-hot targets, the first batch of 512."
 guess = predict.predict("epsilon", asks, options)
 if guess is None:
     st.stop()
-chapter("watch", "Two batches' gradients, and what becomes of the training")
+chapter("watch", "The gradients of two batches, and how training goes on")
 story.draw("scaling", "seed")
 st.markdown(
     "Lasagne takes its targets one-hot, as the issue gives them, or as integers, for which Theano "
@@ -65,14 +65,14 @@ code("""loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).m
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # no softmax in the last layer
 loss = torch.nn.CrossEntropyLoss()""")
 chapter("break", "Is it the learning rate?")
-asks = "At the learning rate above these two end as you see. And both with steps of 0.001?"
+asks = "At the learning rate above these two end as you see. And both at a rate of 0.001?"
 what_if("small_steps", [clip, logits], {"learning_rate": 0.001}, asks)
 half = replace(CONFIG, loss="from_logits", precision="float16")
 as_trained(half, "Train it in float16, and see what overflows")
 lessons = [
     "NaN is loud and honest: it says that a number could not be computed.",
     "A clip is silent: it answers 0 where the gradient should be largest.",
-    "An epsilon hangs on the number format: fewer digits need a larger one.",
+    "The right epsilon depends on the number format: fewer digits need a larger one.",
     "From logits there is nothing to clip, and no epsilon to tune.",
 ]
 onward("epsilon", clip, logits, "Finite is not the same as right", lessons)

@@ -21,7 +21,7 @@ size = as_asked(story.config, asked)
 pair = summed, mean = twins(size, {"sum": {}, "mean": {"reduction": "mean"}})
 outcomes = ["The same 32 rows once more", "A function", "An error stops the program"]
 
-st.title("What is `out`?", anchor=False)
+st.title("What does `out` hold?", anchor=False)
 chapter("puzzle", "Three lines that ought to give the same")
 st.markdown(
     "An introduction to JAX puts 32 images through one layer in three ways: in a loop, batched by "

@@ -31,9 +31,10 @@ options = {
 st.title("79% or 91%?", anchor=False)
 chapter("puzzle", "One network, trained twice")
 st.markdown(
-    "Somebody trains one small network twice: in JAX with a cross-entropy of his own, made "
-    "“numerically stable” with a clip, and in Keras. Same initial weights, same 1,000 digits, same "
-    "ten steps. He prints 79.2% for one and 90.9% for the other. *What is going on?*"
+    "Somebody trains one small network twice to say whether a digit is 5 or more: in JAX with a "
+    "hand-written cross-entropy, made “numerically stable” with a clip, and in Keras. Same initial "
+    "weights, same 1,000 digits, same ten steps. One gets 79.2% right and the other 90.9%. "
+    "*What is going on?*"
 )
 code("""y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
 logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""")
@@ -46,15 +47,15 @@ story.draw("seed", "learning_rate")
 if not watch(pair):
     st.stop()
 guess.judge(options[predict.highest(ends(pair))], predict.told(ends(pair)))
-chapter("inside", "Where the digits stand, and what pulls at them")
+chapter("inside", "Where the digits are, and what pulls at them")
 spine(jax, story)
 census.why(jax, keras)
 census.census(pair)
 section("Where they part")
 parting(*pair)
-section("What differs is what training did: the question's own swap")
+section("Swap the trained weights: the result follows the weights")
 swapped(jax, keras, question.as_printed, "The accuracies that the question prints", elsewhere)
-section("Fact or chance?", "one rounding apart")
+section("Fact or chance?", "nudged copies")
 chance(pair, question.FINAL, elsewhere)
 section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
@@ -64,14 +65,14 @@ code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()   # no 
 loss = keras.losses.BinaryCrossentropy(from_logits=True)           # no sigmoid in the last layer
 loss = torch.nn.BCEWithLogitsLoss()""")
 chapter("break", "Make the gap vanish")
-asks = "All of this was on pixels from 0 to 255. What becomes of the gap on pixels from 0 to 1?"
+asks = "All of this used pixels from 0 to 255. What happens to the gap with pixels from 0 to 1?"
 if what_if("pixels", pair, {"scaling": "unit"}, asks):
     story.draw("scaling")
 lessons = [
     "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
-    "No say is not no hope: images share their weights, and what others teach moves them too.",
+    "Silent images can still become right: all images share the weights that the others move.",
     "Work on logits, and let the library take the logarithm: `from_logits=True`, "
     "`BCEWithLogitsLoss`, `optax.sigmoid_binary_cross_entropy`.",
-    "Before you compare two results, repeat each: a chaotic run has a band and no digits.",
+    "Before you compare two results, repeat each: a chaotic run gives a range, not one number.",
 ]
 onward("jax_vs_keras", jax, keras, "A loss is more than its formula", lessons)

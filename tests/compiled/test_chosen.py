@@ -63,16 +63,16 @@ def test_shares() -> None:
 
 def test_the_words_count_these_images_alone() -> None:
     now = look(4, 10, gradients=np.uint8([1] * 5 + [0] * 5))  # the first is wrong
-    held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, no say at step 0")
+    held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, silent at step 0")
     now_in = RunConfig()
     assert chosen.words(held, np.array([0, 3, 9]), now, now_in) == (
-        "**wrong, no say at step 0: 4 images; this run looks at 3.** Of these 3 images 2 are right "
+        "**wrong, silent at step 0: 4 images; this run looks at 3.** Of these 3 images 2 are right "
         "at step 4, with gradient exactly 0: 2."
     )
     assert "It is wrong at step 4" in chosen.words(held, np.array([0]), now, now_in)
     nobody = held._replace(images=np.zeros(0, int))
     told = chosen.words(nobody, np.zeros(0, int), now, RunConfig(seed=1))
-    assert told == "**wrong, no say at step 0 of an earlier run: no image.**"
+    assert told == "**wrong, silent at step 0 of an earlier run: no image.**"
 
 
 def test_a_run_shows_those_that_it_looks_at() -> None:

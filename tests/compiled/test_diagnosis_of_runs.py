@@ -27,7 +27,7 @@ def said(config: RunConfig, step: int) -> Finding:
 
 
 def test_the_question_as_it_is_measured() -> None:
-    assert "48% of the images are wrong and have no say" in said(QUESTION, 0).sentence
+    assert "48% of the images are wrong and silent" in said(QUESTION, 0).sentence
     assert said(QUESTION, 0).cure == {"loss": "from_logits"}
     later = said(QUESTION, 10)
     assert "Of the 484 that were so at the start, 3" in later.sentence  # 341 where it was noted

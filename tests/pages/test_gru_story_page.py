@@ -81,4 +81,6 @@ def test_twins_on_series_are_taken_apart() -> None:
     page = open_page(PAGES["twins"].file, **query)
     page = settled(settled(page))
     assert "part at **step 0**" in said(page)
-    assert "Who has a say before the first step" not in [each.value for each in page.header]
+    assert "Which images are silent before the first step" not in [
+        each.value for each in page.header
+    ]

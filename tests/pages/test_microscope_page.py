@@ -219,10 +219,10 @@ def test_a_loss_whose_nan_hangs_on_all_logits_does_not_colour() -> None:
 
 def test_digits_are_chosen_without_a_mouse() -> None:
     page = open_page(PAGE)
-    page.pills(key="microscope_band").set_value("wrong, no say").run()
+    page.pills(key="microscope_band").set_value("wrong, silent").run()
     assert not page.exception
-    told = next(text.value for text in page.markdown if "wrong, no say at step 0" in text.value)
-    assert told.startswith("**wrong, no say at step 0: 390 images.** Of these 390 images 0 are")
+    told = next(text.value for text in page.markdown if "wrong, silent at step 0" in text.value)
+    assert told.startswith("**wrong, silent at step 0: 390 images.** Of these 390 images 0 are")
     cards = next(html.proto.body for html in page.get("html") if "cards" in html.proto.body)
     assert cards.count("<img") == 24 and cards.count("<b>wrong</b>, label 1") == 24
 

@@ -110,7 +110,7 @@ def test_the_cost_is_told_before_anything_starts() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
         page.run()
-    assert page.info[0].value.startswith("**8 cells**, in one program. The first one took")
+    assert page.info[0].value.startswith("**8 runs**, compiled once. The first one took")
     assert "Kept in memory" in page.caption[-1].value
     assert "Start the sweep" in labels(page)
 
@@ -198,7 +198,7 @@ def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
 def test_too_many_cells_are_for_the_command() -> None:
     rates = tuple(i / 1000 for i in range(1, 101))
     page = opened(Plan(axes={"seed": tuple(range(100)), "learning_rate": rates}))
-    assert "10,000 cells: this page sweeps up to 2,000" in page.warning[0].value
+    assert "10,000 runs: this page sweeps up to 2,000" in page.warning[0].value
     assert not [label for label in labels(page) if "Start" in label]
 
 

@@ -90,17 +90,17 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         assert re.fullmatch(r"0\.\d+" if series else r"\d+\.\d%", metrics(page)[of])
         assert text(page).startswith("After step 0: ")
     keyed(page.selectbox, "preset").set_value("question").run()  # and from there to another one
-    assert "48% of the images are wrong and have no say" in text(seen(page, 1))
+    assert "48% of the images are wrong and silent" in text(seen(page, 1))
 
 
 def test_train_to_the_end() -> None:
     page = trainer()
     assert metrics(page) == {
         "loss": "7.584", "training accuracy": "43.5%", "held-out accuracy": "40.6%",
-        "zero gradient": "83.8%", "wrong, no say": "48.4%",
+        "zero gradient": "83.8%", "wrong, silent": "48.4%",
     }  # fmt: skip
     assert text(page).startswith(
-        "After step 0: **48% of the images are wrong and have no say: their gradient is exactly "
+        "After step 0: **48% of the images are wrong and silent: their gradient is exactly "
         "zero, so a step learns nothing from them.**"
     )
     assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
@@ -150,7 +150,7 @@ def caption_when_copied(page: AppTest) -> str:
 def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "CHEAP", math.inf)  # however slow this machine is
     told = caption_when_copied(press(trainer(), "train"))
-    assert "Chaotic: 7 copies, one rounding apart at the start, end anywhere from" in told
+    assert "Chaotic: 7 nudged copies end anywhere from" in told
     assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told
     assert "Steady: 7 copies" in caption_when_copied(press(trainer(**FAST), "train"))
     broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
@@ -233,14 +233,14 @@ def pictures(page: AppTest) -> list[str]:
 
 def held(page: AppTest) -> str:
     """What is said of the images that are held."""
-    return next((text.value for text in page.markdown if "**wrong, no say at" in text.value), "")
+    return next((text.value for text in page.markdown if "**wrong, silent at" in text.value), "")
 
 
 def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     page = trainer()
-    page.pills(key="train_band").set_value("wrong, no say").run()
+    page.pills(key="train_band").set_value("wrong, silent").run()
     assert held(page) == (
-        "**wrong, no say at step 0: 484 images.** Of these 484 images 0 are right at step 0, with "
+        "**wrong, silent at step 0: 484 images.** Of these 484 images 0 are right at step 0, with "
         "gradient exactly 0: 484."
     )
     shown = pictures(page)

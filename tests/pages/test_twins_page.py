@@ -43,7 +43,7 @@ def test_the_default_pair_is_the_questions() -> None:
     words = 'They differ in one thing, loss: **The question\'s "stable" loss** and **From logits**.'
     assert words in said(page)
     assert "Their gradients part at **step 0**" in said(page)
-    assert bars(page, "wrong and no say") == {
+    assert bars(page, "wrong and silent") == {
         'The question\'s "stable" loss': "48.4%", "From logits": "0.0%"
     }  # fmt: skip
 

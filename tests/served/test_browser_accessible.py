@@ -89,7 +89,7 @@ def test_formula_and_code_can_be_read(visit: Visit, server: str, scheme: str) ->
 def test_chosen_digits_can_be_read(visit: Visit, server: str, scheme: str) -> None:
     page = visit(f"{server}/microscope", scheme=scheme)
     wait_until_drawn(page, "microscope")
-    page.get_by_role("radio", name="wrong, no say").click()
+    page.get_by_role("radio", name="wrong, silent").click()
     expect(page.locator(".cards li")).to_have_count(24)
     stand_still(page)
     assert not (found := findings(page)), "\n".join(found)

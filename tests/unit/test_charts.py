@@ -150,7 +150,7 @@ def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
     assert "30.0% between" in told["saturation"] and "10.0% NaN" in told["saturation"]
     assert "after step 2: 90 of 100 are right; 0 are wrong with" in told["digits"]
     assert told["flow"] == (
-        "Shares of the images by step: right, steered from 90.0% to 90.0%; wrong, steered from "
+        "Shares of the images by step: right, with gradient from 90.0% to 90.0%; wrong, with gradient from "
         "10.0% to 10.0%, by step 2."
     )
 
@@ -396,7 +396,7 @@ def test_paths_are_the_logits_of_the_labels() -> None:
     rows = _rows(chosen.paths(run, np.array([0, 1]), 10, True, None), "paths")
     paths = {(r["image"], r["step"], r["next"]): (r["logit"], r["then"], r["band"]) for r in rows}
     assert paths == {
-        (0, 0, 1): (0, 3, "right, steered"), (0, 1, 2): (3, 6, "right, steered"),
+        (0, 0, 1): (0, 3, "right, with gradient"), (0, 1, 2): (3, 6, "right, with gradient"),
         (1, 0, 1): (2, 2, "right, silent"), (1, 1, 2): (2, 2, "right, silent"),
     }  # fmt: skip
     assert not _rows(chosen.paths(run, np.array([2]), 10, True, None), "paths"), "NaN is a gap"
@@ -444,7 +444,7 @@ def test_an_image_is_in_the_band_that_counts_it() -> None:
     now = look(3, n=6, correct=right, gradients=kinds)
     counts = np.bincount(flow.band(right, kinds), minlength=len(flow.BANDS))
     np.testing.assert_allclose(flow.shares([now])[:, 0] * 6, counts)
-    assert list(flow.BANDS)[flow.band(np.array(False), np.array(Gradient.ZERO))] == "wrong, no say"
+    assert list(flow.BANDS)[flow.band(np.array(False), np.array(Gradient.ZERO))] == "wrong, silent"
 
 
 def test_flow_of_a_long_run_is_short_and_keeps_its_extremes() -> None:
@@ -452,7 +452,7 @@ def test_flow_of_a_long_run_is_short_and_keeps_its_extremes() -> None:
     run[123] = look(123, gradients=np.ones(100, np.uint8))
     rows = _rows(flow.flow(run, 400, None), "flow")
     assert len(rows) <= flow.STEPS * len(flow.BANDS)
-    silent = {row["step"]: row["share"] for row in rows if row["band"] == "wrong, no say"}
+    silent = {row["step"]: row["share"] for row in rows if row["band"] == "wrong, silent"}
     assert silent[123] == 0.1 and max(silent) >= 399
 
 

@@ -99,7 +99,7 @@ def top_of(widest: float) -> float:
 
 
 def _told(last: Snapshot | None) -> str:
-    """Of a run's last look, how many are right and how many have no say."""
+    """How many images are right in a run's last look, and how many are wrong and silent."""
     if last is None:
         return ""
     right, images = int(np.count_nonzero(last.correct)), len(last.correct)

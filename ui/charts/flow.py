@@ -1,4 +1,4 @@
-"""Flow over steps: who is right, who has a say, and how that changes."""
+"""Flow over steps: which images are right, which are silent, and how that changes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,9 @@ STEPS = 120  # drawn at most
 # From the foot up: where the wrong begin is the accuracy.
 BANDS = {
     "right, silent": BEFORE,
-    "right, steered": TRAIN,
-    "wrong, steered": HELD_OUT,
-    "wrong, no say": DEAD,
+    "right, with gradient": TRAIN,
+    "wrong, with gradient": HELD_OUT,
+    "wrong, silent": DEAD,
     "NaN or inf": BROKEN,
 }
 FLOW = pa.schema(
@@ -120,4 +120,6 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
             tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return frame.zoomable("Who is right and who has a say, by step", area, frame.cursor_rule(steps))
+    return frame.zoomable(
+        "Which images are right, and which are silent, by step", area, frame.cursor_rule(steps)
+    )

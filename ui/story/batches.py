@@ -23,7 +23,7 @@ def together(twins: Twins) -> None:
     """
     st.markdown(
         "`stax.BatchNorm` takes the mean and the variance of the batch that it is given, when the "
-        "network is tested, too: an image's answer hangs on the images beside it."
+        "network is tested, too: an image's answer depends on the images beside it."
     )
     guess = predict.predict(
         "batch_norm",
@@ -49,7 +49,7 @@ def _together(twins: Twins, drawn_done: bool) -> None:
         with column:
             _one(twin, after.evaluated(twin.config))
     if not drawn_done:
-        st.caption("Training once more, and answering in batches; runs go first.")
+        st.caption("Training once more, then testing in batches; waiting: other runs go first.")
 
 
 def _measured(twin: Twin) -> tuple[str, str]:

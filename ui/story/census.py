@@ -1,4 +1,4 @@
-"""Who has a say in a run, and who is wrong and has none: in words, and counted."""
+"""Which images are wrong and silent before the first step: in words, and counted."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def why(twin: Twin, other: Twin) -> None:
     first, last = run[0], run[-1]
     silent = silent_and_wrong(first)
     if not len(silent):
-        chapter("cause", "Here everybody has a say")
+        chapter("cause", "Here no wrong image is silent")
         st.markdown(
             f"At these settings {twin.label} clips {share(float(first.saturation.clipped))} of its "
             "predictions before the first step, and every image that is wrong has a gradient. "
@@ -31,23 +31,23 @@ def why(twin: Twin, other: Twin) -> None:
         )
         return
     righted = int(np.count_nonzero(last.correct[silent]))
-    chapter("cause", "The wrong ones have no say")
+    chapter("cause", "Many of the wrong images are silent")
     st.markdown(
         f"Before the first step half of the logits lie beyond ±{number(_median(first), 3)}"
         f"{_because_of_pixels(twin, first)}. {twin.label} clips "
         f"{share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
         "the last bit, and a clip is flat: its gradient is exactly zero. So "
-        f"{share(float(first.census.stuck))} of the images are wrong and **have no say**: nothing "
-        f"in the step comes from them. {other.label} clips "
-        f"{share(float(twin_run[0].saturation.clipped))}; there "
-        f"{share(float(twin_run[0].census.stuck))} are wrong without a say.",
-        help=explained("logit", "clipped", "gradient", "no say"),
+        f"{share(float(first.census.stuck))} of the images are wrong and **silent**: the step "
+        f"learns nothing from them. {other.label} clips "
+        f"{share(float(twin_run[0].saturation.clipped))}, and there "
+        f"{share(float(twin_run[0].census.stuck))} are wrong and silent.",
+        help=explained("logit", "clipped", "gradient", "silent"),
     )
     st.markdown(one_worked_through(twin, first, int(silent[0])))
     st.markdown(
-        f"No say is not no hope: of these {len(silent):,} images {righted:,} are right at step "
-        f"{last.step}, for all images share their weights, and what others teach moves them too. "
-        "But nobody steers it there. "
+        f"They can still become right: of these {len(silent):,} images {righted:,} are right at "
+        f"step {last.step}, because all images share the weights, and what others teach moves them "
+        "too. But nothing aims for that. "
         f"{_sides(twin, run, other, twin_run)}"
     )
 
@@ -93,12 +93,12 @@ SHARES: dict[str, Callable[[Snapshot], float]] = {
     "prediction exactly 0 or 1": lambda s: s.saturation.zero + s.saturation.one,
     "clipped by the loss": lambda s: s.saturation.clipped,
     "gradient exactly zero": lambda s: s.census.zero_gradient,
-    "wrong and no say": lambda s: s.census.stuck,
+    "wrong and silent": lambda s: s.census.stuck,
 }
 
 
 def census(twins: Twins) -> None:
-    """Who has a say before the first step, as shares of the images."""
+    """Draw which images are wrong, clipped or silent before the first step, as shares of all."""
     firsts = {twin.label: snapshots(twin)[0] for twin in twins}
     st.markdown("**Before the first step, of all images:**")
     colour_key({twin.label: twin.colour for twin in twins})

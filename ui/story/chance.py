@@ -1,4 +1,4 @@
-"""Fact or chance: the same runs from weights moved by one rounding, and from other seeds."""
+"""Fact or chance: the same runs from weights changed in the last digit, and from other seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -34,13 +34,13 @@ def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
     settings, which are said `elsewhere`.
     """
     if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
-        st.caption("Only runs on full batches, without dropout, are repeated here.")
+        st.caption("Only runs with full batches and without dropout are repeated here.")
         return
     asked: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
     pair = tuple(twin.config for twin in twins)
     if pair not in asked:
         if not st.button(
-            f"Repeat both: {PERTURBATIONS} times one rounding, and {len(SEEDS)} seeds",
+            f"Repeat both: {PERTURBATIONS} nudged copies, and {len(SEEDS)} seeds",
             icon=":material/repeat:", type="primary",
         ):  # fmt: skip
             return
@@ -83,7 +83,7 @@ def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
     if not drawn_done:
         runs = sum(len(accuracy) for accuracy in rows.values())
         of = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
-        st.progress(runs / of, text=f"{runs} of {of} runs; those of the page go first")
+        st.progress(runs / of, text=f"{runs} of {of} runs; waiting: runs on this page go first")
     # The first row is the run itself: without a copy there is nothing to say of chance.
     shown = [twin for twin in twins if len(rows.get((twin.label, "rounding"), ())) > 1]
     if shown:
@@ -103,9 +103,11 @@ def _draw(
     left, right = st.columns(2, gap="medium")
     with left:
         colour_key({twin.label: twin.colour for twin in twins})
-        st.markdown(f"**The same run {PERTURBATIONS} times, its weights moved by one rounding**")
+        st.markdown(
+            f"**The same run {PERTURBATIONS} times, from weights changed in the last digit**"
+        )
         spec = charts.band_spec(tuple(t.label for t in twins), colours, steps[-1], low)
-        # A text that changes would have the browser build the chart anew.
+        # If the text changed, the browser would build the chart again.
         words = " ".join(verdicts) if done else "Accuracy of the repetitions by step."
         chart("twins_band", spec, charts.band_tables(bands), words)
     with right:
@@ -126,7 +128,7 @@ def _strip(
     """Final accuracies by row of the strip chart, a row a twin and kind."""
     strip = {}
     for i, twin in enumerate(twins):
-        for kind, words in zip(KINDS, ("one rounding", "ten seeds"), strict=True):
+        for kind, words in zip(KINDS, ("nudged copies", "ten seeds"), strict=True):
             ends = rows.get((twin.label, kind), np.empty((0, 1)))[:, -1]
             names = [f"seed {seed}" if kind == "seeds" else "" for seed in range(len(ends))]
             strip[f"{twin.label}, {words}"] = (i, ends.tolist(), names)
@@ -138,7 +140,7 @@ def verdict(ends: np.ndarray) -> str:
     if np.ptp(ends) >= SAME:
         return (
             f"ends anywhere from {ends.min():.1%} to {ends.max():.1%}, on average "
-            f"{ends.mean():.1%}: chance. No digit of it is a constant."
+            f"{ends.mean():.1%}: chance. It gives a range, not one number."
         )
     if len(ends) < ENOUGH:
         return f"ends at {ends.mean():.1%} so far, in {len(ends)} runs: too few to call it a fact."

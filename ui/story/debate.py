@@ -38,7 +38,7 @@ def _debate(drawn_done: bool) -> None:
         st.error(errand.failure, icon=":material/error:")
     found = dict(errand.pieces)
     if not errand.done:
-        told = f"{len(found)} of {len(CLAIMS)} verdicts; everybody's runs go first"
+        told = f"{len(found)} of {len(CLAIMS)} verdicts; waiting: other runs go first"
         st.progress(len(found) / len(CLAIMS), text=told)
     for key, verdict in found.items():
         _claim(CLAIMS[key], verdict)

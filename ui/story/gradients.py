@@ -70,4 +70,4 @@ def trade(clip: RunConfig, other: RunConfig) -> None:
     )
     if traded:
         says += " What could not be computed is computed now, as nothing."
-    st.markdown(says, help=explained("clipped", "no say"))
+    st.markdown(says, help=explained("clipped", "silent"))

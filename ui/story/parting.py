@@ -1,4 +1,4 @@
-"""Where two twins part: the first gradients that differ, and by whose doing."""
+"""Where two twins part: the first gradients that differ, and the images that make it so."""
 
 import numpy as np
 import streamlit as st
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.5
 
 
 def parting(a: Twin, b: Twin) -> None:
-    """The first step at which the gradients differ, in which layer, by whose doing."""
+    """Draw the first step at which the gradients differ, in which layer, and by which images."""
     done = _search(a.config, b.config).done
     st.fragment(_parting, run_every=None if done else POLL_SECONDS)(a, b, done)
 
@@ -35,21 +35,21 @@ def _parting(a: Twin, b: Twin, drawn_done: bool) -> None:
     elif search.pieces:
         _tell(a, b, search.pieces[0])
     elif search.done:
-        st.markdown("Their gradients agree to rounding at every step: here they *are* the same.")
+        st.markdown(
+            "Their gradients agree at every step, up to rounding: here they *are* the same."
+        )
     else:
-        st.caption("Comparing their gradients, step by step; runs go first.")
+        st.caption("Comparing their gradients step by step; waiting: other runs go first.")
 
 
 def _tell(a: Twin, b: Twin, found: Divergence) -> None:
     samples = found.samples
     says = (
-        f"Their gradients part at **step {found.step}**, most in layer {found.layer + 1} "
+        f"Their gradients differ from **step {found.step}** on, most in layer {found.layer + 1} "
         f"(relative difference {number(found.relative[found.layer], 2)})."
     )
     if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
-        says += (
-            " Their loss is one function: other weights, or other dropped units, give other logits."
-        )
+        says += " Both have the same loss: their logits differ because their weights or dropped units do."
     if TASKS[a.config.task].series:
         st.markdown(
             f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} "

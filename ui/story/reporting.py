@@ -79,11 +79,13 @@ def _one(twin: Twin, errand: Errand) -> None:
     spec = charts.curves_spec(tuple(SERIES), tuple(SERIES.values()), twin.config.steps)
     chart(f"reports_{twin.label}", spec, charts.curves_tables(curves), "Accuracies by step.")
     if not ends:
-        st.caption("Training once more, and measuring every batch twice; runs go first.")
+        st.caption(
+            "Training once more, and measuring every batch twice; waiting: other runs go first."
+        )
         return
     last, end = seen[-1], ends[-1]
     st.markdown(
-        f"At step {last.step:,} one training has three accuracies: with units dropped "
-        f"**{last.dropping.accuracy:.1%}**, after the update with all of them "
-        f"**{last.whole.accuracy:.1%}**, and on test images **{end.test_accuracy:.1%}**."
+        f"At step {last.step:,} the same training has three accuracies: **"
+        f"{last.dropping.accuracy:.1%}** with units dropped, **{last.whole.accuracy:.1%}** after "
+        f"the update with all units, and **{end.test_accuracy:.1%}** on test images."
     )

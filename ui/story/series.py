@@ -176,7 +176,9 @@ def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
     ends: list[series.End] = found.pieces
     of = len(SEEDS) * len(series.KEYS)
     if not drawn_done:
-        st.progress(len(ends) / of, text=f"{len(ends)} of {of} runs; those of the page go first")
+        st.progress(
+            len(ends) / of, text=f"{len(ends)} of {of} runs; waiting: runs on this page go first"
+        )
     if not ends:
         return
     spec = charts.ends_spec(tuple(series.KEYS), (HELD_OUT, TRAIN), ends[0].copied)

@@ -50,7 +50,7 @@ def _sights(twins: Twins, image: int, drawn: bool) -> None:
         with column:
             st.markdown(f"**{twin.label}**")
             if look is None:
-                st.caption("Training once more, to look into it; runs go first.")
+                st.caption("Training once more, to look into it; waiting: other runs go first.")
             else:
                 _one(twin, look, image)
 

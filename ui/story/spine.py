@@ -131,18 +131,18 @@ def _says(first: Snapshot, now: Snapshot) -> str:
     """What the figure shows at this step, as measured."""
     silent = silent_and_wrong(now)
     if not len(silent):
-        told = "no image is wrong without a slope."
+        told = "no wrong image has a slope of exactly 0."
     else:
         told = (
-            f"{len(silent):,} images ({share(float(now.census.stuck))}) are wrong and stand where "
-            "the slope is exactly 0: **nothing in the next step comes from them**."
+            f"{len(silent):,} images ({share(float(now.census.stuck))}) are wrong, at logits "
+            "where the slope is exactly 0: **the next step learns nothing from them**."
         )
     says = f"After step {now.step:,}, {told}"
     then = silent_and_wrong(first)
     if now.step > first.step and len(then):
         righted = int(np.count_nonzero(now.correct[then]))
         says += (
-            f" Of the {len(then):,} that stood so at the start, {righted:,} are right by now: the "
-            "weights that they share with the others carried them along."
+            f" Of the {len(then):,} that were so at the start, {righted:,} are right by now: they "
+            "share the weights with the others, which carried them along."
         )
     return says

@@ -54,7 +54,7 @@ def _watch(
         done = sum(run[-1].step for run in runs.values() if run)
         of = sum(view.steps for view in views.values())
         status = next(iter(views.values())).status
-        st.progress(min(1.0, done / of), text=f"{status}, {len(twins)} runs in lock step")
+        st.progress(min(1.0, done / of), text=f"{status}: {len(twins)} runs, in turns")
     if TASKS[twins[0].config.task].series:
         of_series(twins, runs, drawn_ended, key)
         return

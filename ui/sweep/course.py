@@ -172,6 +172,6 @@ def where() -> str:
     on = "on the Dask cluster that the host names" if os.environ.get(SCHEDULER) else "here"
     root = kept_at()
     if root is None:
-        return f"Trained {on}, behind everybody's own runs. Kept in memory: download it."
+        return f"Trained {on}, after everybody's own runs. It is kept in memory only: download it."
     taken = taken_in(root) / 1e6
     return f"Trained {on}. Kept in {root}: {taken:.1f} of at most {ROOM / 1e6:.0f} MB."

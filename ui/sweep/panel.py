@@ -13,7 +13,7 @@ def panel(plan: Plan) -> None:
     """Start, rest and end a sweep, and watch it."""
     if plan.size > MOST:
         st.warning(
-            f"{plan.size:,} cells: this page sweeps up to {MOST:,}. "
+            f"{plan.size:,} runs: this page sweeps up to {MOST:,}. "
             "`python -m core.study.sweep plan.json` takes more.",
             icon=":material/grid_off:",
         )
@@ -92,11 +92,11 @@ def _watch(plan: Plan, waited: bool) -> None:
 
 def _progress(plan: Plan, found: Errand, done: int) -> None:
     seconds = course.left(found, plan.size)
-    words = f"{done:,} of {plan.size:,} cells"
+    words = f"{done:,} of {plan.size:,} runs"
     if not course.asked(plan):
-        words += ", at rest"
+        words += ", paused"
     elif seconds is not None:
-        words += f", about {words_of_time(seconds)} left; runs go first"
+        words += f", about {words_of_time(seconds)} left; other runs go first"
     elif not done:
         words += ", compiling"
     st.progress(done / plan.size, text=words)
@@ -108,15 +108,15 @@ def _cost(plan: Plan) -> None:
         st.error(found.failure.partition(": ")[2], icon=":material/error:")
         return
     if not found.pieces:
-        st.info(f"**{plan.size:,} cells.** Measuring what one costs.", icon=":material/timer:")
+        st.info(f"**{plan.size:,} runs.** Timing the first one.", icon=":material/timer:")
         return
     runs, groups, seconds = course.estimate(plan, found.pieces[0])
-    same = "" if runs == plan.size else f", {runs:,} of them different runs"
-    programs = "one program" if groups == 1 else f"{groups} programs"
+    same = "" if runs == plan.size else f", {runs:,} of them different"
+    programs = "compiled once" if groups == 1 else f"{groups} programs to compile"
     one = words_of_time(found.pieces[0].step * plan.cells[0].steps)
     st.info(
-        f"**{plan.size:,} cells**{same}, in {programs}. The first one took {one} here, and "
-        f"{words_of_time(found.pieces[0].compiled)} to be compiled: "
+        f"**{plan.size:,} runs**{same}, {programs}. The first one took {one} here, and compiling "
+        f"it {words_of_time(found.pieces[0].compiled)}: "
         f"**about {words_of_time(seconds)}** for all.",
         icon=":material/timer:",
     )
