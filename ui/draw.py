@@ -17,13 +17,15 @@ def chart(
     alt: str,
     clicked: Callable[[], None] | None = None,
     height: Literal["content", "stretch"] = "content",
+    width: Literal["content", "stretch"] = "stretch",
 ) -> None:
     """A constant spec with this run's tables; `key` keeps its place in the browser.
 
     `clicked` is called after a click that selects; what, is in the session state under `key`.
     """
     drawn = {**spec, "datasets": tables}
-    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, on_select=clicked or "ignore")
+    answer = clicked or "ignore"
+    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=answer)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:

@@ -37,6 +37,12 @@ def _side(pixels: int, places: int, stride: int) -> _Side:
     return _Side(pad, range(first, min(places, pad[0] + pixels)), length)
 
 
+def reach(output: int, pixels: int, places: int, stride: int) -> range:
+    """The pixels along one direction that an output is computed from, padding included."""
+    start = stride * output - _side(pixels, places, stride).pad[0]
+    return range(start, start + places)
+
+
 def slices(x: Array, kernel: Array, stride: int) -> Array:
     """A shifted slice of the picture for each place of the kernel, then one matrix product."""
     rows, columns = (

@@ -17,6 +17,7 @@ from core.parts.gru import gru
 from core.registry import Registry, Row
 
 Params = Any  # a pytree: one entry a layer, () for layers without weights
+STRIDE = 2  # of every convolution, in both directions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +167,11 @@ def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Func
 
 def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Array]]:
     """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here."""
-    init, _ = stax.Conv(filters, (size, size), (2, 2), padding="SAME")
+    init, _ = stax.Conv(filters, (size, size), (STRIDE, STRIDE), padding="SAME")
 
     def apply(params: tuple[Array, Array], x: Array, **_: Any) -> Array:
         kernel, biases = params
-        return convolve(x, kernel, 2) + biases
+        return convolve(x, kernel, STRIDE) + biases
 
     return init, apply
 

@@ -16,8 +16,8 @@ from jax import Array, grad, jit, lax, random
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
-from core.parts.convolution import slices, xla
-from core.parts.models import INITIALIZERS, MODELS, layers
+from core.parts.convolution import reach, slices, xla
+from core.parts.models import INITIALIZERS, MODELS, STRIDE, layers
 from core.run import train
 from core.study import batch_norm
 from core.study.basics import median
@@ -50,6 +50,34 @@ def stages(config: RunConfig) -> list[Stage]:
         Stage(layer[0].shape, sum(math.prod(leaf.shape) for leaf in layer), shape)
         for layer, shape in zip(layers(params), gives, strict=True)
     ]
+
+
+class Window(NamedTuple):
+    """The part of a digit that one pixel of a map is computed from.
+
+    Both ranges go beyond the digit where the kernel meets padding.
+    """
+
+    rows: range
+    columns: range
+
+
+def window(axes: tuple[int, ...], kernel: tuple[int, ...], row: int, column: int) -> Window:
+    """The window of a pixel of the first layer's map.
+
+    Of a picture one pixel high the digit's rows lie along the line and its columns are channels,
+    so that its map has a row for each place along the line, and one column.
+
+    Args:
+      axes: of the picture as the model reads it: height, width, channels.
+      kernel: the shape of the first kernel: rows, columns, channels, filters.
+      row: of the map as it lies on the digit.
+      column: of the same.
+    """
+    (height, width, channels), (high, wide, *_) = axes, kernel
+    if height == 1:
+        return Window(reach(row, width, wide, STRIDE), range(channels))
+    return Window(reach(row, height, high, STRIDE), reach(column, width, wide, STRIDE))
 
 
 class Seen(NamedTuple):

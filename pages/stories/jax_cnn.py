@@ -8,7 +8,7 @@ from core.config import RunConfig
 from core.presets import PRESETS
 from core.study.reproduce import printed
 from ui.draw import code
-from ui.story import predict, sights
+from ui.story import predict, sights, windows
 from ui.story.batches import together
 from ui.story.chapters import chapter, section
 from ui.story.epochs import by_epoch
@@ -59,7 +59,7 @@ if not ended:
 chapter("inside", "From the picture to the logits")
 shapes(pair)
 section("What the first layer sees of a digit")
-sights.sights(small)
+windows.windows(small, sights.sights(small))
 chapter("cause", "stax reads the channels last")
 sights.channels(small)
 chapter("fix", "Put the channel last")

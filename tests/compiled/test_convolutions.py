@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
+from core.parts import models
 from core.parts.choices import TASKS
 from core.parts.models import INITIALIZERS, MODELS
 from core.presets import PRESETS
@@ -29,6 +30,29 @@ def test_shapes_of_both_networks() -> None:
     assert post[0] == Stage((5, 5, 28, 32), 22_400 + 3 * 32, (1, 14, 32))
     assert [stage.gives for stage in post[1:]] == [(1, 7, 32), (1, 4, 10), (1, 2, 10), (10,)]
     assert [stage.kernel for stage in right[1:4]] == [stage.kernel for stage in post[1:4]]
+
+
+@pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])
+def test_a_window_holds_the_pixels_that_have_a_gradient_and_no_others(config: RunConfig) -> None:
+    """Of each pixel of the first layer's map, under random weights."""
+    axes, kernel = MODELS[config.model].axes, convolutions.stages(config)[0].kernel
+    _, layer = models._conv(kernel[-1], kernel[0])
+    rng = np.random.default_rng(0)
+    weights, biases, x = (
+        rng.normal(size=shape).astype(np.float32) for shape in (kernel, kernel[-1:], (1, *axes))
+    )
+
+    def filtered(x: jax.Array) -> jax.Array:
+        return layer((weights, biases), x)[0, :, :, 0]
+
+    gradients = np.asarray(quick(jax.jacobian(filtered))(x))
+    height, width = gradients.shape[:2]
+    by_row = gradients.reshape((width, 1, 28, 28) if height == 1 else (height, width, 28, 28))
+    assert by_row.shape[:2] == (14, 14 if config is RIGHT else 1)
+    for row, column in np.ndindex(by_row.shape[:2]):
+        rows, columns = convolutions.window(axes, kernel, row, column)
+        inside = [[i in rows and j in columns for j in range(28)] for i in range(28)]
+        assert np.array_equal(by_row[row, column] != 0, inside)
 
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])

@@ -5,9 +5,12 @@ import inspect
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig
@@ -15,15 +18,17 @@ from core.presets import PRESETS
 from core.run.prepare import device_data
 from core.run.snapshot import silent_and_wrong
 from core.study import basics, masks
+from core.study.convolutions import Window
 from core.study.lasagne import CLAIMS
 from tests.kit import ROOT
-from tests.kit.pages import answers, bars, bodies, go, open_page, settled, tables
+from tests.kit.pages import answers, bars, bodies, go, keyed, open_page, settled, tables
 from tests.kit.runs import look
 from tests.kit.small import SMALL
 from ui.charts import twins as charts
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.story import batches, chance, readings, sights
+from ui.state import key_of
+from ui.story import batches, chance, readings, sights, windows
 from ui.story.twin import Twin
 from ui.story.watch import hidden
 from ui.story.what_if import GOES, STAYS, TURNS, _answer
@@ -297,6 +302,51 @@ def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     assert "training images 60000" in post and "after epoch 1 96.8%" in post
     cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))
     assert "28 × 28, 1 deep" in cards[1] and "1 × 28, 28 deep" in cards[0]
+    for name, value in {"filter": 3, "row": 5, "column": 4}.items():
+        page = keyed(page.slider, f"windows_{name}").set_value(value).run()
+    assert looks_at(page) == [
+        "rows 8 to 12 and all 28 columns at once: 140 pixels.",
+        "rows 8 to 12 and columns 6 to 10: 25 pixels.",
+    ]
+
+
+def looks_at(page: AppTest) -> list[str]:
+    begins = "This pixel looks at "
+    return [t.value.removeprefix(begins) for t in page.markdown if t.value.startswith(begins)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "says"),
+    [
+        (range(1, 6), range(28), "rows 2 to 6 and all 28 columns at once: 140 pixels."),
+        (range(-1, 4), range(28), "rows 1 to 4 and all 28 columns at once: 112 pixels. The rest"),
+        (range(7, 12), range(25, 30), "rows 8 to 12 and columns 26 to 28: 15 pixels. The rest"),
+        (range(25, 30), range(-1, 4), "rows 26 to 28 and columns 1 to 4: 12 pixels. The rest"),
+        (range(23, 28), range(23, 28), "rows 24 to 28 and columns 24 to 28: 25 pixels."),
+    ],
+)
+def test_a_window_is_told_as_far_as_it_lies_on_the_digit(
+    rows: range, columns: range, says: str
+) -> None:
+    whole = f"This pixel looks at {says}".replace(
+        "The rest", "The rest of its window is padding: zeros."
+    )
+    assert windows.sentence(Window(rows, columns)) == whole
+
+
+def test_a_clicked_pixel_moves_the_sliders(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    monkeypatch.setattr(st, "session_state", session)
+
+    def click(columns: int, *pixels: dict[str, int]) -> tuple[int, ...]:
+        session["map"] = SimpleNamespace(selection={windows.charts.PIXEL: list(pixels)})
+        windows._click("map", columns)
+        return tuple(session[key_of(f"windows_{name}")] for name in ("row", "column"))
+
+    assert click(14, {"row": 4, "column": 9}) == (4, 9)
+    assert click(1, {"row": 6, "column": 1}) == (6, 9), "a line has no columns to choose from"
+    turn = session[windows.TURN]
+    assert click(14) == (6, 9) and session[windows.TURN] == turn, "beside the map"
 
 
 def test_a_batch_of_one_has_other_statistics() -> None:

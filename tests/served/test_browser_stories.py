@@ -28,6 +28,21 @@ def test_the_steps_can_be_moved_by_hand(story: Page) -> None:
     expect(step).to_be_attached()
 
 
+@pytest.mark.slow
+def test_a_clicked_pixel_shows_its_window_in_both_networks(visit: Visit, server: str) -> None:
+    together(lambda: read_through(Session(server, page="jax_cnn")))
+    page = visit(f"{server}/jax_cnn", width=360)
+    wait_until_drawn(page, "jax_cnn")
+    line, square = page.locator('[aria-label^="A digit and a filter"] svg.marks').all()
+    looks = page.get_by_text("This pixel looks at")
+    square.locator("g.map_marks path").nth(3 * 14 + 4).click(force=True)
+    expect(looks).to_contain_text(["rows 6 to 10 and all 28 columns", "rows 6 to 10 and columns 8"])
+    line.locator("g.map_marks path").first.click(force=True)
+    expect(looks).to_contain_text(["rows 1 to 4 and all 28 columns", "rows 1 to 4 and columns 8"])
+    page.get_by_role("slider", name="row").press("ArrowRight")
+    expect(looks).to_contain_text(["rows 2 to 6 and all 28 columns", "rows 2 to 6 and columns 8"])
+
+
 def test_a_clicked_bar_shows_its_digits_and_they_stay_while_the_steps_play(story: Page) -> None:
     click_tallest_bar(story.locator('[aria-label^="Every image at its logit"] svg.marks'))
     expect(story.locator(".cards:not(.wide) li").first).to_be_visible()

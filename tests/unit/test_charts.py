@@ -27,11 +27,14 @@ from ui.charts import (
     relu,
     series,
     sweep,
+    windows,
 )  # fmt: skip
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
 ZONES = [digits.Zone(8.0, INF, False, "exactly 0"), digits.Zone(-INF, -20.0, True, "NaN or inf")]
+DIGIT = np.pad(np.full((1, 2), 255, np.uint8), ((3, 24), (5, 21)))
+FILTERED, WINDOW = np.arange(14.0 * 14).reshape(14, 14), (range(-1, 4), range(1, 6))
 SERIES = {"loss": 1, "accuracy": 2, "gradients": 2}
 
 
@@ -59,7 +62,9 @@ def drawings(
     digit = digits.digits(now, 10.0, "z", ZONES, last=last)
     histogram = live.saturation(now, "p", last=last)
     paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
-    return [*curves, histogram, digit, flow.flow(run, steps, None), *paths, *of_series(run, steps)]
+    pixels = windows.windows("windows", DIGIT, FILTERED, windows.Chosen(0, 1, *WINDOW, 0), "a net")
+    of_run = [*curves, histogram, digit, flow.flow(run, steps, None), *paths]
+    return [*of_run, *of_series(run, steps), pixels]
 
 
 def of_series(run: list[Snapshot], steps: int) -> list[live.Drawing]:
@@ -677,3 +682,18 @@ def test_names_of_curves_lie_in_the_plot_and_not_over_each_other(ends: tuple[flo
 def test_a_curve_of_nan_alone_has_no_name() -> None:
     found = frame.names({"a": [NAN, NAN], "b": [2.0]}, live.logarithmic(1.0, 100.0), frame.TITLED)
     assert found["names"].to_pylist() == [{"series": "b", "value": pytest.approx(2.0)}]
+
+
+def test_the_frames_are_around_the_pixel_and_its_window() -> None:
+    box = ("left", "right", "top", "bottom")
+    for filtered in (FILTERED, FILTERED[:, :1]):
+        at = windows.Chosen(3, filtered.shape[1] - 1, *WINDOW, turn=7)
+        found = windows.windows("windows", DIGIT, filtered, at, "a net").tables
+        pixels, around = found["map"].to_pylist(), found["frames"].select(box).to_pylist()
+        (pixel,) = (p for p in pixels if (p["row"], p["column"]) == (4, filtered.shape[1]))
+        assert len(pixels) == filtered.size and pixel["value"] == filtered[3, -1]
+        assert {name: pixel[name] for name in box} == around[2] and pixel["turn"] == 7
+        assert around[1] == {"left": 1, "right": 6, "top": -1, "bottom": 4}
+        ink = found["digit"].to_pylist()[1:]
+        assert [(p["left"], p["top"], p["ink"]) for p in ink] == [(5, 3, 255), (6, 3, 255)]
+    assert set(windows.FIELDS) <= set(found["map"].column_names)

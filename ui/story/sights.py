@@ -23,8 +23,11 @@ MOVED = "entries of the first kernel that training has moved"
 SHUFFLE = np.random.default_rng(0).permutation(28)
 
 
-def sights(twins: Twins) -> None:
-    """Choose a digit, and see the filters that meet it and what each of them makes of it."""
+def sights(twins: Twins) -> int:
+    """Choose a digit, and see the filters that meet it and what each of them makes of it.
+
+    Returns the digit's place among the training images.
+    """
     image = st.select_slider(
         "digit", range(SHOWN), key="sights_image", format_func=lambda i: str(i + 1)
     )
@@ -32,6 +35,7 @@ def sights(twins: Twins) -> None:
     drawn = _drawn(twins)
     st.fragment(_sights, run_every=None if drawn else after.POLL_SECONDS)(twins, image, drawn)
     st.caption(f"After training on {twins[0].config.train_size:,} images.")
+    return image
 
 
 def _drawn(twins: Twins) -> bool:
@@ -58,7 +62,7 @@ def _sights(twins: Twins, image: int, drawn: bool) -> None:
 def _one(twin: Twin, look: Seen, image: int) -> None:
     digit = load(twin.config.source).train_images[image]
     filters = _kernel(look.kernel, look.maps.shape[1])
-    tiles = _upright(look.maps[image])
+    tiles = upright(look.maps[image])
     high, wide = filters.shape[1:]
     shown = [
         (data_url(digit), "the digit"),
@@ -89,7 +93,7 @@ def _kernel(kernel: np.ndarray, height: int) -> np.ndarray:
     return kernel[kernel.shape[0] // 2].transpose(2, 0, 1)
 
 
-def _upright(maps: np.ndarray) -> np.ndarray:
+def upright(maps: np.ndarray) -> np.ndarray:
     """Maps [height, width, filters] as they lie on the digit: a line stands, for its rows do."""
     height, *_ = maps.shape
     return maps.transpose(2, 0, 1) if height > 1 else maps.transpose(2, 1, 0)

@@ -1,0 +1,123 @@
+"""A digit beside a filter's map of it: the window of one pixel of the map, which can be clicked."""
+
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import pyarrow as pa
+
+from ui.charts import frame
+from ui.charts.live import Drawing
+from ui.charts.palette import BEFORE, PINS
+
+SIDE = 28  # of a digit, in pixels
+UNIT = 8  # pixels of the screen, a side of one of the digit; fewer where there is no room
+MAP = SIDE + 4  # where the map begins: a window goes up to two pixels beyond the digit
+EDGE = 0.25  # around both, for the frames
+COLOURS = ("#cdd4e2", "#1f57bb")  # of a pixel that is 0, and of the filter's largest
+FRAMES = {"digit": BEFORE, "window": PINS[2]}
+PIXEL = "pixel"  # the name of the selection, and what it tells of the pixel
+FIELDS = ("row", "column", "turn")
+
+
+class Chosen(NamedTuple):
+    """A pixel of a map, and the window on the digit that it is computed from."""
+
+    row: int
+    column: int
+    rows: range
+    columns: range
+    turn: int  # with another one the pixel that was clicked last can be clicked again
+
+
+def windows(key: str, digit: np.ndarray, filtered: np.ndarray, chosen: Chosen, of: str) -> Drawing:
+    """A digit uint8 [28, 28] and its map float [rows, columns], with frames where the pixel is.
+
+    `of` tells whose map it is.
+    """
+    return Drawing(
+        key=key,
+        spec=_spec(),
+        tables={
+            "digit": _digit(digit),
+            "map": _map(filtered, chosen.turn),
+            "frames": _frames(SIDE // len(filtered), chosen),
+        },
+        alt=f"A digit and a filter's map of it, {of}: a click on the map chooses a pixel, and so "
+        "do the sliders.",
+        zoom=False,
+    )
+
+
+def _boxes(left: Any, top: Any, wide: Any, high: Any) -> dict[str, np.ndarray]:
+    """The columns of rectangles, in pixels of the digit."""
+    return {"left": left, "right": left + wide, "top": top, "bottom": top + high}
+
+
+def _digit(digit: np.ndarray) -> pa.Table:
+    """The paper, then each pixel with ink."""
+    rows, columns = np.nonzero(digit)
+    sizes = np.array([SIDE] + [1] * len(rows))
+    left, top = (np.concatenate([[0], places]) for places in (columns, rows))
+    ink = np.concatenate([[0], digit[rows, columns]])
+    return pa.table({**_boxes(left, top, sizes, sizes), "ink": ink})
+
+
+def _map(filtered: np.ndarray, turn: int) -> pa.Table:
+    """A row a pixel of the map, which is counted from 1."""
+    rows, columns = (places.ravel() for places in np.indices(filtered.shape))
+    size = SIDE // len(filtered)
+    value = filtered.ravel().astype(float)
+    strength = value / max(float(np.nanmax(value, initial=0.0)), 1e-9)
+    return pa.table(
+        {
+            **_boxes(MAP + size * columns, size * rows, size, size),
+            "row": rows + 1,
+            "column": columns + 1,
+            "value": value,
+            "strength": strength,
+            "turn": np.full(len(value), turn),
+        }
+    )
+
+
+def _frames(size: int, chosen: Chosen) -> pa.Table:
+    """Around the digit, around the window on it, and around the pixel of the map."""
+    left = np.array([0, chosen.columns.start, MAP + size * chosen.column])
+    top = np.array([0, chosen.rows.start, size * chosen.row])
+    wide = np.array([SIDE, len(chosen.columns), size])
+    high = np.array([SIDE, len(chosen.rows), size])
+    return pa.table({**_boxes(left, top, wide, high), "around": ["digit", "window", "window"]})
+
+
+@frame.built_once()
+def _spec() -> dict[str, Any]:
+    across, down = [-EDGE - 1, MAP + SIDE + EDGE], [-EDGE - 1, SIDE + 2 + EDGE]
+    x = alt.X("left:Q", axis=None, scale=alt.Scale(domain=across, nice=False))
+    y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=down, nice=False, reverse=True))
+
+    def boxes(name: str, **looks: Any) -> alt.Chart:
+        data = alt.Chart(alt.NamedData(name)).mark_rect(**looks)
+        return data.encode(x=x, x2="right:Q", y=y, y2="bottom:Q")
+
+    def shaded(field: str, most: float, ends: tuple[str, str]) -> alt.Color:
+        scale = alt.Scale(domain=[0, most], range=list(ends))
+        return alt.Color(f"{field}:Q", scale=scale, legend=None)
+
+    clicked = alt.selection_point(name=PIXEL, fields=list(FIELDS), on="click", toggle=False)
+    digit = boxes("digit", stroke=None).encode(color=shaded("ink", 255, ("#ffffff", "#000000")))
+    pixels = boxes("map", stroke=None, cursor="pointer").encode(
+        color=shaded("strength", 1, COLOURS),
+        tooltip=["row:Q", "column:Q", alt.Tooltip("value:Q", format=".3~g")],
+    )
+    strokes = alt.Scale(domain=list(FRAMES), range=list(FRAMES.values()))
+    thin = alt.when(alt.datum.around == "digit").then(alt.value(1))
+    frames = boxes("frames", filled=False).encode(
+        stroke=alt.Stroke("around:N", scale=strokes, legend=None),
+        strokeWidth=thin.otherwise(alt.value(3)),
+    )
+    chart = alt.layer(digit, pixels.properties(name="map").add_params(clicked), frames)
+    width, height = (UNIT * (high - low) for low, high in (across, down))
+    chart = chart.resolve_scale(color="independent").configure_view(stroke=None)
+    bare = {"autosize": "pad", "padding": dict.fromkeys(("left", "right", "top", "bottom"), 0)}
+    return {**frame.spec(chart), "width": width, "height": height, **bare}

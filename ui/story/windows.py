@@ -1,0 +1,94 @@
+"""The window on a digit that one pixel of a map looks at, in each twin's network."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from core.data import load
+from core.parts.models import MODELS
+from core.study.convolutions import Seen, Window, window
+from ui.charts import windows as charts
+from ui.draw import chart
+from ui.state import bound, key_of, put
+from ui.story import after
+from ui.story.sights import upright
+from ui.story.twin import Twin, Twins
+
+TURN = "windows_turn"  # how often a pixel was clicked
+
+
+def windows(twins: Twins, image: int) -> None:
+    """Choose a pixel of a filter's map, and see its window in every network, once they are there.
+
+    `image` is the digit's place among the training images.
+    """
+    looks = [after.seen(twin.config) for twin in twins]
+    if all(looks):
+        st.markdown("**What does one pixel of a map look at?** Click one, or move the sliders.")
+        st.fragment(_windows)(twins, looks, image)
+
+
+def _windows(twins: Twins, looks: Sequence[Seen], image: int) -> None:
+    maps = [upright(look.maps[image]) for look in looks]
+    filters, rows, _ = maps[0].shape
+    sizes = {"filter": filters, "row": rows, "column": max(each.shape[2] for each in maps)}
+    with st.container(key="windows"):
+        names = zip(st.columns(len(sizes)), sizes.items(), strict=True)
+        which, row, column = (_slider(place, *each) for place, each in names)
+    places = zip(st.columns(len(twins), gap="medium"), twins, looks, maps, strict=True)
+    for place, twin, look, tiles in places:
+        with place:
+            _one(twin, look, image, tiles[which], row, min(column, tiles.shape[2] - 1))
+    st.caption(
+        "The window is the convolution's: BatchNorm, which comes between it and the map that is "
+        "drawn, looks at the whole batch."
+    )
+
+
+def _slider(place: Any, name: str, most: int) -> int:
+    """The place of a filter, row or column, counted from 0; the visitor counts from 1."""
+    key = f"windows_{name}"
+    now = st.session_state.get(key_of(key), 1 if name == "filter" else most // 2)
+    return place.slider(name, 1, most, now, **bound(key)) - 1
+
+
+def _one(twin: Twin, look: Seen, image: int, filtered: np.ndarray, row: int, column: int) -> None:
+    digit = load(twin.config.source).train_images[image].reshape(28, 28)
+    found = window(MODELS[twin.config.model].axes, look.kernel.shape, row, column)
+    chosen = charts.Chosen(row, column, *found, st.session_state.get(TURN, 0))
+    drawing = charts.windows(f"windows_{twin.label}", digit, filtered, chosen, twin.label)
+    st.markdown(f"**{twin.label}**")
+    chart(
+        drawing.key, drawing.spec, drawing.tables, drawing.alt,
+        partial(_click, drawing.key, filtered.shape[1]), width="content",
+    )  # fmt: skip
+    st.markdown(sentence(found))
+
+
+def _click(key: str, columns: int) -> None:
+    """Have the sliders say which pixel was clicked; a map of one column leaves theirs alone."""
+    pixels = st.session_state[key].selection.get(charts.PIXEL)
+    if not pixels:  # beside the map
+        return
+    put("windows_row", int(pixels[0]["row"]))
+    if columns > 1:
+        put("windows_column", int(pixels[0]["column"]))
+    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
+
+
+def sentence(found: Window) -> str:
+    """Which pixels of the digit a window holds."""
+    rows, columns = ([at for at in side if 0 <= at < charts.SIDE] for side in found)
+    across = f"columns {columns[0] + 1} to {columns[-1] + 1}"
+    if len(columns) == charts.SIDE:
+        across = f"all {charts.SIDE} columns at once"
+    says = (
+        f"This pixel looks at rows {rows[0] + 1} to {rows[-1] + 1} and {across}: "
+        f"{len(rows) * len(columns)} pixels."
+    )
+    if len(rows) * len(columns) < len(found.rows) * len(found.columns):
+        says += " The rest of its window is padding: zeros."
+    return says
