@@ -143,7 +143,7 @@ def test_no_cause_is_named_for_a_healthy_run(key: str) -> None:
 def test_a_cure_is_another_configuration(key: str) -> None:
     config, seen, _ = FITTING[key]
     cure = diagnose(config, seen)[0].cure
-    if key not in ("learning", "memorising"):  # LOGITS already uses every image
+    if key not in ("learning", "memorising"):  # LOGITS trains on every image
         assert cure
     better = agree({**asdict(config), **cure})[0]
     assert (better != config) == bool(cure)

@@ -96,7 +96,7 @@ def test_training_and_test_time_agree_on_average_unless_nothing_is_rescaled(
     else:
         assert expected == drop.factor
     trained, tested = both(form, value)
-    spread = np.sqrt(drop.keep_prob * (1 - drop.keep_prob)) / drop.divisor * 1.1  # of X: rms 1.04
+    spread = np.sqrt(drop.keep_prob * (1 - drop.keep_prob)) / drop.divisor * 1.1  # X has rms 1.04
     np.testing.assert_allclose(tested.mean(), drop.factor, rtol=1e-5)
     assert abs(trained.mean() - expected) <= SIGMAS * spread / np.sqrt(UNITS) + 1e-5
 
@@ -144,7 +144,7 @@ def test_gradient_flows_only_through_the_kept_units() -> None:
     np.testing.assert_array_equal(slope, np.where(dropout(X, quarter, KEY) != 0, 4.0, 0.0))
 
 
-# Who means which
+# What each framework means by the number
 
 
 # What each framework documents for 0.7: kept share, factor of a kept unit in training, factor of

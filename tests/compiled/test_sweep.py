@@ -202,7 +202,7 @@ def test_the_ten_seeds_preset_reproduces_the_facts() -> None:
 
 @pytest.mark.slow
 def test_an_epsilon_that_rounds_away_saves_nothing() -> None:
-    """The preset's summary says so of its cells."""
+    """As the preset's summary says, such runs end in NaN."""
     plan = SWEEPS["epsilon_and_format"].plan
     lost = [
         row["outcome"]

@@ -1,4 +1,4 @@
-"""The Ornstein-Uhlenbeck process against the formulas of its distribution."""
+"""The Ornstein-Uhlenbeck process, compared with the formulas of its distribution."""
 
 from dataclasses import replace
 
