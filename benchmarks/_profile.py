@@ -1,9 +1,10 @@
-"""A server that notes where its time goes: `python benchmarks/_profile.py FILE run app.py`.
+"""A server that records where its time goes: `python benchmarks/_profile.py FILE run app.py`.
 
-Every 10 ms the time that each thread has used since is booked under what the thread is doing. A
-thread of Python's is doing what its innermost known call does. Others are XLA's own, which compile
-while any of Python's waits for a compilation, and else run. FILE holds the seconds of processor by
-what they went for, as JSON, and is written anew twice a second.
+Every 10 ms, the CPU time that each thread has used since the last sample is added to what that
+thread is doing. What a Python thread is doing is decided by its innermost call that DOING knows.
+All other threads belong to XLA: they are compiling while any Python thread waits for a compilation,
+and running programs otherwise. FILE holds CPU seconds by activity, as JSON, and is rewritten twice
+a second.
 """
 
 import json
@@ -19,7 +20,7 @@ from types import FrameType
 EVERY, WRITE_EVERY = 0.01, 0.5  # seconds
 COMPILE, RUN = "XLA compile", "XLA run"
 OWN, OTHER = "Samenet's Python", "other Python"
-# A part of a file's path, and what it is doing; the innermost call that has one decides.
+# Part of a file's path -> the activity. The innermost call whose path has such a part decides.
 DOING = {
     "jax/_src/compiler.py": COMPILE,
     "jax/_src": "JAX trace and dispatch",
@@ -37,7 +38,7 @@ DOING = {
 
 
 def doing(frame: FrameType | None, root: str) -> str:
-    """What a thread with this innermost frame is doing."""
+    """The activity of a thread with this innermost frame."""
     while frame is not None:
         path = frame.f_code.co_filename.replace(root, "samenet-root")
         for part, what in DOING.items():
@@ -50,18 +51,18 @@ def doing(frame: FrameType | None, root: str) -> str:
 
 
 def used() -> dict[int, float]:
-    """Seconds of processor that each thread of this process has used."""
+    """CPU seconds that each thread of this process has used."""
     found = {}
     for task in Path("/proc/self/task").iterdir():
         try:
             found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
-        except (OSError, ValueError):  # it has ended
+        except (OSError, ValueError):  # the thread has ended
             continue
     return found
 
 
 def sample(file: Path, root: str) -> None:
-    """Book what the threads use, for ever."""
+    """Add up what the threads use, without end."""
     totals: Counter[str] = Counter()
     before, written, own = used(), 0.0, threading.get_native_id()
     while True:
@@ -81,9 +82,9 @@ def sample(file: Path, root: str) -> None:
 
 
 def main() -> None:
-    """Start the sampling, and Streamlit with the other arguments."""
+    """Start the sampling, then Streamlit with the remaining arguments."""
     root = os.getcwd()
-    sys.path[0] = root  # as with python -m
+    sys.path[0] = root  # as `python -m` would set it
     threading.Thread(target=sample, args=(Path(sys.argv[1]), root), daemon=True).start()
     sys.argv = ["streamlit", *sys.argv[2:]]
     runpy.run_module("streamlit.web.cli", run_name="__main__", alter_sys=True)

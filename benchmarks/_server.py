@@ -1,4 +1,4 @@
-"""The server that a benchmark measures: that of the tests' kit, which says when runs start."""
+"""The server that a benchmark measures: the one in tests/kit, with a log of when runs start."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ PROFILED = Path(__file__).with_name("_profile.py")
 
 
 def use_local_mnist() -> None:
-    """Name the folder of the official files in the environment, if they are here."""
+    """If the official files are here, name their folder in the environment."""
     if folder := official_mnist():
         os.environ[MNIST_VARIABLE] = str(folder)
 
 
 def say(text: str) -> None:
-    """Progress, beside the JSON on stdout."""
+    """Print progress to stderr, since stdout is for the JSON."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -33,13 +33,13 @@ def serving(
     profile: Path | None = None,
     **environment: str,
 ) -> Iterator[Server]:
-    """A server for the time of the block, of this checkout or another one.
+    """Serve this checkout, or another one, while the block runs.
 
     Args:
       root: the checkout.
-      cores: the processor's cores that it may use, all of them if empty.
-      profile: a file in which it notes where its time goes, see benchmarks/_profile.py.
-      environment: of the process, beside this one's.
+      cores: the processor cores that the server may use; all of them if empty.
+      profile: a file in which it records where its time goes, see benchmarks/_profile.py.
+      environment: variables for the server in addition to this process's own.
     """
     use_local_mnist()
     command = (str(PROFILED), str(profile), "run", "app.py") if profile else APP
@@ -55,7 +55,7 @@ def serving(
 
 
 async def seconds_to_idle(server: Server, timeout: float) -> float | None:
-    """Seconds until the server used less than a tenth of a core for two seconds."""
+    """Seconds until the server has used less than a tenth of a core for 2 s; None if never."""
     start = asyncio.get_running_loop().time()
     for _ in range(int(timeout / 2.0)):
         used = server.cpu_seconds()

@@ -1,15 +1,15 @@
 """The first visitor of a server that has just started, in a real Chromium.
 
-`python -m benchmarks.cold --beside FOLDER` measures another checkout in the same run, round by
-round in turn; the peers are `here`, `small` (here with SAMENET_WARM_UP=0) and `beside`.
-Each server starts with no compiled program on disk, and each visitor with an empty browser cache.
+`python -m benchmarks.cold --beside FOLDER` measures another checkout in the same run, taking turns
+round by round. The peers are `here`, `small` (here with SAMENET_WARM_UP=0) and `beside`. Each
+server starts with no compiled program on disk, and each visitor with an empty browser cache.
 
-JSON, by peer, each the rounds' values in seconds or MB and their median:
-  listens_s     start of the process to its first answer
-  at_once_s     a visitor who comes at that moment: to the trainer's first chart
-  total_s       start of the process to the first chart of that visitor
-  idle_mb       resident memory before anybody came, --settle seconds later
-  later_s       a visitor who comes then: to the trainer's first chart
+JSON, by peer; each figure has the values of all rounds, in seconds or MB, and their median:
+  listens_s     from the start of the process to its first answer
+  at_once_s     for a visitor who comes at that moment: to the trainer's first chart
+  total_s       from the start of the process to that visitor's first chart
+  idle_mb       resident memory before anybody came, --settle seconds after the server answered
+  later_s       for a visitor who comes then: to the trainer's first chart
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 def measure(
     browser: Browser, root: Path, variables: dict[str, str], settle: float
 ) -> dict[str, float]:
-    """One round: a server that is visited at once, and one that is visited later."""
+    """One round: one server that is visited at once, and another that is visited later."""
     figures = {}
     with fresh(root, variables) as server:
         figures["listens_s"] = server.listens_s
@@ -73,7 +73,7 @@ def measure(
 
 @contextmanager
 def fresh(root: Path, variables: dict[str, str]) -> Iterator[Server]:
-    """A server that has no compiled program to read."""
+    """A server that finds no compiled programs on disk."""
     with (
         TemporaryDirectory() as programs,
         serving(root, JAX_COMPILATION_CACHE_DIR=programs, **variables) as server,
@@ -96,7 +96,7 @@ def first_chart(browser: Browser, url: str) -> float:
 
 
 def summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
-    """Values and median of each figure."""
+    """The values of each figure and their median."""
     values = {name: [round(one[name], 3) for one in rounds] for name in FIGURES}
     return {
         name: {"median": statistics.median(each), "values": each} for name, each in values.items()

@@ -1,27 +1,28 @@
-"""Seconds an epoch: the product's own path beside a bare loop, alternating in one process.
+"""Seconds an epoch: the product's own path beside a bare loop, taking turns in one process.
 
-The network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000 images
-(600 steps), or with --network keep_or_drop that of the keep_prob question: 784-256-256-256-256-10,
-dropout at rate 0.7 after each hidden layer, 55,000 images (550 steps), or with --network cnn or
-cnn_28_channels the CNN of the post Getting started with JAX (600 steps). `product` is
-core.run.train.run with everything it shows: ten looks at the network and one test over all
-held-out images. `bare` is the loop a good engineer writes by hand: one jitted step, weights
-donated, images as bytes on the device, a new shuffle every epoch; it looks at nothing. `engine`
+By default the network is the MLP 784-512-512-10 with Adam 1e-3 and batches of 100 over 60,000
+images (600 steps). --network chooses another: keep_or_drop is that of the keep_prob question,
+784-256-256-256-256-10 with dropout at rate 0.7 after each hidden layer and 55,000 images (550
+steps); cnn and cnn_28_channels are the CNN of the post Getting started with JAX (600 steps).
+
+`product` is core.run.train.run with everything it shows: ten looks at the network and one test over
+all held-out images. `bare` is the loop that a good engineer writes by hand: one jitted step,
+weights donated, images as bytes on the device, a new shuffle every epoch, and no looks. `engine`
 (with --engine) is the product's run through core.run.engine.Engine while a viewer polls it every
-0.3 s. A warm-up of each, compilation included, is not counted.
+0.3 s. The first epoch of each includes compilation and is not counted.
 
 JSON:
-  network      which
-  data         "mnist", or "random bytes" of the same shape where the full set cannot be had
+  network      the one that was trained
+  data         "mnist", or "random bytes" of the same shape where the full set is not available
   device       what JAX computes on
-  rounds       epochs counted of each
+  rounds       epochs counted for each
   bare, product, engine
-               seconds: wall seconds of each epoch; median: of these; cpu_median: of the CPU
-               seconds of the whole process, which other programs on the machine bend less
+               seconds: wall seconds of each epoch; median: their median; cpu_median: median CPU
+               seconds of the whole process, which depend less on other programs on the machine
   product_over_bare, engine_over_bare
-               ratio of the medians; with _cpu, of the CPU seconds
+               ratio of the medians; with _cpu, ratio of the CPU medians
   product_over_bare_rounds, engine_over_bare_rounds
-               the ratio round by round, which a machine that slows down does not bend
+               the ratio in each round, which does not suffer if the machine slows down
 """
 
 import argparse
@@ -61,28 +62,28 @@ NETWORKS = {
     "cnn_28_channels": RunConfig(**{**PRESETS["jax_cnn_28_channels_full"].overrides, "epochs": 1}),
 }
 PICTURES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
-STANDARD = {"unit": (0.0, 1.0), "standardised": (0.1307, 0.3081)}  # mean, deviation
+STANDARD = {"unit": (0.0, 1.0), "standardised": (0.1307, 0.3081)}  # scaling -> mean, deviation
 POLL_SECONDS = 0.3  # as the live panel does
 LONGEST_RUN = 600.0  # seconds
 
 
 class Seconds(NamedTuple):
-    """What something took."""
+    """Seconds that something took."""
 
     wall: float
     cpu: float  # of the whole process, all threads
 
 
-Epoch = Callable[[], Seconds]  # trains for one epoch and says what it took
+Epoch = Callable[[], Seconds]  # trains for one epoch and returns the seconds that took
 
 
 def now() -> Seconds:
-    """What the process has taken so far."""
+    """The seconds that the process has taken so far."""
     return Seconds(time.perf_counter(), time.process_time())
 
 
 def since(start: Seconds) -> Seconds:
-    """What it has taken since."""
+    """The seconds since `start`."""
     return Seconds(*(after - before for after, before in zip(now(), start, strict=True)))
 
 
@@ -109,11 +110,11 @@ def main() -> None:
 
 
 def full_data(config: RunConfig) -> tuple[str, Dataset]:
-    """Full MNIST, or random bytes of its shape."""
+    """Full MNIST, or random bytes of the same shape."""
     try:
         return "mnist", load(config.source, config.train_size)
     except DataUnavailable as why:
-        say(f"random bytes, for the full data cannot be had: {why}")
+        say(f"random bytes, because the full data is not available: {why}")
     random = np.random.default_rng(0)
 
     def some(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +127,7 @@ def full_data(config: RunConfig) -> tuple[str, Dataset]:
 
 
 def alternate(peers: dict[str, Epoch], rounds: int) -> dict[str, list[Seconds]]:
-    """One epoch of each in turn, the first of each thrown away."""
+    """Train one epoch of each in turn, and drop the first epoch of each."""
     seconds: dict[str, list[Seconds]] = {name: [] for name in peers}
     for round_ in range(rounds + 1):
         for name, epoch in peers.items():
@@ -157,7 +158,7 @@ def report(seconds: dict[str, list[Seconds]]) -> dict[str, Any]:
 
 
 def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
-    """The hand-written loop. It shares no code with the product."""
+    """The hand-written loop, which shares no code with the product."""
     batch, steps = config.batch_size, config.train_size // config.batch_size
     mean, deviation = STANDARD[config.scaling]
     reduced = {"mean": jnp.mean, "sum": jnp.sum}[config.reduction]
@@ -199,11 +200,11 @@ def bare_epochs(data: Dataset, config: RunConfig) -> Epoch:
     return epoch
 
 
-Network = tuple[Any, Callable[[Any, Array, Array], Array]]  # params; params, x, key -> logits
+Network = tuple[Any, Callable[[Any, Array, Array], Array]]  # params, and logits(params, x, key)
 
 
 def dense(config: RunConfig) -> Network:
-    """Dense layers with ReLU, and dropout where the configuration drops."""
+    """Dense layers with ReLU, and dropout if the configuration has it."""
     keep = {"off": 1.0, "rate": 1 - config.dropout_value}[config.dropout]
 
     def logits(params: Any, x: Array, key: Array) -> Array:
@@ -219,7 +220,7 @@ def dense(config: RunConfig) -> Network:
 
 
 def convolutional(config: RunConfig) -> Network:
-    """The post's CNN, as stax has it."""
+    """The post's CNN, written in stax."""
     conv, norm, relu = partial(stax.Conv, padding="SAME"), stax.BatchNorm, stax.Relu
     init, apply = stax.serial(
         conv(32, (5, 5), (2, 2)), norm(), relu,
@@ -234,7 +235,7 @@ def convolutional(config: RunConfig) -> Network:
 
 
 def layers(sizes: list[int]) -> list[tuple[Array, Array]]:
-    """Normal weights, scaled by their number of inputs, and zero biases."""
+    """Normal weights, scaled by the number of inputs, and zero biases."""
     keys = jax.random.split(jax.random.key(1), len(sizes) - 1)
     return [
         (jax.random.normal(key, (fan_in, out)) / fan_in**0.5, jnp.zeros(out))
@@ -253,7 +254,7 @@ def product_epochs(data: Dataset, config: RunConfig) -> Epoch:
 
 
 def between_looks(snapshots: Iterator[Snapshot]) -> Seconds:
-    """From the first snapshot to the last."""
+    """The time from the first snapshot to the last."""
     next(snapshots)
     start = now()
     for _ in snapshots:
@@ -262,7 +263,7 @@ def between_looks(snapshots: Iterator[Snapshot]) -> Seconds:
 
 
 def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
-    """The same through the engine, as the live panel watches it, on data that is at hand."""
+    """The same run through the engine, watched as by the live panel; the data is already loaded."""
     on_device = train.on_device(config.task, data)
     seeds = count()
 
@@ -283,7 +284,7 @@ def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
         return seconds
 
     def finish(viewer: Viewer) -> None:
-        """Poll as the panel does, and wake at the end."""
+        """Poll as the panel does, but return as soon as the run ends."""
         marks = len(train.snapshot_steps(viewer.config))
         for _ in range(int(LONGEST_RUN / POLL_SECONDS)):
             view = engine.wait(viewer, snapshots=marks, timeout=POLL_SECONDS)

@@ -2,31 +2,32 @@
 
 Each figure comes from a real server on a free loopback port:
 
-slider   While the network trains, ArrowRight on the learning-rate slider; the page's own
-         clock runs from the keydown to the first change of a chart that the change caused:
-         the curves of the run before it, drawn in grey, are redrawn on a control's change
-         alone. `any` is the time to the first change of any chart, which may be one more
-         frame of the old run.
-frame    The server's CPU time for one frame of the four charts. A run of 400 steps (401
-         points a series) has finished, so that nothing trains; a client without a screen asks
-         for frames one after the other; the server's CPU time over them, less what it uses
-         idle for as long, by their number. Once for a run alone and once for a run with as
-         long a grey one behind it.
-epoch    Full MNIST (the sample where it cannot be had), MLP 784-512-512-10, Adam, batch 100,
-         with the panel open, timed in the page: steps between its first and last frame of
-         the run over the time between them, turned into seconds an epoch. The bare loop of
-         benchmarks.epoch runs in its own process just before and after.
-frames   Frames a second that the browser drew during that run: changes of the progress text.
+slider   While the network trains, ArrowRight is pressed on the learning-rate slider. The page's
+         own clock runs from the keydown to the first change of a chart that the key caused. That
+         change is in the grey curves, which show the previous run: they are redrawn only when a
+         control changes. `any` is the time to the first change of any chart, which may be just
+         one more frame of the old run.
+frame    The server's CPU time for one frame of the four charts. A run of 400 steps (401 points a
+         series) has finished, so nothing trains. A client without a screen asks for frames one
+         after the other. The figure is the server's CPU time meanwhile, less what it uses when
+         idle for as long, divided by the number of frames. It is measured once for a run alone
+         and once for a run with a grey run of the same length behind it.
+epoch    Full MNIST (the sample where that is not available), MLP 784-512-512-10, Adam, batch 100,
+         with the panel open, timed in the page: the time between its first and last frame of the
+         run is divided by the steps between them and turned into seconds an epoch. The bare loop
+         of benchmarks.epoch runs in its own process just before and just after.
+frames   Frames a second that the browser drew during that run, counted as changes of the progress
+         text.
 
 JSON:
   slider   count; median_ms, p95_ms, largest_ms of the answers; any_median_ms, any_p95_ms
-  frame    run and run_and_grey, each count; points: rows of the four charts' tables a frame;
-           cpu_ms: CPU a frame; idle_cpu_share: cores that the idle server uses; wall_ms: time
-           a frame
-  epoch    data; seconds: with the panel open; steps: that they were taken over;
-           bare_seconds: the loop's medians before and after; ratio: to the mean of these
+  frame    run and run_and_grey, each with count; points: rows in the four charts' tables for a
+           frame; cpu_ms: CPU time for a frame; idle_cpu_share: cores that the idle server uses;
+           wall_ms: time for a frame
+  epoch    data; seconds: with the panel open; steps: over how many steps that was measured;
+           bare_seconds: the loop's medians before and after; ratio: seconds over the mean of these
   frames   per_second; largest_gap_ms
-  errors   what the browser's console and the page had to complain of
+  errors   complaints of the browser's console and of the page
 """
 
 import argparse
@@ -53,17 +54,18 @@ from tests.kit.visitor import DONE, LEARNING_RATE, PROGRESS, TRAIN, Session, per
 from ui.charts import palette
 
 CHART = '[class*="st-key-chart_"]'
-# The grey curves: what is inside a chart has no words of its own.
+# The grey curves, found by their colour: nothing inside a chart has a class of its own.
 BEFORE = f'.st-key-chart_accuracy .mark-line path[stroke="{palette.BEFORE}"]'
 PROGRESS_BAR = '[data-testid="stProgress"]'
 EXCEPTION = '[data-testid="stException"]'
 FRAME_QUERY = "train_size=100&batch_size=100&widths=32&epochs=400"  # 400 quick steps, 401 looks
-# Long enough not to end between two changes, short enough for a look every 60 steps: with the
-# same seed a run's first look is the last one's, and no chart shows the difference.
+# Long enough for a run not to end between two changes, and short enough for a look every 60 steps.
+# With one seed, two runs have the same first look, so the next look must come soon to show a
+# difference in a chart.
 SLIDER_EPOCHS = 40
 READY_SECONDS = 120.0
 
-# Watches the page: window.watched = {chart, before: times of changes, progress: [time, text]}.
+# Watch the page: window.watched = {chart, before: times of changes, progress: [time, text]}.
 WATCH = f"""() => {{
   const paths = (selector) => [...document.querySelectorAll(selector)]
     .map((path) => path.getAttribute('d')).join('|');
@@ -100,7 +102,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300, help="frames for the CPU (default 300)")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of the run (default 10)")
     parser.add_argument("--bare-rounds", type=int, default=5, help="epochs of the bare loop")
-    parser.add_argument("--sample", action="store_true", help="the sample even where MNIST is")
+    parser.add_argument("--sample", action="store_true", help="the sample even if MNIST is here")
     arguments = parser.parse_args()
     use_local_mnist()
     data, config = trainer(arguments.sample)
@@ -126,14 +128,14 @@ def main() -> None:
 
 
 def trainer(sample: bool) -> tuple[str, RunConfig]:
-    """The data that there is, and the MLP on it."""
+    """The data that is available, and the configuration of the MLP on it."""
     if not sample and full_data(CONFIG)[0] == "mnist":
         return "mnist", CONFIG
     return "sample", replace(CONFIG, source="sample", train_size=4000)
 
 
 def bare(rounds: int) -> float:
-    """Seconds an epoch of the bare loop, in its own process."""
+    """Median seconds an epoch of the bare loop, run in a process of its own."""
     if rounds == 0:
         return float("nan")
     command = [sys.executable, "-m", "benchmarks.epoch", "--bare", "--rounds", str(rounds)]
@@ -143,7 +145,7 @@ def bare(rounds: int) -> float:
 
 @contextmanager
 def browser_page(errors: list[str]) -> Iterator[Page]:
-    """A page of a real Chromium, which writes its complaints into `errors`."""
+    """A page of a real Chromium; errors in the page are added to `errors`."""
     executable = chromium()
     if executable is None:
         raise RuntimeError(f"no browser found; looked for {CHROMIUMS}")
@@ -156,7 +158,7 @@ def browser_page(errors: list[str]) -> Iterator[Page]:
 
 
 def open_page(page: Page, server: Server, config: RunConfig) -> None:
-    """Open the trainer, wait until it can train, and begin to watch it."""
+    """Open the trainer, wait until it can train, and start watching it."""
     page.goto(f"{server.url}/train?{urlencode(to_query(config))}")
     page.wait_for_selector(
         f"{CHART} svg.marks path", state="attached", timeout=READY_SECONDS * 1000
@@ -173,14 +175,14 @@ def watch_a_run(page: Page) -> dict[str, Any]:
 
 
 def epoch(progress: list[tuple[float, str]]) -> dict[str, Any]:
-    """Seconds an epoch of 600 steps, from the times (ms) at which the page showed which step."""
+    """Seconds for 600 steps, an epoch, from the times (ms) at which the progress text changed."""
     shown = steps(progress)
     (start, first), (end, last) = shown[0], shown[-1]
     return {"seconds": 600 * (end - start) / 1000 / (last - first), "steps": last - first}
 
 
 def steps(progress: list[tuple[float, str]]) -> list[tuple[float, int]]:
-    """When (ms) the page first showed each step, of a run under way."""
+    """When (ms) the page first showed each step of a run, step 0 excepted."""
     found = [(at, PROGRESS.search(text)) for at, text in progress]
     times = {int(match[1].replace(",", "")): at for at, match in reversed(found) if match}
     return sorted((at, step) for step, at in times.items() if step > 0)
@@ -220,7 +222,7 @@ def slider(page: Page, changes: int) -> dict[str, Any]:
 
 
 async def frame(server: Server, count: int) -> dict[str, Any]:
-    """CPU time of the server for one frame, with no training in it."""
+    """CPU time of the server for one frame while nothing trains."""
     visitor = Session(server.url, FRAME_QUERY)
     await visitor.open()
     await visitor.press(TRAIN)
@@ -237,8 +239,8 @@ async def frame(server: Server, count: int) -> dict[str, Any]:
 
 
 async def frames_of(server: Server, visitor: Session, count: int) -> dict[str, Any]:
-    """The same frame `count` times."""
-    await seconds_to_idle(server, READY_SECONDS)  # copies of the run are still being trained
+    """The figures of polling the same frame `count` times."""
+    await seconds_to_idle(server, READY_SECONDS)  # until then copies of the run still train
     for _ in range(5):
         await visitor.poll()
     cpu, wall = await used(server, poll_times(visitor, count))
@@ -253,13 +255,13 @@ async def frames_of(server: Server, visitor: Session, count: int) -> dict[str, A
 
 
 async def poll_times(visitor: Session, count: int) -> None:
-    """So many frames, one after the other."""
+    """Ask for `count` frames, one after the other."""
     for _ in range(count):
         await visitor.poll()
 
 
 async def used(server: Server, work: Any) -> tuple[float, float]:
-    """CPU seconds of the server and wall seconds while `work` is awaited."""
+    """CPU seconds that the server uses, and wall seconds, while `work` is awaited."""
     cpu, wall = server.cpu_seconds(), time.perf_counter()
     await work
     return server.cpu_seconds() - cpu, time.perf_counter() - wall

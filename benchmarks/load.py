@@ -1,48 +1,50 @@
 """Many visitors on one server, by a client that speaks Streamlit's own websocket protocol.
 
-`python -m benchmarks.load SCENARIO`: each starts its own server on a free loopback port and
-stops it at the end. How many trainings the server ran, paused and freed is read from its log
-("run started", "run paused", "run freed", one line each).
+`python -m benchmarks.load SCENARIO`: each scenario starts its own server on a free loopback port
+and stops it at the end. How many trainings the server ran, paused and freed is read from its log,
+which has one line for each ("run started", "run paused", "run freed").
 
-thirty-seeds  30 sessions of the question, a seed each, press Train at once. Then 30 others,
-              in runs that do not end, where some (--changes) move the learning rate one after
-              the other; and then all move it at once.
-    finish_s            start of all to the end of each run: fastest, median, slowest
-    half_time           at half of the slowest: steps done by the slowest and the fastest run,
-                        and ratio: fastest over slowest (null where the slowest has none)
-    slider_ms           send of a change to the first chart of the page's answer: count,
-                        median, p95, largest, and unanswered: how many never came, which the
-                        others take in at the 15 s they were waited for; first_look_*: the
-                        same to the new run's first snapshot
-    slider_at_once_ms   the same, when all move it at once
+thirty-seeds  30 sessions of the question, each with its own seed, press Train at once. Then 30
+              others train without end; some of them (--changes) move the learning rate one after
+              the other, and then all move it at once.
+    finish_s            from the common start to the end of each run: fastest, median, slowest
+    half_time           half-way through the slowest run: steps done by the slowest and the fastest
+                        run, and their ratio, fastest over slowest (null if the slowest has none)
+    slider_ms           ms from a change to the first chart of the page's answer: count, median,
+                        p95, largest, and unanswered: how many answers never came, each of which
+                        counts as the 15 s waited for it. first_look_*: the same to the first
+                        snapshot of the new run
+    slider_at_once_ms   the same when all move it at once
 one-preset    30 sessions of one preset press Train at once.
     finish_s            as above
-    trainings           runs of it that the server's log says were started; null if it says nothing
+    trainings           how many runs of it the server's log says were started; null if it says
+                        nothing
 greedy        28 visitors, one after the other, open the trainer and move its learning rate: alone,
-              beside two whose runs take long steps (--heavy is their query), beside a sweep.
+              beside two visitors whose runs take long steps (--heavy is their query), and beside a
+              sweep.
     alone, heavy, sweep
         open_ms: to the first look; slider_ms: as above
     heavy_over_alone, sweep_over_alone
         ratios of the medians: open, slider (to the first look)
 soak          10 sessions start, change, pause and abandon runs at random (--minutes, --seed).
     actions             how often each thing was done
-    memory_mb           resident memory of the server, [seconds, MB], each 10 s
+    memory_mb           resident memory of the server as [seconds, MB], every 10 s
     at_quarter_mb, at_end_mb, end_over_quarter
-                        a quarter of the time is minute 5 of 20: means of the 30 s around the
-                        first and before the second, and their ratio
+                        mean memory in the 30 s around a quarter of the time (minute 5 of 20), mean
+                        memory in the last 30 s, and the second over the first
 drop          The websocket is dropped for 3 s in mid-run and comes back with its session.
     same_session, step_before, step_after, still_running, trainings
 close         The tab is closed in mid-run.
     paused_after_s, freed_after_s
-                        by the log; null if it did not say so within 25 s and 120 s
-    idle_after_s        until the server used less than a tenth of a core for 2 s; null: never
-stop          Ctrl-C to the server in mid-run.
-    exit_code (null: it had to be killed), seconds, orphans: processes of it left over,
+                        when the log said so; null if it had not within 25 s and 120 s
+    idle_after_s        until the server used less than a tenth of a core for 2 s; null if never
+stop          Ctrl-C is sent to the server in mid-run.
+    exit_code (null if it had to be killed), seconds, orphans: processes of its own left over,
     still_listening, last_log: the end of its log
 every scenario
-    first_open_s: a fresh server's first page, until it describes the network; open_s: the same
-    for the sessions that open at once thereafter; sessions; errors: what pages and connections
-    complained of; server_errors: tracebacks and errors in its log; server_cpu_s;
+    first_open_s: until the first page of a fresh server describes the network; open_s: until all
+    of the scenario's sessions, opened together, have done so; sessions; errors: complaints of pages
+    and connections; server_errors: tracebacks and errors in its log; server_cpu_s;
     server_memory_mb
 """
 
@@ -73,7 +75,7 @@ from tests.kit.visitor import (
 
 START_SWEEP = "Start the sweep"
 HEAVY = "widths=4096-4096&train_size=4000&batch_size=4000&epochs=1000"
-ENDLESS = "epochs=1000"  # of the question: a run that outlasts the measurement
+ENDLESS = "epochs=1000"  # the question, in a run that outlasts the measurement
 STARTED, RUN_PAUSED, FREED = "run started", "run paused", "run freed"
 PATIENCE = 120.0  # seconds that anything may take
 CHANGE_PATIENCE = 15.0  # seconds that a slider change may take
@@ -99,13 +101,13 @@ def main() -> None:
 
 
 async def measure(server: Server, arguments: argparse.Namespace) -> Figures:
-    """A scenario, after a first visit that every scenario needs."""
+    """Run a scenario, after the first visit that every scenario needs."""
     first = await first_visit(server)
     return {"first_open_s": first, **await SCENARIOS[arguments.scenario](server, arguments)}
 
 
 def resources(server: Server) -> Figures:
-    """What the server has used and complained of."""
+    """What the server has used, and the errors in its log."""
     return {
         "server_errors": [line for _, line in server.log if "Traceback" in line or "Error" in line],
         "server_cpu_s": server.cpu_seconds(),
@@ -114,7 +116,7 @@ def resources(server: Server) -> Figures:
 
 
 async def thirty_seeds(server: Server, arguments: argparse.Namespace) -> Figures:
-    """Many runs at once, then sliders under load."""
+    """Start many runs at once, then move sliders while they train."""
     count = arguments.sessions or 30
     start = time.monotonic()
     visitors = await open_all(server, [f"seed={seed}" for seed in range(1, count + 1)])
@@ -134,7 +136,7 @@ async def thirty_seeds(server: Server, arguments: argparse.Namespace) -> Figures
 
 
 async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
-    """Many visitors, one run."""
+    """Have many visitors share one run."""
     count = arguments.sessions or 30
     start = time.monotonic()
     visitors = await open_all(server, ["loss=clip"] * count)
@@ -151,7 +153,7 @@ async def one_preset(server: Server, arguments: argparse.Namespace) -> Figures:
 
 
 async def greedy(server: Server, arguments: argparse.Namespace) -> Figures:
-    """Plain visitors beside those who take all that they can get."""
+    """Compare plain visitors with plain visitors beside some who take all that they can get."""
     count = arguments.sessions or 28
     errors: list[str] = []
     figures = {"alone": await plain(server, count, 1000, errors)}
@@ -180,7 +182,7 @@ async def greedy(server: Server, arguments: argparse.Namespace) -> Figures:
 
 
 async def plain(server: Server, count: int, seed: int, errors: list[str]) -> Figures:
-    """So many visitors, each with a seed that nobody else has."""
+    """Let `count` visitors come one by one, each with a seed that nobody else has."""
     opened, changed = [], []
     for i in range(count):
         visitor, start = Session(server.url, f"seed={seed + i}"), time.perf_counter()
@@ -199,7 +201,7 @@ def over(here: Figures, there: Figures) -> Figures:
 
 
 async def soak(server: Server, arguments: argparse.Namespace) -> Figures:
-    """Memory while visitors come and go."""
+    """Measure memory while visitors come and go."""
     count, seconds = arguments.sessions or 10, 60 * arguments.minutes
     start = time.monotonic()
     done: Counter[str] = Counter()
@@ -225,7 +227,7 @@ async def soak(server: Server, arguments: argparse.Namespace) -> Figures:
 
 
 async def drop(server: Server, arguments: argparse.Namespace) -> Figures:
-    """A connection that is lost for a while."""
+    """Lose a connection for a while."""
     [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
     await visitor.press(TRAIN)
     await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
@@ -249,7 +251,7 @@ async def drop(server: Server, arguments: argparse.Namespace) -> Figures:
 
 
 async def close(server: Server, arguments: argparse.Namespace) -> Figures:
-    """A tab that is closed."""
+    """Close a tab."""
     [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
     await visitor.press(TRAIN)
     await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
@@ -269,7 +271,7 @@ async def close(server: Server, arguments: argparse.Namespace) -> Figures:
 
 
 async def stop(server: Server, arguments: argparse.Namespace) -> Figures:
-    """A server that is stopped."""
+    """Stop a server."""
     [visitor] = await open_all(server, ["seed=1&" + ENDLESS])
     await visitor.press(TRAIN)
     await visitor.until(lambda: visitor.progress.step > 0, PATIENCE)
@@ -303,7 +305,7 @@ SCENARIOS: dict[str, Callable[[Server, argparse.Namespace], Awaitable[Figures]]]
 
 
 async def open_all(server: Server, queries: Sequence[str]) -> list[Session]:
-    """A session for each query, all open and ready to train."""
+    """A session for each query, all of them open and ready to train."""
     visitors = [Session(server.url, query) for query in queries]
     start = time.monotonic()
     await together(visitor.open() for visitor in visitors)
@@ -312,16 +314,17 @@ async def open_all(server: Server, queries: Sequence[str]) -> list[Session]:
 
 
 async def first_visit(server: Server) -> float:
-    """Seconds until a fresh server's first visitor sees the network; the visitor leaves again."""
+    """Seconds until a fresh server's first visitor sees the network; then the visitor leaves."""
     start = time.monotonic()
     await close_all(await open_all(server, [ENDLESS]))
     return time.monotonic() - start
 
 
 def started(server: Server, differences: Figures) -> int | None:
-    """How many runs that differ so from the defaults the log says were started; None: it is mute.
+    """How many runs with these differences from the default the log says were started.
 
-    The server starts the question's by itself, whenever nobody waits for it.
+    None if the log mentions no start at all. Do not count the question's own runs: the server also
+    starts those by itself when nobody is waiting for it.
     """
     return len(server.lines(f"{STARTED}: {differences}")) if server.lines(STARTED) else None
 
@@ -332,12 +335,12 @@ async def close_all(visitors: Sequence[Session]) -> None:
 
 
 async def together(work: Any) -> list[Any]:
-    """The answers of several coroutines, run side by side."""
+    """The results of several coroutines run side by side."""
     return list(await asyncio.gather(*work))
 
 
 async def race(visitors: Sequence[Session]) -> Figures:
-    """All press Train at once; when each is done, and who was where at half-time."""
+    """Have all press Train at once; when each is done, and how far they were at half-time."""
     start = time.perf_counter()
     await together(visitor.press(TRAIN) for visitor in visitors)
     await together(visitor.until(lambda v=visitor: v.progress.status == DONE, PATIENCE)
@@ -360,12 +363,12 @@ async def race(visitors: Sequence[Session]) -> Figures:
 
 
 def step_at(visitor: Session, moment: float) -> int:
-    """The step that the visitor's page showed at a moment."""
+    """The step that the visitor's page showed at this moment."""
     return max((shown.step for at, shown in visitor.history if at <= moment), default=0)
 
 
 async def change(visitor: Session) -> tuple[float | None, float | None]:
-    """Seconds to the first chart and to the first look; None, and an error, if missing."""
+    """Seconds to the first chart and to the first look; None, and an error, for a missing one."""
     before, start = visitor.full_runs, time.perf_counter()
     seconds: list[float | None] = [None, None]
     try:
@@ -380,7 +383,7 @@ async def change(visitor: Session) -> tuple[float | None, float | None]:
 
 
 def latencies(changes: Sequence[tuple[float | None, float | None]]) -> Figures:
-    """Both times of several changes, as figures."""
+    """The figures of several changes, for the first chart and for the first look."""
     charts, looks = zip(*changes, strict=True)
     return {
         "count": len(changes),
@@ -390,7 +393,7 @@ def latencies(changes: Sequence[tuple[float | None, float | None]]) -> Figures:
 
 
 def spread(seconds: Sequence[float | None]) -> Figures:
-    """In ms. What never came counts as the time waited for it, so that it is not left out."""
+    """Figures in ms. An answer that never came counts as the time waited for it."""
     waited = [1000 * (CHANGE_PATIENCE if each is None else each) for each in seconds]
     return {
         "median": statistics.median(waited),
@@ -401,14 +404,14 @@ def spread(seconds: Sequence[float | None]) -> Figures:
 
 
 def complaints(visitors: Sequence[Session]) -> list[str]:
-    """What went wrong for any of them."""
+    """The errors of all these visitors."""
     return [error for visitor in visitors for error in visitor.errors]
 
 
 async def wander(
     server: Server, chance: random.Random, end: float, done: Counter[str], errors: list[str]
 ) -> None:
-    """One visitor after another on one seat, until the end; each abandons what it started."""
+    """Send one visitor after another until the end; each abandons what it started."""
     while time.monotonic() < end:
         query = chance.choice(
             [
@@ -447,7 +450,7 @@ async def act(visitor: Session, chance: random.Random) -> str:
 
 
 async def sample_memory(server: Server, end: float) -> list[tuple[float, float]]:
-    """[(seconds, MB)] each SAMPLE_SECONDS until the end."""
+    """Memory as (seconds, MB), every SAMPLE_SECONDS until the end."""
     start, curve = time.monotonic(), []
     while time.monotonic() < end:
         await asyncio.sleep(min(SAMPLE_SECONDS, max(0.1, end - time.monotonic())))
@@ -457,14 +460,14 @@ async def sample_memory(server: Server, end: float) -> list[tuple[float, float]]
 
 
 def around(curve: Sequence[tuple[float, float]], low: float, high: float) -> float:
-    """The mean of the samples between two times, or the one next to them."""
+    """The mean of the samples between two times, or else the sample nearest to their middle."""
     inside = [mb for at, mb in curve if low <= at <= high]
     middle = (low + high) / 2
     return statistics.mean(inside or [min(curve, key=lambda sample: abs(sample[0] - middle))[1]])
 
 
 async def seconds_to_line(server: Server, text: str, since: float, timeout: float) -> float | None:
-    """Seconds from `since` to a line of the server's log; None if none comes."""
+    """Seconds from `since` to the first such line of the server's log; None if none comes."""
     for _ in range(int(timeout / 0.1)):
         if found := server.lines(text, since):
             return found[0][0] - since

@@ -1,23 +1,25 @@
-"""Seconds an epoch of two networks: the product beside other libraries, in turn, in one run.
+"""Seconds an epoch of two networks: the product beside other libraries, taking turns in one run.
 
-The networks are the MLP and the CNN (axes right) of the post Getting started with JAX on the
-60,000 training images of MNIST, or random bytes of that shape where they cannot be had; see
-benchmarks/_peers. Each peer is a process of its own and trains an epoch when it is its turn. The
-product trains with all its looks and tests; the others only train. A first epoch of each,
-compilation included, is not counted. A peer whose library is missing is left out, with the reason.
-PyTorch may live in an environment of its own: --torch names its Python.
+The networks are the MLP and the CNN (with the axes in the right order) of the post Getting started
+with JAX. They train on the 60,000 training images of MNIST, or on random bytes of the same shape
+where MNIST is not available; see benchmarks/_peers. Each peer is a process of its own and trains
+for one epoch whenever its turn comes. The product also takes all its looks and runs its tests; the
+others only train. The first epoch of each includes compilation and is not counted. A peer whose
+library is missing is left out, and the reason is given. PyTorch may be installed in an environment
+of its own: --torch names the Python of that environment.
 
 JSON:
   data                   "mnist" or "random bytes"
-  images, rounds         in an epoch; epochs counted of each peer
-  matrix_product_gflops  the machine's, the best of NumPy's and JAX's 2048x2048 float32 products
-                         before, between and after the epochs
+  images, rounds         images in an epoch; epochs counted for each peer
+  matrix_product_gflops  what the machine can do: the best of NumPy's and JAX's 2048x2048 float32
+                         products before, between and after the epochs
   networks               by name:
-    gflop                matrix products and convolutions of an epoch, forwards and backwards
-    peers                by name: version, seconds of each epoch, median, and share: gflop over
-                         median over matrix_product_gflops
-    product_over         the product's median over each other's
-    left_out             by name: why
+    gflop                the work of an epoch in matrix products and convolutions, forwards and
+                         backwards
+    peers                by name: version; seconds of each epoch; median; and share, which is
+                         gflop / median / matrix_product_gflops
+    product_over         by peer: the product's median over that peer's
+    left_out             by name: the reason
 """
 
 import argparse
@@ -44,8 +46,8 @@ from core.data import DataUnavailable, load
 
 class Peer(NamedTuple):
     module: str  # in benchmarks/_peers
-    needs: tuple[str, ...] = ()  # what its Python must be able to import
-    backend: str = ""  # of Keras
+    needs: tuple[str, ...] = ()  # modules that its Python must be able to import
+    backend: str = ""  # Keras's
     networks: tuple[str, ...] = ("mlp", "cnn")
 
 
@@ -92,14 +94,14 @@ def training_images(n: int) -> tuple[str, np.ndarray, np.ndarray]:
     try:
         return "mnist", *load("full", n)[:2]
     except DataUnavailable as why:
-        say(f"random bytes, for the full data cannot be had: {why}")
+        say(f"random bytes, because the full data is not available: {why}")
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (n, 784), np.uint8)
     return "random bytes", images, random.integers(0, 10, n, np.uint8)
 
 
 def measured(network: str, file: Path, rounds: int, torch_python: str) -> dict[str, Any]:
-    """Every peer's seconds, an epoch of each in turn."""
+    """Every peer's seconds, measured by training one epoch of each in turn."""
     ready: dict[str, Worker] = {}
     left_out = {}
     with ExitStack() as workers:
@@ -134,7 +136,7 @@ def measured(network: str, file: Path, rounds: int, torch_python: str) -> dict[s
 
 
 def lacks(python: str, modules: tuple[str, ...]) -> str | None:
-    """The first of these modules that a Python cannot find."""
+    """The first of these modules that this Python cannot find."""
     find = "import importlib.util as u, sys; print(u.find_spec(sys.argv[1]) is not None)"
     for module in modules:
         found = subprocess.run([python, "-c", find, module], capture_output=True, text=True)
@@ -144,7 +146,7 @@ def lacks(python: str, modules: tuple[str, ...]) -> str | None:
 
 
 class Worker:
-    """A peer's process: it trains an epoch when told to."""
+    """A peer's process, which trains an epoch when told to."""
 
     def __init__(self, python: str, peer: Peer, network: str, file: Path) -> None:
         self.process = subprocess.Popen(
@@ -167,7 +169,7 @@ class Worker:
         self.process.wait(timeout=60)
 
     def epoch(self) -> float:
-        """Train for one epoch; wall seconds, as the process itself has them."""
+        """Train for one epoch; return the wall seconds that the process itself measured."""
         assert self.process.stdin is not None
         self.process.stdin.write("epoch\n")
         self.process.stdin.flush()
@@ -182,7 +184,7 @@ class Worker:
 
 
 def flop_per_image(network: str) -> float:
-    """Forwards, and backwards to every weight and to every layer's input but the first's."""
+    """Operations forwards, and backwards to all weights and all layers' inputs but the first's."""
     if network == "mlp":
         products = [a * b for a, b in pairwise(WIDTHS)]
     else:
@@ -196,7 +198,7 @@ def flop_per_image(network: str) -> float:
 
 
 def matrix_product_gflops() -> float:
-    """The faster of NumPy's and JAX's, the best of a few."""
+    """The best of a few products, by NumPy or by JAX, whichever is faster."""
     a = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
     on_device, product = jnp.asarray(a), jax.jit(jnp.matmul)
     best = float("inf")

@@ -1,21 +1,21 @@
-"""A slow host: a server on one core of the processor, its visitors on the others.
+"""A slow host: the server runs on one core of the processor, its visitors on the others.
 
-`python -m benchmarks.slow --beside FOLDER` measures another checkout in the same run, round by
-round in turn; the peers are `here` and `beside`. Each round has fresh servers with no compiled
+`python -m benchmarks.slow --beside FOLDER` measures another checkout in the same run, taking turns
+round by round. The peers are `here` and `beside`. Each round has fresh servers with no compiled
 program on disk. The visitors speak Streamlit's own websocket protocol.
 
-JSON, by peer, each the rounds' values in seconds, and their median:
-  cold_train_s        a visitor who comes at once: to the trainer's charts of a first look
-  cold_microscope_s   the same on another server and the microscope, to its first chart with a point
-  cold_settled_s      to the end of all that it draws by itself
+JSON, by peer; each figure has the values of all rounds, in seconds, and their median:
+  cold_train_s        for a visitor who comes at once: until the trainer charts its first look
+  cold_microscope_s   the same for the microscope on another server, until a chart has a point
+  cold_settled_s      until the microscope has finished all that it draws by itself
   slider_p95_s, slider_median_s
                       thirty visitors train runs that do not end, and move the learning rate one
-                      after the other: send of a change to the first look at the new run
+                      after the other: from sending a change to the first look at the new run
   at_once_p95_s, at_once_median_s
                       the same when all thirty move it at once
-`ratio` (with --beside): the median here over the median there, by figure. `profile` (with
---profile, in one more round): seconds of processor by what they went for, in each of these spans;
-a sample each 10 ms makes the server slower.
+`ratio` (with --beside) is the median here over the median there, for each figure. `profile` (with
+--profile, which takes one more round) is CPU seconds by activity in each of these spans; it samples
+every 10 ms, which slows the server down.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from benchmarks.load import ENDLESS, close_all, open_all, together
 from tests.kit.visitor import LEARNING_RATE, TRAIN, Session, percentile
 
 SERVER = 0  # the server's core
-SETTLED = "microscope_who_chart"  # with the page's end, the last of what the microscope draws
+SETTLED = "microscope_who_chart"  # when the page has finished too, the microscope has drawn all
 WAIT = 300.0  # seconds
-SETTLE = 1.0  # seconds that a profile may be late
+SETTLE = 1.0  # seconds by which a profile may lag
 
 Figures = dict[str, float]
 
@@ -53,7 +53,7 @@ def main() -> None:
     arguments = parser.parse_args()
     others = os.sched_getaffinity(0) - {SERVER}
     if not others:
-        parser.error("this takes a core for the server and another one for its visitors")
+        parser.error("this needs one core for the server and another for its visitors")
     os.sched_setaffinity(0, others)
     peers = {"here": ROOT}
     if arguments.beside:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 class Profile:
-    """Where a server's time goes by span of the measurement, where it notes that in a file."""
+    """Where a server's time goes in each span of the measurement; does nothing without a file."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file
@@ -83,7 +83,7 @@ class Profile:
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Book what the server uses inside the block under `name`."""
+        """Record under `name` what the server uses while the block runs."""
         before = self._now()
         yield
         if self.file is not None:
@@ -98,7 +98,7 @@ class Profile:
 
 
 def profiled(root: Path, sessions: int) -> dict[str, dict[str, float]]:
-    """Seconds of processor by span and by what they went for."""
+    """CPU seconds by span and by activity."""
     with TemporaryDirectory() as folder:
         profile = Profile(Path(folder) / "profile.json")
         one_round(root, sessions, profile)
@@ -106,7 +106,7 @@ def profiled(root: Path, sessions: int) -> dict[str, dict[str, float]]:
 
 
 def one_round(root: Path, sessions: int, profile: Profile) -> Figures:
-    """All figures, from fresh servers."""
+    """All figures of one round, from fresh servers."""
     with fresh(root, profile) as server, profile.span("cold microscope"):
         figures = asyncio.run(microscope(server))
     with fresh(root, profile) as server:
@@ -115,7 +115,7 @@ def one_round(root: Path, sessions: int, profile: Profile) -> Figures:
 
 @contextmanager
 def fresh(root: Path, profile: Profile) -> Iterator[Server]:
-    """A server on one core that has no compiled program to read."""
+    """A server on one core that finds no compiled programs on disk."""
     if profile.file is not None:
         profile.file.unlink(missing_ok=True)
     with (
@@ -126,7 +126,7 @@ def fresh(root: Path, profile: Profile) -> Iterator[Server]:
 
 
 async def microscope(server: Server) -> Figures:
-    """The first visit to the microscope."""
+    """Visit the microscope as its first visitor."""
     visitor, start = Session(server.url, page="microscope"), time.perf_counter()
     await visitor.connect()
     await visitor.until(lambda: visitor.points() > 0, WAIT)
@@ -138,7 +138,7 @@ async def microscope(server: Server) -> Figures:
 
 
 async def trainer(server: Server, sessions: int, profile: Profile) -> Figures:
-    """The first visit to the trainer, and then many that train and move a slider."""
+    """Visit the trainer as its first visitor; then let many train and move a slider."""
     with profile.span("cold trainer"):
         visitor, start = Session(server.url), time.perf_counter()
         await visitor.connect()
@@ -160,7 +160,7 @@ async def trainer(server: Server, sessions: int, profile: Profile) -> Figures:
 
 
 async def change(visitor: Session) -> float:
-    """Seconds to the first look at the new run, whose charts may be those of the run before."""
+    """Seconds to the first look at the new run; its charts may still show the run before."""
     before, start = visitor.full_runs, time.perf_counter()
     await visitor.move(LEARNING_RATE, by=1)
     await visitor.until(lambda: visitor.looked_in > before, WAIT)
@@ -168,7 +168,7 @@ async def change(visitor: Session) -> float:
 
 
 def summary(rounds: list[Figures]) -> dict[str, Any]:
-    """Values and median of each figure."""
+    """The values of each figure and their median."""
     return {
         name: {
             "median": statistics.median(one[name] for one in rounds),

@@ -1,19 +1,20 @@
-"""Seconds a cell: a sweep beside a loop of single runs, alternating in one process.
+"""Seconds a cell: a sweep beside a loop of single runs, taking turns in one process.
 
-The cells are seeds of the question's preset, or with --network tiny those of a network of 8 units
-on 100 images, 10 steps. `sweep` is core.study.sweep.sweep into memory. `alone` is a loop of
-core.run.train.run, which looks at the network as the trainer does. `unseen` is a loop of the run's
-own programs that looks once, at the end, as a sweep does. A warm-up of each is not counted.
+The cells are seeds of the question's preset or, with --network tiny, of a network of 8 units on 100
+images that trains for 10 steps. `sweep` is core.study.sweep.sweep into memory. `alone` is a loop of
+core.run.train.run, which looks at the network as often as the trainer does. `unseen` is a loop of
+the run's own programs that looks only once, at the end, as a sweep does. One warm-up of each is not
+counted.
 
 JSON:
   network, device, cells, rounds
   sweep, alone, unseen
-               seconds: wall seconds a cell of each round; median: of these; cpu_median: of the CPU
-               seconds of the whole process, which other programs on the machine bend less
+               seconds: wall seconds a cell in each round; median: their median; cpu_median: median
+               CPU seconds of the whole process, which depend less on other programs on the machine
   sweep_over_alone, sweep_over_unseen
-               ratio of the medians; with _cpu, of the CPU seconds
+               ratio of the medians; with _cpu, ratio of the CPU medians
   resident     MB of the process after the first and the last round
-  ways         with --ways, seconds a step of one run, mapped in turn and at once
+  ways         with --ways: seconds a step of one run when runs are mapped in turn and all at once
 """
 
 import argparse

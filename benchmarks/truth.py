@@ -1,17 +1,19 @@
-"""Is every sentence true? Odd settings run to their end, each sentence held against the rest.
+"""Is every sentence of the diagnosis true? Odd settings are trained to the end to find out.
 
-`python -m benchmarks.truth`: trains each setting on the sample, diagnoses it at every look, and
+`python -m benchmarks.truth` trains each setting on the sample, diagnoses it at every look, and
+counts:
 
-held, broken  for each cause that foretells: how often a later look of the same run bore it out,
-              and how often not; each pair of sentence and later look is counted
-said          in how many settings each cause was the first to be named, and at how many looks
-cures         for the first cause with a cure at each setting's end: the cured setting is run as
-              well; helped: its final accuracy (on held-out images where the cause is memorising,
-              else on training images) is higher by more than a hundredth; worse: lower by as much
+held, broken  for each cause whose sentence makes a prediction: how often a later look of the same
+              run agreed with it, and how often not; each pair of sentence and later look counts
+said          in how many settings each cause was named first, and at how many looks
+cures         the first cause with a cure at the end of each setting: the cured setting is run too.
+              helped: its final accuracy is higher by more than 0.01; worse: lower by more than
+              0.01. The accuracy is on held-out images where the cause is memorising, otherwise on
+              training images.
 
-JSON: settings; said; held; broken; broken_settings; cures: by cause {offered, helped, worse}; and
-rows, one a setting: what differs from the default, the first cause at each look (runs of the same
-one are one), first and final accuracy, the cure and the accuracy that it gave.
+JSON: settings; said_in_settings; said_at_looks; held; broken; cures: by cause {offered, helped,
+worse}; and rows, one for each setting: what differs from the default, the first cause at each look
+(repeats are joined), first and final accuracy, the cause cured, its cure and the gain in accuracy.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from tests.kit.truth import probed, settings, verdicts
 
 
 def cured(config: RunConfig) -> tuple[str, RunConfig] | None:
-    """The first cause at the run's end that has a cure, and the setting that it gives."""
+    """The first cause at the end of the run that has a cure, and the cured setting."""
     for finding in probed(config)[-1][1]:
         if finding.cure:
             return finding.cause.key, agree({**asdict(config), **finding.cure})[0]
@@ -37,7 +39,7 @@ def cured(config: RunConfig) -> tuple[str, RunConfig] | None:
 
 
 def final(config: RunConfig, cause: str) -> float:
-    """The accuracy that a cure of this cause is judged by; NaN predictions are none right."""
+    """The accuracy by which a cure of this cause is judged; 0 if predictions are not finite."""
     last = trained(config)[-1]
     if last.saturation.nonfinite > 0:
         return 0.0
@@ -45,7 +47,7 @@ def final(config: RunConfig, cause: str) -> float:
 
 
 def measure(config: RunConfig) -> dict[str, Any]:
-    """One setting's row."""
+    """The row of one setting."""
     looks = probed(config)
     firsts = [findings[0].cause.key for _, findings in looks]
     row: dict[str, Any] = {
@@ -100,7 +102,7 @@ def main() -> None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: its name instead."""
+    """Replace NaN and infinities by their names, because JSON has none."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,13 +1,15 @@
-"""How often a verdict of fact or chance is right after few runs: what `ui.story.chance.ENOUGH` is.
+"""How often "fact" or "chance" is the right verdict after few runs: the basis of `ENOUGH`.
 
-Each of the question's seeds and both of its losses is trained once, and --copies times from weights
-moved by one rounding. Where these ends lie apart the run is chance; the run itself and some of its
-copies, drawn at random --draws times, call it a fact by mistake when theirs do not.
+`ENOUGH` is in ui/story/chance.py. Each of the question's seeds is trained with both of its losses:
+once as it is, and --copies times from weights moved by one rounding. Where the final accuracies of
+these runs differ, the result is chance. A visitor sees only the run itself and a few of its copies.
+Such subsets are drawn at random --draws times, and a subset calls a result a fact by mistake when
+its own accuracies agree although the whole set's differ.
 
 JSON:
   copies, learning_rate, device
-  runs         by "seed, loss": spread: of all ends; mistaken: by number of runs, the share of the
-               draws that call a fact what is chance (0 where it is a fact)
+  runs         by "seed, loss": spread: the range of all final accuracies; mistaken: by number of
+               runs, the share of the draws that call a fact what is chance (0 where it is a fact)
   worst        by number of runs, the largest of these shares
 """
 
@@ -24,11 +26,14 @@ from core.study import band
 from ui.story.chance import PERTURBATIONS, SAME, SEEDS
 
 LOSSES = ("question_stable", "clip")
-COUNTS = (2, 3, 4, 5, 6, 8, 12, 20)  # runs, the unmoved one included
+COUNTS = (2, 3, 4, 5, 6, 8, 12, 20)  # including the run whose weights were not moved
 
 
 def mistaken(ends: np.ndarray, count: int, draws: int, rng: np.random.Generator) -> float:
-    """The share of `draws` of the run itself and copies of it that lie together, though not all."""
+    """The share of `draws` random subsets whose ends agree, although not all ends do.
+
+    A subset is the run itself, `ends[0]`, and `count - 1` of its copies.
+    """
     if np.ptp(ends) < SAME or count > len(ends):
         return 0.0
     copies = np.array([rng.permutation(len(ends) - 1)[: count - 1] + 1 for _ in range(draws)])

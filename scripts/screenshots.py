@@ -1,8 +1,8 @@
-"""Pictures of every page at three widths in both themes, to be looked at.
+"""Screenshots of every page at three widths in both themes, for a person to look at.
 
-`python -m scripts.screenshots FOLDER [ADDRESS ...]` serves this checkout and writes
-`<page>-<width>-<theme>.png`, the whole page, for the addresses given (a page's key, with a query
-if need be, as in train?seed=3) or for all pages. Needs requirements-dev.txt and a Chromium.
+`python -m scripts.screenshots FOLDER [ADDRESS ...]` serves this checkout and writes each page at
+full height as `<page>-<width>-<theme>.png`. An address is a page's key, with a query if needed, as
+in train?seed=3; without addresses it takes all pages. Needs requirements-dev.txt and a Chromium.
 """
 
 import sys
@@ -21,7 +21,7 @@ HEIGHT = "document.querySelector('[data-testid=stMain]').scrollHeight"
 
 
 def picture(browser: Browser, address: str, key: str, to: Path) -> None:
-    """One page in one theme at every width."""
+    """Take screenshots of one page in both themes at every width."""
     for width, height in SCREENS:
         for scheme in ("light", "dark"):
             page = browser.new_page(
@@ -37,7 +37,7 @@ def picture(browser: Browser, address: str, key: str, to: Path) -> None:
 
 
 def main(folder: str, *addresses: str) -> None:
-    """All pages, or those at `addresses`."""
+    """Take screenshots of all pages, or of those at `addresses`."""
     to = Path(folder)
     to.mkdir(parents=True, exist_ok=True)
     with (

@@ -1,4 +1,4 @@
-"""How the tests run: one folder of compiled programs, the longest files first, what they share."""
+"""How the tests run: one folder of compiled programs, the longest files first, shared fixtures."""
 
 import os
 from collections.abc import Iterator
@@ -15,36 +15,36 @@ from core.run import train
 from tests.kit import MNIST_VARIABLE, ROOT, official_mnist
 from tests.kit.runs import SHAPES
 
-# A shared or busy machine may be slow; a slow example is no failure.
+# A shared or busy machine may be slow, and a slow example is no failure.
 hypothesis.settings.register_profile("samenet", deadline=None)
 hypothesis.settings.load_profile("samenet")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share compiled programs among all tests, workers, servers and later runs of this checkout.
+    """Let all tests, workers, servers and later runs of this checkout share compiled programs.
 
-    A program's key holds the versions, the flags and the processor it was compiled for.
+    The key of a program includes the versions, the flags and the processor it was compiled for.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the environment of who started it
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits its environment
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("compiled"))
-        # Two workers share two cores: a program compiled in one piece in place of 32 takes an
-        # eighth less of them, and comes to the same bits.
+        # The workers share few cores. A program compiled in one piece instead of 32 takes an eighth
+        # less CPU time, and gives the same bits.
         flags = (os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1")
         os.environ["XLA_FLAGS"] = " ".join(flags).strip()
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-# What takes minutes begins first, or else one worker ends alone.
+# Files that take minutes begin first; otherwise one worker would be left to finish alone.
 LONGEST = ("served/test_browser_accessible", "compiled/test_cnn", "pages/test_story_pages")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files; --no-loadscope-reorder keeps them so.
+    """Order the files; --no-loadscope-reorder keeps this order.
 
-    Those that wait for a browser stand evenly between those that compute: at any time some worker
-    waits while the others use the processor.
+    Files that wait for a browser are spread evenly among those that compute, so that at any time
+    some worker waits while the others use the processor.
     """
     place: dict[Path, float] = {}
     for waits in (False, True):
@@ -61,7 +61,7 @@ def _served(file: Path) -> bool:
 
 @cache
 def _has_float16() -> bool:
-    """Whether XLA can compute in float16 on the processor that it compiles for."""
+    """Whether XLA can compute in float16 on the processor for which it compiles."""
     try:
         jax.jit(lambda x: x + x)(np.float16(1)).block_until_ready()
     except jax.errors.JaxRuntimeError:
@@ -71,9 +71,10 @@ def _has_float16() -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
-    """Skip what needs float16 where XLA has none: for processors of before 2012 (F16C).
+    """Skip a test that failed because XLA has no float16 for this processor.
 
-    No jaxlib runs on most of these, but `--xla_cpu_max_isa=SSE4_2` compiles as for one.
+    That is so for processors from before 2012, which lack F16C. No jaxlib runs on most of these,
+    but `--xla_cpu_max_isa=SSE4_2` compiles as if for one.
     """
     report: pytest.TestReport = yield
     told = "".join([report.longreprtext, *(text for _, text in report.sections)])
@@ -85,7 +86,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 @pytest.fixture
 def full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The full data, prepared for this test from the official files, where they are."""
+    """The full data, prepared for this test from the official files; skip it without them."""
     folder = official_mnist()
     if folder is None:
         pytest.skip("no official MNIST files here")
@@ -117,10 +118,10 @@ def compilations() -> Iterator[list[float]]:
 
 @pytest.fixture(autouse=True)
 def only_shared_shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that is not slow compiles no network but those of SHAPES: each takes ten seconds."""
+    """Let a test that is not slow compile only networks of SHAPES; each takes ten seconds."""
     if "slow" in request.keywords:
         return
-    seen = {shape._replace(optimizer="") for shape in SHAPES}  # a look has no optimizer
+    seen = {shape._replace(optimizer="") for shape in SHAPES}  # a look uses no optimizer
     compiled = train.Pieces.compiled
 
     def checked(pieces: train.Pieces, name: str, *types: Any, **settings: Any) -> Any:

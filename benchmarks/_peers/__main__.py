@@ -1,6 +1,6 @@
-"""`python -m benchmarks._peers MODULE NETWORK FILE`: an epoch for each line of stdin.
+"""`python -m benchmarks._peers MODULE NETWORK FILE`: trains an epoch for each line of stdin.
 
-Prints {"version": ...} once it is ready and then the wall seconds of each epoch.
+Prints {"version": ...} when it is ready, and then the wall seconds of each epoch.
 """
 
 import importlib

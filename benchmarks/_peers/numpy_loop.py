@@ -1,5 +1,10 @@
-"""By hand, in NumPy: what the arithmetic costs without a compiler."""
+"""Both networks by hand in NumPy: what the arithmetic costs without a compiler.
 
+`python -m benchmarks._peers.numpy_loop` prints, as JSON, for each parameter of both networks its
+largest gradient and the difference quotient in its place; these should agree.
+"""
+
+import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -56,11 +61,11 @@ class Adam:
 
 
 class Layer:
-    """Forwards it remembers what it needs backwards; backwards it fills `gradients`."""
+    """A layer: `forward` keeps what `backward` needs, and `backward` sets `gradients`."""
 
     parameters: tuple[Array, ...] = ()
     gradients: tuple[Array, ...] = ()
-    first = False  # whether nobody asks for the slope of its input
+    first = False  # whether the gradient of its input is never needed
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
@@ -94,7 +99,7 @@ class Relu(Layer):
 
 
 class Conv(Layer):
-    """Stride 2, padded so that the picture is halved: slices side by side, and one product."""
+    """A convolution with stride 2, padded to halve the image, as one product of all its patches."""
 
     def __init__(self, random: np.random.Generator, side: int, channels: int, filters: int,
                  size: int) -> None:  # fmt: skip
@@ -170,3 +175,37 @@ def _cnn(random: np.random.Generator) -> list[Layer]:
         side, channels = -(-side // 2), filters
     layers[0].first = True
     return [*layers, Dense(random, side * side * channels, 10)]
+
+
+def quotients(random: np.random.Generator, layers: list[Layer]) -> Iterator[tuple[float, float]]:
+    """The largest gradient of each parameter, and the difference quotient in its place."""
+    x, slope = random.normal(size=(3, WIDTHS[0])), random.normal(size=(3, WIDTHS[-1]))
+    for layer in layers:
+        layer.parameters = tuple(w.astype(np.float64) for w in layer.parameters)
+
+    def value() -> float:
+        y = x
+        for layer in layers:
+            y = layer.forward(y)
+        return float(np.sum(y * slope))
+
+    value()
+    back: Array | None = slope
+    for layer in reversed(layers):
+        assert back is not None
+        back = layer.backward(back)
+    for layer in layers:
+        for weights, gradient in zip(layer.parameters, layer.gradients, strict=True):
+            flat, place = weights.reshape(-1), int(np.argmax(np.abs(gradient)))
+            before, ends = flat[place], []
+            for step in (1e-5, -1e-5):
+                flat[place] = before + step
+                ends.append(value())
+            flat[place] = before
+            yield float(gradient.reshape(-1)[place]), (ends[0] - ends[1]) / 2e-5
+
+
+if __name__ == "__main__":
+    random = np.random.default_rng(0)
+    networks = _mlp(random), _cnn(random)
+    print(json.dumps([pair for layers in networks for pair in quotients(random, layers)]))

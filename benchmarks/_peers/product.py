@@ -1,4 +1,4 @@
-"""Samenet itself, with every look that a visitor gets: five an epoch, and a test at its end."""
+"""Samenet itself, with everything that a visitor gets: five looks and one test an epoch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from core.run import train
 
 VERSION = f"Samenet on JAX {jax.__version__}"
 PRESET = {"mlp": "jax_mlp_full", "cnn": "jax_cnn_full"}
-EPOCHS = 80  # the longest run that is looked at five times an epoch
+EPOCHS = 80  # the longest run that has five looks an epoch
 
 
 def epochs(network: str, data: Data) -> Callable[[], None]:

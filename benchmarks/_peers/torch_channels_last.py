@@ -1,4 +1,4 @@
-"""PyTorch, eager, with fused Adam; channels last in memory, as its guide advises on CPUs."""
+"""PyTorch, eager, with fused Adam, and channels last in memory as its guide advises for CPUs."""
 
 from collections.abc import Callable
 from functools import partial

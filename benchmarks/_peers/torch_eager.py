@@ -1,4 +1,4 @@
-"""PyTorch, eager, with fused Adam; pictures as torch lays them out by default."""
+"""PyTorch, eager, with fused Adam, and images in torch's default memory layout."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -39,7 +39,7 @@ def mlp() -> torch.nn.Module:
 
 
 def cnn() -> torch.nn.Module:
-    """With torch's even padding: outputs are as large, and nothing is padded apart."""
+    """The CNN with torch's symmetric padding: outputs have the same size as with SAME padding."""
     layers: list[torch.nn.Module] = []
     channels = 1
     for i, (filters, size) in enumerate(CONVOLUTIONS):

@@ -1,4 +1,4 @@
-"""What the tests of the core share besides tests/conftest.py."""
+"""What the tests of the core share in addition to tests/conftest.py."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from core.run import memory
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_compiled_is_left() -> Iterator[None]:
-    """Whatever a file's own jitted functions were compiled to goes with it.
+    """Free what a file's own jitted functions were compiled to, once its tests are over.
 
-    Else a process of all tests came to gigabytes, and near the number of memory maps that Linux
-    allows it.
+    Otherwise a process that runs all tests grows to gigabytes, and comes near the number of memory
+    maps that Linux allows a process.
     """
     yield
     jax.clear_caches()

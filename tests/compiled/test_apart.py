@@ -1,4 +1,4 @@
-"""Long runs in a process of their own: the same run, and an end to the process."""
+"""A long run in a process of its own is the same run, and the process ends when it should."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.kit import MINUTE
 from tests.kit.runs import tiny, trained
 
 CONFIG = tiny()
-PATIENCE = 4 * MINUTE  # the other process gives way to all that runs beside it
+PATIENCE = 4 * MINUTE  # the other process yields to everything that runs beside it
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -42,7 +42,7 @@ def test_a_long_run_is_the_same_run_in_another_process(engine: Engine) -> None:
     viewer = engine.submit(CONFIG, until=0)
     assert engine.wait(viewer, 1, PATIENCE).long
     [process] = processes()
-    assert process.nice() >= 10  # it gives way to all others
+    assert process.nice() >= 10  # it yields to all others
     viewer.resume()
     view = engine.wait(viewer, 10**9, PATIENCE)
     assert view.status is Status.DONE, view.message
@@ -60,7 +60,7 @@ def test_a_run_that_is_abandoned_ends_its_process(engine: Engine) -> None:
     assert not viewer.alive()
 
 
-def test_a_process_that_dies_is_told_of_and_the_next_run_works(engine: Engine) -> None:
+def test_a_process_that_dies_is_reported_and_the_next_run_works(engine: Engine) -> None:
     viewer = engine.submit(CONFIG, until=0)
     engine.wait(viewer, 1, PATIENCE)
     [process] = processes()
@@ -68,12 +68,12 @@ def test_a_process_that_dies_is_told_of_and_the_next_run_works(engine: Engine) -
     viewer.resume()
     view = engine.wait(viewer, 10**9, PATIENCE)
     assert (view.status, view.message) == (Status.FAILED, apart.DIED)
-    assert len(view.snapshots) == 1  # what was seen stays
+    assert len(view.snapshots) == 1  # snapshots that arrived are kept
     again = engine.submit(CONFIG)
     assert engine.wait(again, 10**9, PATIENCE).status is Status.DONE
 
 
-def test_what_the_other_process_cannot_do_is_told_in_its_words() -> None:
+def test_an_error_in_the_other_process_is_reported_in_its_words() -> None:
     far = RunConfig(widths=(16384, 16384), train_size=100, batch_size=100)
     heard: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -85,7 +85,7 @@ def test_what_the_other_process_cannot_do_is_told_in_its_words() -> None:
 
 
 def test_a_server_that_ends_takes_its_processes_along(engine: Engine) -> None:
-    """Also those that prepare, which are waited for."""
+    """This includes processes that are still preparing; closing waits for them."""
     engine.submit(CONFIG)
     while not processes():
         threading.Event().wait(0.01)

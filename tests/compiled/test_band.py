@@ -1,4 +1,4 @@
-"""What one rounding makes of the question, and of small runs."""
+"""What a change of one rounding does to the question and to small runs."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ def test_band_tells_fact_from_chance() -> None:
     np.testing.assert_allclose(runs["from_logits"].loss[0], losses, rtol=1e-4)
 
 
-def test_seed_strip_is_the_runs_of_its_seeds_in_any_grouping() -> None:
+def test_a_seed_strip_has_the_runs_of_its_seeds_in_any_grouping() -> None:
     strip = band.collect(band.seed_strip(WHOLE, load("sample", 100), [3, 1, 4, 1, 5]))
     for row, seed in enumerate([3, 1, 4, 1, 5]):
         expected = [s.loss for s in trained(replace(WHOLE, seed=seed))]
@@ -59,17 +59,17 @@ def test_seed_strip_is_the_runs_of_its_seeds_in_any_grouping() -> None:
     assert len(np.unique(strip.loss[:, -1])) == 4
 
 
-def test_pieces_come_as_they_are_done_and_can_be_left() -> None:
+def test_pieces_come_as_soon_as_they_are_done() -> None:
     pieces = band.rounding_band(WHOLE, load("sample", 100), perturbations=4)
     ticks = [next(pieces) for _ in range(WHOLE.steps + 2)]
     assert ticks[:-1] == [None] * (WHOLE.steps + 1)
     assert ticks[-1] is not None
-    assert len(ticks[-1].accuracy) == 1, "the first one alone, to see what it costs"
+    assert len(ticks[-1].accuracy) == 1, "the first comes alone, to see what it costs"
     rest = [piece for piece in pieces if piece is not None]
     assert sum(len(piece.accuracy) for piece in rest) == 4
 
 
-def test_knobs_compile_nothing() -> None:
+def test_changed_knobs_compile_nothing() -> None:
     band.collect(band.seed_strip(WHOLE, load("sample", 100), [0]))
     changed = replace(
         WHOLE, seed=7, learning_rate=0.5, loss="clip", epsilon=1e-3, scaling="raw", epochs=5
@@ -99,13 +99,13 @@ def test_band_needs_full_batches_without_dropout(change: dict[str, Any], message
         band.seed_strip(config, load("sample", 100))
 
 
-# Copies, by the run's own program
+# Copies, trained by the run's own program
 
 
 @pytest.mark.parametrize(
     "config", [LOGITS, SMALL, replace(SMALL, dropout="rate", optimizer="adam")], ids=str
 )
-def test_copies_are_the_run_but_for_a_rounding(config: RunConfig) -> None:
+def test_copies_stay_close_to_the_run(config: RunConfig) -> None:
     on_device = train.on_device(config.task, load("sample", config.train_size))
     found = [copy for copy in band.copies(config, on_device, 2) if copy is not None]
     own = [s.train_accuracy for s in trained(config)]
@@ -115,7 +115,7 @@ def test_copies_are_the_run_but_for_a_rounding(config: RunConfig) -> None:
         np.testing.assert_allclose(copy.score, own, atol=0.02)
 
 
-def test_copies_of_the_question_end_apart_and_are_no_two_the_same() -> None:
+def test_copies_of_the_question_end_apart() -> None:
     on_device = train.on_device("binary", load("sample", 1000))
     ends = [copy.score[-1] for copy in band.copies(STABLE, on_device, 4) if copy is not None]
     assert np.ptp(ends) > 0.01

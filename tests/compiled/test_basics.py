@@ -1,4 +1,4 @@
-"""The post's basics: what its lines give, against a plain NumPy layer."""
+"""The post's basics: what its lines compute, compared with a plain NumPy layer."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def layer(X: Array) -> np.ndarray:
     return np.maximum(np.asarray(X) @ np.asarray(weights).T + np.asarray(biases), 0)
 
 
-def test_the_posts_lines_run_and_do_not_do_what_they_say() -> None:
+def test_the_posts_lines_run_but_do_not_do_what_they_say() -> None:
     X, _ = basics.batch_and_layer()
     found = basics.post(X)
     np.testing.assert_allclose(found["a loop"], layer(X), rtol=1e-4, atol=1e-4)

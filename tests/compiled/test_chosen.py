@@ -1,4 +1,4 @@
-"""What is told of each chosen image, held against what the run says of itself."""
+"""What is said of each chosen image, compared with what the run itself measured."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ RUNS = [
 
 @pytest.mark.parametrize("config", RUNS, ids=lambda config: f"{config.task} {config.loss}")
 def test_losses_and_slopes_of_all_images_are_the_runs_own(config: RunConfig) -> None:
-    """No Snapshot holds them; from the margins they come to the loss and the gradients it has."""
+    """Computed from the margins of a Snapshot, they agree with its loss and gradients."""
     binary = TASKS[config.task].form == "binary"
     for now in trained(config)[:: config.steps]:
         labels = now.labels if binary else np.ones(len(now.labels))
@@ -42,7 +42,7 @@ def test_losses_and_slopes_of_all_images_are_the_runs_own(config: RunConfig) -> 
             assert (slope[now.labels == 1] <= 0).all() and (slope[now.labels == 0] >= 0).all()
 
 
-def test_a_nan_that_hangs_on_other_logits_is_the_runs_to_say() -> None:
+def test_a_loss_that_the_margin_does_not_determine_is_not_known() -> None:
     config = tiny(task="digits", loss="naive")
     now = look(0, 2, margins=np.float32([3, 3]), labels=np.uint8([7, 7]),
                gradients=np.uint8([Gradient.NONFINITE, Gradient.SOME]))  # fmt: skip
@@ -51,18 +51,18 @@ def test_a_nan_that_hangs_on_other_logits_is_the_runs_to_say() -> None:
     assert (second.loss, second.slope) == ("0.0486", "-0.0474")
 
 
-def test_nan_is_told_as_nan() -> None:
+def test_nan_is_shown_as_nan() -> None:
     now = look(0, 1, margins=np.float32([np.nan]), gradients=np.uint8([Gradient.NONFINITE]))
     (card,) = chosen.cards(now, np.array([0]), True, chosen.judge(tiny()))
     assert (card.p, card.logit, card.loss, card.slope) == ("NaN",) * 4
 
 
-def test_shares() -> None:
+def test_shares_close_to_one_are_shown_as_differences_from_one() -> None:
     assert [chosen.share(p) for p in (0, 0.5, 1 - 2**-24, 1)] == ["0", "0.5", "1 - 5.96e-8", "1"]
 
 
-def test_the_words_count_these_images_alone() -> None:
-    now = look(4, 10, gradients=np.uint8([1] * 5 + [0] * 5))  # the first is wrong
+def test_the_words_count_only_the_chosen_images() -> None:
+    now = look(4, 10, gradients=np.uint8([1] * 5 + [0] * 5))  # the first image is wrong
     held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, silent at step 0")
     now_in = RunConfig()
     assert chosen.words(held, np.array([0, 3, 9]), now, now_in) == (
@@ -75,7 +75,7 @@ def test_the_words_count_these_images_alone() -> None:
     assert told == "**wrong, silent at step 0 of an earlier run: no image.**"
 
 
-def test_a_run_shows_those_that_it_looks_at() -> None:
+def test_a_run_shows_only_chosen_images_that_it_looks_at() -> None:
     held = chosen.Chosen(RunConfig(), np.array([999, 5, 150]), "")
     assert chosen._in_run(held, RunConfig()).tolist() == [999, 5, 150]
     assert chosen._in_run(held, RunConfig(train_size=200, batch_size=200)).tolist() == [5, 150]

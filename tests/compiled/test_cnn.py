@@ -1,4 +1,4 @@
-"""The post's CNN as a model of the trainer, against stax and optax, and what looks at it."""
+"""The post's CNN as a model of the trainer, compared with stax and optax, and its looks."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ def device_data(config: RunConfig) -> train.DeviceData:
 
 @pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
 def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
-    """Five steps from the same weights and batches: losses, gradients and accuracy."""
+    """Five steps from the same weights and batches have the same losses, gradients and accuracy."""
     images, labels, test_images, test_labels = load("sample", config.train_size)
     axes = AXES[config.model]
 
@@ -69,7 +69,8 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     def answers(params: Any, x: Any) -> jax.Array:
         return net(params, x)
 
-    # At test every third image stands in one batch: 250 are looked at in three, here of 83.
+    # At test time every third image is in the same batch: of the 250 images, three batches are
+    # looked at, here the first 83 images of each.
     log_p = [np.asarray(answers(params, pictures(images[i::3][:83]))) for i in range(3)]
     theirs = [-each[np.arange(83), labels[i::3][:83]].mean() for i, each in enumerate(log_p)]
     assert run[-1].loss == pytest.approx(np.mean(theirs), rel=2e-2)
@@ -79,7 +80,7 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
-def test_looks_see_layers_filters_and_who_has_a_say(config: RunConfig) -> None:
+def test_looks_measure_layers_filters_and_images_without_a_say(config: RunConfig) -> None:
     for s in trained(config):
         assert s.gradient_norms.shape == s.weight_norms.shape == s.update_norms.shape == (5,)
         assert s.dead_units.shape == (4,) and np.all(s.dead_units * [32, 32, 10, 10] % 1 == 0)
@@ -91,8 +92,8 @@ def test_looks_see_layers_filters_and_who_has_a_say(config: RunConfig) -> None:
     assert names[:4] == tuple(f"layer 1 {what}" for what in ("weights", "biases", "beta", "gamma"))
 
 
-def test_rows_of_a_kernel_that_meet_only_padding_never_move() -> None:
-    """The post's pictures have height 1: of five rows of each kernel one is used."""
+def test_kernel_rows_that_see_only_padding_never_move() -> None:
+    """The post's images have height 1, so only one of the five rows of each kernel is used."""
     config = POST
     program, knobs, data = (
         train.program(train.shape(config)),
@@ -108,7 +109,7 @@ def test_rows_of_a_kernel_that_meet_only_padding_never_move() -> None:
     assert moved.tolist() == [False, False, True, False, False]
 
 
-def test_sum_and_mean_are_twins() -> None:
+def test_sum_and_mean_are_compared_as_twins() -> None:
     a, b = POST, replace(POST, reduction="mean")
     data = load("sample", POST.train_size)
     pairs = [pair for pair in twins.twins(a, b, data) if pair is not None]
@@ -126,7 +127,7 @@ def test_a_copy_one_rounding_away_ends_nearby() -> None:
 
 
 @pytest.mark.slow
-def test_sixteen_bits() -> None:
+def test_it_trains_in_sixteen_bits() -> None:
     run: list[Snapshot] = trained(replace(POST, precision="mixed_float16"))
     plain = trained(POST)
     assert run[0].loss == pytest.approx(plain[0].loss, rel=1e-2)
@@ -137,7 +138,7 @@ def test_sixteen_bits() -> None:
 # Evaluation in batches
 
 
-def test_an_answer_hangs_on_the_test_batch() -> None:
+def test_an_answer_depends_on_the_test_batch() -> None:
     config = replace(POST, epochs=20)
     looks = by_test_batch(config, device_data(config), (500, 10))
     found = [each for each in looks if each is not None]
@@ -146,7 +147,7 @@ def test_an_answer_hangs_on_the_test_batch() -> None:
     assert whole > 0.4 and by_class < mixed < whole + 0.02 and halves < whole
 
 
-def test_an_mlp_s_answers_do_not() -> None:
+def test_the_answers_of_an_mlp_do_not_depend_on_the_test_batch() -> None:
     params = train.program(train.shape(DIGITS)).init(train.knobs(DIGITS)).params
     _, _, images, labels = load("sample", DIGITS.train_size)
     each = [
@@ -158,6 +159,6 @@ def test_an_mlp_s_answers_do_not() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(0,), (10, 1001)])
-def test_sizes_must_be_there(sizes: tuple[int, ...]) -> None:
+def test_sizes_of_test_batches_must_be_in_range(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"sizes are .* allowed are 1 to 1000"):
         by_test_batch(POST, device_data(POST), sizes)

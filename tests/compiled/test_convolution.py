@@ -13,7 +13,7 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-# The CNN's own pictures and kernels with both axes, and odd ones.
+# The CNN's own images and kernels in both axis orders, and unusual ones.
 @pytest.mark.parametrize(
     ("picture", "kernel", "stride"),
     [
@@ -39,8 +39,8 @@ def test_forms_agree(picture: tuple[int, int, int], kernel: tuple[int, int], str
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
-def test_the_form_hangs_on_where_it_stands() -> None:
-    """On a CPU slices inside a compiled loop and for flat pictures, else XLA's own everywhere."""
+def test_the_form_depends_on_the_device_the_loop_and_the_height() -> None:
+    """On a CPU it is slices inside a compiled loop and for flat images, and otherwise XLA's own."""
     flat, high = (normal(0, 2, height, 4, 3) for height in (1, 4))
     weights = normal(1, 3, 3, 3, 2)
 

@@ -1,4 +1,4 @@
-"""What the post's CNN makes of its pictures, and what it does not see."""
+"""What the post's CNN computes from its images, and what it cannot see."""
 
 import math
 from dataclasses import replace
@@ -56,15 +56,15 @@ def test_a_window_holds_the_pixels_that_have_a_gradient_and_no_others(config: Ru
 
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])
-def test_numbers_are_those_of_the_run(config: RunConfig) -> None:
+def test_the_stages_have_as_many_numbers_as_the_run(config: RunConfig) -> None:
     init = train.functions(train.shape(config))["init"]
     params = jax.eval_shape(init, train.knobs(config)).params
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     assert sum(stage.numbers for stage in convolutions.stages(config)) == count
 
 
-def test_the_posts_network_computes_the_same_of_shuffled_columns() -> None:
-    """With the channels of its first kernel in the same order; its twin does not."""
+def test_the_posts_network_computes_the_same_from_shuffled_columns() -> None:
+    """Its first kernel is shuffled in the same order. With the right axes the result changes."""
     rng = np.random.default_rng(0)
     x, order = rng.normal(size=(20, 28, 28)).astype(np.float32), rng.permutation(28)
     for config, same in ((POST, True), (RIGHT, False)):
@@ -90,7 +90,7 @@ def test_a_trained_network_is_looked_at(
     pieces = [piece for piece in convolutions.trained(config, data) if piece is not None]
     seen, *answered = pieces
     assert isinstance(seen, Seen) and seen.maps.shape[0] == convolutions.LOOKED_AT
-    assert seen.moved == pytest.approx(moves, abs=0.01), "what meets padding only never move"
+    assert seen.moved == pytest.approx(moves, abs=0.01), "weights that see only padding never move"
     assert all(isinstance(each, Evaluated) for each in answered)
     assert [(each.size, each.by_class) for each in answered] == [(100, False), (100, True)]
 

@@ -1,4 +1,4 @@
-"""Each cause on looks made by hand; tests/compiled has those of real runs."""
+"""Each cause on looks made by hand; test_diagnosis_of_runs.py has the causes of real runs."""
 
 from dataclasses import asdict, replace
 
@@ -41,7 +41,7 @@ TEN_SILENT = {
 START = look(0, loss=1.0)
 LATER = look(9, **{**TEN_SILENT, "correct": np.arange(100) >= 4})
 
-# By cause: a configuration, the looks so far, and what is said.
+# cause -> a configuration, the looks so far, and the sentence
 FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     "broken_weights": (
         LOGITS, [START, look(weight_norms=np.array([NAN, 1]), saturation=saturation(1))],
@@ -135,7 +135,7 @@ def test_each_cause_is_named_where_it_fits(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in CAUSES if key != "learning"])
-def test_no_cause_is_named_of_a_healthy_run(key: str) -> None:
+def test_no_cause_is_named_for_a_healthy_run(key: str) -> None:
     assert key not in {found.cause.key for found in diagnose(LOGITS, [START, look(loss=0.5)])}
 
 
@@ -143,13 +143,13 @@ def test_no_cause_is_named_of_a_healthy_run(key: str) -> None:
 def test_a_cure_is_another_configuration(key: str) -> None:
     config, seen, _ = FITTING[key]
     cure = diagnose(config, seen)[0].cure
-    if key not in ("learning", "memorising"):  # LOGITS has all images of a full batch
+    if key not in ("learning", "memorising"):  # LOGITS trains on every image
         assert cure
     better = agree({**asdict(config), **cure})[0]
     assert (better != config) == bool(cure)
 
 
-def test_the_weights_that_move_without_a_gradient_are_explained() -> None:
+def test_weights_that_move_without_a_gradient_are_explained() -> None:
     silent = {**SILENT, "gradients": np.full(1000, Gradient.ZERO)}
     seen = [START, look(n=1000, **{**silent, "update_norms": np.ones(2)})]
 
@@ -163,8 +163,8 @@ def test_the_weights_that_move_without_a_gradient_are_explained() -> None:
     assert diagnose(QUESTION, nothing)[0].sentence.endswith("This step changes no weight.")
 
 
-def test_only_what_finite_numbers_come_to_is_an_overflow() -> None:
-    """inf by a weight may be a division by 0; what a finite network makes of pixels is not."""
+def test_only_infinity_from_finite_numbers_is_an_overflow() -> None:
+    """An infinite gradient may come from a division by 0, but not a finite network's activation."""
 
     def found(precision: str, *largest: float) -> bool:
         seen = [look(0, largest=Largest(*largest))]
@@ -186,9 +186,9 @@ def test_only_what_finite_numbers_come_to_is_an_overflow() -> None:
 
 @pytest.mark.parametrize("config", [ADAM, replace(QUESTION, dropout="rate"),
                                     replace(QUESTION, batch_size=100)])  # fmt: skip
-def test_a_run_that_chance_or_memory_moves_has_not_stopped(config: RunConfig) -> None:
+def test_a_run_that_chance_still_moves_has_not_stopped(config: RunConfig) -> None:
     keys = {found.cause.key for found in diagnose(config, [START, look(fixed=True, **SILENT)])}
-    assert ("stopped" in keys) == (config == ADAM)  # fixed: Adam's own memory stands as well
+    assert ("stopped" in keys) == (config == ADAM)  # Adam's memory is fixed as well
 
 
 @pytest.mark.parametrize("examples", [10, 200, 1000])
@@ -198,7 +198,7 @@ def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
     assert (share(0.0), share(1.0)) == ("0%", "100%")
 
 
-# Each form of dropout with a number that keeps 30% of the units.
+# Each form of dropout, with the value that makes it keep 30% of the units.
 THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 
 

@@ -1,4 +1,4 @@
-"""Causes of real runs, and every sentence held against the rest of its run."""
+"""The causes of real runs; every sentence that predicts is compared with the rest of its run."""
 
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +26,7 @@ def said(config: RunConfig, step: int) -> Finding:
     return diagnose(config, seen)[0]
 
 
-def test_the_question_as_it_is_measured() -> None:
+def test_the_question_has_the_measured_causes() -> None:
     assert "48% of the images are wrong and silent" in said(QUESTION, 0).sentence
     assert said(QUESTION, 0).cure == {"loss": "from_logits"}
     later = said(QUESTION, 10)
@@ -56,7 +56,7 @@ def test_causes_of_real_runs(change: dict[str, Any], step: int, cause: str) -> N
     assert said(agree(change)[0], step).cause.key == cause
 
 
-# Each form of dropout with a number that keeps 30% of the units, and with one that keeps 70%.
+# Each form of dropout, with the value that makes it keep 30% of the units, and 70%.
 THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 SEVENTY = {form: 1 - number for form, number in THIRTY.items()}
 
@@ -97,7 +97,7 @@ def test_starving_on_full_mnist() -> None:
     assert starving_at(full, "keep_prob", 0.7, EARLY) == []
 
 
-# Odd runs of few images, in each of which something is foretold.
+# Unusual runs of few images, in each of which some sentence makes a prediction.
 ODD = [
     RunConfig(seed=1),
     tiny(loss="naive", scaling="raw", precision="float16"),
@@ -108,7 +108,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("config", ODD, ids=lambda config: str(config.differences()))
-def test_what_is_foretold_of_few_images_comes_true(config: RunConfig) -> None:
+def test_predictions_about_few_images_come_true(config: RunConfig) -> None:
     found = list(verdicts(config))
     assert found and [cause for cause, held in found if not held] == []
 
@@ -117,5 +117,5 @@ def test_what_is_foretold_of_few_images_comes_true(config: RunConfig) -> None:
     *(config if shape(config) in SHAPES else more(config)
       for config in list(dict.fromkeys(settings()))[::9]),
 ], ids=lambda config: str(config.differences()))  # fmt: skip
-def test_what_is_foretold_comes_true(config: RunConfig) -> None:
+def test_predictions_come_true(config: RunConfig) -> None:
     assert [cause for cause, held in verdicts(config) if not held] == []

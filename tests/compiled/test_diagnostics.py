@@ -1,4 +1,4 @@
-"""Diagnostics on arrays made by hand, and the one sentence in each of its forms."""
+"""Diagnostics of arrays made by hand."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +27,7 @@ def test_saturation_puts_every_prediction_in_its_place() -> None:
     np.testing.assert_allclose(found.zero, 0.2)
     np.testing.assert_allclose(found.one, 0.1)
     np.testing.assert_allclose(found.nonfinite, 0.1)
-    np.testing.assert_allclose(found.clipped, 0.5)  # the exact ends too
+    np.testing.assert_allclose(found.clipped, 0.5)  # this includes exactly 0 and 1
 
 
 def test_nothing_is_clipped_at_the_ends_themselves() -> None:
@@ -53,7 +53,7 @@ def test_binary_probability_and_correctness() -> None:
     logits = jnp.array([[-200.0], [-1.0], [0.0], [1.0], [40.0], [NAN]])
     p = diagnostics.probability(logits, jnp.zeros(6, int))
     np.testing.assert_allclose(p, [0, 0.26894142, 0.5, 0.73105858, 1, NAN], rtol=1e-6)
-    # p >= 1/2 says 1, as in the question; NaN is not >= 1/2, so it says 0.
+    # p >= 1/2 means 1, as in the question; NaN is not >= 1/2, so it means 0.
     labels = jnp.array([0, 1, 1, 1, 0, 0])
     right = [True, False, True, True, False, True]
     np.testing.assert_array_equal(diagnostics.correct(logits, labels), right)
@@ -99,7 +99,7 @@ def test_census_counts_only_exact_zeros() -> None:
     np.testing.assert_allclose([*found], [0.6, 0.4, 0.2], rtol=1e-6)
 
 
-def test_gradient_norm_is_of_weights_and_biases_together() -> None:
+def test_gradient_norm_covers_weights_and_biases_together() -> None:
     gradients = [(jnp.full((2, 2), 2.0), jnp.array([3.0])), (), (jnp.array([[NAN]]), jnp.ones(1))]
     np.testing.assert_allclose(diagnostics.measured(gradients).norms, [5.0, NAN])
 
@@ -122,17 +122,17 @@ def test_health_tells_nan_inf_zero_and_fine_apart() -> None:
     assert found.dtype == np.float32
 
 
-def test_health_of_samples_is_of_their_worst_number() -> None:
+def test_health_of_a_sample_is_that_of_its_worst_number() -> None:
     slopes = [[NAN, jnp.inf], [0.0, jnp.inf], [0.0, -0.0], [0.0, 1e-30], [1.0, 1.0]]
     found = diagnostics.sample_health(jnp.array(slopes))
     np.testing.assert_allclose(found, [0.2, 0.2, 0.2, 0.4], rtol=1e-6)
-    kinds = diagnostics.gradient_kinds(jnp.array(slopes))  # one row, where both are no numbers
+    kinds = diagnostics.gradient_kinds(jnp.array(slopes))  # one kind for both NaN and inf
     assert np.mean(kinds == Gradient.NONFINITE) == pytest.approx(found[0] + found[1])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sums_of_16_bit_numbers_are_float32(dtype: str) -> None:
-    """Each is finite in the format, and no sum or square of them would be."""
+    """Each number is finite in the format, but no sum or square of them would be."""
     big = jnp.full((1000, 4), 6e4 if dtype == "float16" else 3e38, dtype)
     assert diagnostics.largest([big]) == pytest.approx(float(big[0, 0]))
     assert diagnostics.measured([(big,)]).largest == pytest.approx(float(big[0, 0]))
@@ -146,7 +146,7 @@ def test_sums_of_16_bit_numbers_are_float32(dtype: str) -> None:
     assert np.isnan(diagnostics.largest(broken)) and np.isnan(diagnostics.measured(broken).largest)
 
 
-def test_what_vanishes_is_0_in_one_format_alone() -> None:
+def test_what_vanishes_is_0_only_in_the_narrow_format() -> None:
     narrow, exact = [jnp.array([0, 0, 1.0, 0])], [jnp.array([0, 1e-9, 1.0, NAN])]
     assert diagnostics.vanished(narrow, exact) == 0.5
     assert diagnostics.vanished(exact, exact) == 0
@@ -166,7 +166,7 @@ def test_dead_units_are_0_for_every_example() -> None:
     np.testing.assert_array_equal(diagnostics.dead_units(hidden), [0.5, 1])
 
 
-def test_the_same_numbers() -> None:
+def test_same_compares_numbers_and_nan_is_never_the_same() -> None:
     a = {"w": jnp.array([1.0, -0.0]), "empty": ()}
     assert diagnostics.same(a, {"w": jnp.array([1.0, 0.0]), "empty": ()})
     assert not diagnostics.same(a, {"w": jnp.array([1.0, 1e-30]), "empty": ()})
@@ -185,9 +185,11 @@ def test_the_same_numbers() -> None:
         ([[NAN, 0.0], [2.0]], False, False),
     ],
 )
-def test_what_a_step_made_of_weights(after: list[list[float]], finite: bool, same: bool) -> None:
+def test_a_step_leaves_weights_finite_or_the_same(
+    after: list[list[float]], finite: bool, same: bool
+) -> None:
     before = [jnp.array([1.0, -0.0]), jnp.array([2.0])]
     found = diagnostics.finite_and_same(before, [jnp.array(leaf) for leaf in after])
     assert [bool(each) for each in found] == [finite, same]
     nan = [jnp.array([NAN])]
-    assert not diagnostics.finite_and_same(nan, nan)[1], "NaN is no number"
+    assert not diagnostics.finite_and_same(nan, nan)[1], "NaN is never the same"

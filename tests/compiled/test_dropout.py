@@ -1,4 +1,4 @@
-"""What the number means: each form by its contract, each framework by its own layer."""
+"""What the number of a dropout means: each form by its contract, each framework by its layer."""
 
 import json
 import os
@@ -22,10 +22,10 @@ from core.study import real_keras
 UNITS = 100_000
 X = jnp.linspace(0.5, 1.5, UNITS, dtype=jnp.float32)  # mean 1
 KEY = jax.random.PRNGKey(3)
-SIGMAS = 6  # of the bounds on what is drawn
+SIGMAS = 6  # how far what is drawn may be from what is expected
 
-# Of the user's number: the probability to keep a unit, what a kept unit is multiplied by in
-# training, and what every unit is multiplied by at test time. As the sources document it.
+# The user's number -> the probability of keeping a unit, the factor of a kept unit in training,
+# and the factor of every unit at test time, as the sources document them.
 MEANING = {
     "off": lambda v: (1.0, 1.0, 1.0),
     "keep_prob": lambda v: (v, 1 / v, 1.0),
@@ -50,14 +50,14 @@ def _both(index: Any, value: Any, key: Any) -> tuple[Any, Any]:
 
 
 def both(form: str, value: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """X in training and at test time, compiled once for every form, number and key."""
+    """X in training and at test time, compiled once for all forms, numbers and keys."""
     index, key = np.int32(list(DROPOUTS).index(form)), jax.random.PRNGKey(seed)
     trained, tested = _both(index, np.float32(value), key)
     return np.asarray(trained), np.asarray(tested)
 
 
 def assert_kept(mask: np.ndarray, keep: float) -> None:
-    """The share that is kept, within what chance allows."""
+    """Assert that the share that is kept is within what chance allows."""
     assert abs(mask.mean() - keep) <= SIGMAS * np.sqrt(keep * (1 - keep) / mask.size)
 
 
@@ -85,10 +85,10 @@ def test_kept_share_and_survivors(form: str, value: float, seed: int) -> None:
 
 @forms
 @given(value=numbers)
-def test_training_expects_what_test_time_gives_unless_nothing_is_rescaled(
+def test_training_and_test_time_agree_on_average_unless_nothing_is_rescaled(
     form: str, value: float
 ) -> None:
-    """E[m/divisor x] = keep_prob/divisor x, beside factor x; and so it is drawn."""
+    """The average of a unit is keep_prob / divisor * x in training and factor * x at test time."""
     drop = _meaning(np.int32(list(DROPOUTS).index(form)), np.float32(value))
     expected = drop.keep_prob / drop.divisor
     if form == "unscaled":
@@ -96,7 +96,7 @@ def test_training_expects_what_test_time_gives_unless_nothing_is_rescaled(
     else:
         assert expected == drop.factor
     trained, tested = both(form, value)
-    spread = np.sqrt(drop.keep_prob * (1 - drop.keep_prob)) / drop.divisor * 1.1  # of X: rms 1.04
+    spread = np.sqrt(drop.keep_prob * (1 - drop.keep_prob)) / drop.divisor * 1.1  # X has rms 1.04
     np.testing.assert_allclose(tested.mean(), drop.factor, rtol=1e-5)
     assert abs(trained.mean() - expected) <= SIGMAS * spread / np.sqrt(UNITS) + 1e-5
 
@@ -109,7 +109,7 @@ def test_evaluation_is_the_identity(form: str, value: float) -> None:
 
 @given(value=numbers)
 def test_the_older_form_is_the_inverted_one_times_the_number(value: float) -> None:
-    """The same masks, in training and in expectation."""
+    """The masks are the same, and so are the units once they are multiplied by the number."""
     (old, old_test), (new, new_test) = both("older", value), both("keep_prob", value)
     np.testing.assert_array_equal(old != 0, new != 0)
     np.testing.assert_allclose(old, new * np.float32(value), rtol=1e-6)
@@ -138,16 +138,17 @@ def test_random_bits_are_drawn_only_where_units_are_dropped() -> None:
     assert not any("random" in name or "threefry" in name for name in names)
 
 
-def test_gradient_flows_through_the_kept_units_alone() -> None:
+def test_gradient_flows_only_through_the_kept_units() -> None:
     quarter = DROPOUTS["keep_prob"].means(jnp.float32(0.25))
     slope = jax.grad(lambda x: jnp.sum(dropout(x, quarter, KEY)))(X)
     np.testing.assert_array_equal(slope, np.where(dropout(X, quarter, KEY) != 0, 4.0, 0.0))
 
 
-# Who means which
+# What each framework means by the number
 
 
-# What each documents of 0.7: kept, a kept unit's multiplier in training, every unit's at test time.
+# What each framework documents for 0.7: kept share, factor of a kept unit in training, factor of
+# every unit at test time.
 KEEPS, DROPS = (0.7, 1 / 0.7, 1.0), (0.3, 1 / 0.3, 1.0)
 DOCUMENTED = {
     "tf1_nn": KEEPS, "tf1_layers": DROPS, "tf2_nn": DROPS, "keras": DROPS, "torch": DROPS,
@@ -173,7 +174,7 @@ def test_names_are_written_as_code() -> None:
 
 
 def assert_is_row(name: str, theirs: Any, evaluated: Any, value: float) -> None:
-    """A framework's own output from KEY is its row's: the same units, by the same multiplier."""
+    """Assert that a framework's output from KEY is that of its row: same units, same factor."""
     drop = DROPOUTS[DROPOUT_NAMES[name].means].means(jnp.float32(value))
     ours = np.asarray(dropout(X, drop, KEY))
     np.testing.assert_array_equal(np.asarray(theirs) != 0, ours != 0)
@@ -234,7 +235,7 @@ for rate in map(float, rates):
     by_key = keras.random.dropout(x, rate, seed=jax.random.PRNGKey(3))
     np.save(f"{folder}/by_key-{rate}.npy", by_key)
 
-    # A model that copies its input, trained without moving: what differs is the dropping alone.
+    # A model that copies its input, trained without moving, so only the dropping matters.
     ones = np.ones((1000, 1), np.float32)
     weights = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     model = keras.Sequential([keras.layers.Dropout(rate, seed=2), weights])
@@ -275,6 +276,6 @@ def test_keras_drops(rate: float, keras: tuple[Path, dict[str, dict[str, float]]
     np.testing.assert_allclose(trained[trained != 0], X[trained != 0] / keep, rtol=1e-5)
     assert abs(trained.mean() - 1) <= SIGMAS * np.sqrt(rate / keep / UNITS) * 1.1
     assert_is_row("keras", by_key, tested, rate)
-    # Keras's fit reports what it trains on, with dropping: mean (m/keep - 1)² = (1 - keep)/keep.
+    # Keras's fit reports its loss with dropping: the mean of (m/keep - 1)² is (1 - keep)/keep.
     assert losses["evaluated"] == 0
     assert losses["fit"] == pytest.approx(rate / keep, rel=0.3)

@@ -1,4 +1,4 @@
-"""The engine with real runs, and a process that ends while one compiles."""
+"""The engine with real runs, and a process that ends while one of them compiles."""
 
 import os
 import subprocess
@@ -43,13 +43,13 @@ def test_a_step_is_one_update_and_a_look_goes_on_to_the_next_mark() -> None:
     engine.close()
 
 
-def test_memory_is_counted_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_checked_before_anything_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing.memory, "free_bytes", lambda: 1e9)
     with pytest.raises(MemoryError, match=r"need 2\d\.\d GB and 1\.0 GB are free.*narrower"):
         preparing.prepare(RunConfig(widths=(16_384,) * 8), lambda *_: None)
 
 
-def test_a_step_that_holds_the_machine_is_refused_with_what_fits(
+def test_a_step_that_takes_too_long_is_refused_with_what_would_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(price, "_fastest", [1e11])
@@ -66,8 +66,8 @@ def test_a_step_that_holds_the_machine_is_refused_with_what_fits(
         preparing.prepare(config, lambda *_: None)
 
 
-def test_what_a_step_computes_in_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Activations too: the weights alone would fit."""
+def test_the_memory_of_a_step_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This includes activations: the weights alone would fit."""
     config = tiny(batch_size=100)
     shape = train_shape(config)
     preparing.prepare(config, lambda *_: None)
@@ -79,10 +79,10 @@ def test_what_a_step_computes_in_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("config", [tiny(), tiny(widths=(300, 200), batch_size=100)])
-def test_arithmetic_is_that_of_the_products(config: RunConfig) -> None:
-    """Six operations for each weight and image, but for the first layer's, whose input needs none.
+def test_operations_are_those_of_the_matrix_products(config: RunConfig) -> None:
+    """A step takes six operations for each weight and image, or four in the first layer.
 
-    Whatever else a step does comes on top.
+    The first layer needs no gradient of its input. Whatever else a step does is additional.
     """
     first, *rest = (a * b for a, b in pairwise((784, *config.widths, 1)))
     products = config.batch_size * (4 * first + 6 * sum(rest))
@@ -90,7 +90,7 @@ def test_arithmetic_is_that_of_the_products(config: RunConfig) -> None:
     assert products <= found <= 2 * products + 1e6
 
 
-# A process that ends while XLA compiles: a thread that is killed there takes the process along.
+# A process that ends while XLA compiles. Killing a thread there would take the process with it.
 LEAVE = """
 import time
 from core.config import RunConfig
@@ -98,11 +98,11 @@ from core.run.engine import Engine, Status
 viewer = Engine().submit(RunConfig(widths=(777,)))
 while viewer.view().status is not Status.COMPILING:
     time.sleep(0.01)
-time.sleep(1)  # tracing is over, compiling is not
+time.sleep(1)  # tracing has ended, compiling has not
 """
 
 
-def test_process_ends_cleanly_in_mid_compilation() -> None:
+def test_a_process_ends_cleanly_in_mid_compilation() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LEAVE],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
@@ -111,7 +111,7 @@ def test_process_ends_cleanly_in_mid_compilation() -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_real_run_is_the_one_that_train_gives() -> None:
+def test_a_real_run_is_the_one_that_train_gives() -> None:
     engine = Engine()
     seen: list[Status] = []
     viewer = engine.submit(tiny())
@@ -125,7 +125,7 @@ def test_real_run_is_the_one_that_train_gives() -> None:
 
 
 def test_runs_that_start_alike_share_their_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And are the runs that they would be alone: no bit differs."""
+    """They are also the same, bit for bit, as the runs are alone."""
     looked: list[RunConfig] = []
 
     def look(config: RunConfig, *others: Any) -> Any:
@@ -161,7 +161,7 @@ def test_first_looks_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run is refused because a first one was priced at a bad moment; nor is speed lost again."""
+    """A price measured at a bad moment refuses no run, and the best speed so far is kept."""
     speeds = iter([1e6, 1e12, 1e3, 1e3])
     monkeypatch.setattr(price, "_fastest", [0.0])
     monkeypatch.setattr(price, "_measured", lambda: next(speeds))

@@ -1,4 +1,4 @@
-"""Runs in other number formats: their arithmetic, their failures, and that float32 stays itself."""
+"""Runs in other number formats: their arithmetic, their failures, and an unchanged float32."""
 
 import threading
 from dataclasses import replace
@@ -19,7 +19,7 @@ from core.run.snapshot import Health, Snapshot
 from core.study.states import states
 from tests.kit.runs import tiny, trained
 
-# One shape a format: each compiles once for this whole file.
+# Each format has one shape, which compiles once for this whole file.
 FORMATS = ("float16", "bfloat16", "mixed_float16", "float64")
 RAW = {"scaling": "raw", "learning_rate": 1.0}
 
@@ -29,7 +29,7 @@ def data(config: RunConfig) -> train.DeviceData:
 
 
 def seen(config: RunConfig, state: train.State) -> tuple[dict[str, Any], train.State]:
-    """A look at a state, and the state after its step."""
+    """A look at a state, and the state after the next step."""
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     inputs = data(config)[:2]
     return program.diagnose(state, *inputs, program.order(knobs, np.int32(0)), knobs)
@@ -40,7 +40,7 @@ def start(config: RunConfig) -> train.State:
 
 
 def forward(params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """NumPy's own forward pass in the format of the weights, and what a rounding is relative to."""
+    """NumPy's logits in the format of the weights, and what rounding errors are relative to."""
     (w, b), _, (w2, b2) = (jax.tree.map(np.asarray, layer) for layer in params)
     x = x.astype(w.dtype)
     hidden = np.maximum(x @ w + b, 0)
@@ -51,7 +51,7 @@ def forward(params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("key", ["float16", "float64"])
 @pytest.mark.parametrize("scaling", ["unit", "raw"])
-def test_logits_are_numpy_s_of_the_same_weights(key: str, scaling: str) -> None:
+def test_logits_agree_with_numpy_s_from_the_same_weights(key: str, scaling: str) -> None:
     config = tiny(precision=key, scaling=scaling)
     *_, end = states(config, data(config))
     x = np.asarray(train.pixels(data(config).train_images, train.knobs(config)))
@@ -60,7 +60,7 @@ def test_logits_are_numpy_s_of_the_same_weights(key: str, scaling: str) -> None:
         assert logits.dtype == key
         found = np.asarray(seen(config, state)[0]["margins"])
         u = PRECISIONS[key].compute.roundoff
-        # A rounding of the sum and of the bias's addition in each layer.
+        # One rounding of the sum and one of adding the bias, in each layer.
         np.testing.assert_array_less(np.abs(found - logits.astype(float)), 4 * u * size + 1e-300)
 
 
@@ -88,7 +88,7 @@ def test_a_healthy_run_learns_in_every_format(key: str) -> None:
         assert getattr(run[-1], name).dtype.itemsize >= 4, name
 
 
-# float32 stays itself
+# float32 is unchanged
 
 
 @pytest.mark.parametrize("key", ["bfloat16", "float64"])
@@ -106,8 +106,8 @@ def test_back_to_float32_compiles_nothing_and_changes_nothing(
     assert len(again) == len(after)
 
 
-def test_64_bits_stay_in_their_own_run() -> None:
-    """Neither the thread that runs it nor one beside it computes in float64."""
+def test_float64_stays_in_its_own_run() -> None:
+    """Neither the thread that runs it nor another one computes in float64."""
     config, found = tiny(precision="float64"), []
     ticks = train.ticks(config, train.program(train.shape(config)), data(config))
     first = next(ticks)
@@ -132,7 +132,7 @@ def said(config: RunConfig) -> dict[str, tuple[int, str]]:
     return found
 
 
-def test_overflow_is_named_with_what_the_number_would_be() -> None:
+def test_an_overflow_is_named_with_what_the_number_would_be() -> None:
     config = tiny(precision="float16", **RAW)
     run = trained(config)
     step, sentence = said(config)["overflow"]
@@ -170,7 +170,7 @@ def test_a_larger_scale_brings_back_what_vanishes() -> None:
         scaler = LossScale(jnp.float32(scale), jnp.int32(0))
         lost.append(float(seen(config, start(config)._replace(scaler=scaler))[0]["vanished"]))
     assert lost[0] > lost[1] > lost[2]
-    assert np.isnan(trained(tiny())[0].vanished), "nothing is compared in float32"
+    assert np.isnan(trained(tiny())[0].vanished), "float32 is not compared with itself"
 
 
 def test_health_tells_the_kinds_apart_by_parameter() -> None:
@@ -185,7 +185,7 @@ def test_health_tells_the_kinds_apart_by_parameter() -> None:
     assert not healthy.health[:, [Health.NAN, Health.INF]].any()
     assert broken.sample_health[Health.NAN] == 1
     assert np.isnan(broken.largest.weight) and broken.health[-1, Health.NAN] == 1
-    dark = np.mean(load("sample", 100).train_images.max(axis=0) == 0)  # pixels no image has
+    dark = np.mean(load("sample", 100).train_images.max(axis=0) == 0)  # pixels 0 in all
     assert healthy.health[0, Health.ZERO] >= dark
 
 

@@ -1,4 +1,4 @@
-"""The GRU against the post's own code, and against a loop in NumPy."""
+"""The GRU, compared with the post's own code and with a loop in NumPy."""
 
 from functools import partial
 
@@ -22,12 +22,12 @@ X = jnp.asarray(series(Process(), BATCH).inputs)
 
 
 def drawn(init, shape, seed=0):
-    """The weights that a network starts with."""
+    """The weights with which a network starts."""
     return quick(lambda key: init(key, shape)[1])(jax.random.PRNGKey(seed))
 
 
 def GRU(out_dim, W_init=glorot_normal(), b_init=normal()):  # noqa: B008 (as the post has it)
-    """The post's layer, line by line, its mistakes included."""
+    """The post's layer, line by line, including its mistakes."""
 
     def init_fun(rng, input_shape):
         hidden = b_init(rng, (input_shape[0], out_dim))
@@ -116,7 +116,7 @@ def unit(key: str, seed: int = 0) -> Weights:
     return found
 
 
-def test_one_key_makes_the_gates_equal_and_split_keys_make_none_alike() -> None:
+def test_one_key_makes_the_gates_equal_and_split_keys_make_them_differ() -> None:
     for ours, equal in (("gru_reused", True), ("gru", False)):
         gates = unit(ours)[1:]
         for other in gates[1:]:
@@ -127,7 +127,7 @@ def test_one_key_makes_the_gates_equal_and_split_keys_make_none_alike() -> None:
 
 @pytest.mark.parametrize("widths", [(5,), (3, 4, 5)])
 @pytest.mark.parametrize("key", ["gru", "gru_reused"])
-def test_predictions_are_written_by_hand(key: str, widths: tuple[int, ...]) -> None:
+def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]) -> None:
     init, apply, hidden = MODELS[key].build(widths, TIME, GLOROT)
     params = filled(init, (BATCH, TIME), 1, 0.3)
     predictions, seen = quick(lambda params: (apply(params, X), hidden(params, X)))(params)
@@ -153,7 +153,7 @@ def test_predictions_are_written_by_hand(key: str, widths: tuple[int, ...]) -> N
         np.testing.assert_allclose(each, by_hand.reshape(each.shape), atol=1e-5)
 
 
-def test_other_batches_start_again_from_the_first_place() -> None:
+def test_larger_and_smaller_batches_reuse_the_start_from_its_first_row() -> None:
     init, apply, _ = MODELS["gru"].build((12, 12), TIME, GLOROT)
     params, apply = filled(init, (BATCH, TIME), 0, 0.3), quick(apply)
     many = jnp.concatenate([X, X[:10]])
@@ -163,7 +163,7 @@ def test_other_batches_start_again_from_the_first_place() -> None:
     np.testing.assert_allclose(apply(params, X[:3]), out[:3], atol=1e-6)
 
 
-def test_every_weight_has_a_name_of_its_own() -> None:
+def test_every_weight_has_its_own_name() -> None:
     init, _, _ = MODELS["gru"].build((12, 12), TIME, GLOROT)
     params = jax.eval_shape(lambda key: init(key, (BATCH, TIME))[1], jax.random.PRNGKey(0))
     names = parameter_names(params)

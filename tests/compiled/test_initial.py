@@ -1,4 +1,4 @@
-"""A network before its first step is the one that the run's first snapshot shows."""
+"""A network before its first step is the one that the first snapshot of its run shows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Runs that are mapped give the bits that each gives alone, in any batch and on any device."""
+"""A mapped run gives the same bits as the run alone, in any batch and on any device."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def collected(configs: Sequence[RunConfig], **options: object) -> lanes.Seen:
 
 
 def alone(config: RunConfig) -> tuple[float, float]:
-    """The loss and accuracy that a run has at its end, by its own programs."""
+    """The final loss and accuracy of a run, by its own programs."""
     data = device_data(config, lambda fraction, text: None)
     *_, end = states.states(config, data)
     program, knobs = train.program(train.shape(config)), train.knobs(config)
@@ -71,7 +71,7 @@ def test_the_question_s_run_ends_as_in_the_trainer_bit_for_bit() -> None:
         )
 
 
-def test_held_out_images_are_those_of_the_run() -> None:
+def test_held_out_accuracy_is_that_of_the_run() -> None:
     config = tiny()
     data = device_data(config, lambda fraction, text: None)
     (ended,) = (each for each in lanes.runs([config], data) if each is not None)
@@ -95,7 +95,7 @@ def test_an_accelerator_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train.shape(config) in lanes._fastest
 
 
-def test_runs_of_two_families_do_not_go_together() -> None:
+def test_runs_of_two_families_are_refused() -> None:
     data = train.on_device("binary", load("sample", 100))
     with pytest.raises(ValueError, match="one shape"):
         lanes.runs([tiny(), tiny(optimizer="adam")], data)

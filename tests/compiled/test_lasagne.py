@@ -1,4 +1,4 @@
-"""The issue's experiment beside NumPy, and every verdict's words beside its numbers."""
+"""The issue's experiment compared with NumPy, and the words of every verdict with its numbers."""
 
 import math
 import re
@@ -60,7 +60,7 @@ def test_from_logits_is_numpy_s_gradient(batch: int) -> None:
     ]  # fmt: skip
 
 
-def test_shares_of_a_parameter_are_all_of_it() -> None:
+def test_shares_of_a_parameter_add_up_to_one() -> None:
     for loss in ROWS:
         for parameter in found(loss).parameters:
             shares = (parameter.nan, parameter.inf, parameter.zero, parameter.fine)
@@ -117,7 +117,7 @@ def test_which_runs_pass_as_dead(
     assert [row.ok for row in reproduced._deaths()] == ok
 
 
-def test_silence_counts_only_to_the_end() -> None:
+def test_silence_counts_only_if_it_lasts_to_the_end() -> None:
     silent_from = lasagne.experiment._silent_from
     assert silent_from({0: 3.0, 7: 0.0, 14: 1.0, 21: 0.0, 28: 0.0}) == 21
     assert silent_from({0: 3.0, 7: math.nan}) is None
@@ -135,7 +135,7 @@ def said(figures: Mapping[str, float], sentence: str, *percent: str) -> None:
 
 
 @pytest.mark.parametrize("key", CLAIMS)
-def test_a_claim_has_a_voice_and_a_place_under_the_microscope(key: str) -> None:
+def test_a_claim_names_its_author_and_can_be_opened_in_the_microscope(key: str) -> None:
     claim = CLAIMS[key]
     assert set(claim.who.split(" and ")) <= {"trungnt13", "benanne", "ebenolson", "f0k", "nouiz"}
     assert set(claim.microscope["losses"]) <= set(losses_for("softmax"))
@@ -161,7 +161,7 @@ def test_verdicts_on_the_gradient() -> None:
 
 
 def test_epsilon_0_is_the_naive_loss() -> None:
-    """What claims._zero says of it: to clip p to [0, 1] changes nothing."""
+    """claims._zero says so: clipping p to [0, 1] changes nothing."""
     z = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32) * 30
     y = np.arange(64) % 10
     clip, naive = (
@@ -182,7 +182,7 @@ def test_verdicts_on_formats() -> None:
     right = CLAIMS["fails_in_float16"].verdict()
     assert right.holds and half - np.float16(1e-7) == half == right.figures["upper"]
     wide = CLAIMS["float64"].verdict()
-    # On the line (z, 0, 1): p = 1e-7 at z = log(1e-7 (1 + e)), up to a rounding.
+    # On the line of logits (z, 0, 1), p = 1e-7 at z = log(1e-7 (1 + e)), up to a rounding.
     assert wide.figures["dead"] == pytest.approx(math.log(1e-7) + np.logaddexp(0, 1), rel=1e-6)
     assert wide.holds and f"{wide.figures['dead']:.1f}" in wide.sentence
     assert -746 < wide.figures["broken"] < -700 and f"{wide.figures['broken']:.0f}" in wide.sentence
@@ -204,14 +204,14 @@ def test_verdicts_on_training_follow_the_runs(
     assert trade.holds == clip_wins
     said(trade.figures, trade.sentence, "clipped", "logits")
     said(tuned.figures, tuned.sentence, "lowest", "highest", "logits")
-    assert tuned.holds != clip_wins  # where all epsilons end alike it does not matter
+    assert tuned.holds != clip_wins  # if all epsilons end alike, epsilon does not matter
     assert ("not more than" in tuned.sentence) == (not clip_wins)
     assert ("does not hang" in tuned.sentence) == clip_wins
     assert not kept.holds and ("from step 14 on" in kept.sentence) == (not clip_wins)
     said(kept.figures, kept.sentence, "silent")
 
 
-def test_no_sentence_holds_a_number_that_was_typed() -> None:
+def test_every_percentage_in_a_sentence_is_one_of_its_figures() -> None:
     for key in QUICK:
         verdict = CLAIMS[key].verdict()
         numbers = re.findall(r"\d[\d,.]*%", verdict.sentence)

@@ -1,8 +1,8 @@
-"""Every row of LOSSES against what the real frameworks computed, and against mathematics.
+"""Every row of LOSSES, compared with what the real frameworks computed, and with mathematics.
 
-The oracle tables hold, per variant, dtype, label and logit, the loss and its gradient as the
-framework itself gave them (tests/oracles/README.md). Zeros, infinities and NaNs must be in exactly
-the same places. Finite values may differ by what rounding explains and no more; see `close`.
+For each variant, dtype, label and logit, the oracle tables hold the loss and its gradient as the
+framework itself computed them (tests/oracles/README.md). Zeros, infinities and NaNs must be in
+exactly the same places. Finite values may differ only by what rounding explains; see `close`.
 """
 
 import csv
@@ -31,15 +31,15 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 FORMS: tuple[Literal["binary", "softmax"], ...] = ("binary", "softmax")
 TABLES = {"binary": "logit_table.csv.gz", "softmax": "softmax_table.csv.gz"}
 
-# Named exceptions.
+# Exceptions, by name.
 #
-# Compiled, JAX's naive exp over its sum leaves a residue below one ulp of 1 where evaluating step
-# by step gives a gradient of exactly 0 (z = 18 and 30 in float32, label 0): LLVM contracts
+# Compiled, JAX's naive exp over its sum leaves a residue below one ulp of 1 where evaluating it
+# step by step gives a gradient of exactly 0 (z = 18 and 30 in float32, label 0): LLVM contracts
 # e * a + e * b into a fused multiply-add, which does not round the first product.
 FUSED = {("jax_naive_exp_norm_log", "float32"), ("jax_naive_exp_norm_log", "float64")}
 
-# Variants that a row computes step by step as PyTorch does, but cannot `reproduce`: XLA on the CPU
-# flushes subnormal float32 and bfloat16 numbers to 0 and PyTorch keeps them. A table value below
+# Rows that compute step by step as PyTorch does, but cannot `reproduce` the variant: XLA on the CPU
+# flushes subnormal float32 and bfloat16 numbers to 0, and PyTorch keeps them. A table value below
 # the dtype's smallest normal number is therefore expected to be 0.
 FLUSHED = {
     "torch_BCELoss": "torch_bce",
@@ -79,13 +79,13 @@ def oracle(variant: str, dtype: str) -> Table:
 
 
 def any_table(form: str) -> Table:
-    """Some variant's float32 table: all have the same logits and labels."""
+    """The float32 table of some variant: all have the same logits and labels."""
     return next(table for table in tables(form).values() if table.dtype == np.float32)
 
 
 @cache
 def switch(form: str):
-    """Every row of a form as the trainer compiles them: one program, and each row its branch."""
+    """All rows of a form as the trainer compiles them: one program, with a branch for each row."""
     return jax.jit(partial(loss_and_grad, form))
 
 
@@ -107,16 +107,16 @@ def kind(x: np.ndarray) -> np.ndarray:
     return np.select([np.isnan(x), np.isinf(x), x == 0], [3, 2 * np.sign(x), 0], 1)
 
 
-# Binary rows that never form p.
+# Binary rows that never compute p.
 FROM_LOGITS = {"from_logits", "keras_tf", "keras_jax_logits", "optax", "torch_bce_logits"}
 
 
 def conditions(table: Table, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a relative rounding error is relative to, in the loss and in the gradient of a row.
+    """The size that rounding errors are relative to, in a row's loss and in its gradient.
 
-    The largest quantity that the row's formula rounds on the way to its result: the result itself;
-    1, where the loss is the log of a p or of a sum that was rounded; z, where a term in z cancels;
-    p, where the gradient is p - y with p rounded; p log p, where that p is exp of a rounded log p.
+    It is the largest quantity that the row's formula rounds on the way to its result: the result
+    itself; 1, where the loss is the log of a rounded p or sum; z, where a term in z cancels; p,
+    where the gradient is p - y with p rounded; p log p, where that p is exp of a rounded log p.
     """
     z = table.logits.astype(np.float64)
     if table.form == "binary":
@@ -136,11 +136,11 @@ def conditions(table: Table, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def close(table: Table, key: str, loss: np.ndarray, gradient: np.ndarray) -> tuple:
-    """Which losses and which gradients differ from the table by rounding alone.
+    """Which losses and which gradients differ from the table only by rounding.
 
-    With u one ulp of 1 and q the smallest subnormal of the dtype, that is 2u of the condition (see
-    there), plus q. Where the label is 0 and the loss is log(1 - p), 1 - p is compared instead, also
-    to 2u: near p = 1 one ulp of p moves its log by up to 0.7.
+    With u one ulp of 1 and q the dtype's smallest subnormal, the tolerance is 2u times the
+    condition (see `conditions`), plus q. Where the label is 0 and the loss is log(1 - p), 1 - p may
+    be compared instead, also to 2u: near p = 1, one ulp of p changes its log by up to 0.7.
     """
     info = jnp.finfo(table.dtype)
     u, q = float(info.eps), float(info.smallest_subnormal)
@@ -157,7 +157,7 @@ def close(table: Table, key: str, loss: np.ndarray, gradient: np.ndarray) -> tup
 def disagreements(
     row: Loss, table: Table, epsilon: float, jit: bool, flushed: bool, fused: bool
 ) -> list[str]:
-    """In words, every cell where the row and the table differ by more than rounding."""
+    """Describe every cell where the row and the table differ by more than rounding."""
     loss, gradient = evaluate(row, table, epsilon, jit)
     loss_ok, gradient_ok = close(table, row.key, loss, gradient)
     flushed &= table.dtype != np.float16
@@ -188,10 +188,10 @@ REPRODUCED = [
 
 
 def modes() -> Iterator[Any]:
-    """Each row in each format, compiled, and those that ran on JAX also as they were measured.
+    """Each row in each format, compiled; rows measured on JAX also without compilation.
 
-    That is step by step, each step compiled by itself: it rarely says more but where a compiled
-    row is an exception.
+    Without compilation, each operation is compiled by itself. That rarely says more, except where
+    the compiled row is one of the exceptions, so the others are slow tests.
     """
     for (key, variant, epsilon), dtype in product(REPRODUCED, DTYPES):
         yield pytest.param(key, variant, epsilon, dtype, True, id=f"{variant}-jit-{dtype}")
@@ -210,7 +210,7 @@ def test_reproduces_the_framework(key, variant, epsilon, dtype, jit):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(("variant", "key"), FLUSHED.items())
-def test_follows_pytorch_but_for_subnormals(variant, key, dtype):
+def test_follows_pytorch_except_for_subnormals(variant, key, dtype):
     assert not disagreements(LOSSES[key], oracle(variant, dtype), 1e-7, True, True, False)
 
 
@@ -220,8 +220,8 @@ def test_enough_variants_are_reproduced_each_by_one_row():
     assert not set(variants) & set(FLUSHED)
 
 
-def test_the_tables_hold_no_cell_that_a_wrong_row_would_pass():
-    """The comparison can fail: every row that forms p disagrees with the exact variant's table."""
+def test_a_wrong_row_disagrees_with_the_table():
+    """The comparison can fail: rows that compute p disagree with the exact variant's table."""
     table = oracle("keras_tf_from_logits", "float32")
     for key in ("naive", "clip", "question_stable", "keras_jax", "torch_bce", "mxnet"):
         assert disagreements(LOSSES[key], table, 1e-7, True, False, False)
@@ -243,8 +243,8 @@ def test_from_logits_gradient_is_the_finite_difference(form):
             above, below = (np.asarray(loss(z + way * unit, y, 0.0)) for way in (step, -step))
             slope = (above - below) / (2 * step)
             along = (gradient * unit).reshape(64, -1).sum(axis=-1)
-            # The truncation error is step^2/6 times a third derivative below 1/4; rounding a loss
-            # of up to 16 to float64 and dividing by the step is the rest.
+            # The truncation error is step^2/6 times a third derivative, which is below 1/4. The
+            # rest is the rounding of a loss of up to 16 to float64, divided by the step.
             np.testing.assert_allclose(along, slope, rtol=0, atol=2e-10)
 
 
@@ -266,7 +266,7 @@ def test_from_logits_agrees_with_optax(form):
 
         want, want_gradient = theirs(z)
         loss, gradient = jax.jit(with_grad(getattr(LOSSES["from_logits"], form)))(z, y, 0.0)
-        # optax subtracts numbers of the size of z: 2 ulp of 50 is 1.5e-14.
+        # optax subtracts numbers as large as z: 2 ulp of 50 is 1.5e-14.
         np.testing.assert_allclose(loss, want, rtol=1e-15, atol=1.5e-14)
         np.testing.assert_allclose(gradient, want_gradient, rtol=1e-15, atol=1.5e-14)
 
@@ -285,7 +285,7 @@ def test_mxnet_stays_finite_in_float32_and_not_in_float16():
     assert np.isinf(function(z.astype(jnp.float16), jnp.zeros(2), 1e-12)).all()
 
 
-def test_keras1_is_dead_where_it_clips():
+def test_keras1_has_no_gradient_where_it_clips():
     _, gradient = of("keras1_tf", "binary", [-16.2, -15.9, 15.9, 16.7], [1, 1, 0, 0])
     assert ((gradient == 0) == [True, False, False, True]).all()
 
@@ -310,14 +310,14 @@ def example(form, values, label):
 
 @settings(max_examples=15, deadline=None, database=None)
 @given(values=st.lists(LOGIT, min_size=4, max_size=4), label=st.integers(0, 5))
-def test_loss_is_not_negative_and_each_example_stands_alone(case, values, label):
+def test_loss_is_not_negative_and_examples_do_not_affect_each_other(case, values, label):
     form, function = case
-    values = np.resize(values, len(any_table(form).labels))  # a shape that is compiled already
+    values = np.resize(values, len(any_table(form).labels))  # a shape that is already compiled
     z, y = example(form, values, label)
     epsilon = jnp.asarray(1e-6)
     loss, gradient = map(np.asarray, function(z, y, epsilon))
     assert loss.shape == y.shape and gradient.shape == z.shape
-    # The question's formula and PyTorch's subtract terms as large as the logit: an ulp of that.
+    # The question's formula and PyTorch's subtract terms as large as the logit: allow an ulp of it.
     slack = 2 * np.finfo(np.float32).eps * (1 + np.abs(values))
     assert (np.isnan(loss) | (loss >= -slack)).all()
     permuted, permuted_gradient = map(np.asarray, function(z[::-1], y[::-1], epsilon))
@@ -327,7 +327,7 @@ def test_loss_is_not_negative_and_each_example_stands_alone(case, values, label)
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_mapped_index_selects_the_row_and_nothing_else(form):
-    """At logits where some rows are NaN: a row that is finite there must stay so."""
+    """Some rows are NaN at these logits; a row that is finite there must stay finite."""
     keys = losses_for(form)
     z, y = example(form, [-120.0, -16.4, -1.0, 0.0, 15.9, 18.0, 110.0], 1)
     indices = jnp.arange(len(keys))
@@ -350,26 +350,26 @@ def test_epsilon_is_traced_and_can_be_mapped():
 @pytest.mark.parametrize(("form", "key"), CASES)
 def test_strict_dtypes_and_ranks(form, key, dtype):
     z, y = example(form, [-3.0, 0.0, 2.0], 1)
-    # optax itself promotes integer labels, so labels come as it wants them.
+    # optax itself promotes integer labels, so the labels have the type that it wants.
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         loss = jax.eval_shape(getattr(LOSSES[key], form), z.astype(dtype), y, np.float32(1e-6))
     assert loss.dtype == dtype and loss.shape == (3,)
 
 
 @pytest.mark.parametrize("row", LOSSES.values(), ids=list(LOSSES))
-def test_rows_say_what_they_are(row):
+def test_rows_describe_themselves(row):
     for text in (row.label, row.latex, row.summary, row.failure, row.reference):
         assert text == text.strip() and text
     assert row.summary.endswith(".") and row.failure.endswith(".")
     assert row.binary or row.softmax or row.regression
-    assert not re.search(r"\d\.\d", row.failure), "where it fails is measured, not typed"
+    assert not re.search(r"\d\.\d", row.failure), "where it fails must be measured, not typed"
     assert (row.clip_range is not None) == (row.works_on == "clipped probability")
     if row.clip_range:
         low, high = row.clip_range(row.epsilon)
         assert 0 <= low < high <= 1 and (low, high) != (0, 1)
 
 
-def test_rows_stand_in_the_order_of_what_they_work_on():
+def test_rows_are_in_the_order_of_what_they_work_on():
     places = [list(WORKS_ON).index(row.works_on) for row in LOSSES.values()]
     assert places == sorted(places) and set(places) == {0, 1, 2, 3}
     for form in FORMS:
@@ -377,17 +377,17 @@ def test_rows_stand_in_the_order_of_what_they_work_on():
     assert losses_for("regression")[-1] == "mse_aligned"
 
 
-# --- what the rows say of themselves -------------------------------------------------------------
+# --- what the rows say about themselves ----------------------------------------------------------
 
 
 def of(key, form, z, y, epsilon=1e-7):
-    """Loss and gradient as NumPy arrays in float64."""
+    """The loss and gradient as NumPy arrays in float64."""
     found = jax.jit(with_grad(getattr(LOSSES[key], form)))(np.float32(z), np.asarray(y), epsilon)
     return tuple(np.asarray(each, np.float64) for each in found)
 
 
 def test_naive_exp_overflows_even_for_equal_logits():
-    equal = np.full((2, 3), [[90.0], [88.0]])  # exp overflows; only the sum does
+    equal = np.full((2, 3), [[90.0], [88.0]])  # exp overflows at 90, its sum at 88
     assert not np.isfinite(of("naive_exp", "softmax", equal, [0, 0])[0]).any()
     np.testing.assert_allclose(of("naive", "softmax", equal, [0, 0])[0], np.log(3), rtol=1e-6)
 
@@ -420,7 +420,7 @@ def test_on_an_edge_of_the_clip_the_gradient_is_halved(key):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_what_is_ignored_changes_nothing(loss: str) -> None:
+def test_epsilon_changes_only_rows_that_have_one(loss: str) -> None:
     """A row whose epsilon is None gives the same loss whatever epsilon is."""
     row = LOSSES[loss]
     for form in FORMS:

@@ -1,4 +1,4 @@
-"""The Keras rows against Keras itself, on its JAX backend, in a process of its own.
+"""The Keras rows, compared with Keras itself on its JAX backend, in a process of its own.
 
 Keras chooses its backend when it is imported, and that import is slow; hence the subprocess.
 """
@@ -53,7 +53,7 @@ json.dump({"backend": keras.backend.backend(), "results": results}, sys.stdout)
 """
 
 
-def test_the_rows_are_what_keras_computes_on_jax():
+def test_the_rows_compute_what_keras_computes_on_jax():
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
@@ -69,6 +69,6 @@ def test_the_rows_are_what_keras_computes_on_jax():
         labels = jnp.full(401, int(label))
         with jax.numpy_rank_promotion("raise"):
             got_loss, got_gradient = function(logits[form], labels, jnp.float32(1e-7))
-        # The same operations in the same order, on the same library: the same bits.
+        # The same operations in the same order in the same library give the same bits.
         np.testing.assert_array_equal(got_loss, np.array(loss, np.float32), err_msg=name)
         np.testing.assert_array_equal(got_gradient, np.array(gradient, np.float32), err_msg=name)

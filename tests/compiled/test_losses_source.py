@@ -1,4 +1,4 @@
-"""What is shown as a loss's source is its source, and one line of it is marked."""
+"""The source shown for a loss is its own source, with one line marked."""
 
 import inspect
 from itertools import pairwise
@@ -17,11 +17,11 @@ def test_the_source_is_the_function_s_own(key: str, form: Form) -> None:
     function = getattr(LOSSES[key], form)
     shown = source(function)
     assert shown.startswith(inspect.getsource(function).strip())
-    compile(shown.replace("@", "#"), key, "exec")  # whole functions, whatever decorates them
+    compile(shown.replace("@", "#"), key, "exec")  # whole functions, decorators aside
 
 
 @pytest.mark.parametrize(("key", "form"), SHOWN)
-def test_one_line_is_marked_where_the_gradient_is_lost(key: str, form: Form) -> None:
+def test_the_line_that_loses_the_gradient_is_marked(key: str, form: Form) -> None:
     row = LOSSES[key]
     assert (row.kills is None) == (row.works_on == "logits")
     lines = marked(row, form).splitlines()

@@ -20,7 +20,7 @@ from core.study import masks
 from core.study.states import compiled_for, states
 from tests.kit.runs import DROPPING, tiny
 
-CONFIG = replace(DROPPING, dropout_value=0.6)  # 12 steps an epoch, and 10 images over
+CONFIG = replace(DROPPING, dropout_value=0.6)  # 12 steps an epoch, with 10 images left over
 FULL_BATCH = tiny(batch_size=100, dropout="keep_prob", dropout_value=0.3)
 
 
@@ -38,7 +38,7 @@ def look_of(shape: train.Shape) -> Any:
 @pytest.mark.parametrize("form", DROPOUTS)
 @pytest.mark.parametrize("config", [CONFIG, FULL_BATCH], ids=["batches", "full batch"])
 def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> None:
-    """Images, masks and weights by hand give what the training step computes."""
+    """Multiplying images, masks and weights by hand gives what the training step computes."""
     config = replace(config, dropout=form, epochs=1)
     data, knobs, look = device_data(config), train.knobs(config), look_of(train.shape(config))
     for step, at in zip(range(config.steps), states(config, data), strict=False):
@@ -65,7 +65,7 @@ def test_places_are_the_batch_s_images() -> None:
         np.testing.assert_array_equal(of_epoch, order)
 
 
-def test_masks_are_other_ones_at_each_step_and_layer_and_need_no_training() -> None:
+def test_masks_differ_by_step_and_layer_and_need_no_training() -> None:
     data = device_data(CONFIG)
     trained = {each.step: each for each in masks.passes(CONFIG, data, (0, 14, 15)) if each}
     for step, each in trained.items():
@@ -77,7 +77,7 @@ def test_masks_are_other_ones_at_each_step_and_layer_and_need_no_training() -> N
     assert np.any(first[:, :16] != trained[14].layers[1].multipliers)
 
 
-def test_multipliers_are_what_the_number_says() -> None:
+def test_multipliers_have_the_number_s_meaning() -> None:
     data = device_data(CONFIG)
     for form, value, kept, multiplier in [
         ("rate", 0.7, 0.3, 1 / 0.3), ("keep_prob", 0.7, 0.7, 1 / 0.7), ("older", 0.7, 0.7, 1.0),
@@ -98,12 +98,12 @@ def test_ticks_come_between_passes() -> None:
 
 
 @pytest.mark.parametrize("steps", [[-1], [3, 36]])
-def test_a_step_that_is_not_in_the_run(steps: list[int]) -> None:
+def test_a_step_that_is_not_in_the_run_is_refused(steps: list[int]) -> None:
     with pytest.raises(ValueError, match="allowed are 0 to 35"):
         next(masks.passes(CONFIG, device_data(CONFIG), steps))
 
 
-def test_knobs_compile_nothing() -> None:
+def test_changed_knobs_compile_nothing() -> None:
     data = device_data(CONFIG)
     masks.multipliers(CONFIG, data, 0)
     compiled: list[Any] = []

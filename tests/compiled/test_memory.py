@@ -1,4 +1,4 @@
-"""What the process keeps between two calls of a compiled program, and gives back."""
+"""Memory that the process keeps between two calls of a compiled program, and gives back."""
 
 import sys
 
@@ -8,7 +8,7 @@ from core.run import memory
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
-def test_the_c_library_takes_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_c_library_accepts_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     own, answers = memory._glibc, []
 
     def watched(name: str) -> object:

@@ -74,7 +74,7 @@ def test_sample_split() -> None:
     np.testing.assert_array_equal(data.test_labels, labels[4_000:])
 
 
-def test_train_size_takes_the_first() -> None:
+def test_train_size_takes_the_first_images() -> None:
     data = load("sample", train_size=1_000)
     np.testing.assert_array_equal(data.train_images, sample_images()[0][:1_000])
     assert len(data.train_labels) == len(data.test_labels) == 1_000
@@ -91,7 +91,7 @@ def test_unknown_source() -> None:
         load("cifar")
 
 
-def test_nobody_can_change_the_sample() -> None:
+def test_the_sample_is_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         load("sample").train_images[0] = 0
 
@@ -112,7 +112,7 @@ print(*{"jax", "streamlit", "tensorflow", "tensorflow_datasets", "requests"} & {
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty folders for this test's data, and a network where nobody answers."""
+    """Empty folders for this test's data, and a network address where nobody answers."""
     monkeypatch.setenv("SAMENET_MNIST_DIR", str(tmp_path / "manual"))
     monkeypatch.setenv("SAMENET_DATA_DIR", str(tmp_path / "prepared"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -212,7 +212,7 @@ def test_progress_grows_to_one(manual: Path, capfd: pytest.CaptureFixture[str]) 
 
 
 @needs_files
-def test_missing_file_without_network(manual: Path) -> None:
+def test_a_missing_file_without_a_network_is_explained(manual: Path) -> None:
     (manual / mnist_tfds.FILES[3]).unlink()
     with pytest.raises(DataUnavailable, match=f"has no {mnist_tfds.FILES[3]}, and 127.0.0.1 does"):
         load("full")
@@ -221,7 +221,7 @@ def test_missing_file_without_network(manual: Path) -> None:
 
 @needs_files
 @pytest.mark.parametrize("name", mnist_tfds.FILES)
-def test_truncated_file(manual: Path, name: str) -> None:
+def test_a_truncated_file_is_explained(manual: Path, name: str) -> None:
     whole = (manual / name).read_bytes()
     (manual / name).write_bytes(whole[:-1])
     with pytest.raises(DataUnavailable) as caught:
@@ -234,7 +234,7 @@ def test_truncated_file(manual: Path, name: str) -> None:
 
 
 @needs_files
-def test_altered_byte_then_repaired(manual: Path) -> None:
+def test_an_altered_byte_is_noticed_and_can_be_repaired(manual: Path) -> None:
     path = manual / mnist_tfds.FILES[0]
     whole = path.read_bytes()
     altered = bytearray(whole)
@@ -246,14 +246,16 @@ def test_altered_byte_then_repaired(manual: Path) -> None:
     _assert_loads()
 
 
-def test_no_network(folders: Path) -> None:
+def test_no_network_is_explained(folders: Path) -> None:
     start = time.monotonic()
     with pytest.raises(DataUnavailable, match=r"not on this machine.*SAMENET_MNIST_DIR"):
         load("full")
     assert time.monotonic() - start < 5.0
 
 
-def test_network_that_says_nothing(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_does_not_answer_is_explained(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(mnist_tfds, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         start = time.monotonic()
@@ -263,7 +265,7 @@ def test_network_that_says_nothing(folders: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class _Files(SimpleHTTPRequestHandler):
-    """Serves a folder; sends half of the training images, then waits for `go`."""
+    """Serve a folder; send half of the training images, then wait for `go`."""
 
     go: Event
 
@@ -280,7 +282,7 @@ class _Files(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Event]]:
-    """A server in MNIST's place: the folder it serves, and what lets it send second halves."""
+    """A server in MNIST's place: the folder that it serves, and the event that lets it go on."""
     served = folders / "served"
     served.mkdir()
     for name in mnist_tfds.FILES:
@@ -312,7 +314,7 @@ def test_download(folders: Path, server: tuple[Path, Event]) -> None:
 
 
 @needs_files
-def test_download_of_something_else(server: tuple[Path, Event]) -> None:
+def test_a_download_of_something_else_is_refused(server: tuple[Path, Event]) -> None:
     server[1].set()
     (server[0] / mnist_tfds.FILES[1]).write_bytes(b"please log in")
     with pytest.raises(DataUnavailable, match=rf"(?s){mnist_tfds.FILES[1]}.*wrong checksum"):
@@ -320,7 +322,7 @@ def test_download_of_something_else(server: tuple[Path, Event]) -> None:
 
 
 @needs_files
-def test_download_that_is_refused(server: tuple[Path, Event]) -> None:
+def test_a_refused_download_is_explained(server: tuple[Path, Event]) -> None:
     server[1].set()
     (server[0] / mnist_tfds.FILES[1]).unlink()
     with pytest.raises(DataUnavailable, match=f"{mnist_tfds.FILES[1]}. HTTP code: 404.*Put"):
@@ -328,19 +330,23 @@ def test_download_that_is_refused(server: tuple[Path, Event]) -> None:
 
 
 @needs_files
-def test_download_that_stalls(server: tuple[Path, Event], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_download_is_explained(
+    server: tuple[Path, Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mnist_tfds, "STALL_SECONDS", 0.5)
     with pytest.raises(DataUnavailable, match=r"came to a halt after 5,\d+,\d+ of 11,594,722"):
         load("full")
 
 
 class _Enough(BaseException):
-    """What a page raises to abandon, as Streamlit's own rerun request does."""
+    """What a page raises to abandon a run, like Streamlit's own rerun request."""
 
 
 @needs_files
 @pytest.mark.parametrize("moment", ["Downloading MNIST: 5", "Preparing MNIST: 65,000"])
-def test_abandoned(folders: Path, server: tuple[Path, Event], moment: str) -> None:
+def test_an_abandoned_preparation_leaves_nothing_half_done(
+    folders: Path, server: tuple[Path, Event], moment: str
+) -> None:
     def progress(_: float, text: str) -> None:
         if text.startswith(moment):
             raise _Enough
@@ -357,8 +363,8 @@ def test_abandoned(folders: Path, server: tuple[Path, Event], moment: str) -> No
 
 
 @needs_files
-def test_two_processes_at_once(manual: Path, folders: Path) -> None:
-    """Each waits for the other before its last records, so that both write."""
+def test_two_processes_can_prepare_at_the_same_time(manual: Path, folders: Path) -> None:
+    """Each waits for the other before its last records, so both write."""
     code = """
 import hashlib, sys, time
 from pathlib import Path
@@ -384,7 +390,7 @@ print(hashlib.sha256(load("full", progress=progress).train_images[:4_502].tobyte
 
 
 @needs_files
-def test_killed_half_way(manual: Path, folders: Path) -> None:
+def test_what_a_killed_process_leaves_is_cleaned_up(manual: Path, folders: Path) -> None:
     killed = _python(
         "import os, signal; from core.data import load; load('full', progress=lambda _, text: "
         "os.kill(os.getpid(), signal.SIGKILL) if '30,000' in text else None)"
@@ -412,7 +418,7 @@ def _alter(path: Path) -> None:
 
 @needs_files
 @pytest.mark.parametrize("damage", [_truncate, _alter, Path.unlink])
-def test_damaged_records(
+def test_damaged_records_are_noticed_and_can_be_prepared_again(
     manual: Path, folders: Path, prepared: tuple[Path, Dataset], damage: Callable[[Path], None]
 ) -> None:
     shutil.copytree(prepared[0], folders / "prepared")
@@ -425,7 +431,7 @@ def test_damaged_records(
 
 
 @needs_files
-def test_data_folder_that_cannot_be_written(manual: Path, folders: Path) -> None:
+def test_a_data_folder_that_cannot_be_written_is_explained(manual: Path, folders: Path) -> None:
     (folders / "prepared").write_text("a file where the folder should be")
     with pytest.raises(DataUnavailable, match=f"{folders / 'prepared'}.*SAMENET_DATA_DIR"):
         load("full")

@@ -1,4 +1,4 @@
-"""Models against stax itself; initial weights against the formulas."""
+"""Models compared with stax itself; initial weights compared with the formulas."""
 
 from itertools import pairwise
 from typing import Any
@@ -19,12 +19,12 @@ X = np.random.default_rng(9).normal(size=(5, 784)).astype(np.float32)
 
 
 def drawn(init: Any, seed: int = 0) -> Any:
-    """The weights that a model starts with."""
+    """The weights with which a model starts."""
     with jax.threefry_partitionable(STREAMS["original"].partitionable):
         return quick(lambda key: init(key, (1, 784))[1])(jax.random.PRNGKey(seed))
 
 
-def test_question_has_its_own_weights_bit_for_bit() -> None:
+def test_the_mlp_has_the_weights_of_the_question_s_network_bit_for_bit() -> None:
     question_init, question = stax.serial(stax.Dense(1000), stax.Relu, stax.Dense(1), stax.Sigmoid)
     init, apply, _ = MODELS["mlp"].build((1000,), 1, GLOROT)
     theirs, ours = drawn(question_init), drawn(init)
@@ -53,7 +53,7 @@ def test_shapes(outputs: int, widths: tuple[int, ...]) -> None:
     assert jax.eval_shape(apply, params, X).shape == (5, outputs)
 
 
-def test_logits_are_written_by_hand() -> None:
+def test_logits_agree_with_a_product_by_hand() -> None:
     init, apply, _ = MODELS["mlp"].build((7, 5), 10, GLOROT)
     params, x = filled(init, (1, 784)), np.asarray(X, np.float64)
     *hidden, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
@@ -74,7 +74,7 @@ def test_dropout_needs_a_random_key() -> None:
 
 @pytest.fixture(scope="module")
 def deep() -> tuple[Any, Any]:
-    """Weights, and of a key and a Drop each hidden layer and the logits, compiled once for all."""
+    """Weights, and (rng, drop) -> the hidden layers and the logits, compiled once for all tests."""
     init, apply, hidden = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
     params = filled(init, (1, 784))
 
@@ -87,7 +87,7 @@ def deep() -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("seed", [None, 1], ids=["at test time", "in training"])
 @pytest.mark.parametrize("drop", [NOTHING, Drop(0.5, 0.5, 1.0), Drop(0.5, 1.0, 0.5)], ids=str)
-def test_hidden_layers_are_those_of_the_logits(drop: Drop, seed: int | None, deep: Any) -> None:
+def test_hidden_layers_lead_to_the_logits(drop: Drop, seed: int | None, deep: Any) -> None:
     params, passed = deep
     rng = None if seed is None else jax.random.PRNGKey(seed)
     each, logits = jax.device_get(passed(rng, Drop(*map(np.float32, drop))))
@@ -102,7 +102,7 @@ def test_hidden_layers_are_those_of_the_logits(drop: Drop, seed: int | None, dee
     assert set(multipliers.tolist()) == ({drop.factor} if rng is None else dropped)
 
 
-# (spread of the weights, spread of the biases) of a 784 x 600 layer, by the formulas.
+# Spread of the weights and spread of the biases of a 784 x 600 layer, by the formulas.
 SPREADS = {
     "glorot_normal": (np.sqrt(2 / (784 + 600)), 0.01),
     "normal_0.01": (0.01, 0.01),
@@ -127,7 +127,7 @@ def test_initial_spread(key: str) -> None:
         assert np.abs(weights).max() <= of_weights * np.sqrt(3)
 
 
-def test_layers_are_those_with_weights() -> None:
+def test_layers_skip_what_has_no_weights() -> None:
     assert layers([(1, 2), (), (3, 4), ()]) == [(1, 2), (3, 4)]
     beta, gamma = np.zeros(3), np.ones(3)
     weights, *normalisation = layers([(1, 2), (beta, gamma), (), (3, 4)])[0], *layers([(3, 4)])
@@ -135,7 +135,7 @@ def test_layers_are_those_with_weights() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_number_has_a_name(model: str) -> None:
+def test_every_parameter_has_its_own_name(model: str) -> None:
     init, *_ = MODELS[model].build((7, 5), 10, GLOROT)
     params = jax.eval_shape(lambda key: init(key, (1, 784))[1], jax.random.PRNGKey(0))
     names = parameter_names(params)
@@ -200,7 +200,7 @@ def test_cnn_drops_nothing() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 7, 100, 101, 250, 1000])
-def test_at_test_every_image_stands_in_one_mixed_batch(n: int) -> None:
+def test_at_test_time_every_image_is_in_one_mixed_batch(n: int) -> None:
     x, sizes = np.arange(n), []
 
     def look(batch: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -210,6 +210,6 @@ def test_at_test_every_image_stands_in_one_mixed_batch(n: int) -> None:
     same, spread = quick(lambda: MODELS["cnn"].at_test(look, x))()
     np.testing.assert_array_equal(same, x)
     assert set(sizes) <= {n} if n <= 100 else max(sizes) <= 100
-    assert np.min(spread) >= 0.9 * (n - 1), "each batch reaches over all images"
+    assert np.min(spread) >= 0.9 * (n - 1), "each batch spans all images"
     plain, _ = MODELS["mlp"].at_test(look, x)
     assert plain is x

@@ -1,4 +1,4 @@
-"""The numbers of facts section 1 and 3, found by the code; and the tools that find them."""
+"""The numbers of the facts' sections 1 and 3, found by the code, and the tools that find them."""
 
 import re
 from collections import defaultdict
@@ -25,7 +25,7 @@ FLOAT32 = DTYPES["float32"].dtype
 ALL = pytest.mark.parametrize("dtype", [row.dtype for row in DTYPES.values()], ids=list(DTYPES))
 
 
-# --- the dtype's own numbers ---------------------------------------------------------------------
+# --- the numbers of a dtype ----------------------------------------------------------------------
 
 
 @ALL
@@ -55,8 +55,8 @@ def test_ulp_is_the_distance_to_the_next_number(dtype):
 
 @settings(max_examples=40, deadline=None, database=None)
 @given(z=st.floats(-500, 500), label=st.integers(0, 2), form=st.sampled_from(["binary", "softmax"]))
-@example(z=46.0, label=0, form="softmax")  # ln(1 + s) where 1 + s loses most digits of s
-def test_exact_is_far_below_an_ulp(form, z, label):
+@example(z=46.0, label=0, form="softmax")  # ln(1 + s), where 1 + s loses most digits of s
+def test_exact_values_are_right_to_far_below_an_ulp(form, z, label):
     label = min(label, 1) if form == "binary" else label
     with mpmath.workdps(700):
         logits = [mpmath.mpf(0), mpmath.mpf(z)] if form == "binary" else [mpmath.mpf(z), 0, 1]
@@ -83,7 +83,7 @@ def test_curve_measures_the_error_in_ulp():
     z = np.linspace(-40, 40, 1001)
     for dtype in (row.dtype for row in DTYPES.values()):
         c = curve("binary", "from_logits", z.astype(dtype), 1, 0.0)
-        # A handful of correctly rounded operations, and an exp good to an ulp or two.
+        # A handful of correctly rounded operations, and an exp accurate to an ulp or two.
         assert 0 < np.abs(c.loss_error).max() < 4 and 0 < np.abs(c.gradient_error).max() < 4
     clipped = curve("binary", "clip", np.array([30], np.float32), 0, 1e-7)
     assert clipped.gradient[0] == 0 and clipped.gradient_error[0] == pytest.approx(-(2**24))
@@ -127,7 +127,7 @@ def test_float32_dead_zones_are_those_measured(key, label, dead):
 
 
 def every(dtype):
-    """Every row and label in a format: form, key, label, epsilon, and the edges on both sides."""
+    """For each row and label: form, key, label, epsilon, and the edges on both sides."""
     for form, labels in (("binary", (0, 1)), ("softmax", (0, 1, 2))):
         for key in losses_for(form):
             epsilon = LOSSES[key].epsilon or 1e-7
@@ -137,13 +137,13 @@ def every(dtype):
 
 
 @ALL
-def test_a_row_works_on_logits_if_it_has_no_edges(dtype):
+def test_a_row_works_on_logits_exactly_if_it_has_no_edges(dtype):
     found = defaultdict(set)
     for form, key, _, _, wrong, right in every(dtype):
         found[form, key] |= {*wrong, *right} - {None}
     for (form, key), at in found.items():
         if (form, key, dtype) == ("binary", "keras_jax_logits", np.float64):
-            assert min(map(abs, at)) > 3e38  # the mean that Keras ends in is a float32 number
+            assert min(map(abs, at)) > 3e38  # the mean with which Keras ends is a float32 number
         else:
             assert (LOSSES[key].works_on == "logits") == (not at), (form, key, at)
 
@@ -183,10 +183,10 @@ def test_jnp_clip_has_a_half_gradient_band():
     assert (e.half_from, e.half_to) == pytest.approx((15.537, 16.6355), abs=0.001)
     assert np.nextafter(np.float32(e.half_to), np.float32(99)) == np.float32(e.dead)
     assert found("keras_torch", 0).half_from is None
-    assert found("torch_bce", 1).half_from is None  # it decays through a half, and has no band
+    assert found("torch_bce", 1).half_from is None  # it decays through a half, so it has no band
 
 
-def test_naive_is_nan_and_inf_where_measured():
+def test_naive_is_nan_and_inf_where_it_was_measured():
     wrong = found("naive", 1)
     assert (wrong.nan, wrong.inf) == pytest.approx((-87.3365, -87.3365), abs=1e-4)
     assert wrong.dead is None
@@ -197,9 +197,9 @@ def test_naive_is_nan_and_inf_where_measured():
 @pytest.mark.parametrize(("key", "label"), [("question_stable", 0), ("clip", 1), ("torch_bce", 1)])
 @ALL
 def test_an_edge_is_the_first_of_its_kind_among_all_numbers(key, label, dtype):
-    """Just inside the edge the gradient is alive, and from the edge on it is not."""
+    """Just before the edge there is a gradient; from the edge on there is none."""
     edge = found(key, label, dtype).dead
-    if edge is None:  # NaN takes its place in the 16-bit formats
+    if edge is None:  # in the 16-bit formats NaN comes first
         assert found(key, label, dtype).nan is not None
         return
     at = to_ordinal(np.array([edge], dtype))
@@ -215,7 +215,7 @@ def test_softmax_edges_are_found_too():
 
 
 def test_a_gradient_that_comes_back_is_not_dead():
-    """Neither is one that is zero only where nobody looks further; both by construction."""
+    """Nor is one that is zero only up to some point; both cases are made by hand."""
     ordinals = np.arange(0, 81920, 10)
     assert _from_here_on(lambda o: (o > 333) & ~((o > 700) & (o < 907)), ordinals) == 907
     assert _from_here_on(lambda o: o > 333, ordinals) == 334
@@ -224,13 +224,13 @@ def test_a_gradient_that_comes_back_is_not_dead():
     assert _first(lambda o: o < 0, ordinals) is None
 
 
-def test_a_band_holds_three_numbers():
+def test_a_band_has_at_least_three_numbers():
     ordinals = np.arange(0, 81920, 10)
     assert _band(lambda o: (o >= 500) & (o <= 502), ordinals) == (500, 502)
     assert _band(lambda o: (o >= 500) & (o <= 501), ordinals) is None
 
 
-def test_an_edge_can_lie_before_the_first_step_of_the_scan():
+def test_an_edge_can_be_before_the_first_step_of_the_scan():
     assert edges("binary", "clip", 0, 0.499, FLOAT32).dead == pytest.approx(0.004, abs=1e-5)
 
 
@@ -245,7 +245,7 @@ def of_own(key, epsilon):
 
 @EPSILONS
 def test_the_words_of_a_binary_row_are_true(epsilon):
-    """Each number is tried a thousandth before and after, in the row itself."""
+    """Each number is checked a thousandth before and a thousandth after, in the row itself."""
     outwards = np.array([0.999, 1.001])
     for key in losses_for("binary"):
         e = of_own(key, epsilon)
@@ -282,7 +282,7 @@ def test_the_words_of_a_binary_row_are_true(epsilon):
 
 
 def ten(seed=0, n=4096, scale=8):
-    """Random logits of ten classes, labels, their margins, and which are wrong."""
+    """Random logits of ten classes, their labels, their margins, and which of them are wrong."""
     rng = np.random.default_rng(seed)
     z, y = rng.normal(0, scale, (n, 10)).astype(np.float32), rng.integers(0, 10, n)
     return z, y, np.asarray(margin(z, jnp.asarray(y)), float), ~np.asarray(correct(z, y))
@@ -294,7 +294,7 @@ def softmax_gradient(index, z, y, epsilon):
 
 
 def kinds(key, z, y, epsilon):
-    """Which of these samples a softmax row gives a gradient of exactly 0, and which one of NaN."""
+    """Which samples get from a softmax row a gradient of exactly 0, and which get one of NaN."""
     index = losses_for("softmax").index(key)
     with jax.enable_x64(z.dtype == np.float64):
         e = np.asarray(epsilon, np.float64 if z.dtype == np.float64 else np.float32)
@@ -344,7 +344,7 @@ def test_the_words_of_a_label_name_its_edges(dtype):
 def test_at_its_position_a_sample_keeps_its_probability(m, label, form):
     label = min(label, 1) if form == "binary" else label
     (z,) = precision.position(form, np.array([m]), label)
-    if z == -np.inf:  # more than the line leaves to this label
+    if z == -np.inf:  # no z on the line gives this label so much probability
         assert (
             form == "softmax"
             and label
@@ -358,7 +358,7 @@ def test_at_its_position_a_sample_keeps_its_probability(m, label, form):
 @ALL
 @pytest.mark.parametrize("scale", [8, 30])
 def test_slopes_at_the_margin_are_those_of_all_ten_logits(dtype, scale):
-    """Where nothing is NaN, who is wrong with gradient 0 is the same sample by sample."""
+    """If nothing is NaN, the samples that are wrong with gradient 0 are the same ones."""
     z, y, margins, wrong = ten(scale=scale)
     counted = 0
     for key in losses_for("softmax"):
@@ -368,13 +368,13 @@ def test_slopes_at_the_margin_are_those_of_all_ten_logits(dtype, scale):
             continue
         zero, _ = kinds(key, z.astype(dtype), y, epsilon)
         said = precision.slopes("softmax", key, margins, 1, epsilon, dtype) == 0
-        # In the 16-bit formats a sample within a rounding of the edge may fall on either side.
+        # In the 16-bit formats a sample within a rounding of the edge may be on either side of it.
         assert ((zero & wrong) != (said & wrong)).mean() <= (0.001 if dtype.itemsize == 2 else 0)
         counted += LOSSES[key].works_on == "clipped probability" and (zero & wrong).any()
     assert (counted > 0) == (dtype != np.float16)
 
 
-# --- what the rows on logits say of themselves ---------------------------------------------------
+# --- what the rows on logits say about themselves ------------------------------------------------
 
 LOGITS = [(form, key) for form in ("binary", "softmax") for key in losses_for(form)
           if LOSSES[key].works_on == "logits"]  # fmt: skip
@@ -388,7 +388,7 @@ def along(form, label, right, far=86):
 
 
 @pytest.mark.parametrize(("form", "key"), LOGITS)
-def test_on_logits_no_wrong_answer_loses_its_gradient(form, key):
+def test_rows_on_logits_keep_the_gradient_of_every_wrong_answer(form, key):
     eps = float(np.finfo(np.float32).eps)
     for label in (0, 1) if form == "binary" else (0, 1, 2):
         z = along(form, label, right=False, far=1e4)
@@ -441,13 +441,13 @@ def test_epsilon_limits_are_those_of_the_facts(key, upper, reciprocal):
     dtype = DTYPES[key].dtype
     limits = epsilon_limits(dtype)
     assert limits.upper == upper
-    # bfloat16 has one subnormal number about every 9e-41 there: 2.9e-39 is its 32nd or 33rd.
+    # Near there bfloat16 has a subnormal number about every 9e-41: 2.9e-39 is its 32nd or 33rd.
     assert limits.reciprocal == pytest.approx(reciprocal, rel=0.05 if key == "bfloat16" else 0.02)
     one, at = np.ones(1, dtype), np.array([upper], dtype)
     assert one - at == one and one - from_ordinal(to_ordinal(at) + 1, dtype) < one
 
 
-def test_the_lower_limit_is_what_xla_does_not_flush():
+def test_the_lower_limit_is_the_smallest_number_that_xla_does_not_flush():
     info = {key: ml_dtypes.finfo(row.dtype) for key, row in DTYPES.items()}
     assert epsilon_limits(DTYPES["float16"].dtype).lower == float(
         info["float16"].smallest_subnormal

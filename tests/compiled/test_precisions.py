@@ -1,4 +1,4 @@
-"""Formats of training, their limits, and the loss scale."""
+"""Formats to train in, their limits, and the loss scale."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from core.parts.loss_scale import GROWTH_INTERVAL, LossScale
 from core.parts.precisions import PRECISIONS
 
 
-def test_every_format_is_one_to_train_in() -> None:
+def test_every_number_format_can_be_trained_in() -> None:
     for key, dtype in DTYPES.items():
         row = PRECISIONS[key]
         assert row.weights is row.compute is row.loss is dtype

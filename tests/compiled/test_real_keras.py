@@ -1,4 +1,4 @@
-"""The real Keras beside our row of it; the run itself is skipped where Keras is not installed."""
+"""The real Keras compared with our row of it; tests that run it are skipped without Keras."""
 
 import subprocess
 import sys
@@ -22,8 +22,8 @@ needs_keras = pytest.mark.skipif(
 
 
 @needs_keras
-def test_real_keras_is_what_our_row_says() -> None:
-    # Two steps: the clipped run is chaotic, and after ten its digits are nobody's.
+def test_real_keras_agrees_with_our_row() -> None:
+    # Two steps only: the clipped run is chaotic, and after ten steps its digits mean nothing.
     config, data = RunConfig(loss="keras_jax", epsilon=1e-7, epochs=2), load("sample", 1000)
     keras = real_keras.run(config, data, "jax")
     ours = list(train.run(config, data))
@@ -35,7 +35,7 @@ def test_real_keras_is_what_our_row_says() -> None:
 
 
 @needs_keras
-def test_too_slow_a_keras_is_stopped() -> None:
+def test_a_keras_that_is_too_slow_is_stopped() -> None:
     with pytest.raises(real_keras.KerasError, match=r"took more than 0\.01 s"):
         real_keras.run(RunConfig(), load("sample", 1000), "jax", timeout=0.01)
 
@@ -57,12 +57,12 @@ def test_a_keras_that_fails_says_why(tmp_path: Path) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_only_what_the_question_trains(change: dict[str, Any], message: str) -> None:
+def test_only_runs_like_the_question_are_allowed(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         real_keras.run(replace(RunConfig(), **change), load("sample", 1000), "jax")
 
 
-def test_a_backend_that_is_not_there() -> None:
+def test_a_backend_that_is_not_installed_is_reported() -> None:
     with pytest.raises(real_keras.KerasError, match="'theano' is not installed"):
         real_keras.run(RunConfig(), load("sample", 1000), "theano")
 

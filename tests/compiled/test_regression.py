@@ -1,4 +1,4 @@
-"""Training on series: the post's loop, what a look measures of it, and what it does not pretend."""
+"""Training on series: the post's loop, what a look measures, and what it leaves NaN."""
 
 import math
 from dataclasses import replace
@@ -36,7 +36,7 @@ def looks(config: RunConfig) -> list[Snapshot]:
 
 
 def arrays(seed: int = 0) -> tuple[jax.Array, jax.Array]:
-    """As the post has them: predictions (time, batch, 1) and targets (batch, time)."""
+    """Predictions (time, batch, 1) and targets (batch, time), shaped as in the post."""
     random = np.random.default_rng(seed)
     return jnp.float32(random.normal(size=(9, 5, 1))), jnp.float32(random.normal(size=(5, 9)))
 
@@ -67,7 +67,7 @@ def test_the_broadcast_loss_is_least_at_the_mean_of_a_series() -> None:
 
 @pytest.mark.parametrize("config", [POST, ALIGNED], ids=lambda config: config.loss)
 def test_it_trains_as_a_plain_loop_does(config: RunConfig) -> None:
-    """optax, jax.grad of the post's own line, and the run's own batches."""
+    """The loop uses optax, jax.grad of the post's own line, and the run's own batches."""
     inputs, targets, *_ = map(jnp.asarray, data())
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     _, apply, _ = MODELS[config.model].build(config.widths, 9, INITIALIZERS[config.initializer])
@@ -104,22 +104,22 @@ def test_both_losses_are_one_program_and_start_alike() -> None:
     assert one.fit.error == other.fit.error and one.loss != other.loss
 
 
-def test_errors_are_of_each_prediction_and_its_own_target() -> None:
+def test_errors_compare_each_prediction_with_its_own_target() -> None:
     held_out = load("ou", POST.train_size)
     last = looks(POST)[-1]
     assert last.test_examples == len(held_out.test_images)
     copied = np.mean((held_out.test_images - held_out.test_labels) ** 2)
     assert last.fit.copied == pytest.approx(copied, rel=1e-5)
-    assert copied == pytest.approx(0.036, abs=0.001)  # facts, section 4
+    assert copied == pytest.approx(0.036, abs=0.001)  # the facts' section 4
     fit = looks(ALIGNED)[0].fit
     np.testing.assert_array_equal(fit.inputs, held_out.test_images[: len(fit.inputs)])
     np.testing.assert_array_equal(fit.targets, held_out.test_labels[: len(fit.targets)])
     assert fit.predictions.shape == fit.targets.shape
-    # With its own loss aligned, the error on what it trains on is that loss.
+    # The aligned loss is the same error, measured on the training series.
     assert looks(ALIGNED)[-1].fit.error == pytest.approx(looks(ALIGNED)[-1].loss, rel=0.2)
 
 
-def test_nothing_is_said_of_answers() -> None:
+def test_measures_of_right_answers_are_nan_or_empty() -> None:
     for look in looks(POST):
         for share in (look.train_accuracy, look.test_accuracy, look.one_answer, look.flipped,
                       look.census.wrong, look.census.stuck, look.saturation.zero):  # fmt: skip
@@ -143,7 +143,7 @@ def test_predictions_of_nan_are_nan() -> None:
     assert first.sentence.startswith("100% of the predictions are NaN. Some weights are NaN")
 
 
-def test_one_key_and_split_keys_differ_at_the_start_alone() -> None:
+def test_gates_from_one_key_are_equal_only_at_the_start() -> None:
     def gates(config: RunConfig, step: int) -> list[np.ndarray]:
         program = train.program(train.shape(config))
         state = program.init(train.knobs(config))
@@ -164,7 +164,7 @@ def test_one_key_and_split_keys_differ_at_the_start_alone() -> None:
     assert not np.array_equal(split[0], split[1])
 
 
-def test_twins_and_copies_work_on_series() -> None:
+def test_twins_and_copies_can_be_trained_on_series() -> None:
     found = next(each for each in first_divergence(POST, ALIGNED, data()) if each is not None)
     assert found.step == 0 and found.samples.images.shape[1:] == (9,)
     on_device = train.on_device(POST.task, data())
@@ -174,6 +174,6 @@ def test_twins_and_copies_work_on_series() -> None:
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", more("float64")])
-def test_it_runs_in_every_format(precision: str) -> None:
+def test_it_trains_in_other_formats(precision: str) -> None:
     run = looks(replace(ALIGNED, precision=precision, epochs=1))
     assert np.isfinite([look.score for look in run]).all()

@@ -1,4 +1,4 @@
-"""Both reports of one training, against the training itself."""
+"""Both ways of reporting one training, compared with the training itself."""
 
 from dataclasses import replace
 from functools import cache
@@ -50,7 +50,7 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
 def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
     config = replace(CONFIG, dropout=form)
     data, knobs, parts = device_data(config), train.knobs(config), parts_of(train.shape(config))
-    found = reported(config, looks=12)  # one batch each
+    found = reported(config, looks=12)  # one batch for each
     assert [report.step for report in found] == list(range(1, 37))
     seen = None
     for at, report in zip(states(config, data), [None, *found], strict=True):
@@ -69,7 +69,7 @@ def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
             seen = jax.device_get(parts["before"](*inputs))
 
 
-def test_it_is_the_run_that_it_reports_of() -> None:
+def test_it_reports_the_run_itself() -> None:
     data, knobs = device_data(CONFIG), train.knobs(CONFIG)
     accuracy = train.program(train.shape(CONFIG)).accuracy(len(data.test_images))
     ends = [
@@ -82,7 +82,7 @@ def test_it_is_the_run_that_it_reports_of() -> None:
     np.testing.assert_allclose([report.test_accuracy for report in epochs], ends, atol=0.003)
 
 
-def test_looks_of_an_epoch_add_up_to_it() -> None:
+def test_looks_at_an_epoch_add_up_to_the_epoch() -> None:
     (whole, *_), looks = reported(CONFIG, looks=1), reported(CONFIG, looks=5)
     of_first = [report for report in looks if report.epoch <= 1]
     assert [report.batches for report in of_first] == [3, 3, 3, 3]
@@ -105,7 +105,7 @@ def test_a_merged_report_counts_batches_and_not_looks() -> None:
     assert reporting.merged([long, short]).whole == pytest.approx((0.6, 2.0))
 
 
-def test_it_gives_way_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_pauses_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "PIECE", 4)
     config = replace(CONFIG, epochs=2)  # of 12 steps
     ticks = [report and report.step for report in reporting.reports(config, device_data(config), 2)]
@@ -117,8 +117,8 @@ def test_it_gives_way_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     [(CONFIG, 30, 0.5), more(RunConfig(**PRESETS["keep_or_drop"].overrides), 10, 0.7)],
     ids=["few images", "the question's network"],
 )
-def test_the_trap_on_the_sample(config: RunConfig, epochs: int, rate: float) -> None:
-    """One loop reports more than the test accuracy, one less."""
+def test_the_trap_shows_on_the_sample(config: RunConfig, epochs: int, rate: float) -> None:
+    """A loop without dropping reports more than the test accuracy; one with dropping, less."""
     config = replace(config, dropout="keep_prob", dropout_value=0.7)
     *_, last = reported(replace(config, epochs=epochs), looks=1)
     assert last.dropping.accuracy < last.whole.accuracy
@@ -129,7 +129,7 @@ def test_the_trap_on_the_sample(config: RunConfig, epochs: int, rate: float) -> 
     assert last.dropping.accuracy < last.test_accuracy
 
 
-def test_knobs_compile_nothing() -> None:
+def test_changed_knobs_compile_nothing() -> None:
     reported(CONFIG)
     compiled: list[Any] = []
     jax.monitoring.register_event_duration_secs_listener(

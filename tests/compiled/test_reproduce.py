@@ -1,4 +1,4 @@
-"""The command and its verdicts; the quick cases are run, the long ones by the command itself."""
+"""The command and its verdicts. Quick cases run here; long ones run only with the command."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ PUBLISHED, FACT, REGRESSION = Kind
 
 @pytest.fixture
 def cases(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """CASES, to be filled by the test."""
+    """CASES, empty for the test to fill."""
     table: dict[str, Any] = {}
     monkeypatch.setattr(command, "CASES", table)
     return table
@@ -50,7 +50,7 @@ def case(key: str, *findings: Finding) -> Case:
         (Finding("q", REGRESSION, None, NAN, -INF, INF), False),
     ],
 )
-def test_verdict(finding: Finding, ok: bool) -> None:
+def test_a_finding_is_judged_by_its_bounds(finding: Finding, ok: bool) -> None:
     assert finding.ok is ok
 
 
@@ -137,7 +137,7 @@ def report(test: float, dropping: float = 0.9, whole: float = 0.95) -> Report:
 
 
 def test_keep_or_drop_judges_each_epoch_by_its_own_band(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The facts pass as they are, and each reading fails with the other's accuracy."""
+    """The facts pass as they are; with the two readings' accuracies swapped, every one fails."""
     facts = {
         reading: [report(bands.get(epoch, (0.0,))[0], dropping=0.4) for epoch in range(1, 31)]
         for reading, bands in keep_or_drop.TEST_ACCURACY.items()
@@ -159,7 +159,7 @@ def test_keep_or_drop_needs_the_two_reports_to_differ(monkeypatch: pytest.Monkey
     assert len(rows) == 3 and not any(row.ok for row in rows)
 
 
-# Runs of the post's own lines (JAX 0.10.2, key 1), and of its CNN with the axes put right.
+# Runs of the post's own lines (JAX 0.10.2, key 1), and of its CNN with the axes corrected.
 POST_RUNS = {
     "jax_mlp_full": [0.967, 0.976, 0.978, 0.978, 0.982, 0.982, 0.979, 0.976, 0.979, 0.980],
     "jax_cnn_28_channels_full": [
@@ -188,14 +188,14 @@ def test_the_post_s_tables_pass_and_its_networks_are_told_apart(
     assert failed() == 12
 
 
-def test_question_case_without_its_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_question_case_publishes_its_four_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(question, "_final", lambda config, seed=0: question.FROM_LOGITS[seed])
     rows = list(question.question())
     assert [finding for finding in rows if not finding.ok] == []
     assert [row.published for row in rows if row.kind is PUBLISHED] == [0.435, 0.909, 0.5, 0.792]
 
 
-def test_the_table_of_variants_is_whole() -> None:
+def test_the_table_of_variants_is_complete() -> None:
     assert [variant.loss for variant in question.VARIANTS if variant.loss not in LOSSES] == []
     assert {len(variant.stated) for variant in question.VARIANTS} == {10}
     facts = {variant.name: [s for s in range(10) if not variant.chaotic(s)]
@@ -208,8 +208,8 @@ def test_the_table_of_variants_is_whole() -> None:
 CLIPPED = [(v, seed) for v in question.VARIANTS if v.clips for seed in range(10)]
 CHAOTIC = [(v, seed) for v, seed in CLIPPED if v.chaotic(seed)]
 COLLAPSING = [(v, seed) for v, seed in CLIPPED if not v.chaotic(seed)]
-DRAWS = [v.stated[seed] for v, seed in CHAOTIC]  # all that the facts have
-BEGUN_NORM = 38.16  # of the gradient before the first step, stable loss, seed 0
+DRAWS = [v.stated[seed] for v, seed in CHAOTIC]  # all the accuracies in the facts
+BEGUN_NORM = 38.16  # the gradient norm before the first step; stable loss, seed 0
 
 
 def each(table: list[tuple[question.Variant, int]]) -> Any:
@@ -219,19 +219,19 @@ def each(table: list[tuple[question.Variant, int]]) -> Any:
 
 @pytest.fixture(scope="module")
 def begun() -> np.ndarray:
-    """The accuracy of seeds 0 to 9 before the first step."""
+    """The accuracies of seeds 0 to 9 before the first step."""
     one_step = replace(question.STABLE, epochs=1)
     return np.asarray(collect(seed_strip(one_step, load("sample", 1000))).accuracy[:, 0])
 
 
 def untrained(begun: Any) -> Outcomes:
-    """Networks that never move: float32 [runs] of accuracies, at eleven steps each."""
+    """Networks that never move from these accuracies: float32 [runs] -> eleven steps each."""
     stay = np.repeat(np.asarray(begun, np.float32)[:, None], 11, axis=1)
     return Outcomes(stay, np.full_like(stay, 8.0), np.full_like(stay, BEGUN_NORM))
 
 
 def ending(begun: Any, ends: Any) -> Outcomes:
-    """Networks that begin and end there."""
+    """Networks that begin with these accuracies and are at `ends` from the first step on."""
     runs = untrained(np.broadcast_to(begun, np.shape(ends)))
     runs.accuracy[:, 1:], runs.loss[:, 1:] = np.float32(ends)[:, None], 6.77
     runs.gradient_norm[:, 1:] = 0.0
@@ -239,7 +239,7 @@ def ending(begun: Any, ends: Any) -> Outcomes:
 
 
 class Wrong(NamedTuple):
-    """A network that did not learn: where it ends, None where it began."""
+    """A network that did not learn: its final accuracy, or None if it never moved."""
 
     end: float | None
 
@@ -263,7 +263,7 @@ def test_no_chaotic_seed_passes_a_wrong_network(
 
 
 @each(CHAOTIC)
-def test_the_facts_pass_as_an_ensemble(
+def test_the_facts_accuracies_pass_as_an_ensemble(
     variant: question.Variant, seed: int, begun: np.ndarray
 ) -> None:
     lost, *_ = variant.lost.get(seed, (0.0, 0.0, 0.0))
@@ -271,11 +271,11 @@ def test_the_facts_pass_as_an_ensemble(
     rows = list(question._chaotic(variant, seed, ending(begun[seed], ends)))
     assert [row for row in rows if not row.ok] == []
     mean, spread, _ = question._chaotic(variant, seed, ending(begun[seed], [0.876] * len(DRAWS)))
-    assert not mean.ok and not spread.ok  # nor is chaos what trains as from logits
+    assert not mean.ok and not spread.ok  # training as from logits is no chaos either
 
 
 @each(COLLAPSING)
-def test_what_collapses_every_time_is_a_fact(
+def test_a_collapse_is_a_fact_only_if_it_happens_every_time(
     variant: question.Variant, seed: int, begun: np.ndarray
 ) -> None:
     right = variant.stated[seed]
@@ -285,7 +285,7 @@ def test_what_collapses_every_time_is_a_fact(
     assert not question._collapsed(variant, seed, untrained([begun[seed]] * question.FEW)).ok
 
 
-def test_lost_is_no_better_than_before_or_than_one_answer() -> None:
+def test_learned_means_better_than_before_and_than_one_answer() -> None:
     begun, ends = [0.4, 0.4, 0.4, 0.6, 0.6, 0.4], [0.510, 0.491, 0.511, 0.6, 0.601, NAN]
     learned = question.learned(ending(np.array(begun), ends))
     assert learned.tolist() == [False, False, True, False, True, False]
@@ -299,7 +299,7 @@ def test_lost_is_no_better_than_before_or_than_one_answer() -> None:
 def test_no_other_chaotic_row_passes_a_wrong_network(
     key: str, chaotic: int, wrong: Wrong, begun: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loss that clips is replaced; the one from logits trains as it should."""
+    """Only the loss that clips is replaced; the one from logits trains as it should."""
 
     def strip(config: RunConfig) -> Outcomes:
         logits = config.loss == "from_logits"
@@ -326,7 +326,7 @@ def test_the_swap_as_it_was_printed_is_in_its_bands() -> None:
     assert [row.ok for row in question.as_printed(swapped_again)] == [True] * 2 + [False] * 4
 
 
-def test_a_regression_is_stated_by_nobody(
+def test_only_a_regression_has_no_stated_value(
     begun: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(question, "_ensemble", lambda _, runs: untrained([begun[0]] * runs))
@@ -339,14 +339,14 @@ def test_a_regression_is_stated_by_nobody(
     assert sum(row.kind is FACT and "chaotic" in row.quantity for row in rows["seeds"]) == 18
 
 
-def test_cases_say_what_they_are() -> None:
+def test_cases_describe_themselves() -> None:
     for key, row in CASES.items():
         assert row.key == key
         assert row.label and row.summary.endswith(".") and row.reference
         assert isinstance(row.run, type(question.question))
 
 
-def test_rows_come_as_they_are_found(cases: dict[str, Any]) -> None:
+def test_rows_come_as_soon_as_they_are_found(cases: dict[str, Any]) -> None:
     seen = []
 
     def run() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which pairs a loss compares, and what one key makes of three gates."""
+"""Which pairs a loss compares, and what one key does to three gates."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def test_the_gates_are_those_that_the_run_starts_with(keys: str, model: str) -> 
     assert all(np.array_equal(first.states, o.states) for o in others) == (keys == "one key")
 
 
-def test_ends_are_those_of_the_runs_themselves() -> None:
+def test_final_errors_are_those_of_the_runs_themselves() -> None:
     data = load("ou", SMALL.train_size)
     found = [end for end in ends(SMALL, train.on_device(SMALL.task, data), [0, 5]) if end]
     assert [(end.keys, end.seed) for end in found] == [(k, s) for k in KEYS for s in (0, 5)]
@@ -49,5 +49,5 @@ def test_ends_are_those_of_the_runs_themselves() -> None:
     assert found[1].copied == pytest.approx(last.fit.copied)
 
 
-def test_the_story_s_twins_differ_in_their_loss_alone() -> None:
+def test_the_story_s_twins_differ_only_in_their_loss() -> None:
     assert ALIGNED.differences() == {**POST.differences(), "loss": "mse_aligned"}

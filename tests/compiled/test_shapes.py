@@ -1,4 +1,4 @@
-"""explain_shapes: the shapes are the real ones, and a warning stands where both are stretched."""
+"""explain_shapes reports the real shapes, and warns where both inputs are stretched."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ def ones(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
-def test_the_post_s_loss_is_told_with_its_line() -> None:
+def test_the_warning_about_the_post_s_loss_names_its_line() -> None:
     def loss(preds: Any, targets: Any) -> Any:
         return jnp.mean((preds - targets) ** 2)
 
@@ -38,7 +38,7 @@ def test_the_post_s_loss_is_told_with_its_line() -> None:
 
 @settings(max_examples=60)
 @given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=4))
-def test_a_warning_stands_where_both_are_stretched_and_nowhere_else(given_: Any) -> None:
+def test_a_warning_appears_exactly_where_both_are_stretched(given_: Any) -> None:
     (a, b), result = given_.input_shapes, given_.result_shape
     both = all(1 < math.prod(shape) < math.prod(result) for shape in (a, b))
     for operation in (lambda x, y: x - y, lambda x, y: jnp.maximum(x, y), lambda x, y: x < y):
@@ -49,18 +49,18 @@ def test_a_warning_stands_where_both_are_stretched_and_nowhere_else(given_: Any)
 
 @settings(max_examples=30)
 @given(shapes, st.data())
-def test_biases_and_scalars_are_no_reason(shape: tuple[int, ...], data: Any) -> None:
+def test_biases_and_scalars_cause_no_warning(shape: tuple[int, ...], data: Any) -> None:
     bias = shape[data.draw(st.integers(0, len(shape))) :]
     found = explain_shapes(lambda x, b: 2.0 * x + b - 1, ones(*shape), ones(*bias))
     assert not found.warnings
 
 
-def test_axes_that_were_asked_for_are_no_reason() -> None:
+def test_axes_that_were_asked_for_cause_no_warning() -> None:
     x, y = ones(5), ones(7)
     assert not explain_shapes(lambda x, y: x[:, None] - y[None, :], x, y).warnings
     assert not explain_shapes(lambda x, y: x[:, None] - y.reshape(1, 7), x, y).warnings
     assert not explain_shapes(lambda x, y: jnp.outer(x, y) + jnp.tril(ones(5, 7)), x, y).warnings
-    assert explain_shapes(lambda x, y: x[:, None] - y, x, y).warnings  # one axis by itself
+    assert explain_shapes(lambda x, y: x[:, None] - y, x, y).warnings  # one axis is implicit
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -79,7 +79,7 @@ def test_no_model_of_ours_has_a_warning(model: str) -> None:
         assert not found.warnings and len(found.steps) >= 1
 
 
-def test_inside_loops_branches_and_jitted_functions() -> None:
+def test_a_warning_inside_loops_branches_and_jitted_functions_is_found() -> None:
     def body(h: Any, x: Any) -> tuple[Any, Any]:
         return h + jnp.sum(h[:, None] * x), None
 
@@ -98,7 +98,7 @@ def test_inside_loops_branches_and_jitted_functions() -> None:
     assert [step.depth for step in loop[:2]] == [0, 1] and "loop of 6 steps" in loop[0].what
 
 
-def test_the_shapes_are_the_real_ones() -> None:
+def test_the_steps_have_the_real_shapes() -> None:
     def layer(weights: dict[str, Any], x: Any) -> Any:
         return jax.nn.relu(x @ weights["w"] + weights["b"]).sum(axis=1)
 
@@ -113,6 +113,6 @@ def test_the_shapes_are_the_real_ones() -> None:
     assert all(step.where.startswith("test_shapes.py:") for step in found.steps)
 
 
-def test_shapes_that_do_not_fit_raise_as_ever() -> None:
+def test_shapes_that_do_not_fit_raise_as_usual() -> None:
     with pytest.raises(TypeError, match="incompatible shapes"):
         explain_shapes(lambda x, y: x - y, ones(3), ones(4))

@@ -121,7 +121,7 @@ def test_a_grid_has_every_pair_once() -> None:
         ({"learning_rate": Span(low=1.0, high=0.1)}, Sample(count=2), "low comes first"),
     ],
 )  # fmt: skip
-def test_a_bad_plan_is_told_why(axes: Any, sample: Any, message: str) -> None:
+def test_a_bad_plan_is_refused_with_the_reason(axes: Any, sample: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Plan(axes=axes, sample=sample)
 
@@ -139,12 +139,12 @@ def test_a_bad_plan_is_told_why(axes: Any, sample: Any, message: str) -> None:
         ('{"version": 1, "base": {"colour": 1}, "axes": {"seed": [0]}}', "cannot be read"),
     ],
 )
-def test_a_bad_file_is_told_why(text: str, message: str) -> None:
+def test_a_bad_file_is_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_json(text)
 
 
-def test_values_that_do_not_fit_together_are_told_before_anything_is_trained() -> None:
+def test_values_that_do_not_fit_together_are_refused_before_training() -> None:
     plan = Plan(base=tiny(), axes={"batch_size": (20, 101)})
     with pytest.raises(ValueError, match="batch_size is 101"):
         sweep(plan, Memory())
@@ -180,8 +180,8 @@ def test_each_of_64_random_cells_is_bit_for_bit_the_run_alone() -> None:
         )
 
 
-def test_ten_seeds_of_the_question_are_the_facts() -> None:
-    """One seed of each kind: where a cell is chaotic, by its band, elsewhere to rounding."""
+def test_the_ten_seeds_preset_reproduces_the_facts() -> None:
+    """One seed is checked: a chaotic cell against its band, the others to within rounding."""
     preset = SWEEPS["ten_seeds"].plan
     assert preset.axes["seed"] == tuple(range(10))
     stated = {variant.loss: variant for variant in VARIANTS if variant.epsilon in (1e-6, 1e-7)}
@@ -190,7 +190,7 @@ def test_ten_seeds_of_the_question_are_the_facts() -> None:
     for row in swept(few).to_pylist():
         variant = stated[row["loss"]]
         assert variant.chaotic(1) == (row["loss"] == "torch_bce")
-        if variant.chaotic(1):  # it may collapse or train, and never as well as from logits
+        if variant.chaotic(1):  # it may collapse or train, but never as well as from logits
             assert row["outcome"] in (SILENT, TRAINS)
             assert 0.489 < row["train_accuracy"] < ONE_RUN[1]
         else:
@@ -202,7 +202,7 @@ def test_ten_seeds_of_the_question_are_the_facts() -> None:
 
 @pytest.mark.slow
 def test_an_epsilon_that_rounds_away_saves_nothing() -> None:
-    """What the preset says of its cells."""
+    """As the preset's summary says, such runs end in NaN."""
     plan = SWEEPS["epsilon_and_format"].plan
     lost = [
         row["outcome"]
@@ -213,7 +213,7 @@ def test_an_epsilon_that_rounds_away_saves_nothing() -> None:
     assert lost == [BROKEN] * len(lost) and len(lost) >= 30
 
 
-def test_cells_of_one_configuration_are_one_run() -> None:
+def test_cells_with_the_same_configuration_share_one_run() -> None:
     plan = Plan(base=tiny(), axes={"epsilon": (1e-7, 1e-3), "loss": ("clip", "from_logits")})
     (family,) = families(plan, {})
     assert sorted(map(len, family.values())) == [1, 1, 2], "logits have no epsilon"
@@ -222,12 +222,12 @@ def test_cells_of_one_configuration_are_one_run() -> None:
     assert rows[1]["final_loss"] == rows[3]["final_loss"]
 
 
-def test_static_fields_are_families() -> None:
+def test_static_fields_divide_cells_into_families() -> None:
     plan = Plan(base=tiny(), axes={"optimizer": ("sgd", "adam"), "epochs": (1, 2), "seed": (0, 1)})
     assert [len(family) for family in families(plan, {})] == [2, 2, 2, 2]
 
 
-def test_presets_are_plans_of_cells_that_are_allowed() -> None:
+def test_presets_have_only_allowed_cells() -> None:
     assert [row.key for row in SWEEPS.values()] == [
         "ten_seeds", "rate_and_loss", "epsilon_and_format", "optimizer_and_weights"
     ]  # fmt: skip
@@ -259,7 +259,7 @@ def test_nan_is_nan_in_every_format() -> None:
 # What is kept
 
 
-def test_a_sweep_goes_on_where_it_was_left(
+def test_a_sweep_continues_where_it_stopped(
     tmp_path: Path, small: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "EVERY", 0.0)
@@ -275,7 +275,7 @@ def test_a_sweep_goes_on_where_it_was_left(
         lanes, "runs", lambda configs, data: asked.extend(configs) or runs(configs, data)
     )
     assert swept(SMALL, Folder(tmp_path, SMALL)).equals(small)
-    assert len(asked) == SMALL.size - len(kept), "nothing twice"
+    assert len(asked) == SMALL.size - len(kept), "no cell is trained twice"
     assert [file.name for file in tmp_path.glob("*.parquet")] == [stores.WHOLE]
     assert pq.read_table(tmp_path / stores.WHOLE).equals(small)
     assert not list(tmp_path.glob(f"*{stores.TEMPORARY}"))
@@ -294,7 +294,7 @@ def test_many_files_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("other", ["plan", "version", "jax", "stranger", "table"])
-def test_a_folder_of_something_else_is_left_as_it_is(
+def test_a_folder_of_something_else_is_left_unchanged(
     tmp_path: Path, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if other == "stranger":
@@ -331,7 +331,7 @@ def test_two_sweeps_do_not_write_to_one_folder(
     Folder(out, SMALL).close()
 
 
-def test_where_there_are_no_locks_a_sweep_goes_on(
+def test_a_sweep_works_where_there_are_no_file_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
@@ -343,7 +343,7 @@ def test_where_there_are_no_locks_a_sweep_goes_on(
     Folder(tmp_path, SMALL).close()
 
 
-def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot be written to"):
         Folder(tmp_path / "file" / "folder", SMALL)
@@ -351,7 +351,7 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
         Folder(Path("/proc/sweep"), SMALL)
 
 
-def test_a_full_disk_loses_nothing_that_was_whole(
+def test_a_full_disk_loses_no_finished_cell(
     tmp_path: Path, small: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not Path("/dev/full").exists():
@@ -371,7 +371,7 @@ def test_a_full_disk_loses_nothing_that_was_whole(
     assert swept(SMALL, Folder(tmp_path, SMALL)).equals(small)
 
 
-# The command, killed
+# The command, when it is killed
 
 
 FAST = (
@@ -381,7 +381,7 @@ FAST = (
 
 
 def cached() -> dict[str, str]:
-    """Compiled programs are found in the tests' own folder."""
+    """Let compiled programs be found in the tests' own folder."""
     return os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
 
 
@@ -397,7 +397,7 @@ def written(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("kills", [1, more(5)])
-def test_killed_again_and_again_the_table_is_that_of_a_quiet_run(
+def test_a_sweep_that_was_killed_again_and_again_has_the_same_table(
     tmp_path: Path, kills: int
 ) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "out"
@@ -424,14 +424,14 @@ def test_killed_again_and_again_the_table_is_that_of_a_quiet_run(
         (["ten_seeds", "--out", "/proc/nowhere"], "cannot be written to"),
     ],
 )
-def test_the_command_tells_what_is_wrong(
+def test_the_command_says_what_is_wrong(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main(arguments) == 1
     assert message in capsys.readouterr().err
 
 
-def test_progress_has_the_time_left() -> None:
+def test_progress_shows_the_time_left() -> None:
     assert command.progress(12, 60, 0.5) == "12 of 60 cells, 0.5 s a cell, 24 s left"
     assert command.progress(60, 60, 0.5) == "60 of 60 cells"
     assert "8 min left" in command.progress(0, 1000, 0.5)
@@ -490,7 +490,7 @@ def test_a_worker_killed_in_mid_sweep_leaves_every_cell_once(tmp_path: Path) -> 
 
 @needs_dask
 @pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
-def test_a_scheduler_that_does_not_answer_is_told(silent: bool, tmp_path: Path) -> None:
+def test_a_scheduler_that_does_not_answer_is_reported(silent: bool, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"version": 1, "axes": {"seed": [0]}}))
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -39,7 +39,7 @@ def device_data(config: RunConfig) -> train.DeviceData:
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Bit for bit; NaN equals NaN."""
+    """Assert equality bit for bit; NaN equals NaN."""
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
@@ -47,7 +47,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ["naive", "question_stable", "from_logits"])
-def test_question_starts_at_its_own_accuracy(loss: str) -> None:
+def test_question_starts_at_the_published_accuracy(loss: str) -> None:
     first = trained(replace(QUESTION, loss=loss))[0]
     assert first.train_accuracy == pytest.approx(0.435, abs=1e-6)
 
@@ -63,7 +63,7 @@ def test_stable_ends_in_its_band() -> None:
     assert 0.55 <= trained(QUESTION)[-1].train_accuracy <= 0.85
 
 
-def test_naive_turns_nan() -> None:
+def test_naive_becomes_nan() -> None:
     run = trained(replace(QUESTION, loss="naive"))
     assert not np.isfinite(run[0].loss) and not np.isfinite(run[0].gradient_norms).all()
     assert np.isnan(run[-1].loss) and run[-1].saturation.nonfinite == 1
@@ -87,11 +87,11 @@ def test_gradient_norms_of_the_question() -> None:
     assert np.linalg.norm(trained(QUESTION)[0].gradient_norms) == pytest.approx(38, rel=0.03)
 
 
-# Against independent loops
+# Comparison with independent loops
 
 
-def test_question_against_a_loop_written_by_hand() -> None:
-    """The question's script, with its loss taken from the logits."""
+def test_question_agrees_with_a_loop_written_by_hand() -> None:
+    """The loop is the question's script, with the loss taken from the logits."""
     images, labels, *_ = load("sample", 1000)
     x, y = images.astype(np.float32), (labels >= 5).astype(np.float32)[:, None]
     init, model = stax.serial(stax.Dense(1000), stax.Relu, stax.Dense(1))
@@ -123,7 +123,7 @@ PEERS = {
 
 
 def post_adam(rate: float) -> optax.GradientTransformation:
-    """The post's optimizer as it calls it, in optax's terms."""
+    """The post's optimizer, called as the post calls it, in optax's terms."""
     init, update, params_of = optimizers.adam(rate)
 
     def updates(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ def post_adam(rate: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, updates)
 
 
-def test_adam_never_counted_takes_smaller_steps() -> None:
+def test_adam_that_never_counts_its_steps_takes_smaller_ones() -> None:
     def steps(key: str) -> np.ndarray:
         adam = OPTIMIZERS[key].transform()
 
@@ -148,7 +148,7 @@ def test_adam_never_counted_takes_smaller_steps() -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_mini_batches_against_an_optax_loop(optimizer: str) -> None:
+def test_mini_batches_agree_with_an_optax_loop(optimizer: str) -> None:
     config = replace(DIGITS, optimizer=optimizer)
     images, labels, *_ = load("sample", config.train_size)
     x, y = jnp.asarray(images / np.float32(255)), jnp.asarray(labels, int)
@@ -193,7 +193,7 @@ EPSILON = 1e-3
 
 @cache
 def both_ways(form: Any, outputs: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The gradient of a batch's loss, by the trainer and naively: compiled once for all cases."""
+    """knobs -> gradients by the trainer, and drop -> naive ones; compiled once for all cases."""
     labels, key = np.arange(32) % max(2, outputs), jax.random.PRNGKey(2)
     _, apply, _ = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
     x, *numbers = (
@@ -245,8 +245,8 @@ def test_gradients_are_those_of_the_batch_s_loss(
                  ours(knobs), expected)  # fmt: skip
 
 
-def test_a_sum_is_so_many_times_the_mean() -> None:
-    """To SGD it is a learning rate times the batch's size; Adam hardly sees it."""
+def test_a_sum_is_the_mean_times_the_batch_size() -> None:
+    """With SGD a sum is like a learning rate times the batch size; to Adam it hardly matters."""
 
     def end(**changes: Any) -> np.ndarray:
         return trained(replace(DIGITS, **changes))[-1].margins
@@ -259,8 +259,8 @@ def test_a_sum_is_so_many_times_the_mean() -> None:
     assert (sums != means).any()
 
 
-def test_the_older_form_is_evaluated_with_smaller_units() -> None:
-    """In training it is the form that drops the number, undivided; at test time units shrink."""
+def test_the_older_form_shrinks_units_at_test_time() -> None:
+    """In training nothing is rescaled; at test time every unit is multiplied by the number."""
     config = tiny(dropout="older", dropout_value=0.25)
     shape, knobs = train.shape(config), train.knobs(config)
     program, data = train.program(shape), device_data(config)
@@ -303,13 +303,13 @@ def test_order_is_a_new_permutation_every_epoch(orders: Callable[..., np.ndarray
     assert len({tuple(order) for order in found}) == 5
 
 
-def test_seed_decides_the_order(orders: Callable[..., np.ndarray]) -> None:
+def test_the_seed_determines_the_order(orders: Callable[..., np.ndarray]) -> None:
     np.testing.assert_array_equal(orders(1), orders(1))
     assert (orders(1) != orders(1, seed=1)).any()
 
 
 @pytest.mark.parametrize(("batch_size", "matters"), [(100, False), (20, True)])
-def test_order_matters_for_mini_batches_alone(batch_size: int, matters: bool) -> None:
+def test_order_matters_only_for_mini_batches(batch_size: int, matters: bool) -> None:
     config = tiny(batch_size=batch_size)
     program, knobs, data = (
         train.program(train.shape(config)),
@@ -338,12 +338,13 @@ def test_run_is_deterministic() -> None:
     assert_same(trained(config), again)
 
 
-def test_length_of_the_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_length_of_the_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(epochs=200)
     monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
     one_by_one = list(train.ticks(config, train.program(train.shape(config)), device_data(config)))
     between = np.diff(train.snapshot_steps(config))
-    # A snapshot takes the first step itself, and none gives way before the next snapshot.
+    # A snapshot takes the first step itself, and the last piece before the next snapshot yields
+    # none.
     assert one_by_one.count(None) == sum(max(0, steps - 2) for steps in between)
     assert_same(trained(config), [s for s in one_by_one if s is not None])
 
@@ -352,14 +353,14 @@ def test_length_of_the_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
     "change",
     [{"seed": 1}, more({"stream": "partitionable"}), {"dropout_value": 0.6}, {"scaling": "raw"}],
 )
-def test_every_setting_decides(change: dict[str, Any]) -> None:
+def test_every_setting_changes_the_run(change: dict[str, Any]) -> None:
     base = tiny(dropout="rate")
     changed = trained(replace(base, **change))
     assert (trained(base)[-1].margins != changed[-1].margins).any()
 
 
-def test_the_stream_decides_weights_and_order() -> None:
-    """And so the run, which is not compiled for it."""
+def test_the_stream_determines_weights_and_order() -> None:
+    """So it decides the run as well, although no program is compiled for it."""
 
     def drawn(**stream: str) -> list[Any]:
         config = tiny(**stream)
@@ -371,7 +372,7 @@ def test_the_stream_decides_weights_and_order() -> None:
 
 
 @pytest.mark.parametrize("config", [QUESTION, DIGITS], ids=["binary", "digits"])
-def test_snapshots_agree_with_themselves(config: RunConfig) -> None:
+def test_snapshots_are_consistent(config: RunConfig) -> None:
     run = trained(config)
     assert [s.step for s in run] == train.snapshot_steps(config)
     for s in run:
@@ -383,12 +384,12 @@ def test_snapshots_agree_with_themselves(config: RunConfig) -> None:
         assert s.test_examples == 1000
         if config.task == "binary":
             right = pytest.approx(np.mean((s.margins >= 0) == (s.labels == 1)))
-        else:  # p > 1/2 is right; p < 1/10 is wrong
+        else:  # p > 1/2 is right, and p < 1/10 is wrong; between them it may be either
             right = pytest.approx(np.mean(s.margins > 0), abs=np.mean(np.abs(s.margins) < 3) + 1e-6)
         assert s.train_accuracy == right
 
 
-def test_data_must_be_the_run_s() -> None:
+def test_data_must_have_the_run_s_size() -> None:
     with pytest.raises(ValueError, match="the data has 99 images, the run 100"):
         train.run(tiny(), load("sample", 99))
 
@@ -405,7 +406,7 @@ def test_labels_and_pixels() -> None:
 
 
 @given(configs)
-def test_snapshot_steps(config: RunConfig) -> None:
+def test_snapshots_include_the_ends_and_epochs_and_are_not_too_many(config: RunConfig) -> None:
     steps = train.snapshot_steps(config)
     assert steps == sorted(set(steps))
     assert (steps[0], steps[-1]) == (0, config.steps)
@@ -473,8 +474,8 @@ def test_moving_a_slider_compiles_nothing(compilations: list[float]) -> None:
     assert compilations, "another shape compiles, or this test counts nothing"
 
 
-def test_all_scalars_are_traced() -> None:
-    """Every field is the program's shape, a knob, the data's, or a matter of the loop alone."""
+def test_every_field_has_one_place_and_scalars_share_a_shape() -> None:
+    """Every field belongs to the program's shape, the knobs, the data or the loop."""
     knobs = {*train.Knobs._fields, "scaling"} - {"shift", "scale"}
     loop = {"epochs"}
     shape = {name for name in train.Shape._fields if name != "test_size"} | {"source"}
@@ -493,7 +494,7 @@ def test_clip_range_is_the_row_s_own(task: str) -> None:
         np.testing.assert_allclose((low, high), row(1e-3) if row else (0, 1), rtol=1e-6)
 
 
-# Who is wrong and silent
+# Images that are wrong and silent
 
 
 @pytest.mark.parametrize(
@@ -518,13 +519,13 @@ def test_silent_and_wrong_are_those_of_the_census(config: RunConfig, step: int) 
         assert np.all(snapshot.margins[found] < 0)
 
 
-def test_nobody_is_wrong_and_silent_from_logits() -> None:
+def test_no_image_is_wrong_and_silent_from_logits() -> None:
     assert len(silent_and_wrong(trained(RunConfig(loss="from_logits"))[0])) == 0
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_looks_do_not_move_a_run(optimizer: str) -> None:
-    """A look takes its step in another program, which may round otherwise, and no more."""
+def test_looks_do_not_change_a_run(optimizer: str) -> None:
+    """A look takes its step in another program, which may round differently, and that is all."""
     config = replace(DIGITS, optimizer=optimizer, epochs=4)
     data = train.on_device("digits", load("sample", config.train_size))
     *_, unseen = states(config, data)
@@ -532,11 +533,11 @@ def test_looks_do_not_move_a_run(optimizer: str) -> None:
     np.testing.assert_allclose(norms, trained(config)[-1].weight_norms, rtol=1e-5)
 
 
-def test_programs_are_kept_up_to_a_size_and_two_always(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_are_kept_up_to_a_size_but_always_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "_programs", OrderedDict())
     shapes = [train.shape(tiny(widths=(width,))) for width in (3, 4, 5)]
     first, *others = map(train.program, shapes)
-    assert [train.program(shape) for shape in shapes] == [first, *others]  # they weigh nothing yet
+    assert [train.program(shape) for shape in shapes] == [first, *others]  # they take no memory yet
     for each in others:
         monkeypatch.setattr(each._own, "kept", train.PROGRAM_BYTES)
     assert train.program(shapes[2]) is others[1]
@@ -544,7 +545,7 @@ def test_programs_are_kept_up_to_a_size_and_two_always(monkeypatch: pytest.Monke
     assert train.program(shapes[0]) is not first
 
 
-def test_what_looks_is_shared_among_optimizers_and_let_go_with_the_last() -> None:
+def test_optimizers_share_the_program_that_looks_until_the_last_is_freed() -> None:
     shapes = [train.shape(tiny(widths=(6,), optimizer=key)) for key in ("sgd", "adam")]
     sgd, adam = map(train.Program, shapes)
     assert sgd._looks is adam._looks is not sgd._own
@@ -556,7 +557,7 @@ def test_what_looks_is_shared_among_optimizers_and_let_go_with_the_last() -> Non
     assert shape not in train._looking
 
 
-def test_an_accelerator_is_not_asked_for_a_cpu_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accelerator_does_not_get_a_cpu_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train.for_this_host(train.ONCE).items() >= train.ONCE.items()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert train.for_this_host(train.ONCE) == {"xla_backend_optimization_level": "1"}

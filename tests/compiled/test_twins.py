@@ -1,4 +1,4 @@
-"""Twins, the stuck, the swap and the rounding band, on the question itself and on small runs."""
+"""Twins, images without a gradient, and the swap, on the question itself and on small runs."""
 
 from dataclasses import replace
 from functools import cache
@@ -31,7 +31,7 @@ def diverge(a: RunConfig, b: RunConfig) -> twins.Divergence | None:
     return next((found for found in search if found is not None), None)
 
 
-# Who may be twins
+# Which runs can be twins
 
 
 def test_differences_name_both_values() -> None:
@@ -51,7 +51,9 @@ def test_differences_name_both_values() -> None:
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("start", ["twins", "first_divergence", "swap"])
-def test_not_twins(start: str, change: dict[str, Any]) -> None:
+def test_runs_that_differ_in_more_than_a_twin_may_are_refused(
+    start: str, change: dict[str, Any]
+) -> None:
     with pytest.raises(ValueError, match=rf"{next(iter(change))} is .* twins may differ in loss"):
         list(getattr(twins, start)(STABLE, replace(STABLE, **change), data_for(1000)))
 
@@ -65,7 +67,7 @@ def test_pairs_are_the_runs_themselves() -> None:
     assert [pair.a.step for pair in pairs] == train.snapshot_steps(a)
     for pair, left, right in zip(pairs, trained(a), trained(b), strict=True):
         assert (pair.a.loss, pair.b.loss) == (left.loss, right.loss)
-    # Twice the learning rate: the same first gradient, and other weights behind it.
+    # With twice the learning rate the first gradient is the same, and the next weights are not.
     assert pairs[0].divergence is None
     assert [pair.divergence and pair.divergence.step for pair in pairs[1:]] == [1] * a.steps
 
@@ -80,7 +82,7 @@ def test_first_divergence_of_the_question() -> None:
     np.testing.assert_array_equal(samples.images, first.train_images[samples.index])
     np.testing.assert_array_equal(samples.labels, first.train_labels[samples.index] >= 5)
     np.testing.assert_allclose(samples.logits[0][:, 0], trained(STABLE)[0].margins[samples.index])
-    # The worst are stuck in one and wholly wrong in the other.
+    # The worst images are stuck in one run and entirely wrong in the other.
     assert len(samples.index) == MOST
     np.testing.assert_array_equal(samples.slopes[0], 0)
     np.testing.assert_array_equal(np.abs(samples.slopes[1]), 1)
@@ -89,7 +91,7 @@ def test_first_divergence_of_the_question() -> None:
 
 
 @pytest.mark.parametrize("loss", ["optax", "torch_bce_logits", "keras_tf"])
-def test_rounding_is_no_divergence(loss: str) -> None:
+def test_rounding_is_not_a_divergence(loss: str) -> None:
     assert diverge(LOGITS, replace(LOGITS, loss=loss)) is None
 
 
@@ -117,7 +119,7 @@ def test_relative_differences() -> None:
 # The swap
 
 
-def test_swap_follows_the_weights_whoever_evaluates_them() -> None:
+def test_swapped_accuracy_follows_the_weights_not_the_evaluation() -> None:
     found = swap(STABLE, LOGITS, data_for(1000))
     start, stable, logits = (
         trained(config)[step].train_accuracy

@@ -1,6 +1,6 @@
 """What tests, benchmarks and scripts share: small runs, pages, servers, visitors, a browser.
 
-Nothing in here is a test, and nothing here imports one.
+Nothing here is a test, and nothing here imports one.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MINUTE = 60.0  # seconds that a busy machine may take for one page
 MNIST_VARIABLE = "SAMENET_MNIST_DIR"
-MNIST = ROOT.parent / "shared" / "mnist"  # the official files, where a workplace has them
+MNIST = ROOT.parent / "shared" / "mnist"  # the official files, if they are beside the checkout
 
 more = partial(pytest.param, marks=pytest.mark.slow)  # a trial that rarely says more
 

@@ -1,4 +1,4 @@
-"""A real Chromium: when a page stands as its visitor reads it, and what can be read and clicked."""
+"""A real Chromium: how to tell that a page is complete, and how to read it and click in it."""
 
 import re
 import shutil
@@ -18,10 +18,12 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-# A network that takes long to compile: tests that need many layers share it.
+# A network that takes long to compile, shared by all tests that need many layers.
 FIVE_LAYERS = "task=digits&widths=8-8-8-8-8&train_size=1000&batch_size=100&loss="
-PHONE = 640  # pixels: up to here one chart of the trainer is shown, and others may be chosen
-# Of an SVG: the pairs of its words that lie over each other, and those that the screen cuts.
+# Up to this width in pixels, the trainer shows one chart, and others can be chosen.
+PHONE = 640
+# For an SVG: the pairs of its words that overlap (OVERLAPS), and the words that extend beyond the
+# screen (OUTSIDE).
 OVERLAPS = """svg => {
     const boxes = [...svg.querySelectorAll("text")].filter(e => e.textContent.trim())
         .map(e => [e.textContent, e.getBoundingClientRect()]);
@@ -33,8 +35,8 @@ OVERLAPS = """svg => {
 OUTSIDE = """svg => [...svg.querySelectorAll("text")].filter(e =>
     e.getBoundingClientRect().right > document.documentElement.clientWidth).map(e => e.textContent)
 """
-# What is wrong with the words of each chart. A text's box is a line's height, more than its ink:
-# some pixels of it are air.
+# What is wrong with the words of each chart: they overlap, are cut off, or are crossed by a mark.
+# The box of a text is as high as a line, which is more than its ink: a few pixels of it are air.
 FAULTS = """() => [...document.querySelectorAll("svg.marks")].flatMap(svg => {
     const air = 4, box = e => e.getBoundingClientRect();
     const ink = e => {
@@ -66,12 +68,12 @@ FAULTS = """() => [...document.querySelectorAll("svg.marks")].flatMap(svg => {
     const of = svg.closest("[aria-label]")?.ariaLabel.slice(0, 24) ?? "chart";
     return [...over, ...cut, ...struck].map(fault => `${of}: ${fault}`);
 })"""
-CARDS = ".cards:not(.wide)"  # of chosen digits; wide ones tell of samples under two runs
+CARDS = ".cards:not(.wide)"  # of chosen digits; the wide ones compare images between two runs
 CENTRES = """svg => [...svg.querySelectorAll("g.bars_marks path")]
     .map(e => e.getBoundingClientRect()).sort((a, b) => b.height * b.width - a.height * a.width)
     .map(b => [(b.left + b.right) / 2, (b.top + b.bottom) / 2])"""
 
-# Ten frames, and a third of a second, in which no chart has moved and nothing fades in or out.
+# Resolve after ten frames and a third of a second in which no chart moved and nothing faded.
 STILL = """() => new Promise(done => {
     const places = () => [...document.querySelectorAll("svg.marks")].map(e => {
         const {left, top, width, height} = e.getBoundingClientRect();
@@ -88,21 +90,21 @@ STILL = """() => new Promise(done => {
     };
     requestAnimationFrame(look);
 })"""
-# Notes whether a click has met a bar, before anything else hears of it.
+# Record whether a click hit a bar, before any other listener receives it.
 NOTE_A_HIT = """svg => svg.addEventListener("click", e => {
     window.hit = e.target.matches("g.bars_marks path");
 }, {capture: true, once: true})"""
-# Chromium forgets an idle callback now and then, after its window has changed: hence the timeout.
+# After its window has changed, Chromium sometimes drops an idle callback; hence the timeout.
 IDLE = "() => new Promise(done => requestIdleCallback(() => done(), {timeout: 5000}))"
 
 
 def chromium() -> str | None:
-    """Where Chromium is, if it is."""
+    """The path of Chromium, or None if there is none."""
     return next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
 def expect_page(page: Page, key: str, found: bool = True) -> None:
-    """The page of that address; with `found`, nothing else over it."""
+    """Expect the page of this address and, with `found`, no error in front of it."""
     expect(page.get_by_role("heading", name=HEADINGS[key], exact=True)).to_be_visible()
     if found:
         expect(page.get_by_text("Page not found")).to_have_count(0)
@@ -110,23 +112,27 @@ def expect_page(page: Page, key: str, found: bool = True) -> None:
 
 
 def at_rest(page: Page) -> None:
-    """Wait until the script has ended and what it sent is drawn: a text above says not so much."""
+    """Wait until the script has ended and everything it sent is drawn.
+
+    That a text is there does not prove that what comes after it is drawn.
+    """
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning")
     page.evaluate(IDLE)
 
 
 def stand_still(page: Page) -> None:
-    """Wait until the page is at rest, what fades in has done so, and its charts stand still."""
+    """Wait until the page is at rest, everything has faded in, and its charts no longer move."""
     at_rest(page)
     page.evaluate(STILL)
 
 
 def press(button: Locator, key: str) -> None:
-    """Press the key of a button, once the button hears it.
+    """Press the key of a button, once the button listens for it.
 
-    Streamlit loads each kind of element by itself and in no order, so that another one's being
-    there says nothing; and a button binds its key after it is drawn, before the page is idle.
+    Streamlit loads each kind of element separately and in no fixed order, so another element's
+    presence proves nothing; and a button binds its key after it is drawn, but before the page is
+    idle.
     """
     expect(button).to_be_enabled()
     button.page.evaluate(IDLE)
@@ -134,7 +140,7 @@ def press(button: Locator, key: str) -> None:
 
 
 def wait_until_drawn(page: Page, key: str) -> None:
-    """Until page `key` of PAGES ("" for the home page) is neither a skeleton nor half a story."""
+    """Wait until page `key` of PAGES ("" for the home page) has no skeletons and a whole story."""
     match key:
         case "":
             expect(page.locator("svg.marks")).to_have_count(1)
@@ -147,7 +153,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
             expect(page.locator(".table")).to_have_count(2)
         case "twins":
             expect(page.get_by_text("Their gradients")).to_be_visible(timeout=3000 * MINUTE)
-            # Copies come last, and where they would take long they wait to be asked for.
+            # Copies come last, and must be asked for if they would take long.
             band, ask = page.locator("svg.marks").nth(4), page.get_by_role("button", name="Measure")
             expect(band.or_(ask).first).to_be_visible(timeout=3000 * MINUTE)
             if not band.count():
@@ -174,7 +180,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
 
 
 def click_tallest_bar(digits: Locator) -> None:
-    """Click the largest bar of a digits chart, and again if it has moved away meanwhile."""
+    """Click the largest bar of a digits chart; if it has moved away meanwhile, try again."""
     page = digits.page
     expect(digits.locator("g.bars_marks path").first).to_be_attached()
     digits.scroll_into_view_if_needed()
@@ -194,7 +200,7 @@ def pictures(page: Page) -> list[str | None]:
 
 
 def on_a_phone(page: Page, what: str, choice: str) -> None:
-    """Choose the "control" or the "chart" of a phone's trainer."""
+    """On a phone's trainer, choose the "control" or the "chart" to show."""
     page.locator(".st-key-phone").get_by_role("combobox", name=what).click()
     page.get_by_role("option", name=choice, exact=True).click()
 
@@ -202,20 +208,20 @@ def on_a_phone(page: Page, what: str, choice: str) -> None:
 # The trainer
 
 
-# So slow that no axis grows on the way, however far a machine gets meanwhile: a chart with another
-# axis is built anew, and so is one whose run has ended.
+# So slow that no axis grows, however many steps a machine takes meanwhile: a chart is rebuilt when
+# its axis changes, and when its run has ended.
 GENTLE = "epochs=1000&learning_rate=0.000001"
 
 
 def metric(page: Page, label: str) -> Locator:
-    """One of the figures."""
+    """The figure with this label."""
     return (
         page.locator(".numbers div").filter(has=page.get_by_text(label, exact=True)).locator("dd")
     )
 
 
 def chart(page: Page, alt: str) -> Locator:
-    """A chart's SVG, by the beginning of its text for screen readers."""
+    """The SVG of a chart, found by the beginning of its text for screen readers."""
     return page.locator(f'[aria-label^="{alt}"] svg.marks')
 
 
@@ -238,7 +244,7 @@ def button(page: Page, name: str) -> Locator:
 
 
 def trainer(visit: Callable[..., Page], server: str, query: str = "") -> Page:
-    """The trainer with its first look at the network."""
+    """The trainer, once it has its first look at the network."""
     page = visit(f"{server}/train{query}")
     expect(metric(page, "training accuracy")).to_have_text(re.compile(r"\d\.\d%"))
     return page

@@ -1,4 +1,4 @@
-"""Pages in this process, with the real engine. AppTest fires no timers: it reruns."""
+"""Pages in this process, with the real engine. AppTest fires no timers, so pages are rerun."""
 
 import html
 import re
@@ -16,29 +16,29 @@ from ui.state import TURNS
 
 
 def open_page(file: str, **query: str) -> AppTest:
-    """A page as a visitor with this query finds it; the first run is the home page's."""
+    """A page as a visitor with this query sees it; the first run is that of the home page."""
     page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE).run()
     page.query_params.update(query)
     return go(page, file)
 
 
 def go(page: AppTest, file: str) -> AppTest:
-    """The same visitor on another page; `file` is below ROOT, as in PAGES."""
+    """Take the same visitor to another page; `file` is relative to ROOT, as in PAGES."""
     return page.switch_page(str(ROOT / file)).run()
 
 
 def settled(page: AppTest) -> AppTest:
-    """The page once every run and every errand that it waits for has ended."""
+    """The page, once every run and every errand that it waits for has ended."""
     deadline = time.monotonic() + 8 * MINUTE
     while time.monotonic() < deadline:
-        if "story_viewers" in page.session_state:  # not before a story trains
+        if "story_viewers" in page.session_state:  # missing until a story trains
             _wait_for(page.session_state["story_viewers"].values(), deadline)
         waiting = engine().errands.waiting()
         page.run()
         assert not page.exception
         if not waiting and not engine().errands.waiting():
             return page
-        # Looks seldom: a run of the page takes as much of a core as what it waits for.
+        # Rerun the page seldom, because that takes as much CPU time as what it waits for.
         again = time.monotonic() + LEASE / 4
         while engine().errands.waiting() and time.monotonic() < again:
             time.sleep(0.05)
@@ -46,7 +46,7 @@ def settled(page: AppTest) -> AppTest:
 
 
 def _wait_for(viewers: Collection[Viewer], deadline: float) -> None:
-    """Wait for all at once: each look renews a lease."""
+    """Wait for all of them together, because each look renews a lease."""
     while (seen := {viewer.view().status for viewer in viewers}) != {Status.DONE}:
         assert Status.FAILED not in seen, [viewer.view().message for viewer in viewers]
         assert all(viewer.alive() for viewer in viewers) and time.monotonic() < deadline
@@ -54,7 +54,7 @@ def _wait_for(viewers: Collection[Viewer], deadline: float) -> None:
 
 
 def keyed(widgets: Iterable[Any], name: str) -> Any:
-    """The widget of this name; once the page has set it, it is another one (ui/state.py)."""
+    """The widget of this name, which has a new key each time the page sets it (ui/state.py)."""
     (found,) = (each for each in widgets if each.key and re.fullmatch(rf"{name}(-\d+)?", each.key))
     return found
 
@@ -66,12 +66,12 @@ def stated(page: AppTest, name: str) -> Any:
 
 
 def bodies(page: AppTest) -> str:
-    """All HTML of a page."""
+    """All the HTML of a page."""
     return "\n".join(each.proto.body for each in page.get("html"))
 
 
 def bars(page: AppTest, label: str) -> dict[str, str]:
-    """The values of a row of bars (ui/bars.py) by series."""
+    """The values of a row of bars (ui/bars.py), by series."""
     rows = re.findall("<li>(.*?)</li>", bodies(page))
     row = next(row for row in rows if f"<span>{html.escape(label)}</span>" in row)
     found = re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row)
@@ -79,7 +79,7 @@ def bars(page: AppTest, label: str) -> dict[str, str]:
 
 
 def tables(page: AppTest) -> list[dict[str, list[str]]]:
-    """The tables of a page (ui/draw.py), each by the heads of its columns."""
+    """The tables of a page (ui/draw.py), each with its columns by heading."""
     found = []
     for body in re.findall(r'<div class="table".*?</div>', bodies(page), re.DOTALL):
         heads = map(_text, re.findall(r"<th .*?>(.*?)</th>", body))
@@ -94,6 +94,6 @@ def _text(cell: str) -> str:
 
 
 def answers(page: AppTest) -> list[str]:
-    """What the page says of each guess, in their order: that it was right, or what is."""
+    """What the page says of each guess, in order: that it was right, or what the answer is."""
     boxes = (each for each in page.main if each.type in ("success", "warning"))
     return [each.value for each in boxes if each.value.startswith("You said")]

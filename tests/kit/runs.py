@@ -24,29 +24,30 @@ from tests.kit.small import SMALL
 
 
 def tiny(**overrides: Any) -> RunConfig:
-    """A run of 10 steps that compiles and ends in no time."""
+    """A run of 10 steps that compiles and ends quickly."""
     small = {"train_size": 100, "batch_size": 20, "widths": (8,), "scaling": "unit", "epochs": 2}
     return RunConfig(**{**small, "loss": "from_logits", **overrides})
 
 
-# For what a test calls a few times: compiled with little done to make it fast.
+# For functions that a test calls only a few times: compiled with little optimization.
 quick = partial(jax.jit, compiler_options=train.ONCE)
 
 
 def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.03) -> Any:
-    """Weights as `init` shapes them, but drawn by NumPy: nothing is compiled."""
+    """Weights in the shapes that `init` gives, but drawn by NumPy, so nothing is compiled."""
     random, key = np.random.default_rng(seed), jax.ShapeDtypeStruct((2,), np.uint32)
     types = jax.eval_shape(lambda key: init(key, inputs)[1], key)
     return jax.tree.map(lambda t: random.normal(0, spread, t.shape).astype(t.dtype), types)
 
 
-# The runs that many tests share: a shape takes some nine seconds of a processor to compile.
-DIGITS = tiny(task="digits", train_size=105, learning_rate=0.02)  # 5 images over in each epoch
+# The runs that many tests share, because each shape takes about nine seconds to compile.
+# Of the digits, 5 images are left over in each epoch.
+DIGITS = tiny(task="digits", train_size=105, learning_rate=0.02)
 DROPPING = tiny(
     task="digits", train_size=250, dropout="rate", dropout_value=0.4, widths=(32, 16, 8),
     optimizer="adam", learning_rate=3e-3, epochs=3,
 )  # fmt: skip
-# Enough of the keep_prob question's images to starve on: the shape of its story in few steps.
+# The keep_prob question with just enough images to starve, in the shape of its story's few steps.
 KEEP_OR_DROP = RunConfig(**{**PRESETS["keep_or_drop"].overrides, "train_size": 1000})
 POST_CNN = tiny(
     model="cnn_28_channels", task="digits", train_size=250, batch_size=50, epochs=1,
@@ -60,23 +61,23 @@ SERIES = RunConfig(
 
 
 def _shapes() -> Iterator[RunConfig]:
-    """The runs whose shapes the default run of the tests may compile, and why each."""
-    yield RunConfig()  # the question: most figures are of it
-    yield RunConfig(optimizer="adam")  # what it comes to with another optimizer
+    """The runs whose shapes may be compiled by tests that are not slow, and the reason for each."""
+    yield RunConfig()  # the question: most figures are about it
+    yield RunConfig(optimizer="adam")  # how it ends with another optimizer
     yield tiny()
     yield tiny(batch_size=100)  # a full batch, in the data's own order
     yield tiny(optimizer="adam")  # slots
     yield from (tiny(precision=key) for key in PRECISIONS)
-    yield tiny(precision="mixed_float16", optimizer="adam")  # slots and a loss scale, mapped
+    yield tiny(precision="mixed_float16", optimizer="adam")  # mapped runs with slots and a scale
     yield from (replace(DIGITS, optimizer=key) for key in OPTIMIZERS)
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")
     yield SERIES
-    yield replace(SERIES, model="gru")  # of split keys
+    yield replace(SERIES, model="gru")  # with split keys
     yield replace(SERIES, precision="mixed_float16")
-    yield CONFIG  # of the Lasagne issue, whose figures depend on its width
-    for preset, few in SMALL.items():  # what the pages of stories train
+    yield CONFIG  # the Lasagne issue, whose figures depend on its width
+    for preset, few in SMALL.items():  # what the pages of the stories train
         yield RunConfig(**{**PRESETS[preset].overrides, **few})
     yield RunConfig(**{**PRESETS["jax_mlp"].overrides, **SMALL["jax_mlp"], "optimizer": "sgd"})
 
@@ -86,12 +87,12 @@ SHAPES = tuple(dict.fromkeys(train.shape(config) for config in _shapes()))
 
 @cache
 def trained(config: RunConfig) -> list[Snapshot]:
-    """The snapshots of a run, trained once however many tests look at them."""
+    """The snapshots of a run, which is trained once however many tests look at it."""
     return list(train.run(config, load(config.source, config.train_size)))
 
 
 def post_cnn(*last: Any) -> tuple[Any, Any]:
-    """The post's own stack in stax, to its logits, and then `last`."""
+    """The post's own stack in stax, up to its logits, followed by the layers `last`."""
     conv, norm, relu = partial(stax.Conv, padding="SAME"), stax.BatchNorm, stax.Relu
     return stax.serial(
         conv(32, (5, 5), (2, 2)), norm(), relu,
@@ -118,7 +119,7 @@ configs = parts.map(lambda values: agree(values)[0])
 
 
 def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
-    """A healthy look at n images of a network with one hidden layer, with what the test changes."""
+    """A healthy look at n images of a network with one hidden layer, with the given changes."""
     healthy: dict[str, Any] = {
         "epoch": step / 10, "loss": 0.5, "train_accuracy": 0.9, "test_accuracy": 0.9,
         "test_examples": 10, "gradient_norms": np.ones(2, np.float32),

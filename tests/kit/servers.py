@@ -19,9 +19,9 @@ import psutil
 from tests.kit import MINUTE, ROOT
 
 HOST = "127.0.0.1"
-COLD = {"SAMENET_WARM_UP": "0"}  # whoever comes first waits for the imports
+COLD = {"SAMENET_WARM_UP": "0"}  # the first visitor waits for the imports
 
-# `streamlit run` finds the App without executing app.py; two others execute it as a script.
+# `streamlit run` finds the App without executing app.py; SCRIPT and ELSEWHERE execute it.
 RUN = ("-m", "streamlit.web.cli", "run")
 APP = (*RUN, "app.py")
 SMALL = (*RUN, "tests/kit/small_app.py")  # app.py with the stories in few steps
@@ -51,7 +51,7 @@ def script_elsewhere(folder: Path) -> tuple[str, ...]:
 
 
 POLITE = ("You can now view", "URL: ", "Uvicorn server started", "Stopping...")
-# One traceback or a chain of them, with the line that announces it.
+# One traceback, or a chain of them, with the line that announces it.
 TRACEBACK = re.compile(
     r"(?:.*Exception in ASGI application\n)?"
     r"(?:(?:\n(?:During handling|The above exception) .*\n\n)?"
@@ -61,15 +61,15 @@ OURS = re.compile(rf'File "{re.escape(str(ROOT))}/(?:app\.py|core/|ui/|pages/|te
 
 
 class Server:
-    """A server, of this checkout or another one: its log, its resources, its end.
+    """A server of this checkout or another one, with its log, its resources and its end.
 
-    It may not listen yet: `wait_until_healthy`.
+    At first it may not listen yet; see `wait_until_healthy`.
 
     Args:
-      command: what Python is given, with `root` as its folder.
+      command: the arguments for Python, which runs in the folder `root`.
       root: the checkout.
-      cores: the processor's cores that it may use, all of them if empty.
-      environment: of the process, beside this one's.
+      cores: the processor cores that the server may use; all of them if empty.
+      environment: variables for the server in addition to this process's own.
     """
 
     def __init__(
@@ -79,6 +79,11 @@ class Server:
         cores: Collection[int] = (),
         **environment: str,
     ) -> None:
+        if threading.current_thread() is threading.main_thread():
+            # Either leaves every `with` block, which stops the server. In a background job, SIGINT
+            # would be ignored: execnet sends it to a worker whose pytest has been killed.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.default_int_handler)
         with socket.create_server((HOST, 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
@@ -101,7 +106,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None,
-            start_new_session=True,  # a terminal's Ctrl-C stops us, and we stop it
+            start_new_session=True,  # Ctrl-C in a terminal reaches only us; we stop it
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -124,27 +129,27 @@ class Server:
         return times.user + times.system
 
     def memory(self) -> int:
-        """Resident bytes."""
+        """Resident memory in bytes."""
         return self._info.memory_info().rss
 
     def children(self) -> list[psutil.Process]:
-        """The processes that it has started and that still run."""
+        """The processes that it has started and that are still running."""
         return self._info.children(recursive=True)
 
     def lines(self, text: str, since: float = 0.0) -> list[tuple[float, str]]:
-        """The log lines with `text` in them, as (time.monotonic(), line)."""
+        """The lines of the log that contain `text`, as (time.monotonic(), line)."""
         return [(at, line) for at, line in list(self.log) if text in line and at >= since]
 
     def said(self) -> str:
-        """Its log."""
+        """The log as one text."""
         return "".join(f"{line}\n" for _, line in list(self.log))
 
     def faults(self) -> list[str]:
-        """The tracebacks in its log that name a file of the project."""
+        """The tracebacks in the log that name a file of the project."""
         return [told for told in TRACEBACK.findall(self.said()) if OURS.search(told)]
 
     def complaints(self) -> list[str]:
-        """Its faults, and the lines that are no traceback and more than hello and goodbye."""
+        """The faults, and all other lines of the log that are more than hello and goodbye."""
         others = TRACEBACK.sub("", self.said()).splitlines()
         unusual = [line for line in others if not any(words in line for words in POLITE)]
         return [*self.faults(), *filter(str.strip, unusual)]
@@ -156,7 +161,10 @@ class Server:
             return probe.connect_ex((HOST, self.port)) == 0
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int | None:
-        """Signal it, and kill it if that does not end it. The exit code, None if killed."""
+        """Send a signal, and kill the server if that does not end it.
+
+        Returns the exit code, or None if it was killed.
+        """
         self.process.send_signal(number)
         try:
             return self.wait()
@@ -166,7 +174,7 @@ class Server:
             return None
 
     def wait(self) -> int:
-        """Wait until it has ended and all that it said is read. The exit code."""
+        """Wait until the server has ended and its whole log is read; return the exit code."""
         code = self.process.wait(MINUTE)
         self._reader.join(MINUTE)
         return code
@@ -180,9 +188,7 @@ class Server:
 
 @contextmanager
 def serving(*arguments: object, **options: object) -> Iterator[Server]:
-    """A server that listens, for the time of the block, even if that is told to end (SIGTERM)."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    """A server that listens while the block runs, and that may end in any way."""
     server = Server(*arguments, **options)  # type: ignore[arg-type]
     try:
         server.wait_until_healthy()
@@ -193,13 +199,13 @@ def serving(*arguments: object, **options: object) -> Iterator[Server]:
 
 
 def beside(folder: Path) -> dict[str, str]:
-    """The environment of a server that finds no full MNIST, and none of a user's own data."""
+    """Environment for a server that finds no full MNIST, and no data of the user's own."""
     return {"SAMENET_MNIST_DIR": str(folder), "SAMENET_DATA_DIR": str(folder)}
 
 
 @contextmanager
 def started(folder: Path, command: tuple[str, ...] = APP, **environment: str) -> Iterator[Server]:
-    """A server that may not listen yet. It must end cleanly, and tell of no fault of ours."""
+    """A server that may not listen yet; it must end cleanly, without a fault of ours in its log."""
     server = Server(command, **{**beside(folder), **environment})
     try:
         yield server
@@ -212,7 +218,7 @@ def started(folder: Path, command: tuple[str, ...] = APP, **environment: str) ->
 
 @contextmanager
 def served(folder: Path, command: tuple[str, ...] = APP, **environment: str) -> Iterator[Server]:
-    """A server of a test's own that listens, which is stopped at the end."""
+    """A server that listens while the block runs; it must live that long, and then end cleanly."""
     with started(folder, command, **environment) as server:
         server.wait_until_healthy()
         yield server

@@ -1,6 +1,6 @@
-"""The stories in few steps, which is where what tests of their pages look at shows, too.
+"""The stories in few steps, which are enough to show what the tests of their pages look at.
 
-What a story comes to over its whole length is judged by tests/compiled and by core.reproduce.
+What a story shows over its full length is tested by tests/compiled and core.reproduce.
 """
 
 import pytest
@@ -21,7 +21,7 @@ SMALL = {
 
 
 def few_steps(patch: pytest.MonkeyPatch | None = None) -> None:
-    """From now on in this process, or until `patch` is undone."""
+    """Shorten the stories, from now on in this process or until `patch` is undone."""
     for preset, overrides in SMALL.items():
         for name, value in overrides.items():
             if patch is None:

@@ -1,8 +1,9 @@
-"""app.py as most tests have it served: with the stories in few steps.
+"""app.py as most tests serve it: with the stories in few steps.
 
-`SAMENET_TESTS_SEND_EVERY=0.3` has it send as seldom as a slow host does (seconds, in place of
-0.005), into the file `SAMENET_TESTS_RUNS` it writes the query of each run that a page asks for, and
-SIGUSR1 has it write the names of all loaded modules into `SAMENET_TESTS_MODULES`.
+`SAMENET_TESTS_SEND_EVERY=0.3` makes it send as seldom as a slow host does (in seconds; Streamlit's
+own value is 0.005). If `SAMENET_TESTS_RUNS` names a file, the query of each run that a page asks
+for is added to it. On SIGUSR1 the names of all loaded modules are written to the file
+`SAMENET_TESTS_MODULES`.
 """
 
 import os

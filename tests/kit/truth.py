@@ -1,4 +1,4 @@
-"""Odd settings, and whether what is said of their runs is borne out by the rest of them."""
+"""Odd settings, and whether what is said about their runs is confirmed later in the run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ DEEP: dict[str, Any] = {**DIGITS, "widths": (256,) * 4, "initializer": "glorot_u
 
 
 def settings() -> Iterator[RunConfig]:
-    """Losses, rates, epsilons, dropout, optimizers, tasks, scalings, batches, number formats."""
+    """Runs that vary loss, rate, epsilon, dropout, optimizer, task, scaling, batch and format."""
     changes: list[dict[str, Any]] = [{"loss": loss} for loss in losses_for("binary")]
     changes += [{"seed": seed} for seed in (1, 2, 3, 5)]
     rates = (1e-8, 1e-6, 1e-4, 1e-3, 0.1, 1.0, 30.0, 1e3)
@@ -57,13 +57,13 @@ def settings() -> Iterator[RunConfig]:
 
 
 def probed(config: RunConfig) -> list[tuple[Snapshot, list[Finding]]]:
-    """Every look of a run with its findings."""
+    """Every look of a run, with the findings at that look."""
     seen = trained(config)
     return [(look, diagnose(config, seen[: i + 1])) for i, look in enumerate(seen)]
 
 
 def verdicts(config: RunConfig) -> Iterator[tuple[str, bool]]:
-    """For each sentence that foretells and each later look: its cause, and whether it held."""
+    """For each sentence that predicts and each later look: the cause, and whether it held."""
     looks = probed(config)
     seen = [look for look, _ in looks]
     for i, (_, findings) in enumerate(looks):

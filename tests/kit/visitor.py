@@ -1,11 +1,10 @@
 """A browser tab without a screen: Streamlit's own websocket protocol, loopback only.
 
-It does what Streamlit's page does, no more and no less: it sends every widget's value with
-each request, takes over the values and the query string that the server sets, and reruns a
-fragment on the interval that the server asks for. It keeps no message cache, so that every
-chart comes in full.
+It does exactly what Streamlit's page does: it sends every widget's value with each request, adopts
+the values and the query string that the server sets, and reruns a fragment at the interval that the
+server asks for. It keeps no message cache, so that every chart arrives in full.
 
-What depends on the page's wording stands in the constants below.
+Everything that depends on the wording of the page is in the constants below.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ def percentile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the progress bar says of a run."""
+    """What the progress bar says about a run."""
 
     step: int = 0
     steps: int = 0
@@ -61,9 +60,9 @@ class Session:
     """One visitor's tab, on the trainer page unless `page` names another.
 
     Args:
-      url: of the server; loopback only.
+      url: the server's; loopback only.
       query: of the page's address, such as seed=3&epochs=20.
-      page: its address; "" is the home page.
+      page: the page's address; "" is the home page.
     """
 
     url: str
@@ -73,13 +72,13 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     history: list[tuple[float, Progress]] = field(
         default_factory=list, repr=False
-    )  # (perf_counter, changed)
+    )  # (perf_counter, the new progress)
     errors: list[str] = field(default_factory=list)
-    frames: int = 0  # fragment runs that finished
-    # What answers an action belongs to a full run that began after it: a frame of the run
-    # before may still be on its way.
-    full_runs: int = 0  # runs of the whole page that began
-    finished: int = 0  # runs of the whole page that came to their end
+    frames: int = 0  # fragment runs that have finished
+    # The answer to an action belongs to a full run that began after it, because a frame of the run
+    # before may still arrive later.
+    full_runs: int = 0  # runs of the whole page that have begun
+    finished: int = 0  # runs of the whole page that have finished
     chart_changed_in: int = -1  # the full run whose charts changed last
     looked_in: int = -1  # the full run in which the network was last described
     fragment: str = ""  # the polling fragment that the server last asked for
@@ -120,7 +119,7 @@ class Session:
         await self._rerun()
 
     async def close(self) -> None:
-        """Close the tab, or drop its connection: the server cannot tell."""
+        """Close the tab, or drop its connection; to the server these look the same."""
         for fragment in list(self._timers):
             self._stop_timer(fragment)
         if self._reader is not None:
@@ -136,7 +135,7 @@ class Session:
         await self._rerun(WidgetState(id=button.id, trigger_value=True))
 
     async def move(self, label: str, by: int) -> None:
-        """Move a select slider by so many places; at an end it turns back."""
+        """Move a select slider by so many places, or back if there are not so many left."""
         slider = self._find("slider", label)
         options = list(slider.options)
         shown = self._values[slider.id].string_array_value.data
@@ -149,7 +148,7 @@ class Session:
         await self._rerun()
 
     async def guess(self, place: int) -> None:
-        """Choose so-and-so of the options of the page's first radio buttons."""
+        """Choose the option at this place of the page's first radio buttons."""
         radios = [path for path, (_, e) in self._elements.items() if _kind(e) == "radio"]
         radio = self._elements[min(radios)][1].radio
         state = WidgetState(id=radio.id, string_value=radio.options[place])
@@ -157,13 +156,13 @@ class Session:
         await self._rerun()
 
     async def poll(self) -> None:
-        """Ask for one frame of the live panel and wait for it, or for the page that it asks for."""
+        """Ask for a frame of the live panel; wait for it, or for the page if it asks for one."""
         runs = self.frames + self.finished
         await self._rerun(fragment=self.fragment)
         await self.until(lambda: self.frames + self.finished > runs, OPEN_SECONDS)
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait for a condition on what has come from the server. Raises TimeoutError."""
+        """Wait until a condition on what the server has sent is true. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while not condition():
                 if self._reader is not None and self._reader.done():
@@ -172,22 +171,22 @@ class Session:
                 await self._news.wait()
 
     def points(self) -> int:
-        """Rows of the tables of all charts on the page."""
+        """The number of rows in the tables of all charts on the page."""
         charts = [e.vega_lite_chart for _, e in self._elements.values() if _kind(e) == CHART]
         tables = [data.data.data for chart in charts for data in chart.datasets]
         return sum(pa.ipc.open_stream(table).read_all().num_rows for table in tables)
 
     def tells(self, words: str) -> bool:
-        """Whether any element has these words, in ASCII, in it."""
+        """Whether any element contains these words, which must be ASCII."""
         return any(words in str(element) for _, element in list(self._elements.values()))
 
     def shows(self, key: str) -> bool:
-        """Whether there is a chart whose clicks are known under this key."""
+        """Whether there is a chart whose clicks are reported under this key."""
         charts = [e.vega_lite_chart for _, e in self._elements.values() if _kind(e) == CHART]
         return any(chart.id.endswith(key) for chart in charts)
 
     def has(self, kind: str, label: str) -> bool:
-        """Whether the page has this widget, and it can be used."""
+        """Whether the page has this widget and it is enabled."""
         return any(
             _kind(element) == kind
             and getattr(element, kind).label == label
@@ -292,7 +291,7 @@ class Session:
             self._take_over(element.slider)
 
     def _take_over(self, slider: Any) -> None:
-        """A slider's value as the server has it; select sliders only, the others stay at home."""
+        """Adopt the server's value of a select slider; the other sliders' values are not sent."""
         if (slider.id in self._values and not slider.set_value) or not slider.options:
             return
         state = WidgetState(id=slider.id)
@@ -324,7 +323,7 @@ def _kind(element: Any) -> str:
 
 
 def together(work: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine in a thread: a browser of another test may hold this one's event loop."""
+    """Run a coroutine in another thread, because a browser may occupy this thread's event loop."""
 
     async def run() -> None:
         async with asyncio.timeout(PATIENCE):
@@ -341,9 +340,10 @@ async def visit(visitor: Session) -> None:
 
 
 async def read_through(visitor: Session) -> None:
-    """Read a story until all that it measures is there, for everybody who comes after.
+    """Read a story until all its measurements are there for everybody who comes later.
 
-    A browser that waits for it would spend as much as the server, on drawing how far it is.
+    A browser that waited for them would take as much CPU time as the server, to draw their
+    progress.
     """
     await visit(visitor)
     await visitor.guess(1)
@@ -355,14 +355,14 @@ async def read_through(visitor: Session) -> None:
             return False
         return visitor.tells("Go on from here") and not visitor.tells("runs go first")
 
-    with suppress(TimeoutError):  # whoever comes after waits for the rest
+    with suppress(TimeoutError):  # the next visitor waits for the rest
         await visitor.until(ended, 0.75 * PATIENCE)
     await visitor.close()
     assert visitor.errors == []
 
 
 async def everybody(visitors: Sequence[Session], astray: bool = False) -> None:
-    """Visit at the same moment, then leave; those who are led astray may be told so."""
+    """Let all visit at the same moment, then leave; `astray` allows them to be told "not found"."""
     await asyncio.gather(*map(visit, visitors))
     await asyncio.gather(*(visitor.close() for visitor in visitors))
     errors = {error for visitor in visitors for error in visitor.errors}

@@ -1,4 +1,4 @@
-"""What tests of pages share: stories in few steps, and an engine that nobody has left busy."""
+"""What the tests of pages share: stories in few steps, and an engine that is never left busy."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from ui.engine import engine
 
 @pytest.fixture(autouse=True, scope="module")
 def small_stories() -> Iterator[None]:
-    """The stories in few steps, and no copies of a run by themselves."""
+    """Shorten the stories, and train no copies of a run unless they are asked for."""
     with pytest.MonkeyPatch.context() as patch:
         few_steps(patch)
         small, trained = SMALL["epsilon"], claims._trained
@@ -28,7 +28,7 @@ def small_stories() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def let_go() -> Iterator[None]:
-    """Leave no run behind that the next test would wait for."""
+    """Leave no run for which the next test would have to wait."""
     yield
     with engine()._changed:
         for job in engine()._jobs.values():

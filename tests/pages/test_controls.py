@@ -14,7 +14,8 @@ from tests.kit import ROOT
 from tests.kit.pages import go, keyed, open_page
 from ui import live, widgets
 
-# For every field a value that is not the default's, and that stands in no slider's grid.
+# SERIES is a run on series. OTHER has a value for every field that is neither the default nor in
+# the grid of a slider.
 SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligned")
 OTHER = {
     "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
@@ -27,7 +28,7 @@ OTHER = {
 
 @pytest.fixture(autouse=True)
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
-    """The trainer page without training: the configurations that its panel was asked for."""
+    """The configurations for which the trainer page asked its panel, which trains nothing here."""
     asked: list[RunConfig] = []
     monkeypatch.setattr(live, "panel", lambda title, config: asked.append(config))
     return asked
@@ -45,12 +46,12 @@ def widget(page: AppTest, name: str) -> Any:
 
 
 def notes(page: AppTest) -> list[str]:
-    """The lines of the one toast that there may be."""
+    """The lines of the toast, of which there may be only one."""
     assert len(page.toast) <= 1
     return [line for toast in page.toast for line in toast.value.split("  \n")]
 
 
-def test_defaults(chosen: list[RunConfig]) -> None:
+def test_the_trainer_opens_with_the_defaults(chosen: list[RunConfig]) -> None:
     page = trainer()
     assert chosen[-1] == RunConfig() and page.query_params == {} and not notes(page)
     assert keyed(page.selectbox, "preset").value == "question"
@@ -97,7 +98,7 @@ def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
     assert widget(page, name).value == OTHER[name]
 
 
-def test_what_the_model_ignores_is_greyed(chosen: list[RunConfig]) -> None:
+def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -> None:
     page = trainer(model="cnn", dropout="rate", widths="8")
     assert chosen[-1] == RunConfig(model="cnn")
     shown = FIELDS.keys() - Process._fields
@@ -150,7 +151,7 @@ def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> N
         ({"batch_size": "60000"}, "batch is now 1000", RunConfig()),
     ],
 )
-def test_junk_in_the_url_is_told_once(
+def test_junk_in_the_url_is_reported_once(
     query: dict[str, str], note: str, config: RunConfig, chosen: list[RunConfig]
 ) -> None:
     page = trainer(**query)
@@ -160,7 +161,7 @@ def test_junk_in_the_url_is_told_once(
     assert not notes(page) and not page.exception
 
 
-def test_repeated_parameter_is_one() -> None:
+def test_the_last_of_repeated_parameters_counts() -> None:
     page = open_page("pages/lab/train.py")
     page.query_params["seed"] = ["1", "2"]
     page.run()
@@ -194,15 +195,15 @@ def test_widths_can_be_typed(
 ) -> None:
     page = trainer()
     box = widget(page, "widths")
-    box.options.append(typed)  # AppTest sends known options only
+    box.options.append(typed)  # AppTest only sends known options
     box.set_value(typed).run()
     assert chosen[-1].widths == widths and not page.exception
     assert all(text.startswith(note) for text in notes(page)) and bool(notes(page)) == bool(note)
     assert page.query_params == to_query(RunConfig(widths=widths))
 
 
-def test_an_address_that_comes_late_moves_no_control_back(chosen: list[RunConfig]) -> None:
-    """A quick visitor's second change comes with the address as it was before the first."""
+def test_a_late_address_moves_no_control_back(chosen: list[RunConfig]) -> None:
+    """A quick visitor's second change comes with the address from before the first change."""
     page = trainer()
     keyed(page.select_slider, "control_learning_rate").set_value(0.1).run()
     assert page.query_params == {"learning_rate": "0.1"}
@@ -210,12 +211,12 @@ def test_an_address_that_comes_late_moves_no_control_back(chosen: list[RunConfig
     keyed(page.number_input, "control_seed").set_value(3).run()
     assert chosen[-1] == RunConfig(learning_rate=0.1, seed=3)
     assert page.query_params == {"learning_rate": "0.1", "seed": "3"}
-    page.query_params.clear()  # nothing has moved since: the visitor went back
+    page.query_params.clear()  # no control has moved since, so the visitor went back
     assert not page.run().exception and chosen[-1] == RunConfig()
 
 
-def test_what_the_page_sets_is_a_new_widget(chosen: list[RunConfig]) -> None:
-    """What a browser still says of the old one is not taken for a visitor's change."""
+def test_a_widget_that_the_page_sets_gets_a_new_key(chosen: list[RunConfig]) -> None:
+    """What a browser still sends for the old widget is not taken for a visitor's change."""
     page = trainer()
     before = keyed(page.selectbox, "preset").key
     keyed(page.select_slider, "control_learning_rate").set_value(0.1).run()
@@ -223,7 +224,7 @@ def test_what_the_page_sets_is_a_new_widget(chosen: list[RunConfig]) -> None:
     assert keyed(page.select_slider, "control_learning_rate").key == "control_learning_rate"
 
 
-def test_other_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:
+def test_going_to_another_page_and_back_keeps_the_settings(chosen: list[RunConfig]) -> None:
     page = trainer(seed="5")
     page.switch_page(str(ROOT / "pages/home.py"))
     page.query_params.clear()

@@ -1,4 +1,4 @@
-"""The story of the GRU and the trainer on series, as a visitor finds them."""
+"""The story of the GRU, and the trainer on series, as a visitor sees them."""
 
 import re
 
@@ -25,15 +25,15 @@ def story() -> AppTest:
     return told("gru", {}, guess=0)
 
 
-def test_the_answer_is_by_the_errors_that_were_measured(story: AppTest) -> None:
-    """What they are after all 5,000 batches is a row of core.reproduce."""
+def test_the_answer_follows_from_the_measured_errors(story: AppTest) -> None:
+    """core.reproduce has a row for the errors after all 5,000 batches."""
     answer = answers(story)[0]
     post, _, copied = map(float, re.findall(r"0\.\d{3}", answer))
     assert copied == pytest.approx(0.036, abs=0.0015)
     assert f"the answer is “{series.WORSE}”" in answer and post > 1.05 * copied
 
 
-def test_who_is_compared_with_whom(story: AppTest) -> None:
+def test_the_story_says_which_pairs_are_compared(story: AppTest) -> None:
     assert f"**{POST}: 81 pairs a series, 9 of them its own**" in said(story)
     assert f"**{ALIGNED}: 9 pairs a series, 9 of them its own**" in said(story)
     assert any("stretches both arrays" in each.value for each in story.warning)
@@ -42,7 +42,7 @@ def test_who_is_compared_with_whom(story: AppTest) -> None:
     assert "32 series differ" in said(story)
 
 
-def test_the_gates_are_equal_from_one_key(story: AppTest) -> None:
+def test_the_gates_from_one_key_are_equal(story: AppTest) -> None:
     assert "**One key: all three are equal**" in said(story)
     assert "**Split keys: they differ**" in said(story)
     assert any("no better than the noisy input" in each.value for each in story.info)
@@ -52,7 +52,7 @@ def test_the_gates_are_equal_from_one_key(story: AppTest) -> None:
     ("split", "says"),
     [((0.0301, 0.0303), "**does not matter in the end**"), ((0.02, 0.021), "**matters in the")],
 )
-def test_the_verdict_on_the_key_is_by_what_was_measured(
+def test_the_verdict_on_the_key_follows_from_the_measured_errors(
     split: tuple[float, float], says: str
 ) -> None:
     ends = [End("one key", seed, error, 0.0354) for seed, error in enumerate((0.0300, 0.0302))]
@@ -60,7 +60,7 @@ def test_the_verdict_on_the_key_is_by_what_was_measured(
     assert says in series.verdict(ends)
 
 
-def test_the_trainer_says_of_series_what_can_be_said_of_them() -> None:
+def test_the_trainer_shows_errors_of_series_and_no_accuracy() -> None:
     page = open_page("pages/lab/train.py", **to_query(SMALL), until="end")
     engine().wait(page.session_state["viewer"], 10**9, 4 * MINUTE)
     page.run()

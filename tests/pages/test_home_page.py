@@ -1,4 +1,4 @@
-"""The home page: a recorded race, and the same one live."""
+"""The home page: a recorded race, and the same race live."""
 
 import json
 
@@ -26,10 +26,12 @@ def test_the_race_is_recorded_and_then_live() -> None:
     assert {viewer.config.seed for viewer in page.session_state["story_viewers"].values()} == {0, 1}
 
 
-def test_the_record_is_of_these_runs() -> None:
+def test_the_record_shows_the_home_page_s_runs() -> None:
     rows = json.loads(RECORDED.read_text())["rows"]
     assert [row["loss"] for row in rows] == [label for label in RUNS for _ in range(STEPS + 1)]
     assert [row["step"] for row in rows] == [*range(STEPS + 1)] * len(RUNS)
     textbook = [row["accuracy"] for row in rows if row["loss"] == "as in the textbook"]
-    assert textbook[0] == 0.435 and textbook[1:] == [None] * STEPS, "NaN is no accuracy"
+    assert textbook[0] == 0.435 and textbook[1:] == [None] * STEPS, (
+        "an accuracy of NaN predictions is missing"
+    )
     assert home.table(rows).num_rows == len(rows)

@@ -1,4 +1,4 @@
-"""The microscope as a visitor finds it."""
+"""The microscope as a visitor sees it."""
 
 import re
 from dataclasses import replace
@@ -27,7 +27,7 @@ PAGE = "pages/lab/microscope.py"
 
 
 def strips(page: AppTest) -> str:
-    """What a screen reader hears of the strips: the dead zone of each loss."""
+    """What a screen reader says of the strips: the dead zone of each loss."""
     texts = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     return next(text for text in texts if text.startswith("The question's"))
 
@@ -48,7 +48,7 @@ def test_another_label_and_dtype_have_other_edges() -> None:
     assert not page.exception
     assert "NaN or inf first at z = 5.5625" in strips(
         page
-    )  # 1 - epsilon is 1: nothing is clipped there
+    )  # 1 - epsilon is 1, so nothing is clipped there
     assert page.query_params == {"losses": "question_stable", "label": "0", "dtype": "bfloat16"}
 
 
@@ -69,14 +69,14 @@ def test_the_calculator_knows_the_limits() -> None:
     assert [*edges][2:] == list(DTYPES)
 
 
-def test_who_sits_there_is_the_question_s_first_network() -> None:
+def test_the_samples_are_those_of_the_question_s_first_network() -> None:
     page = open_page(PAGE)
     assert any("the question's initial network" in text.value for text in page.markdown)
     (share,) = re.findall(r"exactly 0: ([\d.]+)% with The question's", page.caption[-1].value)
     assert float(share) == pytest.approx(79.6, abs=0.3)
 
 
-def test_who_sits_there_is_the_run_in_the_trainer() -> None:
+def test_the_samples_are_those_of_the_run_in_the_trainer() -> None:
     page = open_page("pages/lab/train.py", loss="from_logits")
     engine().wait(page.session_state["viewer"], 1, MINUTE)
     page.run()
@@ -84,7 +84,7 @@ def test_who_sits_there_is_the_run_in_the_trainer() -> None:
     assert any("the network in the trainer" in text.value for text in page.markdown)
 
 
-def test_junk_is_told_and_the_rest_used() -> None:
+def test_junk_is_reported_and_the_rest_is_used() -> None:
     page = open_page(PAGE, losses="nonsense", label="7", dtype="float8", epsilon="0.1")
     (toast,) = page.toast
     told = [line.split(" cannot")[0].split(" is")[0] for line in toast.value.split("  \n")]
@@ -94,12 +94,12 @@ def test_junk_is_told_and_the_rest_used() -> None:
 
 
 def snapshot(margins: list[float], labels: list[int]) -> Snapshot:
-    """One with these samples; a margin of 0 or more is right where the label is not 0."""
+    """A snapshot with these samples; a margin of 0 or more is right unless the label is 0."""
     right = (np.array(margins) >= 0) == (np.array(labels) > 0)
     return look(0, len(labels), margins=np.float32(margins), labels=np.uint8(labels), correct=right)
 
 
-def test_samples_are_those_with_the_label_looked_at() -> None:
+def test_only_samples_with_the_chosen_label_are_shown() -> None:
     seen = snapshot([-20, 3, 5, -1], [1, 1, 0, 0])
     place, margins, wrong = samples.samples(seen, Setting(label=1))
     assert place.tolist() == [0, 1]
@@ -118,7 +118,7 @@ def told(setting: Setting, margins: list[float], wrong: list[bool]) -> str:
     return samples.who(setting, looks, np.array(margins), np.array(wrong))
 
 
-def test_who_has_no_say_is_told_by_the_losses_themselves() -> None:
+def test_the_sentence_counts_samples_without_a_say_for_each_loss() -> None:
     assert told(Setting(), [-20, -15, 20, 3], [True, True, False, False]) == (
         "Of these 4 samples, wrong with gradient exactly 0: 50.0% with The question's "
         '"stable" loss, 25.0% with Keras 3 on JAX.'
@@ -137,8 +137,8 @@ def test_who_has_no_say_is_told_by_the_losses_themselves() -> None:
 @pytest.mark.parametrize(
     "config", [RunConfig(), replace(DIGITS, loss="clip", epsilon=1e-7, scaling="raw")]
 )
-def test_the_share_without_a_say_is_the_runs_own(config: RunConfig) -> None:
-    """Counted from the margins, it is what the run's own gradients say."""
+def test_the_share_without_a_say_is_that_of_the_run(config: RunConfig) -> None:
+    """Counted from the margins, the share is the one that the run's own gradients give."""
     first = trained(config)[0]
     for label in (0, 1) if config.task == "binary" else (1,):
         chosen = Setting(task=config.task, losses=(config.loss,), label=label)
@@ -149,14 +149,14 @@ def test_the_share_without_a_say_is_the_runs_own(config: RunConfig) -> None:
         assert own.any() and ((wrong & (slopes == 0)) == own).all()
 
 
-def test_without_a_say_samples_are_carried_along() -> None:
-    """Of those wrong without a gradient before the first step, many end right."""
+def test_many_images_without_a_say_end_right() -> None:
+    """Of the images that are wrong without a gradient before the first step, many end right."""
     first, *_, last = trained(RunConfig())
     silent = ~first.correct & (first.gradients == Gradient.ZERO)
     assert silent.sum() > 400 and last.correct[silent].mean() > 0.3
 
 
-def test_the_clip_cannot_tell_far_from_further() -> None:
+def test_a_clipped_loss_is_the_same_for_all_far_logits() -> None:
     for key in ("clip", "keras_jax", "keras_torch"):
         z = np.array([-20, -200], np.float32)
         loss, gradient = precision.evaluate("binary", key, z, 1, 1e-7)
@@ -165,7 +165,7 @@ def test_the_clip_cannot_tell_far_from_further() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("axis", AXES)
-def test_a_broken_stretch_is_drawn_where_the_curve_is_broken(dtype: str, axis: str) -> None:
+def test_a_broken_stretch_is_drawn_exactly_where_the_curve_is_broken(dtype: str, axis: str) -> None:
     for key in losses_for("binary"):
         chosen = Setting(losses=(key,), dtype=dtype, span=120, axis=axis)
         found = curves.look(chosen, key)
@@ -185,7 +185,7 @@ def sitting(setting: Setting, run: RunConfig, seen: Snapshot) -> tuple[Judge, di
 
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("span", [30, 1000])
-def test_no_logit_is_lost_from_the_chart(axis: str, span: int) -> None:
+def test_every_logit_is_in_a_bar_or_counted(axis: str, span: int) -> None:
     margins = [-1e9, -span, 0.0, span - 0.1, span, np.inf, np.nan]
     seen = snapshot(margins, [1] * 7)
     _, images = sitting(Setting(span=span, axis=axis), RunConfig(), seen)
@@ -197,7 +197,7 @@ def test_no_logit_is_lost_from_the_chart(axis: str, span: int) -> None:
     assert [each.sum() for each in found] == [row["images"] for row in bars]
 
 
-def test_the_first_loss_colours() -> None:
+def test_the_first_loss_colours_the_bars() -> None:
     seen = snapshot([-20, 3, 90], [1, 1, 1])
     for key, kinds in {
         "question_stable": [Gradient.ZERO, Gradient.SOME, Gradient.ZERO],
@@ -208,16 +208,16 @@ def test_the_first_loss_colours() -> None:
         assert (judged.key, judged.own) == (key, False) and images.kinds.tolist() == kinds
 
 
-def test_a_loss_whose_nan_hangs_on_all_logits_does_not_colour() -> None:
+def test_a_loss_whose_nan_depends_on_all_logits_does_not_colour() -> None:
     seen = snapshot([-20, 3], [7, 2])._replace(gradients=np.uint8([2, 1]))
     ten = RunConfig(task="digits", loss="naive")
     judged, images = sitting(Setting(task="digits", losses=("naive", "clip")), ten, seen)
     assert judged.key == "clip" and images.kinds.tolist() == [Gradient.ZERO, Gradient.SOME]
     judged, images = sitting(Setting(task="digits", losses=("naive",)), ten, seen)
-    assert judged.own and images.kinds.tolist() == [2, 1], "then the run says it"
+    assert judged.own and images.kinds.tolist() == [2, 1], "then the run's own gradients colour"
 
 
-def test_digits_are_chosen_without_a_mouse() -> None:
+def test_digits_can_be_chosen_without_a_mouse() -> None:
     page = open_page(PAGE)
     page.pills(key="microscope_band").set_value("wrong, silent").run()
     assert not page.exception
@@ -248,7 +248,7 @@ def test_gradients_are_drawn_on_the_side_they_push_to() -> None:
     assert charts.slope_range(1, [np.array([-1, 0.5])]) == (-1.1, 1.1)
 
 
-def test_the_axis_is_in_the_link() -> None:
+def test_the_link_contains_the_axis() -> None:
     page = open_page(PAGE, axis="linear", span="1000")
     assert not page.exception and page.query_params == {"axis": "linear", "span": "1000"}
     page.segmented_control(key="microscope_axis").set_value("symlog").run()

@@ -1,4 +1,4 @@
-"""The stories, as a visitor reads them."""
+"""The stories as a visitor reads them."""
 
 import html
 import inspect
@@ -35,18 +35,20 @@ from ui.story.what_if import GOES, STAYS, TURNS, _answer
 
 QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
 BASICS, PICTURES = "jax_basics", "jax_cnn"
-pytestmark = pytest.mark.timeout(900)  # a slow machine compiles a CNN for minutes
+pytestmark = pytest.mark.timeout(900)  # a slow machine takes minutes to compile a CNN
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 
 
 def told(story: str, query: dict[str, str], guess: int = 1) -> AppTest:
-    """A story after a guess, with every run and errand at its end."""
+    """A story after a guess, once every run and errand has ended."""
     page = open_page(PAGES[story].file, **query)
-    assert not page.exception and not page.get("vega_lite_chart"), "nothing before the guess"
+    assert not page.exception and not page.get("vega_lite_chart"), (
+        "no chart is shown before the guess"
+    )
     radio = page.radio(key=f"guess_{story}_widget")
     radio.set_value(radio.options[guess]).run()
-    settled(page)  # the pair
-    return settled(page)  # and what it brings
+    settled(page)  # until the pair has ended
+    return settled(page)  # until what follows from the pair has ended
 
 
 def said(page: AppTest) -> str:
@@ -54,11 +56,11 @@ def said(page: AppTest) -> str:
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_a_story_page_only_wires(story: str) -> None:
+def test_a_story_page_is_short(story: str) -> None:
     assert len((ROOT / PAGES[story].file).read_text().splitlines()) < 80
 
 
-def test_the_question_as_it_was_asked() -> None:
+def test_the_story_of_the_question_has_its_published_figures() -> None:
     page = told(QUESTION, {})
     assert "Keras on TensorFlow ends at 90.9%: that was it." in answers(page)[0]
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
@@ -79,7 +81,7 @@ def test_the_question_as_it_was_asked() -> None:
     assert "slope, JAX, clipped</dt><dd>0<" in cards
 
 
-def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
+def test_a_later_step_says_how_many_silent_images_became_right() -> None:
     page = told(QUESTION, {})
     page.select_slider(key="spine_step").set_value(10).run()
     assert not page.exception
@@ -87,7 +89,7 @@ def test_the_steps_of_the_spine_say_who_was_carried_along() -> None:
     assert re.search(r"Of the 484 that stood so at the start, 3\d\d are right by now", now)
 
 
-def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
+def test_pixels_from_0_to_1_close_the_gap() -> None:
     page = told(QUESTION, {"scaling": "unit"}, guess=2)
     assert answers(page)[0].endswith("that was it.")
     assert "every image that is wrong has a gradient" in said(page)
@@ -95,7 +97,7 @@ def test_pixels_from_0_to_1_make_the_gap_vanish() -> None:
     assert not any("are silent" in each.value for each in page.header)
 
 
-def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
+def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
     page = told(QUESTION, {})
     charts_before = len(page.get("vega_lite_chart"))
     radio = page.radio(key="guess_pixels_widget")
@@ -110,10 +112,12 @@ def test_the_second_prediction_is_asked_before_it_can_be_seen() -> None:
 def test_answers_of_a_second_prediction() -> None:
     assert _answer(0.1, 0.01) == GOES and _answer(0.1, 0.2) == STAYS
     assert _answer(-0.1, -0.03) == STAYS and _answer(0.1, -0.2) == TURNS
-    assert _answer(0.0, 0.0) == GOES and _answer(0.01, 0.2) == TURNS, "none was ahead before"
+    assert _answer(0.0, 0.0) == GOES and _answer(0.01, 0.2) == TURNS, (
+        "there was no clear lead before"
+    )
 
 
-def test_a_wrong_guess_is_told_and_kept_on_another_page() -> None:
+def test_a_wrong_guess_is_corrected_and_kept_on_another_page() -> None:
     page = told(QUESTION, {}, guess=0)
     assert "the answer is “Keras: something in it keeps learning”" in answers(page)[0]
     page = go(go(page, "pages/home.py"), PAGES[QUESTION].file)
@@ -124,7 +128,7 @@ def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(chance, "PERTURBATIONS", 2)
     monkeypatch.setattr(chance, "SEEDS", range(1))
     monkeypatch.setattr(chance, "ENOUGH", 3)
-    page = told(QUESTION, {"seed": "3"})  # collapsed: also without chance
+    page = told(QUESTION, {"seed": "3"})  # a seed that collapses every time
     next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
     page = settled(page)
     says = [text.value for text in page.markdown if text.value.startswith("- **")][:2]
@@ -132,7 +136,7 @@ def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "51.0% every time" in says[0] and "90.7% every time" in says[1]
 
 
-def test_a_few_runs_are_no_fact_and_two_ends_are_chance() -> None:
+def test_few_runs_are_not_called_a_fact_and_different_ends_are_chance() -> None:
     few = np.full(chance.ENOUGH - 1, 0.795)
     assert chance.verdict(few) == (
         f"ends at 79.5% so far, in {len(few)} runs: too few to call it a fact."
@@ -159,7 +163,7 @@ def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
 START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"]})
 
 
-def test_one_number_and_both_readings() -> None:
+def test_the_story_of_one_number_shows_both_readings() -> None:
     page = told(NUMBER, {})
     left = re.search(r"leaves (\d+) in the one and (\d+) in the other: that was", answers(page)[0])
     assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
@@ -192,7 +196,7 @@ def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
     assert list(step.places[:3]) != [0, 1, 2], "the batch is in another order than the images"
 
 
-def test_at_one_half_both_readings_are_one() -> None:
+def test_at_one_half_both_readings_are_the_same() -> None:
     config = replace(START, dropout_value=0.5)
     kept, dropped = (readings.survivors(replace(config, dropout=f)) for f in ("keep_prob", "rate"))
     assert kept == dropped
@@ -200,7 +204,7 @@ def test_at_one_half_both_readings_are_one() -> None:
     assert [row["kept"] for row in here] == [0.5, 0.5]
 
 
-def test_finite_loss_and_a_gradient_of_nan() -> None:
+def test_the_story_of_epsilon_shows_a_finite_loss_with_a_nan_gradient() -> None:
     page = told(EPSILON, {}, guess=2)
     assert re.search(
         r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", answers(page)[0]
@@ -217,7 +221,7 @@ def test_finite_loss_and_a_gradient_of_nan() -> None:
     assert len(strips) == 3
 
 
-def test_pixels_from_0_to_1_turn_nan_into_agreement() -> None:
+def test_pixels_from_0_to_1_leave_no_nan_and_nothing_to_trade() -> None:
     page = told(EPSILON, {"scaling": "unit"}, guess=2)
     assert "Without a clip 0% of the gradient is NaN" in said(page)
     assert "as nothing" not in said(page)
@@ -244,7 +248,7 @@ def test_a_curve_that_another_hides_is_named() -> None:
     assert hidden(twins, {"a": same, "b": same[:1], "c": []}) == ""
 
 
-def test_the_third_line_gives_a_function_and_the_second_reads_another_batch() -> None:
+def test_the_post_s_third_line_gives_a_function_and_its_second_ignores_its_batch() -> None:
     page = told(BASICS, {})
     assert answers(page)[0].startswith("You said “A function”. `out` is `PjitFunction`")
     assert answers(page)[0].endswith("that was it.")
@@ -266,7 +270,7 @@ def test_cells_show_the_code_that_was_measured() -> None:
     settled(page)
 
 
-def test_the_slope_at_the_corner() -> None:
+def test_the_slope_at_the_corner_is_shown_for_each_method() -> None:
     page = told(BASICS, {})
     page.select_slider(key="basics_x").set_value(0.0).run()
     numbers = next(
@@ -275,7 +279,7 @@ def test_the_slope_at_the_corner() -> None:
     assert re.findall("<dd>(.*?)</dd>", numbers) == ["0.5", "0.5", "0"]
 
 
-def test_a_sum_in_place_of_a_mean_under_adam_and_sgd() -> None:
+def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
     page = told(BASICS, {})
     radio = page.radio(key="guess_reduction_widget")
     assert radio.options == ["The sum", "The mean", "Neither: they end alike"]
@@ -365,7 +369,7 @@ def test_a_batch_of_one_has_other_statistics() -> None:
 @pytest.mark.parametrize(
     ("high", "wide", "across"), [(5, 5, 8), (5, 28, 4), (14, 14, 8), (14, 1, 16), (1, 1, 8)]
 )
-def test_sheets_are_about_twice_as_wide_as_high(high: int, wide: int, across: int) -> None:
+def test_sheets_of_filters_arrange_them_in_rows(high: int, wide: int, across: int) -> None:
     sheet = sights._sheet(np.ones((32, high, wide)), 1.0)
     assert sheet.shape == ((32 // across) * (high + 1) - 1, across * (wide + 1) - 1, 4)
     assert (sheet[:high, :wide, 3] == 255).all() and sheet[:, wide, 3].max(initial=0) == 0

@@ -1,4 +1,4 @@
-"""The page of sweeps as a visitor finds it."""
+"""The page of sweeps as a visitor sees it."""
 
 import math
 import time
@@ -46,7 +46,7 @@ def press(page: AppTest, words: str) -> AppTest:
 
 
 def swept(page: AppTest) -> AppTest:
-    """The page once its sweep has ended."""
+    """The page, once its sweep has ended."""
     deadline = time.monotonic() + 4 * MINUTE
     while any(button.label == "Pause" for button in page.button):
         assert time.monotonic() < deadline, "the sweep did not end"
@@ -62,7 +62,7 @@ def labels(page: AppTest) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_goes_on() -> Iterator[None]:
-    """No compilation outlives these tests: what it writes would find no folder."""
+    """Let no compilation outlive these tests: it could no longer write to its folder."""
     yield
     deadline = time.monotonic() + 4 * MINUTE
     while engine().errands.waiting() and time.monotonic() < deadline:
@@ -75,13 +75,13 @@ def done() -> AppTest:
 
 
 @given(configs, st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True))
-def test_a_link_gives_the_plan_back(base: RunConfig, seeds: list[int]) -> None:
+def test_a_link_restores_its_plan(base: RunConfig, seeds: list[int]) -> None:
     plan = Plan(base=base, axes={"seed": tuple(seeds), "learning_rate": (1e-8, 0.1, 1e3)})
     values, notes = setting._from_query(link(plan))
     assert values == {"plan": plan} and notes == []
 
 
-def test_presets_have_links_of_their_own() -> None:
+def test_every_preset_has_its_own_link() -> None:
     assert link(setting.DEFAULT) == {}
     for row in SWEEPS.values():
         assert setting._from_query(link(row.plan)) == ({"plan": row.plan}, [])
@@ -97,13 +97,13 @@ def test_presets_have_links_of_their_own() -> None:
         ({"colour": "red", "over_seed": "1"}, "is no setting and was ignored"),
     ],
 )
-def test_a_bad_link_is_told_and_gives_a_plan(query: dict[str, str], note: str) -> None:
+def test_a_bad_link_is_reported_and_still_gives_a_plan(query: dict[str, str], note: str) -> None:
     values, notes = setting._from_query(query)
     assert isinstance(values["plan"], Plan)
     assert any(note in each for each in notes), notes
 
 
-def test_the_cost_is_told_before_anything_starts() -> None:
+def test_the_cost_is_shown_before_anything_starts() -> None:
     page = opened(PLAN)
     deadline = time.monotonic() + 2 * MINUTE
     while "The first one took" not in page.info[0].value:
@@ -154,11 +154,11 @@ def test_a_square_of_many_runs_lists_some_and_finds_the_others(
     assert len(page.selectbox(key="sweep_more").options) == len(picked) - 2
 
 
-def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
+def test_a_paused_sweep_can_continue_and_a_forgotten_one_is_gone() -> None:
     plan = Plan(base=tiny(epochs=3), axes={"seed": tuple(range(40))})
     page = press(press(opened(plan), "Start the sweep"), "Pause")
     assert "Pause" not in labels(page) and "Forget it" in labels(page)
-    if "Go on" in labels(page):  # unless it was quicker
+    if "Go on" in labels(page):  # unless the sweep has already ended
         page = press(page, "Go on")
     page = swept(page)
     assert tables(page)[0]["runs"] == ["1"] * 40
@@ -170,7 +170,7 @@ def test_a_paused_sweep_goes_on_and_a_forgotten_one_is_gone() -> None:
     assert engine().errands.found(("sweep", plan.key)) is None
 
 
-def test_what_has_not_run_yet_is_no_nan() -> None:
+def test_a_run_that_is_still_to_come_is_not_shown_as_nan() -> None:
     plan = Plan(base=tiny(), axes={"loss": ("clip", "from_logits", "naive")})
     row: Any = {"outcome": TRAINS, "train_accuracy": 0.5}
     broken: Any = {"outcome": BROKEN, "train_accuracy": math.nan}
@@ -195,14 +195,14 @@ def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
     assert stated(page, "sweep_plan") == plan, "remembered while on another page"
 
 
-def test_too_many_cells_are_for_the_command() -> None:
+def test_too_many_cells_are_left_to_the_command() -> None:
     rates = tuple(i / 1000 for i in range(1, 101))
     page = opened(Plan(axes={"seed": tuple(range(100)), "learning_rate": rates}))
     assert "10,000 runs: this page sweeps up to 2,000" in page.warning[0].value
     assert not [label for label in labels(page) if "Start" in label]
 
 
-def test_where_it_cannot_be_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(course.FOLDER, "/proc/nowhere")
     plan = Plan(base=tiny(), axes={"seed": (7, 8)})
     page = press(opened(plan), "Start the sweep")
@@ -213,7 +213,7 @@ def test_where_it_cannot_be_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not page.error and tables(page)
 
 
-def test_a_folder_of_the_host_s_is_used_told_and_cleaned(
+def test_the_host_s_folder_is_used_named_and_cleaned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(course.FOLDER, str(tmp_path))
@@ -225,7 +225,7 @@ def test_a_folder_of_the_host_s_is_used_told_and_cleaned(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_address_of_a_cluster_is_the_host_s_and_its_silence_told(
+def test_only_the_host_sets_a_cluster_s_address_and_its_silence_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("distributed")
@@ -259,7 +259,7 @@ def test_the_plan_can_be_taken_to_the_command() -> None:
     assert from_json(to_json(plan)) == plan
 
 
-def test_an_example_stands_there_before_anybody_has_started() -> None:
+def test_an_example_is_shown_until_a_sweep_is_started() -> None:
     page = open_page(PAGE)
     assert any(each.value.startswith("An example, measured with JAX ") for each in page.caption)
     (figures,) = tables(page)
@@ -270,7 +270,7 @@ def test_an_example_stands_there_before_anybody_has_started() -> None:
     assert not any("An example" in each.value for each in other.caption)
 
 
-def test_the_example_is_whole_and_of_the_first_plan() -> None:
+def test_the_example_is_complete_and_only_for_the_first_plan() -> None:
     plan = next(iter(SWEEPS.values())).plan
     assert sorted(example.rows_of(plan)) == list(range(plan.size))
     assert example.rows_of(PLAN) == {}

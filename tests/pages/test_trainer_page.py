@@ -1,4 +1,4 @@
-"""Every page as a visitor finds it, with the real engine. AppTest fires no timers: it reruns."""
+"""The trainer as a visitor sees it, with the real engine; and every page opens."""
 
 import math
 import re
@@ -32,7 +32,7 @@ def viewer(page: AppTest) -> Viewer:
 
 
 def seen(page: AppTest, snapshots: int) -> AppTest:
-    """The page once its run has that many snapshots, or has ended."""
+    """The page, once its run has this many snapshots or has ended."""
     view = engine().wait(viewer(page), snapshots, 4 * MINUTE)
     assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
     page.run()
@@ -70,7 +70,7 @@ def test_page_opens(file: str) -> None:
     assert not page.exception and page.title
 
 
-# The others take minutes to compile; test_start.py trains each of them a little.
+# The others take minutes to compile.
 QUICK = ("question", "digits", *(key for key, row in PRESETS.items() if "source" in row.overrides))
 
 
@@ -80,7 +80,7 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
     config = RunConfig(**PRESETS[preset].overrides)
     page = trainer(**to_query(config))
     assert viewer(page).config == config
-    if config.source.startswith("full"):  # not on this machine, as far as the test is concerned
+    if config.source.startswith("full"):  # this test pretends that it is not on this machine
         assert len(page.error) == 1
         assert "Full MNIST is not on this machine" in page.error[0].value
         assert "sample" in page.error[0].value
@@ -89,7 +89,8 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         of = "squared error, held out" if series else "training accuracy"
         assert re.fullmatch(r"0\.\d+" if series else r"\d+\.\d%", metrics(page)[of])
         assert text(page).startswith("After step 0: ")
-    keyed(page.selectbox, "preset").set_value("question").run()  # and from there to another one
+    # From there a visitor can change to another preset.
+    keyed(page.selectbox, "preset").set_value("question").run()
     assert "48% of the images are wrong and silent" in text(seen(page, 1))
 
 
@@ -119,10 +120,10 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     keyed(page.select_slider, "control_loss").set_value("from_logits").run()
     assert viewer(page).config == RunConfig(loss="from_logits")
     assert page.query_params == {"loss": "from_logits", "until": "end"}
-    assert ended(page).status is Status.DONE, "what plays goes on playing"
+    assert ended(page).status is Status.DONE, "the new run plays too"
     page.run()
     assert metrics(page)["training accuracy"] == "90.9%"
-    assert page.session_state["before"][-1].step == 10, "the run before stays as grey curves"
+    assert page.session_state["before"][-1].step == 10, "the run before is drawn in grey"
 
 
 def test_a_cure_sets_the_controls() -> None:
@@ -136,7 +137,7 @@ def test_a_cure_sets_the_controls() -> None:
 
 
 def caption_when_copied(page: AppTest) -> str:
-    """What stands under the figures once the copies of the run are there, if they come."""
+    """The caption under the figures, once the copies of the run are there if they come at all."""
     ended(page)
     deadline = time.monotonic() + MINUTE
     while True:
@@ -157,7 +158,7 @@ def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "all end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
 
 
-def test_costly_copies_are_asked_for() -> None:
+def test_costly_copies_are_trained_only_on_request() -> None:
     page = press(trainer(**FAST), "train")
     assert "has not been measured" in caption_when_copied(page)
     page.button(key="copies").click().run()
@@ -211,14 +212,14 @@ def test_a_link_joins_the_run_where_it_is() -> None:
     assert "until" not in first.query_params
 
 
-def test_another_setting_starts_anew_unless_it_plays() -> None:
+def test_another_setting_starts_at_step_0_unless_the_run_plays() -> None:
     page = press(trainer(**LONG, seed="12"), "step")
     keyed(page.number_input, "control_seed").set_value(13).run()
     assert "until" not in page.query_params and "After step 0:" in text(seen(page, 1))
 
 
 @pytest.mark.parametrize("junk", ["-1", "soon", "1e9", "９"])
-def test_junk_in_until_is_told(junk: str) -> None:
+def test_junk_in_until_is_reported(junk: str) -> None:
     page = seen(open_page("pages/lab/train.py", until=junk), 1)
     assert (
         any("until is a step or" in toast.value for toast in page.toast) or page.query_params == {}
@@ -232,7 +233,7 @@ def pictures(page: AppTest) -> list[str]:
 
 
 def held(page: AppTest) -> str:
-    """What is said of the images that are held."""
+    """What is said about the images that are held."""
     return next((text.value for text in page.markdown if "**wrong, silent at" in text.value), "")
 
 
@@ -256,16 +257,18 @@ def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     keyed(page.select_slider, "control_loss").set_value("from_logits").run()
     ended(page)
     page.run()
-    assert pictures(page) == shown and "right at step 10" in held(page), "of another run"
+    assert pictures(page) == shown and "right at step 10" in held(page), (
+        "although the run is another one"
+    )
     go(page, "pages/lab/microscope.py")
-    assert not page.exception and pictures(page) == shown, "under the microscope, too"
+    assert not page.exception and pictures(page) == shown, "under the microscope too"
     go(page, "pages/lab/train.py")
     assert pictures(page) == shown
     press(page, "train_close")
     assert pictures(page) == [] and "train_close" not in [button.key for button in page.button]
 
 
-def test_scrubber_looks_back() -> None:
+def test_the_scrubber_looks_back() -> None:
     page = press(trainer(**FAST), "train")
     ended(page)
     page.run()
@@ -277,7 +280,8 @@ def test_scrubber_looks_back() -> None:
 
 
 def test_junk_in_the_url_trains_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    toasts: list[str] = []  # as sent: the page may have run again by the time that one can look
+    # Recorded when they are sent, because the page may have run again before one can look.
+    toasts: list[str] = []
     monkeypatch.setattr("streamlit.toast", lambda text, **looks: toasts.append(text))
     page = open_page("pages/lab/train.py", loss="<b>", seed="1", learning_rate="1e99")
     (toast,) = toasts
@@ -287,7 +291,7 @@ def test_junk_in_the_url_trains_the_rest(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not seen(page, 1).exception
 
 
-def test_failure_is_told_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_reported_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.run.memory.free_bytes", lambda: 1e6)
     page = press(trainer(seed="99"), "train")  # a run that no other test has
     assert "Make the layers narrower" in page.error[0].value
@@ -302,11 +306,11 @@ def test_two_visitors_share_one_run() -> None:
     first, second = trainer(**FAST), trainer(**FAST)
     press(first, "train")
     ended(first)
-    assert "After step 0:" in text(seen(second, 1)), "each plays for himself"
+    assert "After step 0:" in text(seen(second, 1)), "each visitor plays separately"
     assert viewer(first).job is viewer(second).job
 
 
-def test_a_phone_s_charts_are_the_panel_s_in_its_order() -> None:
+def test_a_phone_has_the_panel_s_charts_in_the_same_order() -> None:
     config = tiny(precision="float16")
     run = trained(config)
     drawn = live.drawings(config, run, [], run[-1], None)

@@ -1,4 +1,4 @@
-"""Pins, the session's runs, and the page that takes two apart, as a visitor finds them."""
+"""Pins, the session's runs, and the page that takes two apart, as a visitor sees them."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def trained(page: AppTest) -> AppTest:
 
 
 @given(configs, configs)
-def test_a_link_gives_both_runs_back(a: RunConfig, b: RunConfig) -> None:
+def test_a_link_restores_both_runs(a: RunConfig, b: RunConfig) -> None:
     values, notes = pair._from_query(pair.link(a, b))
     assert values == {"a": a, "b": b} and notes == []
 
@@ -48,7 +48,7 @@ def test_the_default_pair_is_the_questions() -> None:
     }  # fmt: skip
 
 
-def test_runs_that_agree_are_told_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "CHEAP", 20.0)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree to rounding at every step" in said(page)
@@ -57,7 +57,7 @@ def test_runs_that_agree_are_told_to_be_the_same(monkeypatch: pytest.MonkeyPatch
     assert "Accuracy of the copies by step." in drawn
 
 
-def test_a_learning_rate_parts_them_after_the_first_update() -> None:
+def test_a_different_learning_rate_parts_twins_after_the_first_update() -> None:
     page = settled(open_page(PAGE, **pair.link(A, replace(A, learning_rate=0.5))))
     assert "Their gradients part at **step 1**" in said(page)
     assert "Their loss is one function" in said(page)
@@ -75,7 +75,7 @@ def test_other_weights_are_refused_and_the_nearest_pair_is_offered() -> None:
     assert page.query_params == pair.link(A, B)
 
 
-def test_nothing_is_offered_where_the_rest_is_the_same() -> None:
+def test_no_twin_is_offered_if_the_rest_is_the_same() -> None:
     page = open_page(PAGE, **pair.link(A, replace(A, seed=7)))
     assert "there is no pair to compare" in said(page) and not page.button
     page = open_page(PAGE, **pair.link(A, A))
@@ -84,13 +84,13 @@ def test_nothing_is_offered_where_the_rest_is_the_same() -> None:
 
 @given(configs, configs)
 def test_the_nearest_twin_is_a_twin(a: RunConfig, b: RunConfig) -> None:
-    differences(a, near := nearest_twin(a, b))  # raises if it were none
+    differences(a, near := nearest_twin(a, b))  # `differences` raises unless it is a twin
     assert nearest_twin(a, near) == near
     if apart(a, b).keys() <= {"learning_rate", "optimizer"}:
         assert near == b
 
 
-def test_a_pasted_link_is_read_and_junk_is_told() -> None:
+def test_a_pasted_link_is_read_and_junk_is_reported() -> None:
     page = settled(open_page(PAGE, **pair.link(A, B)))
     query = "&".join(f"{k}={v}" for k, v in to_query(replace(A, learning_rate=0.2)).items())
     box = page.text_input(key="pasted_b")
@@ -102,7 +102,7 @@ def test_a_pasted_link_is_read_and_junk_is_told() -> None:
         assert stated(page, "pair_a") == A and page.toast
 
 
-def test_pins_and_the_way_back() -> None:
+def test_a_pinned_run_can_be_opened_again_and_unpinned() -> None:
     page = open_page(TRAINER, until="end", **to_query(A))
     page = trained(page)
     assert page.session_state[runs.PINNED] == []
@@ -116,17 +116,17 @@ def test_pins_and_the_way_back() -> None:
     page.selectbox(key="shelf_open").set_value(A).run()
     assert not page.exception and page.session_state["viewer"].config == A
     page.button(key="pin").click().run()
-    assert page.session_state[runs.PINNED] == [second], "a second press lets go"
+    assert page.session_state[runs.PINNED] == [second], "a second press unpins"
     keyed(page.multiselect, "shelf_pinned").set_value([A, second]).run()
     assert page.session_state[runs.PINNED] == [A, second]
     page.query_params.clear()
     page = settled(go(page, PAGE))
-    assert stated(page, "pair_a") == RunConfig(), "a page of its own, with its own link"
+    assert stated(page, "pair_a") == RunConfig(), "the page has its own link and settings"
     options = page.selectbox(key="pair_a").options
     assert sum("learning rate 1" in option.split(", ") for option in options) == 1
 
 
-def test_only_the_last_runs_are_remembered_and_the_pinned_ones(
+def test_the_last_runs_and_the_pinned_ones_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runs, "LAST", 3)

@@ -12,13 +12,13 @@ from tests.kit.browser import CHROMIUMS, FLAGS, chromium
 from tests.kit.servers import SMALL, served
 
 expect.set_options(timeout=1000 * MINUTE)
-# Not by a route of Playwright's, which would keep the browser from keeping any file.
+# Not with a route of Playwright, which would keep the browser from caching any file.
 NOT_OUTSIDE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 
 
 @pytest.fixture(scope="session")
 def browser_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A tab of a browser that has loaded Streamlit's own files before, as on a second visit."""
+    """The tab of a browser whose profile all tests share."""
     if (found := chromium()) is None:
         pytest.skip(f"no Chromium on PATH ({', '.join(CHROMIUMS)})")
     with sync_playwright() as playwright:
@@ -33,29 +33,30 @@ def browser_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def asked_for(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of the runs that the shared server was asked for: the query of one a line."""
+    """A file of the runs that the shared server was asked for, one query on each line."""
     return tmp_path_factory.mktemp("server") / "runs"
 
 
 @pytest.fixture(scope="session")
 def server(browser_tab: Page, asked_for: Path) -> Iterator[str]:
-    """The server that most tests share. It needs the browser: without one, none is started."""
+    """The server that most tests share. It needs the browser, and does not start without one."""
     with served(asked_for.parent, SMALL, SAMENET_TESTS_RUNS=str(asked_for)) as server:
         yield server.url
 
 
 @pytest.fixture(scope="module")
 def tab(browser_tab: Page) -> Iterator[Page]:
-    """The tab in which all tests take turns: what it has compiled of Streamlit's files it keeps."""
+    """The one tab that all tests use in turn, so that Streamlit's files stay compiled in it."""
     yield browser_tab
     browser_tab.goto("about:blank")
 
 
 @pytest.fixture
 def visit(tab: Page) -> Iterator[Callable[..., Page]]:
-    """Open an address in the tab; an error of our page, or a request to another host, fails.
+    """A function that opens an address in the tab.
 
-    Not `anew`, a page that the test before has left at this address stays as it is.
+    The test fails on an error of our page, and on a request to another host. With `reload=False`, a
+    page that the previous test left at this address is not reloaded.
     """
     faults: list[str] = []
     listeners = {
@@ -68,11 +69,11 @@ def visit(tab: Page) -> Iterator[Callable[..., Page]]:
 
     def visit(
         address: str, width: int = 1400, height: int = 1000, scheme: str = "light",
-        anew: bool = True,
+        reload: bool = True,
     ) -> Page:  # fmt: skip
         tab.set_viewport_size({"width": width, "height": height})
         tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        if anew or tab.url != address:
+        if reload or tab.url != address:
             tab.goto(address)
         return tab
 
@@ -83,18 +84,18 @@ def visit(tab: Page) -> Iterator[Callable[..., Page]]:
 
 
 def _outside(request: Request) -> list[str]:
-    """The address of a request to another host."""
+    """The address of a request, if it goes to another host."""
     inside = request.url.startswith(("http://127.0.0.1", "file:", "data:", "blob:", "about:"))
     return [] if inside else [request.url]
 
 
 def _ours(message: ConsoleMessage) -> list[str]:
-    """The text of an error, or of a warning of Vega's, unless it is none of the page's own.
+    """The text of a message, if it is a warning of Vega's or an error of our own.
 
-    Not its own are look-ups in the outside world, and Streamlit's search for its server: opened
-    at /train, it asks for /train/_stcore/health before /_stcore/health.
+    Errors in fetching from other hosts are not ours, nor is Streamlit's search for its server:
+    opened at /train, it asks for /train/_stcore/health before /_stcore/health.
     """
-    if message.text.startswith("WARN "):  # as of an empty axis, or a scale that cannot be
+    if message.text.startswith("WARN "):  # such as of an empty axis, or of an impossible scale
         return [message.text]
     url = message.location["url"]
     harmless = not url.startswith("http://127.0.0.1") or re.search(r"/\w+/_stcore/", url)

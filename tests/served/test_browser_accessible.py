@@ -1,4 +1,4 @@
-"""What of every page can be read: axe-core's judgement in both themes, and words in its charts."""
+"""Every page can be read: axe-core finds no fault in either theme, nor do we in chart labels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,20 +16,20 @@ from tests.kit.visitor import Session, read_through, together
 from ui.pages import PAGES
 from ui.story.chapters import CHAPTERS
 
-# The story of the CNN compiles for minutes where two other tests are at work.
+# The story of the CNN takes minutes to compile while two other tests are running.
 pytestmark = pytest.mark.timeout(900)
 
 Visit = Callable[..., Page]
 STORIES = {key: row for key, row in PAGES.items() if row.section == "Stories"}
 PHONE_WIDTH = 360
-BESIDES = ("heading-order", "empty-table-header")  # rules that axe takes less seriously than we do
+BESIDES = ("heading-order", "empty-table-header")  # rules that we take more seriously than axe does
 
-# Copies of a small pair say as much as those of the question's.
+# Copies of a small pair show as much as copies of the question's pair.
 QUERIES = {"twins": f"?{urlencode({**to_query(tiny()), 'b_loss': 'clip'})}"}
 
 
 def findings(page: Page, within: str | None = None) -> list[str]:
-    """What is serious or critical, each with the place it was found at and what was measured."""
+    """Serious or critical violations, each with the place where it is and what was measured."""
     found: list[dict[str, Any]] = Axe().run(page, context=within).response["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary'][:300]}"
@@ -39,8 +39,8 @@ def findings(page: Page, within: str | None = None) -> list[str]:
     ]
 
 
-def tells_its_chapters(page: Page, key: str) -> None:
-    """Every story has the same chapters in the same order, and leads on to the others."""
+def assert_chapters(page: Page, key: str) -> None:
+    """Assert that the story has the same chapters in the same order, and links to all others."""
     numbers = [text.split(" · ")[0] for text in page.locator(".stMain h2").all_text_contents()]
     assert numbers == [str(i) for i in range(1, len(CHAPTERS) + 1)]
     assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
@@ -52,15 +52,15 @@ def tells_its_chapters(page: Page, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", *PAGES])
-def test_everybody_can_read_it(visit: Visit, server: str, key: str) -> None:
-    """One visit a page: drawn, a story takes a minute."""
+def test_every_page_is_accessible(visit: Visit, server: str, key: str) -> None:
+    """Each page is visited only once, because drawing a story takes a minute."""
     if key in STORIES:
         together(lambda: read_through(Session(server, page=key)))
     page = visit(f"{server}/{key}{QUERIES.get(key, '')}")
     wait_until_drawn(page, key)
     if key in STORIES:
-        tells_its_chapters(page, key)
-    # What axe finds hangs on the theme or on the width: each is seen once.
+        assert_chapters(page, key)
+    # What axe finds depends on the theme or on the width, so each is tried once.
     for scheme, width in (("light", 1400), ("dark", PHONE_WIDTH)):
         page.emulate_media(color_scheme=scheme)
         expect(page.locator(".stApp")).to_have_css("color-scheme", scheme)
@@ -68,7 +68,7 @@ def test_everybody_can_read_it(visit: Visit, server: str, key: str) -> None:
         stand_still(page)
         found = findings(page)
         assert not found, f"{scheme}, at {width} px\n" + "\n".join(found)
-    if key != "train":  # which shows its charts one at a time: test_browser_labels.py
+    if key != "train":  # the trainer shows its charts one at a time: test_browser_labels.py
         assert not (found := page.evaluate(FAULTS)), "\n".join(found)
 
 

@@ -1,4 +1,4 @@
-"""Words in a real browser: the glossary, what a chart tells who cannot see it, and code."""
+"""Words in a real browser: the glossary, what a chart says to screen readers, and code."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, serve
     expect(says).to_have_count(0)
 
 
-def test_a_chart_tells_its_result_once_the_run_has_ended(visit: Visit, server: str) -> None:
+def test_a_chart_s_result_is_read_out_once_the_run_has_ended(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?loss=from_logits")
     wait_until_drawn(page, "train")
     accuracy = page.locator('[aria-label^="Accuracy by step"]')
@@ -37,10 +37,11 @@ def test_a_chart_tells_its_result_once_the_run_has_ended(visit: Visit, server: s
     result = re.compile(r": training from 43\.5% to 90\.9%; held out from .*%, by step 10\.$")
     told = page.locator(".st-key-live ul.unseen li").filter(has_text="Accuracy by step")
     expect(told).to_have_text(result)
-    expect(accuracy).to_have_attribute("aria-label", "Accuracy by step.")  # or else it is rebuilt
+    # The label itself stays, because the chart would be rebuilt for another one.
+    expect(accuracy).to_have_attribute("aria-label", "Accuracy by step.")
 
 
-def test_code_is_shown_without_a_script_that_colours_it(visit: Visit, server: str) -> None:
+def test_code_is_shown_without_a_highlighter_script(visit: Visit, server: str) -> None:
     story = visit(f"{server}/jax_vs_keras", width=360, height=740)
     code = story.get_by_role("group", name="Code").first
     expect(code).to_contain_text("y_hat  = jnp.clip")

@@ -1,4 +1,4 @@
-"""Words in the trainer's charts on a phone, one chart after another; see FAULTS."""
+"""The words in the trainer's charts on a phone, one chart after another; see FAULTS."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_every_word_of_a_chart_can_be_read_on_a_phone(
 
 
 def _whole_legend(page: Page, layers: int) -> None:
-    """All layers, in more than one row."""
+    """Assert that the legend names all layers, though not all fit in one row."""
     on_a_phone(page, "chart", "gradients")
     norms = chart(page, "Gradient norm")
     for layer in range(1, 1 + layers):
@@ -58,9 +58,9 @@ def _whole_legend(page: Page, layers: int) -> None:
 
 
 def _charts(page: Page, address: str) -> Iterator[None]:
-    """The page with each of its charts, which it shows one at a time."""
+    """Show each chart of the page in turn."""
     charts = OF_SERIES if "source=ou" in address else CHARTS
-    for name in list(charts.values())[:-1]:  # the strip of the gradient's health is for 16 bits
+    for name in list(charts.values())[:-1]:  # only 16-bit runs have the last chart
         on_a_phone(page, "chart", name)
         expect(page.locator("svg.marks:visible")).to_have_count(1)
         stand_still(page)

@@ -1,4 +1,4 @@
-"""Every link of ours leads forth and back, and nothing that was set is lost on the way."""
+"""Every link of ours leads to its page and back, and no setting is lost on the way."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
@@ -11,7 +11,7 @@ from tests.kit.browser import at_rest
 from ui.microscope.setting import STATE as MICROSCOPE
 
 Visit = Callable[..., Page]
-# Pages with settings that are no defaults, and what shows that they are still there.
+# Pages with settings other than the defaults, and the seed that shows they are still there.
 SET = {
     "train": ("seed=7&loss=clip&epsilon=0.001&dropout=rate&dropout_value=0.7", "7"),
     "microscope": ("losses=clip.optax&dtype=float16&label=0&span=50", None),
@@ -36,26 +36,26 @@ def heading(page: Page) -> str:
 
 
 @pytest.mark.parametrize("address", SET)
-def test_forth_and_back_over_every_link(visit: Visit, server: str, address: str) -> None:
+def test_every_link_leads_to_its_page_and_back(visit: Visit, server: str, address: str) -> None:
     query, seed = SET[address]
     page = visit(f"{server}/{address}?{query}")
     title = heading(page)
     links = page.get_by_test_id("stPageLink-NavLink")
-    if address in ("", "train"):  # the others have none of their own
+    if address in ("", "train"):  # the other pages have no links of their own
         expect(links).not_to_have_count(0)
     before = query_of(page)
     assert before == dict(parse_qsl(query))
     for i in range(links.count()):
         links.nth(i).click()
         expect(page.get_by_role("heading", level=1)).not_to_have_text(title)
-        at_rest(page)  # the page has written its address anew, if it does
+        at_rest(page)  # by now the page has rewritten its address, if it does so at all
         there = query_of(page)
         own = OWN.get(urlsplit(page.url).path.strip("/"), lambda query: query)
-        assert there == own(there), "a link carries what its page would not write"
+        assert there == own(there), "the link has a query its page would not write"
         page.go_back()
         expect(page.get_by_role("heading", level=1)).to_have_text(title)
         at_rest(page)
-        assert query_of(page) == before, "one step back leads back, with all that was set"
+        assert query_of(page) == before, "one step back restores all settings"
         if seed is not None:
             spin = page.get_by_role("spinbutton", name="seed", exact=True)
             expect(spin).to_have_value(seed)

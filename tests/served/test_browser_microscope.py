@@ -1,4 +1,4 @@
-"""The microscope's charts in a real browser: where their plots stand, at every width."""
+"""The microscope's charts in a real browser, at every width."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ OVERFLOW = "e => e.scrollWidth - e.clientWidth"
 
 
 def microscope(visit: Visit, server: str, query: str = "", **how: int) -> Page:
-    """The microscope with all of its charts."""
+    """The microscope, once all its charts are drawn."""
     page = visit(f"{server}/microscope{query}", **how)
     expect(page.locator("svg.marks")).to_have_count(4)
     expect(page.locator(".table")).to_have_count(2)
@@ -34,7 +34,7 @@ def bars(page: Page) -> Locator:
 
 
 def at_widths(page: Page) -> Iterator[int]:
-    """The same page on a phone, a laptop and a projector."""
+    """Show the same page on a phone, a laptop and a projector."""
     for width in (360, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 1000})
         stand_still(page)
@@ -54,29 +54,29 @@ def test_the_first_view_shows_where_the_logits_are(visit: Visit, server: str) ->
     "query", ["", more("?axis=linear&span=30"), more("?task=digits&losses=naive.optax")]
 )
 def test_the_four_plots_share_their_edges(visit: Visit, server: str, query: str) -> None:
-    page = microscope(visit, server, query, anew=False)
+    page = microscope(visit, server, query, reload=False)
     for width in at_widths(page):
         lefts, rights = zip(*page.evaluate(PLOTS), strict=True)
         assert max(lefts) - min(lefts) <= 1 and max(rights) - min(rights) <= 1, width
-        assert rights[0] - lefts[0] > width / 2, "most of the width is plot"
+        assert rights[0] - lefts[0] > width / 2, "the plot takes most of the width"
 
 
 def test_who_sits_there_has_bars_on_a_phone(visit: Visit, server: str) -> None:
-    page = microscope(visit, server, width=360, height=800, anew=False)
+    page = microscope(visit, server, width=360, height=800, reload=False)
     boxes = [bar.bounding_box() for bar in bars(page).all()]
     tall = [box for box in boxes if box and box["height"] > 1]
     assert tall and all(box["width"] > 2 for box in tall)
 
 
 def test_the_exact_curve_is_seen_below_the_others(visit: Visit, server: str) -> None:
-    page = microscope(visit, server, anew=False)
+    page = microscope(visit, server, reload=False)
     lines = page.locator('[aria-label^="Gradient against"] g.mark-line path[stroke-width]')
     widths = [float(line.get_attribute("stroke-width") or 0) for line in lines.all()]
     assert len(widths) == 4 and widths == sorted(widths, reverse=True) and len(set(widths)) == 4
 
 
 def test_a_click_shows_the_digits_that_sit_there(visit: Visit, server: str) -> None:
-    page = microscope(visit, server, anew=False)
+    page = microscope(visit, server, reload=False)
     click_tallest_bar(page.locator('[aria-label^="Histogram of"] svg.marks'))
     expect(
         page.get_by_text(re.compile(r"Of these \d+ images 0 are right at step 0"))
@@ -109,7 +109,7 @@ ON_RED = """svg => {
 
 
 @pytest.mark.parametrize("query", [more(""), "?task=digits&losses=naive.torch_bce_logits.clip"])
-def test_no_word_lies_over_another_nor_on_red(visit: Visit, server: str, query: str) -> None:
+def test_no_words_overlap_each_other_or_a_red_zone(visit: Visit, server: str, query: str) -> None:
     page = microscope(visit, server, query)
     for width in at_widths(page):
         for svg in page.locator("svg.marks").all():

@@ -20,7 +20,7 @@ from ui.controls import UNTIL
 from ui.widgets import WIDGETS
 
 Visit = Callable[..., Page]
-EACH = 10  # sequences of a visit
+EACH = 10  # sequences of inputs in a visit
 OF_TRAINER = ("loss", "learning_rate", "epsilon", "dropout_value")
 SLIDERS: dict[str, Sequence[Any]] = {
     **{name: row.grid for name, row in WIDGETS.items() if row.grid},
@@ -40,22 +40,25 @@ TRACK = """input => {
 
 
 class Hands:
-    """A visitor's hands on one page. Each move makes inputs and returns what the last one asks."""
+    """A visitor's hands on one page.
+
+    Each method makes inputs and returns what the last one asks for.
+    """
 
     def __init__(self, page: Page, prefix: str, chance: random.Random) -> None:
         self.page, self.prefix, self.chance = page, prefix, chance
 
     def within(self, name: str, selector: str) -> Locator:
         own = f"st-key-{self.prefix}_{name}"
-        # Once the page has set it, a widget is another one; see ui/state.py.
+        # Each time the page sets a widget, it gets a new key; see ui/state.py.
         return self.page.locator(f":is(.{own}, [class*={own}-]) {selector}")
 
     def pause(self) -> None:
-        """As long as between two quick inputs: the sleep is what is tested."""
+        """Pause as long as between two quick inputs; this sleep is part of what is tested."""
         self.page.wait_for_timeout(self.chance.randint(20, 300))
 
     def change(self, name: str) -> Any:
-        """Any control, by its kind."""
+        """Change a control of any kind."""
         if name in SLIDERS:
             typed = name != "loss" and self.chance.random() < 0.2
             return self.type(name) if typed else self.slide(name)
@@ -108,7 +111,7 @@ class Hands:
         return value
 
     def count(self, name: str) -> int:
-        """The buttons beside a number, or its arrow keys."""
+        """Press the buttons beside a number, or its arrow keys."""
         field = self.within(name, "input")
         at = int(field.input_value())
         for _ in range(self.chance.randint(2, 5)):
@@ -121,7 +124,7 @@ class Hands:
         return at
 
     def choose(self, name: str, options: Sequence[str]) -> str:
-        """The segments of a control, one soon after the other."""
+        """Choose several segments of a control, one soon after another."""
         for key in self.chance.choices(options, k=self.chance.randint(2, 4)):
             self.within(name, "[role=radio]").nth(options.index(key)).click()
             self.pause()
@@ -129,7 +132,7 @@ class Hands:
 
 
 class Told(NamedTuple):
-    """What three places say of a setting."""
+    """What three places say about a setting."""
 
     control: Any
     address: Any
@@ -146,19 +149,19 @@ def in_address(page: Page) -> RunConfig:
     return from_query(query)[0]
 
 
-def settles(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
-    """What is told a second after all agree with `value`, or after a minute; and when they did."""
+def settled(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
+    """What is said a second after all agree on `value` (or a minute is over), and when they did."""
     started = time.monotonic()
     while read() != (value,) * 3 and time.monotonic() - started < MINUTE:
         time.sleep(0.02)
     seconds = time.monotonic() - started
-    time.sleep(1.0)  # a run of the script that is on its way may have older news
+    time.sleep(1.0)  # a run of the script that is still on its way may bring older values
     return read(), seconds
 
 
 @pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
 def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number: int) -> None:
-    """While nothing trains, while a run does, and while its network is compiled."""
+    """It holds while nothing trains, while a run trains, and while its network compiles."""
     chance = random.Random(number)
     new = f"&widths={20 + number}" if number % 4 == 3 else ""
     page = trainer(visit, server, f"?dropout=rate&{GENTLE}{new}")
@@ -168,9 +171,9 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
     for _ in range(EACH):
         name = chance.choice([*OF_TRAINER, "seed", "dropout"])
         if name in SLIDERS and hands.within(name, "input[type=range]").is_disabled():
-            continue  # a loss that has no epsilon
+            continue  # this loss has no epsilon
         value = hands.change(name)
-        told, seconds = settles(partial(read, hands, asked_for, name), value)
+        told, seconds = settled(partial(read, hands, asked_for, name), value)
         assert told == (value,) * 3, f"{name} after {seconds:.1f} s"
 
 
@@ -207,7 +210,7 @@ def test_the_last_input_wins_in_a_story(
 def test_quick_keys_leave_a_preset(
     visit: Visit, server: str, asked_for: Path, name: str, number: int
 ) -> None:
-    """The first key has the page change its menu of presets, which must not change it back."""
+    """The first key makes the page change its menu of presets, which must not change it back."""
     page = trainer(visit, server, "?until=end")
     hands = Hands(page, "control", random.Random(number))
     slider = hands.within(name, "input[type=range]")
@@ -216,7 +219,7 @@ def test_quick_keys_leave_a_preset(
         slider.press("ArrowRight")
         hands.pause()
     value = SLIDERS[name][at + 3]
-    assert settles(partial(read, hands, asked_for, name), value)[0] == (value,) * 3
+    assert settled(partial(read, hands, asked_for, name), value)[0] == (value,) * 3
 
 
 def read(hands: Hands, asked_for: Path, name: str) -> Told:
@@ -225,7 +228,7 @@ def read(hands: Hands, asked_for: Path, name: str) -> Told:
 
 
 def shown(hands: Hands, name: str) -> Any:
-    """What a control says. For a moment there are two of one that the page has replaced."""
+    """The value that a control shows. For a moment the control that it replaces is there, too."""
     if name in SLIDERS:
         return SLIDERS[name][int(hands.within(name, "input[type=range]").last.input_value())]
     if isinstance(allowed := FIELDS[name], Choice):

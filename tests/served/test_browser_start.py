@@ -1,4 +1,4 @@
-"""What holds of every address in a real browser: a word for a wrong one, its icon, a frame."""
+"""What every address has in a real browser: a message if it is wrong, an icon, and embedding."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.kit.browser import HEADINGS, expect_page
 Visit = Callable[..., Page]
 
 
-def test_wrong_address_says_so(tab: Page, server: str) -> None:
+def test_a_wrong_address_says_so(tab: Page, server: str) -> None:
     tab.goto(f"{server}/nowhere")
     expect(tab.get_by_text("Page not found")).to_be_visible()
     expect(tab.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()

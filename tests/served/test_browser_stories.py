@@ -1,4 +1,4 @@
-"""A story's figures in a real browser: what a click and a timer do, which AppTest does not."""
+"""A story's figures in a real browser: the effect of clicks and timers, which AppTest lacks."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Visit = Callable[..., Page]
 @pytest.fixture
 def story(visit: Visit, server: str) -> Page:
     together(lambda: read_through(Session(server, page="jax_vs_keras")))
-    page = visit(f"{server}/jax_vs_keras", anew=False)
+    page = visit(f"{server}/jax_vs_keras", reload=False)
     wait_until_drawn(page, "jax_vs_keras")
     return page
 
@@ -43,7 +43,7 @@ def test_a_clicked_pixel_shows_its_window_in_both_networks(visit: Visit, server:
     expect(looks).to_contain_text(["rows 2 to 6 and all 28 columns", "rows 2 to 6 and columns 8"])
 
 
-def test_a_clicked_bar_shows_its_digits_and_they_stay_while_the_steps_play(story: Page) -> None:
+def test_digits_of_a_clicked_bar_stay_while_the_steps_play(story: Page) -> None:
     click_tallest_bar(story.locator('[aria-label^="Every image at its logit"] svg.marks'))
     expect(story.locator(".cards:not(.wide) li").first).to_be_visible()
     shown = pictures(story)
@@ -51,7 +51,8 @@ def test_a_clicked_bar_shows_its_digits_and_they_stay_while_the_steps_play(story
 
     story.get_by_role("button", name="Play").click()
     expect(story.get_by_role("button", name="Pause")).to_be_visible()
-    for step in (4, 8):  # each frame of the page is looked at: a step stands for less than a second
+    # Look at every frame of the page, because a step is shown for less than a second.
+    for step in (4, 8):
         story.wait_for_function(
             "text => document.body.innerText.includes(text)", arg=f"After step {step}, "
         )

@@ -20,7 +20,7 @@ PLAN = Plan(base=tiny(), axes=AXES)
 CUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
-def test_what_is_clicked_opens_in_the_trainer(visit: Callable[..., Page], server: str) -> None:
+def test_a_clicked_run_opens_in_the_trainer(visit: Callable[..., Page], server: str) -> None:
     page = visit(f"{server}/sweep?{urlencode(setting._to_query({'plan': PLAN}))}")
     expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)
     page.get_by_role("button", name="Start the sweep").click()
@@ -28,7 +28,7 @@ def test_what_is_clicked_opens_in_the_trainer(visit: Callable[..., Page], server
     expect(page.locator("svg.marks")).to_have_count(3)
     stand_still(page)
     square = page.locator("svg.marks").first.locator("g.view_1_marks path").last
-    square.click(force=True)  # two seeds
+    square.click(force=True)  # a square of two seeds
     runs = page.get_by_role("dialog", name="Runs of this square")
     links = runs.get_by_test_id("stPageLink-NavLink").filter(has_text="Open in the trainer")
     expect(links).to_have_count(2)
@@ -43,7 +43,7 @@ def test_what_is_clicked_opens_in_the_trainer(visit: Callable[..., Page], server
     expect(page.locator("svg.marks")).to_have_count(3)
     stand_still(page)
     ticks = page.locator("svg.marks").nth(2).locator("g.view_1_marks path")
-    ticks.last.click(force=True)  # one run
+    ticks.last.click(force=True)  # a tick is one run
     opened(page, "")
     page.go_back()
     expect(page.get_by_role("heading", name="Sweep")).to_be_visible()
@@ -53,6 +53,6 @@ def test_what_is_clicked_opens_in_the_trainer(visit: Callable[..., Page], server
 
 
 def opened(page: Page, query: str) -> None:
-    """The trainer with a run that is played to its end."""
+    """Expect the trainer with a run that is played to its end."""
     expect(page).to_have_url(re.compile(rf"/train\?.*{query}.*until=end"))
     expect(page.get_by_text("step 10 of 10")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The trainer in a real browser: what a visitor sees, and what his keys change."""
+"""The trainer in a real browser: what a visitor sees, and what their keys change."""
 
 import re
 from collections.abc import Callable
@@ -60,8 +60,8 @@ def test_train_then_move_the_loss_slider_with_the_keyboard(visit: Visit, server:
     expect(page).to_have_url(re.compile(r"loss=from_logits"))
     expect(chart(page, "Accuracy by step").locator("g.mark-line path[d]")).to_have_count(4)
     after = curves(page, "Accuracy by step")
-    assert set(before) <= set(after), "the run before stays"
-    assert len(set(after) - set(before)) == 2, "and the new one is drawn"
+    assert set(before) <= set(after), "the curves of the run before stay"
+    assert len(set(after) - set(before)) == 2, "and the curves of the new run are drawn"
 
 
 def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
@@ -78,7 +78,7 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     page = trainer(visit, server, f"?{GENTLE}")
     charts = page.locator("svg.marks")
     expect(charts).to_have_count(6)
-    # The first look has been drawn: it sets the axes.
+    # The first look, which sets the axes, has been drawn.
     expect(chart(page, "Gradient norm").get_by_text("layer 2")).to_be_visible()
     expect(chart(page, "Loss by step").get_by_text("10", exact=True).first).to_be_visible()
     expect(chart(page, "Every image").get_by_text("−100", exact=True)).to_be_visible()
@@ -91,10 +91,10 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     expect(line).not_to_have_attribute("d", before)
     assert page.evaluate(kept) == [True] * 6
 
-    page.get_by_role("slider", name=LOSS).press("End")  # nothing to cure: the button goes
+    page.get_by_role("slider", name=LOSS).press("End")  # nothing to cure, so no button
     expect(page.get_by_role("button", name="Try the loss")).to_have_count(0)
     expect(charts).to_have_count(6)
-    _, predictions, _, accuracy, *_ = page.evaluate(kept)  # others get another axis
+    _, predictions, _, accuracy, *_ = page.evaluate(kept)  # the others get another axis
     assert predictions and accuracy
     expect(page.get_by_text("Grey: the run before.")).to_be_visible()
 
@@ -113,7 +113,7 @@ def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
     page.keyboard.up("Shift")
     expect(ticks.filter(has_text="40")).to_have_count(0)
     page.wait_for_function("window.turns === 4")
-    page.evaluate(IDLE)  # the last turn of the wheel has been drawn
+    page.evaluate(IDLE)  # by now the last turn of the wheel has been drawn
     zoomed = ticks.all_text_contents()
     assert "40" not in zoomed
     expect(progress(page)).to_contain_text("step 40 of 40, done")
@@ -124,13 +124,13 @@ def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
 def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
     words = chart(page, "Histogram of predictions").locator("text")
-    for label in ("exactly0", "clipped", "exactly1", "NaN"):  # two lines, two <tspan>
+    for label in ("exactly0", "clipped", "exactly1", "NaN"):  # lines are joined
         expect(words.filter(has_text=label).first).to_be_visible()
     assert {"26%", "46%", "12%"} <= set(words.all_text_contents())  # exact 0, clipped, exact 1
 
 
 @pytest.mark.parametrize("query", ["", "?loss=naive"])
-def test_histogram_on_a_phone_has_no_words_over_others(
+def test_histogram_on_a_phone_has_no_overlapping_words(
     visit: Visit, server: str, query: str
 ) -> None:
     page = visit(f"{server}/train{query}", width=360, height=800)
@@ -157,7 +157,7 @@ def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
     expect(bars.nth(20)).to_be_attached()
     train(page)
     expect(digits.get_by_text("✖ 1,000 NaN")).to_be_visible()
-    # The zones, and a bar without a size with its outline: no image has a place left.
+    # Only the zones are left, and one bar without a size and its outline: no image has a place.
     expect(bars).to_have_count(4 + 2)
     flow = chart(page, "Shares of the images")
     expect(flow.locator("g.mark-area path[d]")).to_have_count(5)
@@ -185,11 +185,11 @@ def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) ->
     paths = chart(page, "The logit of each chosen").locator("g.mark-rule line")
     expect(paths.nth(len(shown))).to_be_attached()
     kept = "window.first.every(e => document.contains(e))"
-    assert page.evaluate(kept), "no chart was built anew"
+    assert page.evaluate(kept), "no chart was rebuilt"
 
     button(page, "Pause").click()
     expect(progress(page)).to_contain_text("paused")
-    page.get_by_role("slider", name=LOSS).press("End")  # another run, of the same images
+    page.get_by_role("slider", name=LOSS).press("End")  # another run on the same images
     expect(progress(page)).to_contain_text("step 0 of 1,000, paused")
     expect(words).to_contain_text("are right at step 0")
     assert pictures(page) == shown
@@ -197,7 +197,9 @@ def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) ->
     expect(page.locator(".cards")).to_have_count(0)
 
 
-def test_the_same_bar_can_be_clicked_again_and_nothing_lets_go(visit: Visit, server: str) -> None:
+def test_the_same_bar_can_be_clicked_again_and_a_click_beside_bars_closes(
+    visit: Visit, server: str
+) -> None:
     page = trainer(visit, server)
     digits, cards = chart(page, "Every image"), page.locator(".cards")
     expect(digits.locator("g.bars_marks path").nth(20)).to_be_attached()
@@ -248,7 +250,7 @@ def test_the_four_charts_are_on_the_first_screen_while_it_trains(
         assert box is not None and box["y"] + box["height"] <= height, alt
 
 
-def test_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
+def test_a_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?loss=clip&learning_rate=0.1&seed=4")
     expect(page.get_by_role("slider", name=LOSS)).to_have_attribute(
         "aria-valuetext", "Clip, then naive"
@@ -268,7 +270,7 @@ def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/train"])
-def test_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
+def test_the_page_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
     page = visit(server + path, width=390, height=844)
     expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
     if path:
@@ -277,7 +279,7 @@ def test_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
     assert set(page.evaluate(overflow + "e => e.scrollWidth - e.clientWidth)")) == {0}
 
 
-def test_a_phone_has_one_control_over_one_chart(visit: Visit, server: str) -> None:
+def test_a_phone_shows_one_control_above_one_chart(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?until=end", width=360, height=740)
     expect(progress(page)).to_contain_text("step 10 of 10, done")
     shown = page.locator("svg.marks:visible")
@@ -291,7 +293,7 @@ def test_a_phone_has_one_control_over_one_chart(visit: Visit, server: str) -> No
     slider = page.locator(".st-key-phone").get_by_role("slider", name="learning rate")
     expect(slider).to_be_attached()
     thumbs = page.locator(".st-key-phone .stSlider [style*='left:']")
-    expect(thumbs).to_have_count(1)  # the other control has gone
+    expect(thumbs).to_have_count(1)  # the other control is gone
     thumb = thumbs.bounding_box()
     assert thumb is not None and min(thumb["width"], thumb["height"]) >= 28
     slider.press("ArrowRight")
@@ -316,7 +318,7 @@ def test_pinned_runs_keep_their_names_while_others_come_and_go(visit: Visit, ser
     page.get_by_role("slider", name="learning rate").press("ArrowLeft")
     expect(page).to_have_url(re.compile("learning_rate=0.005"))
     expect(names.last).to_have_text("From logits")
-    expect(accuracy).to_have_count(2 + 2 + 2)  # the run, the run before, the pinned ones
+    expect(accuracy).to_have_count(2 + 2 + 2)  # this run, the run before, the pinned ones
     box = chart(page, "Gradient norm of").bounding_box()
     assert box is not None and box["y"] + box["height"] <= 800
     page.get_by_role("link", name="Take two apart").last.click()

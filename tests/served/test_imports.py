@@ -1,4 +1,4 @@
-"""What may be loaded when: the server listens at once, and charts and engine stay apart."""
+"""What may be loaded when, so that the server listens at once, and charts and engine stay apart."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_loads_nothing_it_does_not_need(code: str, unwanted: tuple[str, ...]) ->
 
 
 def test_no_folder_named_pages_beside_the_script_that_the_app_runs() -> None:
-    """Streamlit would serve what is in it by itself, and lead the first deep link astray."""
+    """Streamlit would serve the files in such a folder, and show the wrong page for a deep link."""
     assert not (ROOT / "ui/pages").exists()
 
 
@@ -41,7 +41,7 @@ def test_every_page_has_its_file() -> None:
     assert all((ROOT / row.file).is_file() for row in PAGES.values())
 
 
-# Notes what is to be called at the end of the process, in the order of registration.
+# Record what will be called when the process ends, in the order of registration.
 NOTE = """
 import atexit
 register, noted = atexit.register, []
@@ -53,10 +53,11 @@ print(*noted)
 """
 
 
-def test_it_ends_before_jax_cleans_up() -> None:
+def test_pages_and_runs_end_before_jax_cleans_up() -> None:
     """What is registered last is called first: pages end, then runs, then JAX.
 
-    Where it ends before there is an engine, pages that still import are waited for in the end.
+    `wait_for_scripts` is registered a second time, early, in case the process ends before there is
+    an engine while pages are still importing.
     """
     ran = subprocess.run([sys.executable, "-c", NOTE], cwd=ROOT, capture_output=True, text=True)
     ends = ["wait_for_scripts", "clean_up", "Engine.close", "wait_for_scripts"]

@@ -1,6 +1,6 @@
-"""Four servers that live one life each, from the first link to a signal in mid-run.
+"""Four servers live one life each, from the first link to a signal in mid-run.
 
-Each is started in another way. The visitors without a browser speak Streamlit's protocol.
+Each is started in a different way. The visitors without a browser speak Streamlit's protocol.
 """
 
 import asyncio
@@ -44,15 +44,15 @@ KEYS = ["", *PAGES]
 
 
 class Life(NamedTuple):
-    """How a server is started, who sees its first link, and what ends it."""
+    """How a server is started, which page its first link opens, and which signal ends it."""
 
     command: Callable[[Path], tuple[str, ...]]
     first: str  # the page of the first link
     end: signal.Signals
     variables: Mapping[str, str] = MappingProxyType({})
-    person: bool = False  # somebody typed `streamlit run`, and is shown the page
-    is_app: bool = True  # and not a script, which has Streamlit's own headers
-    # A script that has pages/ beside it tells its first visitors that there is no such page.
+    person: bool = False  # somebody typed `streamlit run`, so the page is opened for them
+    is_app: bool = True  # not a script, whose headers are Streamlit's own
+    # A script with pages/ beside it tells its first visitors that their page does not exist.
     astray: bool = False
 
 
@@ -66,7 +66,7 @@ LIVES = {
 
 @pytest.mark.parametrize("trial", [0, more(1), more(2)])
 @pytest.mark.parametrize("way", LIVES)
-def test_a_life(tab: Page, tmp_path: Path, way: str, trial: int) -> None:
+def test_a_server_lives_without_complaint(tab: Page, tmp_path: Path, way: str, trial: int) -> None:
     life, chance = LIVES[way], random.Random(trial)
     headless = str(not life.person).lower()
     variables = {**opener(tmp_path), "STREAMLIT_SERVER_HEADLESS": headless, **life.variables}
@@ -83,7 +83,7 @@ def test_a_life(tab: Page, tmp_path: Path, way: str, trial: int) -> None:
         family = server.children()
         together(lambda: end_in_mid_run(server, life.end))
     assert server.complaints() == []
-    assert psutil.wait_procs(family, MINUTE)[1] == [], "nothing that it started outlives it"
+    assert psutil.wait_procs(family, MINUTE)[1] == [], "no process that it started outlives it"
     shown = tmp_path / "opened"
     assert (shown.read_text().split() if shown.exists() else []) == [server.url] * life.person
 
@@ -103,7 +103,7 @@ def opener(folder: Path) -> dict[str, str]:
 
 
 def open_the_first_link(tab: Page, server: Server, life: Life) -> None:
-    """The page that was asked for, with its query, and no other page or error over it."""
+    """Expect the page that was asked for, with its query, and no other page or error."""
     for _ in range(1 + life.astray):
         tab.goto(f"{server.url}/{life.first}")
         expect_page(tab, life.first.partition("?")[0], found=False)
@@ -113,7 +113,7 @@ def open_the_first_link(tab: Page, server: Server, life: Life) -> None:
 
 
 def random_link(chance: random.Random) -> tuple[str, str]:
-    """A page, and a query for it with settings that need no program of their own, or junk."""
+    """A page, and a query for it: settings that need no compilation of their own, or junk."""
     settings = {
         "seed": chance.randrange(100_000),
         "loss": chance.choice([*LOSSES, "<b>"]),
@@ -128,7 +128,7 @@ def random_link(chance: random.Random) -> tuple[str, str]:
 
 
 def headers_are_ours(server: Server) -> None:
-    """Of pages, of answers and of what is not there; no host has said who may embed them."""
+    """Assert our headers on pages, answers and missing files; no host has allowed embedding."""
     for path in ("/", "/train", "/_stcore/health", "/static/nothing.js"):
         try:
             headers = urlopen(server.url + path, timeout=MINUTE).headers
@@ -140,7 +140,7 @@ def headers_are_ours(server: Server) -> None:
 
 
 async def end_in_mid_run(server: Server, number: signal.Signals) -> None:
-    """A visitor's connection is lost, his run goes on, and the server is told to end."""
+    """Drop a visitor's connection and restore it; then, while their run goes on, end the server."""
     visitor = Session(server.url, "epochs=1000")
     await visitor.open()
     await visitor.press(TRAIN)
@@ -161,8 +161,8 @@ async def end_in_mid_run(server: Server, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, more(signal.SIGTERM)])
-def test_signal_ends_it_while_it_warms_up(tmp_path: Path, number: signal.Signals) -> None:
-    """While it imports JAX: before its lifespan begins, a signal is Python's own affair."""
+def test_a_signal_ends_a_server_that_is_warming_up(tmp_path: Path, number: signal.Signals) -> None:
+    """The signal comes while it imports JAX, before its lifespan begins to handle signals."""
     with started(tmp_path) as server:
         process = psutil.Process(server.process.pid)
         while not any("jaxlib" in each.path for each in process.memory_maps()):
@@ -175,7 +175,7 @@ def test_signal_ends_it_while_it_warms_up(tmp_path: Path, number: signal.Signals
 
 @pytest.mark.parametrize("seconds", [more(0.5), 1.5, more(2.5)])
 @pytest.mark.parametrize("command", [APP, more(SCRIPT)], ids=["app", "script"])
-def test_signal_ends_it_while_a_page_compiles(
+def test_a_signal_ends_a_server_while_a_page_compiles(
     tmp_path: Path, command: tuple[str, ...], seconds: float
 ) -> None:
     async def leave() -> None:
@@ -194,7 +194,7 @@ def test_signal_ends_it_while_a_page_compiles(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("visitors", [30, 100, 500])
-def test_random_links_at_once(tmp_path: Path, visitors: int) -> None:
+def test_random_links_can_be_opened_all_at_once(tmp_path: Path, visitors: int) -> None:
     chance = random.Random(visitors)
     links = [random_link(chance) for _ in range(visitors)]
     with served(tmp_path) as server:
@@ -205,7 +205,9 @@ def test_random_links_at_once(tmp_path: Path, visitors: int) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(official_mnist() is None, reason="no official MNIST files here")
 @pytest.mark.parametrize("variables", [{}, COLD], ids=["warm", "cold"])
-def test_full_mnist_breaks_nobody(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_loading_full_mnist_breaks_no_other_visit(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
     async def work() -> None:
         others = [Session(server.url) for _ in range(20)]
         full = Session(server.url, "source=full&train_size=60000&batch_size=100")
@@ -221,7 +223,7 @@ def test_full_mnist_breaks_nobody(tmp_path: Path, variables: dict[str, str]) -> 
 
 
 async def move_until(visitor: Session, deadline: float) -> None:
-    """Open the trainer and move a slider again and again."""
+    """Open the trainer, and move a slider again and again until the deadline."""
     await visit(visitor)
     for moves in count(2):
         if time.monotonic() > deadline:

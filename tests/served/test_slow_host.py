@@ -1,4 +1,4 @@
-"""A server that sends seldom, as a slow host does: what it imports late, and what flashes."""
+"""A server that sends seldom, like a slow host: nothing is imported late, and no chart flashes."""
 
 import os
 import re
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def slow_host(tab: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """A server that sends seldom, and the file in which it names its modules when told to."""
+    """A server that sends seldom, and the file where it lists its modules on request."""
     folder = tmp_path_factory.mktemp("slow_host")
     modules = folder / "modules"
     variables = {"SAMENET_TESTS_SEND_EVERY": "0.3", "SAMENET_TESTS_MODULES": str(modules)}
@@ -61,7 +61,7 @@ def test_a_minute_of_use_imports_nothing_new(slow_host: tuple[Server, Path]) -> 
     assert set(LIBRARIES) <= before
 
 
-# The names of all charts that are taken from the page, for however short a time.
+# Record the names of all charts that leave the page, however briefly.
 NOTE_LOST = """() => {
     window.lost = []
     const lose = one => [...one.removedNodes]
@@ -74,13 +74,13 @@ NOTE_LOST = """() => {
 }"""
 
 
-def test_no_chart_flashes_however_late_all_comes(
+def test_no_chart_flashes_however_late_everything_comes(
     visit: Callable[..., Page], slow_host: tuple[Server, Path]
 ) -> None:
     page = trainer(visit, slow_host[0].url, f"?{GENTLE}")
     folded = page.get_by_role("button", name="What it does, how it fails")
     folded.click()
-    expect(page.get_by_text("Failure: ").locator("..")).to_contain_text("z = ")  # what comes last
+    expect(page.get_by_text("Failure: ").locator("..")).to_contain_text("z = ")  # it comes last
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
     expect(chart(page, "Every image").get_by_text("−100", exact=True)).to_be_visible()
@@ -96,7 +96,7 @@ def test_no_chart_flashes_however_late_all_comes(
     optimizer = page.get_by_role("combobox", name=WIDGETS["optimizer"].label)
     optimizer.press("ArrowDown")
     optimizer.press("ArrowDown")
-    optimizer.press("Enter")  # its program is yet to be compiled
+    optimizer.press("Enter")  # its program is not compiled yet
     expect(page).to_have_url(re.compile("optimizer="))
     button(page, "Step").click()
     expect(progress(page)).to_contain_text("step 1 of 1,000, paused")

@@ -1,4 +1,4 @@
-"""Nothing in this folder compiles a program or starts a process; tests/compiled does both."""
+"""Nothing in this folder may compile a program or start a process; tests/compiled does both."""
 
 import subprocess
 from collections.abc import Iterator

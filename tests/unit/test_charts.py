@@ -1,4 +1,4 @@
-"""Charts: constant specs, tidy tables, nothing dropped, colours that can be seen."""
+"""Charts: specs are constant, tables are tidy, nothing is dropped, and colours can be seen."""
 
 import threading
 import time
@@ -83,13 +83,13 @@ def test_only_tables_change_while_a_run_grows() -> None:
     for first, second in zip(drawings(), drawings(other), strict=True):
         assert first._replace(tables={}) == second._replace(tables={})
         assert "datasets" not in first.spec
-    for draw in CURVES.values():  # at another step too, and not with another axis
+    for draw in CURVES.values():  # the spec is the same at another step, but not with another axis
         assert draw(RUN, [], 10, 3).spec == draw(RUN, [], 10, None).spec
         assert draw(RUN, [], 20, None).spec != draw(RUN, [], 10, None).spec
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_a_run_before_changes_no_spec(name: str) -> None:
+def test_a_run_before_does_not_change_the_spec(name: str) -> None:
     specs = [CURVES[name](RUN, before, 10, None).spec for before in (RUN[:3], [])]
     assert specs[0] == specs[1]
 
@@ -102,7 +102,7 @@ def test_spec_is_vega_lite_and_names_its_tables(drawing: live.Drawing) -> None:
 
 
 def layers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """A spec and all inside it; a layer without data of its own has its parent's."""
+    """A spec and all layers inside it; a layer without data of its own gets its parent's."""
     parent = {"data": spec["data"]} if "data" in spec else {}
     inner = [found for layer in spec.get("layer", []) for found in layers({**parent, **layer})]
     return [spec, *inner]
@@ -143,7 +143,9 @@ def test_every_look_is_drawn(name: str) -> None:
 def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
     run = [snapshot(step, loss=3.0 - step) for step in range(3)]
     running, ended = drawings(run), drawings(run, steps=2)
-    assert [each.alt for each in running] == [each.alt for each in ended], "a new one rebuilds"
+    assert [each.alt for each in running] == [each.alt for each in ended], (
+        "a new text would rebuild the chart"
+    )
     assert not any(drawing.says for drawing in running)
     told = {drawing.key: drawing.says for drawing in ended}
     assert told["loss"] == "Loss by step: from 3 nats to 1 nats, by step 2."
@@ -195,7 +197,7 @@ def test_nonfinite_losses_are_gaps_with_marks() -> None:
     assert [gap[:3] for gap in gaps(drawing)] == [
         (1, "NaN", "NaN, inf, -inf"), (2, "NaN", ""), (3, "inf", ""), (4, "-inf", ""),
         (6, "NaN", ""),
-    ], "what was found is said once: words would stand over words"  # fmt: skip
+    ], "what was found is said once, or words would overlap"  # fmt: skip
 
 
 def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
@@ -207,7 +209,7 @@ def test_gradients_without_a_logarithm_are_gaps_with_marks() -> None:
     assert [(gap[3], *gap[:2]) for gap in gaps(drawing)] == [
         ("layer 1", 1, "exactly 0"), ("layer 1", 2, "exactly 0"), ("layer 2", 2, "exactly 0"),
         ("layer 1", 3, "NaN"), ("layer 1", 4, "inf"),
-    ], "a layer that is silent is marked while another lives"  # fmt: skip
+    ], "a layer without a gradient is marked while another has one"  # fmt: skip
     said = [gap[2] for gap in gaps(drawing)]
     assert said == [
         "exactly 0 in layer 1, layer 2; NaN in layer 1; inf in layer 1",
@@ -247,13 +249,13 @@ def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
     assert states["exactly 0"] == {"exactly 0", low}
     assert states["NaN or inf"] == {"NaN"}
     assert {"exactly 0", "exactly 1", high} < states["has a gradient"]
-    for row in rows:  # a bar stands on those of the states before it
+    for row in rows:  # a bar begins where those of the states before it end
         assert row["high"] - row["low"] == pytest.approx(row["share"])
     lows = [row["low"] for row in rows if row["place"] == "exactly 0"]
     np.testing.assert_allclose(lows, [0, 0.05, 0.2])
 
 
-def test_places_stand_apart() -> None:
+def test_places_do_not_overlap() -> None:
     assert len(live.PLACES) == BINS + 5
     for one, other in zip(live.PLACES, live.PLACES[1:], strict=False):
         assert one.left < one.right <= other.left
@@ -273,7 +275,7 @@ def test_the_legend_names_nan_when_it_can_be_drawn() -> None:
 
 
 def ticks(spec: dict[str, Any]) -> list[float]:
-    """Where the y axis of a chart has its ticks."""
+    """The ticks on the y axis of a chart."""
     return next(
         layer["encoding"]["y"]["axis"]["values"]
         for layer in layers(spec)
@@ -319,7 +321,7 @@ def test_accuracy_of_nan_is_a_gap_with_a_mark() -> None:
     assert [gap[:3] for gap in gaps(drawing)] == [(1, "NaN", "NaN"), (2, "NaN", "")]
 
 
-def test_ribbon_is_the_range_of_the_copies() -> None:
+def test_a_ribbon_spans_the_range_of_the_copies() -> None:
     known = frame.Ribbon([0, 1], [0.4, 0.5], [0.4, 0.8])
     table = live.accuracy(RUN, [], 10, None, known).tables["ribbon"]
     assert table.to_pylist() == [
@@ -328,7 +330,7 @@ def test_ribbon_is_the_range_of_the_copies() -> None:
     assert live.accuracy(RUN, [], 10, None).tables["ribbon"].num_rows == 0
 
 
-def test_nothing_yet() -> None:
+def test_charts_of_no_run_are_empty() -> None:
     for drawing in drawings([], []):
         assert all(table.schema.names for table in drawing.tables.values())
         rows = [row for name in ("run", "bars", "flow") for row in _rows(drawing, name)]
@@ -339,7 +341,7 @@ def _rows(drawing: live.Drawing, table: str) -> list[dict[str, Any]]:
     return drawing.tables[table].to_pylist() if table in drawing.tables else []
 
 
-# Every digit, and the flow
+# The chart of digits, and the flow chart
 
 
 def images(margins: list[float], correct: list[bool], kinds: list[int]) -> dict[str, Any]:
@@ -348,7 +350,7 @@ def images(margins: list[float], correct: list[bool], kinds: list[int]) -> dict[
     }  # fmt: skip
 
 
-def test_every_digit_stands_in_one_bar() -> None:
+def test_every_digit_is_in_one_bar() -> None:
     rng = np.random.default_rng(0)
     margins = np.float32(rng.normal(size=1000) * 10.0 ** rng.uniform(-3, 3, 1000))
     correct, kinds = rng.random(1000) < 0.5, rng.integers(0, 3, 1000).astype(np.uint8)
@@ -360,11 +362,13 @@ def test_every_digit_stands_in_one_bar() -> None:
         found &= correct == (row["side"] == "right")
         found &= kinds == list(live.GRADIENTS).index(row["state"])
         assert found.sum() == row["images"] == abs(row["high"] - row["low"])
-        assert (digits.members(digits.images(now), row) == found).all(), "a click finds them"
+        assert (digits.members(digits.images(now), row) == found).all(), (
+            "a click finds the bar's images"
+        )
         assert (row["high"] > 0) == (row["side"] == "right")
 
 
-def test_bars_of_digits_stand_on_each_other() -> None:
+def test_bars_of_digits_are_stacked() -> None:
     now = look(**images([5, 5, 5, -5], [True, True, False, False], [0, 1, 0, 1]))
     rows = _rows(digits.digits(now, 5.0, "z"), "bars")
     assert [(row["low"], row["high"], row["state"]) for row in rows] == [
@@ -382,10 +386,10 @@ def test_the_chosen_are_marked_in_their_bars_and_a_click_is_told_the_look() -> N
     ]  # fmt: skip
     assert {(row["step"], row["turn"]) for row in rows} == {(7, 2)}
     spec = digits.digits(now, 5.0, "z", mark=mark).spec
-    assert spec == digits.digits(now, 5.0, "z").spec, "no chart is built anew for them"
+    assert spec == digits.digits(now, 5.0, "z").spec, "marks do not rebuild the chart"
 
 
-def test_every_float32_has_a_place_inside_the_axis() -> None:
+def test_the_largest_float32_has_a_place_inside_the_axis() -> None:
     largest = float(np.finfo(np.float32).max)
     now = look(**images([largest, -largest], [True, False], [0, 0]))
     for row in _rows(digits.digits(now, largest, "z"), "bars"):
@@ -408,7 +412,7 @@ def test_paths_are_the_logits_of_the_labels() -> None:
     margins = {
         r["logit"] for r in _rows(chosen.paths(run, np.array([1]), 10, False, None), "paths")
     }
-    assert margins == {-2}, "of ten classes the margin is the label's own"
+    assert margins == {-2}, "with ten classes the margin is the logit's own"
 
 
 def test_paths_of_a_long_run_are_short() -> None:
@@ -418,7 +422,7 @@ def test_paths_of_a_long_run_are_short() -> None:
     assert min(r["step"] for r in rows) == 0 and max(r["next"] for r in rows) == 399
 
 
-def test_logits_that_are_no_numbers_are_counted() -> None:
+def test_logits_that_are_not_finite_are_counted() -> None:
     now = look(**images([NAN, NAN, INF, -INF, 3.0], [False] * 5, [2, 2, 2, 2, 0]))
     drawing = digits.digits(now, digits.widest([now]), "z")
     assert [row["text"] for row in _rows(drawing, "lost")] == ["✖ 2 NaN, 1 -inf, 1 inf"]
@@ -461,7 +465,7 @@ def test_flow_of_a_long_run_is_short_and_keeps_its_extremes() -> None:
     assert silent[123] == 0.1 and max(silent) >= 399
 
 
-def test_finite() -> None:
+def test_values_that_are_not_finite_become_none() -> None:
     assert frame.finite([1, NAN, INF, -INF, 0.0]) == [1.0, None, None, None, 0.0]
 
 
@@ -469,7 +473,7 @@ def test_finite() -> None:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance, WCAG 2.2."""
+    """The relative luminance by WCAG 2.2."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -518,8 +522,8 @@ def test_the_health_strip_tells_nan_inf_zero_and_fine_apart() -> None:
         (5, "weights", "NaN"): 1, (5, "biases", "fine"): 0.5, (5, "biases", "exactly 0"): 0.25,
         (5, "biases", "inf"): 0.25, (5, "images", "fine"): 0.5, (5, "images", "exactly 0"): 0.5,
     }  # fmt: skip
-    assert [c["next"] for c in cells if c["step"] == 0] == [5.0] * 4, "a look reaches to the next"
-    for row in ("weights", "biases", "images"):  # rows lie over each other and never meet
+    assert [c["next"] for c in cells if c["step"] == 0] == [5.0] * 4, "a look extends to the next"
+    for row in ("weights", "biases", "images"):  # rows are stacked and never touch
         assert {int(c["low"]) for c in cells if c["of"] == row} == {
             int(c["high"]) for c in cells if c["of"] == row
         }
@@ -527,7 +531,7 @@ def test_the_health_strip_tells_nan_inf_zero_and_fine_apart() -> None:
     assert len(health.health(long, 400, ("weights", "biases"), None).tables["cells"]) < 2000
 
 
-def test_errors_stand_beside_that_of_copying() -> None:
+def test_errors_are_drawn_beside_the_error_of_copying() -> None:
     runs = {"a": [look(step, fit=fit(0.1)) for step in range(3)], "b": [look(0, fit=fit(NAN))]}
     tables = series.errors_tables(runs)
     rows = [(row["series"], row["step"], row["value"]) for row in tables["run"].to_pylist()]
@@ -538,7 +542,7 @@ def test_errors_stand_beside_that_of_copying() -> None:
     alt.LayerChart.from_dict(spec, validate=True)
 
 
-def test_series_stand_side_by_side_each_value_at_its_own_time() -> None:
+def test_series_are_side_by_side_with_each_value_at_its_own_time() -> None:
     drawing = series.following({"x": fit(0.5)}, {"x": "#111111"})
     rows = drawing.tables["run"].to_pylist()
     assert len(rows) == 3 * 36
@@ -546,10 +550,10 @@ def test_series_stand_side_by_side_each_value_at_its_own_time() -> None:
     at = {what: [row["at"] for row in first if row["what"] == what] for what in
           (series.SEEN, series.TRUE, "x")}  # fmt: skip
     assert at[series.SEEN] == list(range(12, 21))
-    assert at[series.TRUE] == at["x"] == list(range(13, 22)), "what is asked for comes a step later"
+    assert at[series.TRUE] == at["x"] == list(range(13, 22)), "a target is one step later"
 
 
-def test_every_pair_that_is_compared_is_a_square() -> None:
+def test_every_compared_pair_is_a_square() -> None:
     squares = np.where(np.eye(3, dtype=bool), 0.25, NAN)
     rows = series.compared_tables(squares)["pairs"].to_pylist()
     assert rows == [{"prediction": i, "target": i, "square": 0.25} for i in (1, 2, 3)]
@@ -570,7 +574,7 @@ def test_gates_are_squares_side_by_side() -> None:
     alt.LayerChart.from_dict(series.ends_spec(("update",), ("#111111",), 0.03), validate=True)
 
 
-# The post's charts
+# The charts of the post's story
 
 POST = {
     "errors": (
@@ -595,7 +599,7 @@ def test_the_posts_charts_are_vega_lite_over_their_own_columns(name: str) -> Non
                 assert table is None or part.get("field", "") in ["", *table.column_names]
 
 
-def test_an_errors_axis_holds_what_is_wrong_and_nan_is_a_gap() -> None:
+def test_an_errors_chart_shows_the_share_that_is_wrong_and_nan_is_a_gap() -> None:
     rows = POST["errors"][1]["errors"].to_pylist()
     assert rows == [
         {"epoch": 1, "wrong": pytest.approx(0.1), "series": "printed"},
@@ -605,14 +609,14 @@ def test_an_errors_axis_holds_what_is_wrong_and_nan_is_a_gap() -> None:
 
 
 @pytest.mark.parametrize(("x", "slope", "at"), [(0.0, 0.5, 0.0), (2.0, 1.0, 2.0), (-1.0, 0.0, 0.0)])
-def test_the_line_of_a_slope_goes_through_its_point(x: float, slope: float, at: float) -> None:
+def test_the_line_with_a_slope_goes_through_its_point(x: float, slope: float, at: float) -> None:
     tables = relu.tables(x, slope)
     assert tables["here"].to_pylist() == [{"x": x, "y": at}]
     _, _, _, left, right = tables["lines"].to_pylist()
     assert np.interp(x, [left["x"], right["x"]], [left["y"], right["y"]]) == pytest.approx(at)
 
 
-def test_threads_that_ask_at_once_build_a_spec_once() -> None:
+def test_threads_that_ask_at_the_same_time_build_a_spec_once() -> None:
     built: list[int] = []
     at_once = threading.Barrier(8)
 
@@ -666,7 +670,7 @@ def test_a_square_of_nan_says_so_and_each_number_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("ends", [(0.5, 0.5, 0.5, 0.5), (0.0, 0.0), (1.0, 0.99, 1.0), (0.1, 0.9)])
-def test_names_of_curves_lie_in_the_plot_and_not_over_each_other(ends: tuple[float, ...]) -> None:
+def test_names_of_curves_are_inside_the_plot_and_do_not_overlap(ends: tuple[float, ...]) -> None:
     curves = {f"curve {i}": [0.3, end, NAN] for i, end in enumerate(ends)}
     (table,) = frame.names(curves, live.linear(1.0), frame.TALL).values()
     named = dict(zip(*(table[name].to_pylist() for name in ("series", "value")), strict=True))
@@ -679,7 +683,7 @@ def test_names_of_curves_lie_in_the_plot_and_not_over_each_other(ends: tuple[flo
     ), "in the curves' own order"
 
 
-def test_a_curve_of_nan_alone_has_no_name() -> None:
+def test_a_curve_of_only_nan_has_no_name() -> None:
     found = frame.names({"a": [NAN, NAN], "b": [2.0]}, live.logarithmic(1.0, 100.0), frame.TITLED)
     assert found["names"].to_pylist() == [{"series": "b", "value": pytest.approx(2.0)}]
 

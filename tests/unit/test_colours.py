@@ -1,4 +1,4 @@
-"""A variant has one colour, wherever it is drawn."""
+"""A variant has one colour wherever it is drawn."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -29,7 +29,7 @@ def test_no_two_losses_of_a_chart_share_a_colour(form: str) -> None:
 
 
 @pytest.mark.parametrize("key", FIRST)
-def test_what_home_and_the_first_story_show_keeps_its_colour(key: str) -> None:
+def test_losses_of_home_and_the_first_story_keep_their_colours(key: str) -> None:
     kind = LOSSES[key].works_on
     others = [other for other in losses_for("binary") if LOSSES[other].works_on == kind]
     assert of_losses([*others[:5], key])[key] == OF_LOSS[kind][0]
@@ -44,13 +44,15 @@ def test_two_runs_have_their_losses_colours_in_either_order() -> None:
     ("name", "first", "second"),
     [("dropout", "keep_prob", "rate"), ("reduction", "mean", "sum"), ("learning_rate", 0.01, 0.1)],
 )
-def test_two_runs_of_one_loss(name: str, first: object, second: object) -> None:
+def test_two_runs_of_one_loss_keep_their_colours_in_either_order(
+    name: str, first: object, second: object
+) -> None:
     a, b = (agree({**vars(CLIPPED), name: value})[0] for value in (first, second))
     assert a != b
     assert of_runs([a, b]) == [TRAIN, HELD_OUT]
     assert of_runs([b, a]) == [HELD_OUT, TRAIN]
 
 
-def test_several_runs_have_each_their_own() -> None:
+def test_several_runs_have_different_colours() -> None:
     runs = [replace(CLIPPED, loss=key) for key in ("clip", "naive", "optax", "from_logits")]
     assert len({*of_runs(runs)}) == len(runs)

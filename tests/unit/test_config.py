@@ -1,4 +1,4 @@
-"""RunConfig refuses what cannot be run, and survives the way through a URL."""
+"""RunConfig refuses what cannot be run, and survives a round trip through a URL."""
 
 import math
 import re
@@ -19,7 +19,7 @@ SERIES = {"source": "ou", "task": "next_value", "model": "gru", "loss": "mse_ali
 
 
 def bad_values() -> Iterator[Any]:
-    """For every field: beyond both ends, of the wrong type, and what only looks right."""
+    """Values for every field: beyond both ends, of the wrong type, or right only in appearance."""
     for name, allowed in FIELDS.items():
         match allowed:
             case Choice():
@@ -36,7 +36,7 @@ def bad_values() -> Iterator[Any]:
 
 
 def words(name: str) -> list[str]:
-    """What a message about a field must say of its range."""
+    """The words with which a message about a field must state its range."""
     match FIELDS[name]:
         case Choice(registry=registry):
             return list(registry)
@@ -79,14 +79,14 @@ def test_fields_must_fit_together(overrides: dict[str, Any], message: str) -> No
         RunConfig(**overrides)
 
 
-def test_steps_leave_out_the_rest_of_an_epoch() -> None:
+def test_images_beyond_the_last_full_batch_are_left_out() -> None:
     config = RunConfig(train_size=1000, batch_size=300, epochs=4)
     assert (config.steps_per_epoch, config.steps, config.full_batch) == (3, 12, False)
     assert RunConfig().full_batch and RunConfig().steps == 10
 
 
 @given(configs)
-def test_what_differs_rebuilds_it(config: RunConfig) -> None:
+def test_differences_rebuild_a_config(config: RunConfig) -> None:
     rebuilt = RunConfig(**config.differences())
     assert rebuilt == config and hash(rebuilt) == hash(config)
     defaults = RunConfig()
@@ -114,7 +114,7 @@ junk = st.dictionaries(
 
 
 @given(junk)
-def test_junk_in_a_url_is_told_and_never_raises(query: dict[str, str]) -> None:
+def test_junk_in_a_url_is_reported_and_never_raises(query: dict[str, str]) -> None:
     config, notes = from_query(query)
     RunConfig(**config.differences())
     unknown = [name for name in query if name not in FIELDS]
@@ -123,7 +123,7 @@ def test_junk_in_a_url_is_told_and_never_raises(query: dict[str, str]) -> None:
         told = any(note.startswith(f"{name} ") for note in notes)
         if not told and name not in config.ignored():
             assert getattr(config, name) == FIELDS[name].parse(query[name])
-    assert not re.search(r"[<>`\[\]*$\\\n]", "".join(notes)), "a stranger's markup"
+    assert not re.search(r"[<>`\[\]*$\\\n]", "".join(notes)), "a stranger's markup is never shown"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
     assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
 
 
-def test_ignored_settings_are_no_part_of_a_config() -> None:
+def test_ignored_settings_are_not_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
     assert plain.ignored() == ("epsilon", "dropout_value", *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)

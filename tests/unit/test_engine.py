@@ -1,6 +1,6 @@
-"""The engine with runs that cost nothing; tests/compiled has it with real ones.
+"""The engine with runs that cost nothing; tests/compiled tests it with real ones.
 
-Nothing here sleeps to let something happen: tests wait for the condition itself.
+No test sleeps to give something time to happen: each waits for the condition itself.
 """
 
 import gc
@@ -43,7 +43,7 @@ def snapshot(step: int) -> Snapshot:
 
 
 class Runs:
-    """A `prepare` whose runs cost nothing; `gate` holds them, `log` says who advanced."""
+    """A `prepare` whose runs cost nothing; `gate` holds them up, `log` says which one advanced."""
 
     def __init__(self) -> None:
         self.prepared: list[RunConfig] = []
@@ -78,7 +78,7 @@ def runs() -> Runs:
 
 @pytest.fixture
 def make(runs: Runs) -> Iterator[Callable[..., Engine]]:
-    """Engines with the runs above, closed at the end."""
+    """A factory of engines with the runs above; all are closed at the end."""
     made: list[Engine] = []
 
     def make(
@@ -127,7 +127,7 @@ def test_viewers_pause_and_step_for_themselves(make: Callable[..., Engine], runs
     stepping = engine.submit(config(), until=0)
     view = engine.wait(stepping, 1, SOON)
     assert (view.status, steps(view)) == (Status.PAUSED, [0])
-    assert runs.log == [0], "a run that nobody plays stays where it is"
+    assert runs.log == [0], "a run that nobody plays does not advance"
 
     playing = engine.submit(config())
     assert done(engine, playing).status is Status.DONE
@@ -187,7 +187,7 @@ def test_a_first_look_does_not_wait_for_what_comes_after_it(
     view = engine.wait(viewer, 1, SOON)
     assert (view.status, steps(view)) == (Status.COMPILING, [0])
     content = engine.submit(config(), until=0)
-    assert content.view().status is Status.PAUSED  # who wants no more waits for nothing
+    assert content.view().status is Status.PAUSED  # whoever wants no more steps waits for nothing
     compiled.set()
     assert done(engine, viewer).status is Status.DONE
 
@@ -195,7 +195,7 @@ def test_a_first_look_does_not_wait_for_what_comes_after_it(
 def test_those_who_wait_do_not_wake_each_other(
     make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On one core three of them took all of it, and what they waited for got none."""
+    """Three that did took a whole core, and left nothing for what they waited for."""
     runs.gate.clear()
     engine = make()
     viewers = [engine.submit(config(seed)) for seed in range(3)]
@@ -210,10 +210,10 @@ def test_those_who_wait_do_not_wake_each_other(
     assert len(looks) == 3 and max(looks.values()) < 20
 
 
-def test_how_long_a_run_will_take_is_told_before_it_goes_on(
+def test_the_time_that_a_run_will_take_is_known_before_it_goes_on(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
-    """Its price times what a look has taken of its own; more cannot be known yet."""
+    """It is the run's price, scaled by how long its look took; more cannot be known yet."""
     engine = make(prepare_whole=lambda *args: Ready(runs(*args), 2e6, look_seconds=1e9))
     viewer = engine.submit(config(epochs=1000), until=0)
     view = engine.wait(viewer, 1, SOON)
@@ -226,7 +226,7 @@ def test_how_long_a_run_will_take_is_told_before_it_goes_on(
     assert done(engine, viewer).seconds_left is None
 
 
-def test_what_fails_after_a_first_look_leaves_the_look(
+def test_a_failure_after_a_first_look_leaves_the_look(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
     def fail() -> float:
@@ -238,10 +238,10 @@ def test_what_fails_after_a_first_look_leaves_the_look(
     assert steps(view) == [0]
 
 
-def test_who_answers_a_click_goes_first(
+def test_the_answer_to_a_click_goes_first(
     make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training holds still meanwhile, a first look does not; and no click holds it up for good."""
+    """Training waits meanwhile, a first look does not; and a click cannot hold it up for good."""
     monkeypatch.setattr(engine_module, "COURTESY_SECONDS", SOON)
     engine = make()
     training = engine.submit(config(seed=1, epochs=1000), until=0)
@@ -250,7 +250,7 @@ def test_who_answers_a_click_goes_first(
 
     def answer() -> None:
         with engine.answering():
-            assert engine.quiet(0.0)  # for itself
+            assert engine.quiet(0.0)  # it does not wait for itself
             answered.wait(SOON)
 
     click = threading.Thread(target=answer)
@@ -267,9 +267,7 @@ def test_who_answers_a_click_goes_first(
         assert done(engine, training).status is Status.DONE
 
 
-def test_letting_go_stops_a_run_that_nobody_else_watches(
-    make: Callable[..., Engine], runs: Runs
-) -> None:
+def test_a_run_stops_when_its_last_viewer_leaves(make: Callable[..., Engine], runs: Runs) -> None:
     runs.gate.clear()
     engine = make()
     first, second = engine.submit(config(epochs=1000)), engine.submit(config(epochs=1000))
@@ -284,7 +282,7 @@ def test_letting_go_stops_a_run_that_nobody_else_watches(
 
 
 def play_together(engine: Engine, runs: Runs, seeds: list[int], epochs: int) -> list[Viewer]:
-    """Start runs that all have shown step 0 before any shows another."""
+    """Start runs so that all have shown step 0 before any shows another step."""
     runs.gate.clear()
     viewers = [engine.submit(config(seed, epochs), until=0) for seed in seeds]
     for viewer in viewers:
@@ -298,7 +296,7 @@ def play_together(engine: Engine, runs: Runs, seeds: list[int], epochs: int) -> 
 
 
 def assert_fair(log: list[int], seeds: set[int]) -> None:
-    """At no time has one advanced by more than one turn beyond another."""
+    """Assert that none is ever more than one turn ahead of another."""
     turns = Counter(dict.fromkeys(seeds, 0))
     for seed in log:
         turns[seed] += 1
@@ -313,7 +311,7 @@ def test_runs_take_turns(make: Callable[..., Engine], runs: Runs) -> None:
 
 
 def test_paused_runs_do_not_upset_the_turns(make: Callable[..., Engine], runs: Runs) -> None:
-    """More paused runs than the capacity, all older than those that play."""
+    """There are more paused runs than the capacity, all older than those that play."""
     engine = make(capacity=2)
     for seed in (11, 12, 13, 14):
         engine.wait(engine.submit(config(seed), until=0), 1, SOON)
@@ -384,7 +382,7 @@ def test_run_pauses_when_nobody_looks_and_goes_on_when_somebody_does(
     assert len(runs.log) > ticks
 
 
-def test_forgotten_run_is_freed_and_starts_anew(make: Callable[..., Engine], runs: Runs) -> None:
+def test_a_forgotten_run_is_freed_and_starts_again(make: Callable[..., Engine], runs: Runs) -> None:
     engine = make(lease=0.05, forget=0.1)
     viewer = engine.submit(config(), until=0)
     until(lambda: not viewer.alive())
@@ -392,7 +390,7 @@ def test_forgotten_run_is_freed_and_starts_anew(make: Callable[..., Engine], run
     assert runs.prepared == [config()] * 2
 
 
-def test_finished_runs_are_kept_oldest_out(make: Callable[..., Engine], runs: Runs) -> None:
+def test_the_newest_finished_runs_are_kept(make: Callable[..., Engine], runs: Runs) -> None:
     engine = make(keep=2)
     for seed in (1, 2, 3):
         assert done(engine, engine.submit(config(seed))).status is Status.DONE
@@ -416,7 +414,7 @@ def test_finished_runs_are_kept_oldest_out(make: Callable[..., Engine], runs: Ru
     ],
 )
 @pytest.mark.parametrize("where", ["prepare", "ticks"])
-def test_failure_is_told_and_the_next_run_works(
+def test_a_failure_is_reported_and_the_next_run_works(
     make: Callable[..., Engine], runs: Runs, where: str, error: Exception, message: str
 ) -> None:
     broken = True
@@ -440,9 +438,9 @@ def test_failure_is_told_and_the_next_run_works(
         assert done(engine, engine.submit(next_config)).status is Status.DONE
 
 
-# pytest warns of the very thing this test is about: a thread that dies of an exception.
+# pytest warns of the very thing that this test is about: a thread that an exception ended.
 @pytest.mark.filterwarnings("ignore:Exception in thread samenet-run")
-def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Runs) -> None:
+def test_a_dead_worker_is_reported_and_replaced(make: Callable[..., Engine], runs: Runs) -> None:
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
         return runs.ticks(config) if config.seed else (sys.exit() for _ in range(1))
 
@@ -454,7 +452,7 @@ def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Run
 
 
 class Preparations:
-    """Preparations that report until they are abandoned, then take their time to tidy up."""
+    """Preparations that report until they are abandoned, then take their time tidying up."""
 
     def __init__(self, runs: Runs) -> None:
         self.runs, self.slow = runs, True
@@ -493,15 +491,15 @@ def test_newcomer_does_not_join_an_abandoned_preparation(
     engine = make(prepare=preparations)
     engine.submit(config()).stop()
     assert preparations.abandoned.wait(SOON)
-    newcomer = engine.submit(config())  # while the abandoned one still tidies up
+    newcomer = engine.submit(config())  # while the abandoned one is still tidying up
     preparations.tidied.set()
     assert done(engine, newcomer).status is Status.DONE
 
 
-def test_who_comes_back_to_an_abandoned_preparation_starts_anew(
+def test_an_abandoned_preparation_is_no_failure_and_is_freed(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
-    """A laptop that slept during a download: not a failure, and not a dead end."""
+    """A laptop that slept during a download finds no failure and can start again."""
     preparations = Preparations(runs)
     preparations.tidied.set()
     engine = make(prepare=preparations, lease=0.05, forget=0.05)
@@ -515,7 +513,7 @@ def test_who_comes_back_to_an_abandoned_preparation_starts_anew(
 def test_run_forgotten_while_it_was_prepared_is_freed(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
-    """A download that hangs cannot be interrupted; what it yields must not stay for ever."""
+    """A download that hangs cannot be interrupted; what it yields must not stay in memory."""
     go, made = threading.Event(), []
 
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
@@ -547,7 +545,7 @@ def test_a_wait_ends_with_a_run_that_is_freed(make: Callable[..., Engine], runs:
 
 
 def out_of_sight(engine: Engine) -> None:
-    """As if nobody had looked at any run for ever."""
+    """Make it look as if nobody had ever looked at any run."""
     with engine._changed:
         for job in engine._jobs.values():
             job.seen = -math.inf
@@ -556,13 +554,13 @@ def out_of_sight(engine: Engine) -> None:
         engine._sweep()
 
 
-def test_who_looks_late_keeps_what_is_being_prepared(
+def test_a_viewer_who_looks_late_keeps_what_is_being_prepared(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
-    """As a tab in the background does; only who leaves lets go at once."""
+    """A tab in the background looks late; only a visitor who leaves lets go at once."""
 
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
-        until(lambda: not engine._readying())  # the lease is over
+        until(lambda: not engine._readying())  # the lease has run out
         with engine._changed:
             engine._sweep()
         assert engine.viewers() == 0
@@ -577,7 +575,7 @@ def test_who_looks_late_keeps_what_is_being_prepared(
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_what_compiles_is_not_freed_and_has_its_time_when_it_is_ready(
+def test_a_run_is_not_freed_while_it_compiles_nor_as_soon_as_it_is_ready(
     make: Callable[..., Engine], runs: Runs, left: bool
 ) -> None:
     def prepare(config: RunConfig, report: Any, next_look: NextLook) -> Ready:
@@ -622,8 +620,8 @@ def test_close_ends_the_worker(make: Callable[..., Engine]) -> None:
 # Prices
 
 
-def test_a_run_of_long_steps_keeps_nobody_waiting(make: Callable[..., Engine]) -> None:
-    """The long one hangs in its first step; others go on, and a second long one waits for it."""
+def test_a_run_of_long_steps_holds_up_only_other_long_runs(make: Callable[..., Engine]) -> None:
+    """A long run hangs in its first step; others go on, and a second long run waits for it."""
     gate, inside = threading.Event(), threading.Event()
 
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:

@@ -1,4 +1,4 @@
-"""Errands: a piece at a time, only while nobody waits, and only for somebody."""
+"""Errands do one piece at a time, only while no run is awaited, and only while someone looks."""
 
 import threading
 import time
@@ -67,7 +67,7 @@ def test_an_errand_that_nobody_looks_at_rests(
     until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
 
 
-def test_a_failure_is_told(queue: Errands) -> None:
+def test_a_failure_is_reported(queue: Errands) -> None:
     def fail() -> Iterator[int]:
         yield 1
         raise ValueError("no such weights")
@@ -77,7 +77,7 @@ def test_a_failure_is_told(queue: Errands) -> None:
     until(lambda: queue.look("b", lambda: count(1)), lambda errand: errand.done)
 
 
-def test_only_so_many_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errands, "KEEP", 2)
     for key in "abc":
         until(lambda key=key: queue.look(key, lambda: count(1)), lambda errand: errand.done)
@@ -111,7 +111,7 @@ def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
     until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
     rested = queue.found("a")
     time.sleep(0.02)
-    assert queue.found("a") == rested, "to look for it does not wake it"
+    assert queue.found("a") == rested, "asking for it does not wake it"
     until(lambda: queue.look("a", endless), lambda e: len(e.pieces) > len(rested.pieces))
     queue.forget("a")
     assert ended.wait(SOON) and queue.found("a") is None
@@ -119,7 +119,7 @@ def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
 
 
 def close(queue: Errands, then: threading.Event) -> None:
-    """Close it, and set an event once that has begun."""
+    """Close the queue, and set an event once that has begun."""
     closing = threading.Thread(target=queue.close)
     closing.start()
     until(lambda: Errand([], queue._closed, ""), lambda errand: errand.done)
@@ -128,10 +128,10 @@ def close(queue: Errands, then: threading.Event) -> None:
     assert not closing.is_alive() and not queue._thread.is_alive()
 
 
-def test_what_breaks_at_the_end_is_no_failure(
+def test_an_error_while_closing_is_not_a_failure(
     queue: Errands, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What an errand works with is cleaned up there."""
+    """At the end, what an errand works with may be cleaned up before it stops."""
     begun, closing = threading.Event(), threading.Event()
 
     def broken() -> Iterator[int]:
@@ -146,8 +146,8 @@ def test_what_breaks_at_the_end_is_no_failure(
     assert caplog.messages == []
 
 
-def test_nothing_begins_at_the_end(queue: Errands, idle: threading.Event) -> None:
-    """Then nobody waits for a run any more."""
+def test_nothing_begins_while_closing(queue: Errands, idle: threading.Event) -> None:
+    """When the queue closes, `idle` is true because nobody waits for a run any more."""
     idle.clear()
     queue.look("a", lambda: count(3))
     close(queue, then=idle)

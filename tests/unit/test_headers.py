@@ -1,4 +1,4 @@
-"""The headers of our own responses, asked in process."""
+"""The headers of our own responses, tested in this process."""
 
 from contextlib import suppress
 from typing import Any
@@ -9,7 +9,7 @@ from ui import server
 
 
 def headers(**scope: str) -> dict[str, str]:
-    """The headers of a response that had one of its own, through our middleware."""
+    """The headers, after our middleware, of a response that had one of its own."""
     sent: list[Any] = []
 
     async def page(scope: Any, receive: Any, send: Any) -> None:
@@ -21,18 +21,18 @@ def headers(**scope: str) -> dict[str, str]:
 
     (one,) = server.middleware()
     answer = one.cls(page, *one.args, **one.kwargs)
-    with suppress(StopIteration):  # it waits for nothing, so that one step is all it takes
+    with suppress(StopIteration):  # it waits for nothing, so a single step runs all of it
         answer({"type": "http", **scope}, None, send).send(None)  # type: ignore[attr-defined]
     return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
-def test_every_response_has_them_beside_its_own() -> None:
+def test_every_response_has_our_headers_beside_its_own() -> None:
     assert headers() == {
         "own": "1", "x-content-type-options": "nosniff", "referrer-policy": "same-origin"
     }  # fmt: skip
 
 
-def test_a_host_may_say_who_embeds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_may_say_who_may_embed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(server.FRAME_ANCESTORS, "'self' https://school.example")
     policy = headers()["content-security-policy"]
     assert policy == "frame-ancestors 'self' https://school.example"

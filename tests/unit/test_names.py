@@ -1,4 +1,4 @@
-"""Runs by name: by what differs, and no two alike."""
+"""Runs are named by what differs, and no two have the same name."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The picture of the network: its widths, and what is told of each layer."""
+"""The picture of the network: its widths, and what it says of each layer."""
 
 import html
 import re
@@ -15,7 +15,7 @@ QUESTION = RunConfig()
 
 
 def boxes(drawn: str) -> list[tuple[str, str, str]]:
-    """(style, title, name) of each box."""
+    """The (style, title, name) of each box."""
     found = re.findall(r"<li(?: style=\"(.*?)\" title=\"(.*?)\")?>(.*?)(?:<span.*?)?</li>", drawn)
     return [(style, html.unescape(title), name) for style, title, name in found]
 
@@ -26,7 +26,7 @@ def test_before_the_first_look_the_widths_are_known() -> None:
     assert [name for *_, name in boxes(network(digits, None))] == ["28 × 28", "512", "512", "10"]
 
 
-def test_what_the_next_step_does_is_told_and_coloured() -> None:
+def test_what_the_next_step_does_is_described_and_coloured() -> None:
     now = look(
         gradient_norms=np.float32([0.0, np.nan]), weight_norms=np.float32([10.0, 1.0]),
         update_norms=np.float32([0.0, 0.025]), dead_units=np.float32([0.25]),
@@ -54,5 +54,5 @@ def test_layers_of_convolutions_are_numbered() -> None:
     ("moved", "full"),
     [(0.0, 0), (np.nan, 0), (1e-9, 0.1 * FULL), (1e-6, 0.1 * FULL), (0.1, FULL), (9.0, FULL)],
 )
-def test_fullness(moved: float, full: float) -> None:
+def test_a_layer_is_filled_by_how_far_its_weights_move(moved: float, full: float) -> None:
     assert _fullness(moved) == pytest.approx(full)

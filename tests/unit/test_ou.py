@@ -1,4 +1,4 @@
-"""The Ornstein-Uhlenbeck process against the formulas of its distribution."""
+"""The Ornstein-Uhlenbeck process, compared with the formulas of its distribution."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ processes = st.builds(
 
 @settings(max_examples=20)
 @given(processes)
-def test_mean_and_covariance_are_the_formula_s(process: Process) -> None:
+def test_mean_and_covariance_follow_the_formulas(process: Process) -> None:
     x, seen = simulate(process, MANY)
     t = process.dt * np.arange(LENGTH)
     mean = process.mu + (process.x0 - process.mu) * np.exp(-t / process.tau)
@@ -74,7 +74,7 @@ def test_a_network_is_given_what_is_seen_and_asked_for_what_comes_next() -> None
 
 
 @pytest.mark.parametrize("bad", [{"tau": 0.0}, {"dt": -1.0}, {"sigma": -1.0}, {"noise": np.nan}])
-def test_what_is_no_process_is_refused(bad: dict[str, float]) -> None:
+def test_values_that_define_no_process_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="tau and dt must be above 0"):
         simulate(Process()._replace(**bad), 3)
 

@@ -1,4 +1,4 @@
-"""Every preset is a run, says only what differs, and gives the story its figures."""
+"""Every preset can be run, lists only what differs, and has the settings of its story."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,20 +26,20 @@ def test_first_preset_is_what_a_visitor_finds() -> None:
     assert next(iter(PRESETS)) == "question" and not PRESETS["question"].overrides
 
 
-def test_full_mnist_is_the_story_s_network() -> None:
+def test_full_mnist_has_the_settings_of_its_story() -> None:
     config = RunConfig(**PRESETS["full_mnist"].overrides)
     assert (config.source, config.widths, config.optimizer) == ("full", (512, 512), "adam")
     assert (config.learning_rate, config.batch_size, config.steps) == (1e-3, 100, 1800)
 
 
-def test_the_gru_is_the_post_s_for_the_facts_five_thousand_batches() -> None:
+def test_the_gru_has_the_post_s_settings_and_five_thousand_batches() -> None:
     config = RunConfig(**PRESETS["gru"].overrides)
     assert (config.model, config.widths, config.batch_size) == ("gru_reused", (12, 12), 64)
     assert (config.optimizer, config.learning_rate, config.steps) == ("adam", 1e-4, 5000)
     assert (config.loss, config.process) == ("mse_broadcast", Process())
 
 
-def test_the_keep_prob_question_is_whole() -> None:
+def test_the_keep_prob_presets_have_the_settings_of_the_question() -> None:
     config = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
     assert (config.source, config.train_size, config.epochs) == ("full_55000", 55_000, 30)
     assert (config.widths, config.initializer) == ((256,) * 4, "glorot_uniform")

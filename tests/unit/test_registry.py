@@ -1,4 +1,4 @@
-"""Contracts that every table of choices keeps."""
+"""Contracts that every table of choices must keep."""
 
 import re
 
@@ -44,5 +44,5 @@ def test_rows_can_be_shown_and_linked_to(table: Registry) -> None:
     assert len({each.label for each in table.values()}) == len(table)
     for key, each in table.items():
         assert key == each.key
-        assert re.fullmatch(r"[a-z0-9_.]+", key), "a key stands in URLs as it is"
+        assert re.fullmatch(r"[a-z0-9_.]+", key), "a key is used in URLs unescaped"
         assert each.label.strip() and each.summary[-1] in ".?"

@@ -1,4 +1,4 @@
-"""A widget that the page sets, too: when its change is the visitor's."""
+"""A widget that the page sets too: which of its changes are the visitor's."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ Changes = list[Any]
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What Streamlit keeps of a session."""
+    """What Streamlit keeps for a session."""
     kept: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", kept)
     return kept
 
 
 def drawn(name: str, session: dict[str, Any], changes: Changes) -> Any:
-    """The callback of a widget, which notes what the widget says by then."""
+    """The callback of a widget; it records the value that the widget has when it is called."""
     return bound(name, lambda: changes.append(session[key_of(name)]))["on_change"]
 
 
-def test_only_another_value_is_a_change(session: dict[str, Any]) -> None:
+def test_only_a_different_value_is_a_change(session: dict[str, Any]) -> None:
     changes: Changes = []
     put("loss", "clip")
     on_change = drawn("loss", session, changes)
-    on_change()  # Streamlit calls when the browser first says what the page has set
+    on_change()  # Streamlit calls it when the browser first sends back what the page has set
     assert changes == []
     for value in ("naive", "naive", "clip"):
         session["loss"] = value
@@ -35,7 +35,7 @@ def test_only_another_value_is_a_change(session: dict[str, Any]) -> None:
     assert changes == ["naive", "clip"]
 
 
-def test_a_list_is_the_values_that_were_put(session: dict[str, Any]) -> None:
+def test_a_list_equals_the_tuple_that_was_put(session: dict[str, Any]) -> None:
     changes: Changes = []
     put("losses", ("clip", "naive"))
     on_change = drawn("losses", session, changes)
@@ -50,7 +50,7 @@ def test_a_widget_that_was_replaced_changes_nothing(session: dict[str, Any]) -> 
     before = drawn("loss", session, changes)
     put("loss", "naive")
     now = drawn("loss", session, changes)
-    session["loss"] = "mxnet"  # of the old widget, by a browser that has not the new one yet
+    session["loss"] = "mxnet"  # from the old widget: the browser does not have the new one yet
     before()
     assert (changes, session[key_of("loss")]) == ([], "naive")
     session[key_of("loss")] = "from_logits"

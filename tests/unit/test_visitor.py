@@ -1,4 +1,4 @@
-"""The visitor without a browser: where he may go, and how his times are told."""
+"""The visitor without a browser: which hosts it may visit, and its percentiles."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A term that is explained is explained somewhere."""
+"""Every term of the glossary is explained on some page, in a sentence that names it."""
 
 import re
 
