@@ -32,7 +32,7 @@ def cured(config: RunConfig) -> tuple[str, RunConfig] | None:
     """The first cause at the run's end that has a cure, and the setting that it gives."""
     for finding in probed(config)[-1][1]:
         if finding.cure:
-            return finding.cause.key, agree({**asdict(config), **finding.cure})[0]
+            return finding.cause, agree({**asdict(config), **finding.cure})[0]
     return None
 
 
@@ -47,7 +47,7 @@ def final(config: RunConfig, cause: str) -> float:
 def measure(config: RunConfig) -> dict[str, Any]:
     """One setting's row."""
     looks = probed(config)
-    firsts = [findings[0].cause.key for _, findings in looks]
+    firsts = [findings[0].cause for _, findings in looks]
     row: dict[str, Any] = {
         "setting": config.differences(),
         "first_causes": [f"{key} x{len(list(same))}" for key, same in groupby(firsts)],
@@ -71,7 +71,7 @@ def main() -> None:
     every = list(dict.fromkeys(settings()))[: options.only]
     for i, config in enumerate(every):
         rows.append(measure(config))
-        firsts = [findings[0].cause.key for _, findings in probed(config)]
+        firsts = [findings[0].cause for _, findings in probed(config)]
         said.update(set(firsts))
         looks.update(firsts)
         for cause, true in verdicts(config):

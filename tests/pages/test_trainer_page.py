@@ -90,7 +90,7 @@ def test_trainer_opens_on_every_preset(preset: str) -> None:
         assert re.fullmatch(r"0\.\d+" if series else r"\d+\.\d%", metrics(page)[of])
         assert text(page).startswith("After step 0: ")
     keyed(page.selectbox, "preset").set_value("question").run()  # and from there to another one
-    assert "48% of the images are wrong and have no say" in text(seen(page, 1))
+    assert "48% of the images are wrong and silent" in text(seen(page, 1))
 
 
 def test_train_to_the_end() -> None:
@@ -100,8 +100,8 @@ def test_train_to_the_end() -> None:
         "zero gradient": "83.8%", "wrong, no say": "48.4%",
     }  # fmt: skip
     assert text(page).startswith(
-        "After step 0: **48% of the images are wrong and have no say: their gradient is exactly "
-        "zero, so a step learns nothing from them.**"
+        "After step 0: **48% of the images are wrong and silent: their gradient is exactly "
+        "zero, so this step learns nothing from them.**"
     )
     assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
     press(page, "train")

@@ -46,7 +46,7 @@ def test_home_leads_to_the_trainer(visit: Visit, server: str) -> None:
 def test_train_then_move_the_loss_slider_with_the_keyboard(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
     expect(metric(page, "training accuracy")).to_have_text("43.5%")
-    expect(page.get_by_text("48% of the images are wrong and have no say")).to_be_visible()
+    expect(page.get_by_text("48% of the images are wrong and silent")).to_be_visible()
     train(page)
     assert 55 <= float(metric(page, "training accuracy").inner_text().rstrip("%")) <= 85
     before = curves(page, "Accuracy by step")
