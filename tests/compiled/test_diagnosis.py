@@ -10,7 +10,7 @@ from core.parts.dropout import DROPOUTS
 from core.run.diagnosis import CAUSES, diagnose, share
 from core.run.snapshot import BINS, Census, Fit, Gradient, Largest, Saturation, Snapshot
 from tests.kit.runs import look
-from tests.kit.truth import DEEP
+from tests.kit.truth import DEEP, DIGITS
 
 NAN = float("nan")
 QUESTION = RunConfig()
@@ -70,17 +70,18 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     ),
     "all_silent": (
         ADAM, [START, look(**{**SILENT, "update_norms": np.ones(2)})],
-        "None of the 100 images looked at has a gradient, and 10% of them are wrong. The weights "
-        "still move, by the optimizer's memory of earlier steps or images beyond those.",
+        "All 100 images looked at are silent: their gradient is exactly zero. 10% of them are "
+        "wrong. The weights still move, because the optimizer remembers earlier steps or it trains "
+        "on further images.",
     ),
     "too_small": (
         LOGITS, [START, look(5, loss=1.0, update_norms=np.full(2, 1e-7))],
-        "The steps are too small: each changes the weights by 1e-8 of their size, and the loss is "
-        "still 1.",
+        "The steps are too small: the loss is still 1, and the next step changes no layer by more "
+        "than 1e-8 times its size.",
     ),
-    "no_say": (
+    "silent": (
         QUESTION, [look(0, **TEN_SILENT), LATER],
-        "10% of the images are wrong and have no say: their gradient is exactly zero, so a step "
+        "10% of the images are wrong and silent: their gradient is exactly zero, so this step "
         "learns nothing from them. Of the 10 that were so at the start, 6 are right by now.",
     ),
     "vanishing": (
@@ -88,10 +89,10 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "61% of the gradient's numbers are too small for float16: they are exactly 0, and in "
         "float32 they are not.",
     ),
-    "starving": (
+    "dropout_too_strong": (
         DROPPING, [START, look(50, flipped=0.71, dropped_accuracy=0.25)],
-        "Dropping starves it: for 71% of the images the answer hangs on which units are dropped. "
-        "90% are right with all units, and 25% with those that it trains on.",
+        "Dropout is too strong: for 71% of the images the answer depends on which units are "
+        "dropped. 90% are right with all units, and 25% with those that it trains on.",
     ),
     "silent_layer": (
         LOGITS, [START, look(gradient_norms=np.array([0, 1.0]))],
@@ -103,12 +104,13 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     ),
     "one_answer": (
         LOGITS, [START, look(one_answer=1.0)],
-        "It gives every image the same answer; a step changes a layer by 0.001 of its size.",
+        "It gives every image the same answer. The next step changes a layer by 0.001 times its "
+        "size.",
     ),
     "too_large": (
         LOGITS, [START, look(loss=3.0, update_norms=np.array([20.0, 1]))],
-        "The steps are too large: the loss rose from 1 to 3, and a step changes a layer by 2 of "
-        "its size.",
+        "This step overshot: the loss was 1 at the start and is 3 now. The next step changes a "
+        "layer by 2 times its size.",
     ),
     "worse_than_copying": (
         SERIES, [START, look(fit=fit(0.045, 0.036))],
@@ -127,16 +129,21 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
 }  # fmt: skip
 
 
+def said(config: RunConfig, *later: Snapshot) -> dict[str, str]:
+    """What is said by the last of these looks, by cause."""
+    return {found.cause: found.sentence for found in diagnose(config, [START, *later])}
+
+
 @pytest.mark.parametrize("key", CAUSES)
 def test_each_cause_is_named_where_it_fits(key: str) -> None:
     config, seen, says = FITTING[key]
     first = diagnose(config, seen)[0]
-    assert (first.cause.key, first.sentence) == (key, says)
+    assert (first.cause, first.sentence) == (key, says)
 
 
 @pytest.mark.parametrize("key", [key for key in CAUSES if key != "learning"])
 def test_no_cause_is_named_for_a_healthy_run(key: str) -> None:
-    assert key not in {found.cause.key for found in diagnose(LOGITS, [START, look(loss=0.5)])}
+    assert key not in {found.cause for found in diagnose(LOGITS, [START, look(loss=0.5)])}
 
 
 @pytest.mark.parametrize("key", CAUSES)
@@ -151,16 +158,87 @@ def test_a_cure_is_another_configuration(key: str) -> None:
 
 def test_weights_that_move_without_a_gradient_are_explained() -> None:
     silent = {**SILENT, "gradients": np.full(1000, Gradient.ZERO)}
-    seen = [START, look(n=1000, **{**silent, "update_norms": np.ones(2)})]
+    moving = look(n=1000, **{**silent, "update_norms": np.ones(2)})
 
     def says(config: RunConfig) -> str:
-        return next(f.sentence for f in diagnose(config, seen) if f.cause.key == "all_silent")
+        return said(config, moving)["all_silent"]
 
-    assert "units are dropped" in says(replace(QUESTION, dropout="rate"))
-    assert "memory" in says(replace(QUESTION, optimizer="momentum"))
-    assert "images beyond those" in says(replace(QUESTION, train_size=2000))
-    nothing = [START, look(n=1000, **silent)]
-    assert diagnose(QUESTION, nothing)[0].sentence.endswith("This step changes no weight.")
+    assert "training drops units" in says(replace(QUESTION, dropout="rate"))
+    assert "remembers" in says(replace(QUESTION, optimizer="momentum"))
+    assert "further images" in says(replace(QUESTION, train_size=2000))
+    assert says(QUESTION).endswith("The weights still move.")
+    still = said(QUESTION, look(n=1000, **silent))["all_silent"]
+    assert still.endswith("This step changes no weight.")
+
+
+@pytest.mark.parametrize(
+    ("config", "exactly"),
+    [
+        (replace(QUESTION, dropout="rate", dropout_value=0.1), "with all units their gradient is"),
+        (RunConfig(**{**DIGITS, "model": "cnn"}), "their gradient is"),
+    ],
+    ids=["dropout", "batch norm"],
+)
+def test_what_a_step_learns_is_not_told_where_it_sees_other_than_a_look(
+    config: RunConfig, exactly: str
+) -> None:
+    """It drops units, or takes an image beside other images."""
+    silent = said(config, look(9, **TEN_SILENT))["silent"]
+    assert silent == f"10% of the images are wrong and silent: {exactly} exactly zero."
+    dead = said(config, look(dead_units=np.array([0.95]), census=Census(0.5, 0, 0)))["dead_units"]
+    assert dead == "95% of the units of layer 1 are 0 for every image looked at."
+
+
+@pytest.mark.parametrize(
+    ("start", "now", "rose"), [(2.291, 2.294, False), (2.29, 2.31, True), (2.29, NAN, False)]
+)
+def test_a_rise_that_the_figures_do_not_show_is_no_overshoot(
+    start: float, now: float, rose: bool
+) -> None:
+    found = diagnose(LOGITS, [look(0, loss=start), look(5, loss=now)])
+    assert ("too_large" in {finding.cause for finding in found}) == rose
+
+
+SMALL, LARGE = np.array([0.5, 0.5]), np.array([0.5, 3.0])  # of layers of size 10
+
+
+@pytest.mark.parametrize("form", [form for form in DROPOUTS if form != "off"])
+def test_a_rise_with_units_dropped_is_an_overshoot_only_after_a_large_step(form: str) -> None:
+    config = replace(DROPPING, dropout=form, dropout_value=0.5)
+
+    def overshot(*looks: tuple[float, np.ndarray]) -> bool:
+        seen = [look(i, loss=loss, update_norms=step) for i, (loss, step) in enumerate(looks)]
+        return "too_large" in {found.cause for found in diagnose(config, seen)}
+
+    assert not overshot((1.0, SMALL), (2.0, SMALL))
+    assert not overshot((1.0, SMALL), (2.0, LARGE)), "the next step has not raised anything yet"
+    assert overshot((1.0, LARGE), (2.0, SMALL))
+    assert overshot((1.0, SMALL), (2.0, LARGE), (3.0, SMALL))
+    assert not overshot((1.0, LARGE), (3.0, SMALL), (0.9, SMALL), (2.0, SMALL)), "another rise"
+
+
+def test_an_overshoot_is_said_of_the_steps_so_far() -> None:
+    says = said(LOGITS, look(1, loss=5.0), look(7, loss=2.0, update_norms=np.array([1340.0, 0])))
+    assert says["too_large"] == (
+        "The steps so far overshot: the loss was 1 at the start and is 2 now. The next step "
+        "changes a layer by 134 times its size."
+    )
+
+
+def test_no_step_is_too_small_without_a_gradient_to_follow() -> None:
+    still = look(5, loss=1.0, update_norms=np.zeros(2))
+    assert said(LOGITS, still)["too_small"] == (
+        "The steps are too small: the loss is still 1, and the next step changes no layer."
+    )
+    for gradient in (np.zeros(2), np.array([1.0, NAN]), np.array([np.inf, 1.0])):
+        assert "too_small" not in said(LOGITS, still._replace(gradient_norms=gradient))
+
+
+def test_a_loss_that_the_figures_do_not_see_move_is_still_what_it_was() -> None:
+    for loss in (1.0, 0.9999, 1.0001):
+        assert said(LOGITS, look(loss=loss))["learning"].endswith("The loss is still 1.")
+    fell = said(LOGITS, look(loss=0.99))["learning"]
+    assert fell.endswith("The loss fell: 1 at the start, 0.99 now.")
 
 
 def test_only_infinity_from_finite_numbers_is_an_overflow() -> None:
@@ -169,7 +247,7 @@ def test_only_infinity_from_finite_numbers_is_an_overflow() -> None:
     def found(precision: str, *largest: float) -> bool:
         seen = [look(0, largest=Largest(*largest))]
         causes = diagnose(replace(LOGITS, precision=precision), seen)
-        return "overflow" in {finding.cause.key for finding in causes}
+        return "overflow" in {finding.cause for finding in causes}
 
     inf = float("inf")
     assert found("float32", inf, 1.0, 1.0) and found("bfloat16", 3.4e38, 1.0, 1.0)
@@ -187,7 +265,7 @@ def test_only_infinity_from_finite_numbers_is_an_overflow() -> None:
 @pytest.mark.parametrize("config", [ADAM, replace(QUESTION, dropout="rate"),
                                     replace(QUESTION, batch_size=100)])  # fmt: skip
 def test_a_run_that_chance_still_moves_has_not_stopped(config: RunConfig) -> None:
-    keys = {found.cause.key for found in diagnose(config, [START, look(fixed=True, **SILENT)])}
+    keys = {found.cause for found in diagnose(config, [START, look(fixed=True, **SILENT)])}
     assert ("stopped" in keys) == (config == ADAM)  # Adam's memory is fixed as well
 
 
@@ -203,10 +281,10 @@ THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 
 
 @pytest.mark.parametrize("form", THIRTY)
-def test_the_cure_for_starving_drops_half_as_many_by_the_same_form(form: str) -> None:
+def test_the_cure_for_too_much_dropout_drops_half_as_many_by_the_same_form(form: str) -> None:
     config = replace(DROPPING, dropout=form, dropout_value=THIRTY[form])
-    starving = diagnose(config, [START, look(50, flipped=0.71, dropped_accuracy=0.25)])[0]
-    better = replace(config, **starving.cure)
+    found = diagnose(config, [START, look(50, flipped=0.71, dropped_accuracy=0.25)])[0]
+    better = replace(config, **found.cure)
     assert better.dropout == form
     keep = DROPOUTS[form].means(np.float32(better.dropout_value)).keep_prob
     assert float(keep) == pytest.approx(0.65)

@@ -19,6 +19,7 @@ from tests.kit.truth import DEEP, DIGITS, settings, verdicts
 
 QUESTION = RunConfig()
 FEW = FEW_DIGITS.differences()
+TOO_STRONG = "dropout_too_strong"
 
 
 def said(config: RunConfig, step: int) -> Finding:
@@ -46,14 +47,16 @@ def test_the_question_has_the_measured_causes() -> None:
         ({"dropout": "rate"}, 10, "all_silent"),
         ({"optimizer": "adam", "learning_rate": 0.1}, 10, "all_silent"),
         ({"scaling": "unit"}, 10, "learning"),
-        more({**DEEP, "dropout": "rate", "dropout_value": 0.7, "epochs": 6}, 60, "starving"),
+        more(
+            {**DEEP, "dropout": "rate", "dropout_value": 0.7, "epochs": 6}, 60, "dropout_too_strong"
+        ),
         more({**DIGITS, "scaling": "raw", "loss": "theano_onehot"}, 30, "broken_weights"),
         ({**FEW, "scaling": "raw", "loss": "theano_onehot", "epochs": 6}, 30, "broken_weights"),
     ],
     ids=str,
 )
 def test_causes_of_real_runs(change: dict[str, Any], step: int, cause: str) -> None:
-    assert said(agree(change)[0], step).cause.key == cause
+    assert said(agree(change)[0], step).cause == cause
 
 
 # Each form of dropout, with the value that makes it keep 30% of the units, and 70%.
@@ -61,8 +64,8 @@ THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 SEVENTY = {form: 1 - number for form, number in THIRTY.items()}
 
 
-def starving_at(run: RunConfig, form: str, number: float, steps: list[int]) -> list[int]:
-    """The steps at which a run of the keep_prob question is said to starve."""
+def found_at(cause: str, run: RunConfig, form: str, number: float, steps: list[int]) -> list[int]:
+    """The steps at which a cause is found in a run of the keep_prob question."""
     config = replace(run, dropout=form, dropout_value=number)
     data = train.on_device(config.task, load(config.source, config.train_size))
 
@@ -72,29 +75,42 @@ def starving_at(run: RunConfig, form: str, number: float, steps: list[int]) -> l
     ticks = train.ticks(config, train.program(train.shape(config)), data, next_look=next_look)
     looks = (snapshot for snapshot in ticks if snapshot is not None)
     seen = list(islice(looks, 1 + len(steps)))
-    causes = [[f.cause.key for f in diagnose(config, seen[: i + 1])] for i in range(len(seen))]
-    return [look.step for look, keys in zip(seen, causes, strict=True) if "starving" in keys]
+    causes = [[f.cause for f in diagnose(config, seen[: i + 1])] for i in range(len(seen))]
+    return [look.step for look, keys in zip(seen, causes, strict=True) if cause in keys]
 
 
 EARLY = [1, 20, 50, 80, 120]
 
 
 @pytest.mark.parametrize(("form", "number"), THIRTY.items())
-def test_the_keep_prob_question_starves_at_thirty_percent(form: str, number: float) -> None:
-    assert starving_at(KEEP_OR_DROP, form, number, EARLY) == [50, 80, 120]
+def test_dropout_is_too_strong_at_thirty_percent(form: str, number: float) -> None:
+    assert found_at(TOO_STRONG, KEEP_OR_DROP, form, number, EARLY) == [50, 80, 120]
 
 
 @pytest.mark.parametrize(("form", "number"), SEVENTY.items())
-def test_the_keep_prob_question_does_not_starve_at_seventy(form: str, number: float) -> None:
-    assert starving_at(KEEP_OR_DROP, form, number, [*EARLY, 199]) == []
+def test_dropout_is_not_too_strong_at_seventy(form: str, number: float) -> None:
+    assert found_at(TOO_STRONG, KEEP_OR_DROP, form, number, [*EARLY, 199]) == []
+
+
+@pytest.mark.parametrize("form", THIRTY)
+def test_a_loss_that_dropout_raises_is_not_put_down_to_the_steps(form: str) -> None:
+    number = 0.05 if THIRTY[form] < 0.5 else 0.95
+    for rate in (1e-4, 1e-3):
+        run = replace(KEEP_OR_DROP, learning_rate=rate)
+        assert found_at("too_large", run, form, number, EARLY) == []
+
+
+def test_steps_that_overshoot_with_units_dropped_are_said_to() -> None:
+    run = replace(KEEP_OR_DROP, learning_rate=1.0)
+    assert found_at("too_large", run, "rate", 0.1, [1, 2, 3]) == [1, 2, 3]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("full_mnist")
-def test_starving_on_full_mnist() -> None:
+def test_dropout_is_too_strong_on_full_mnist() -> None:
     full = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
-    assert starving_at(full, "rate", 0.7, EARLY) == [50, 80, 120]
-    assert starving_at(full, "keep_prob", 0.7, EARLY) == []
+    assert found_at(TOO_STRONG, full, "rate", 0.7, EARLY) == [50, 80, 120]
+    assert found_at(TOO_STRONG, full, "keep_prob", 0.7, EARLY) == []
 
 
 # Unusual runs of few images, in each of which some sentence makes a prediction.

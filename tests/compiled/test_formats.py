@@ -128,7 +128,7 @@ def said(config: RunConfig) -> dict[str, tuple[int, str]]:
     run, found = trained(config), {}
     for i, look in enumerate(run):
         for finding in diagnose(config, run[: i + 1]):
-            found.setdefault(finding.cause.key, (look.step, finding.sentence))
+            found.setdefault(finding.cause, (look.step, finding.sentence))
     return found
 
 

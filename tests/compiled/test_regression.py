@@ -129,7 +129,7 @@ def test_measures_of_right_answers_are_nan_or_empty() -> None:
         assert look.census.zero_gradient == 0 and look.saturation.nonfinite == 0
         assert look.score == look.fit.error
     first = diagnose(POST, looks(POST))[0]
-    assert first.cause.key in ("worse_than_copying", "learning") and "nan" not in first.sentence
+    assert first.cause in ("worse_than_copying", "learning") and "nan" not in first.sentence
 
 
 def test_predictions_of_nan_are_nan() -> None:

@@ -47,7 +47,7 @@ DROPPING = tiny(
     task="digits", train_size=250, dropout="rate", dropout_value=0.4, widths=(32, 16, 8),
     optimizer="adam", learning_rate=3e-3, epochs=3,
 )  # fmt: skip
-# The keep_prob question with just enough images to starve, in the shape of its story's few steps.
+# The keep_prob question on so few images that its story, which has this shape, takes few steps.
 KEEP_OR_DROP = RunConfig(**{**PRESETS["keep_or_drop"].overrides, "train_size": 1000})
 POST_CNN = tiny(
     model="cnn_28_channels", task="digits", train_size=250, batch_size=50, epochs=1,

@@ -14,7 +14,7 @@ SMALL = {
     "jax_cnn": CNN,
     "jax_cnn_28_channels": CNN,
     "jax_mlp": {"epochs": 2},
-    "keep_or_drop": {"train_size": 1000, "epochs": 8},  # it starves from step 50 on
+    "keep_or_drop": {"train_size": 1000, "epochs": 8},  # dropout is too strong from step 50 on
     "epsilon": {"epochs": 1},
     "gru": {"widths": (6, 6), "train_size": 96, "batch_size": 32, "epochs": 4},
 }

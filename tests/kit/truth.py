@@ -6,7 +6,7 @@ from typing import Any
 from core.config import RunConfig, agree
 from core.parts.losses import losses_for
 from core.parts.precisions import PRECISIONS
-from core.run.diagnosis import Evidence, Finding, diagnose
+from core.run.diagnosis import Finding, diagnose
 from core.run.snapshot import Snapshot
 from tests.kit.runs import trained
 
@@ -65,10 +65,8 @@ def probed(config: RunConfig) -> list[tuple[Snapshot, list[Finding]]]:
 def verdicts(config: RunConfig) -> Iterator[tuple[str, bool]]:
     """For each sentence that predicts and each later look: the cause, and whether it held."""
     looks = probed(config)
-    seen = [look for look, _ in looks]
     for i, (_, findings) in enumerate(looks):
-        evidence = Evidence(config, seen[: i + 1])
         for finding in findings:
-            if finding.cause.holds is not None:
-                for later in seen[i + 1 :]:
-                    yield finding.cause.key, finding.cause.holds(evidence, later)
+            if finding.holds is not None:
+                for later, _ in looks[i + 1 :]:
+                    yield finding.cause, finding.holds(later)

@@ -168,8 +168,8 @@ def test_the_story_of_one_number_shows_both_readings() -> None:
     left = re.search(r"leaves (\d+) in the one and (\d+) in the other: that was", answers(page)[0])
     assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
     page.select_slider(key="keep_or_drop_step").set_value(80).run()
-    starved = [info.value for info in page.info if "Dropping starves it" in info.value]
-    assert len(starved) == 1 and starved[0].startswith("**dropped: Keras**")
+    strong = [info.value for info in page.info if "Dropout is too strong" in info.value]
+    assert len(strong) == 1 and strong[0].startswith("**dropped: Keras**")
     assert said(page).count("one training has three accuracies") == 2
     assert "stax.Dropout(rate)` keeps its rate" in said(page)
 

@@ -102,7 +102,7 @@ def test_train_to_the_end() -> None:
     }  # fmt: skip
     assert text(page).startswith(
         "After step 0: **48% of the images are wrong and silent: their gradient is exactly "
-        "zero, so a step learns nothing from them.**"
+        "zero, so this step learns nothing from them.**"
     )
     assert disabled(page) == {"train": False, "pause": True, "step": False, "reset": False}
     press(page, "train")

@@ -182,7 +182,6 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
 def test_the_last_input_wins_in_a_story(
     visit: Visit, server: str, asked_for: Path, story: str, number: int
 ) -> None:
-    """Its runs are asked for in turn, so that one of the last has the setting."""
     page = visit(f"{server}/{story}")
     expect_page(page, story)
     page.get_by_test_id("stRadioOption").first.click()
@@ -195,14 +194,17 @@ def test_the_last_input_wins_in_a_story(
         name = hands.chance.choice(knobs)
         value = hands.change(name)
 
-        def told(name: str = name) -> Told:
-            query = dict(parse_qsl(urlsplit(page.url).query))
-            values, _ = parse_query({name: FIELDS[name]}, query)
-            asked = [getattr(run, name) for run in last_runs(asked_for, 4)]
-            address = values.get(name, first[name])
-            return Told(shown(hands, name), address, address if address in asked else asked[-1])
-
+        told = partial(read_story, hands, asked_for, name, first[name])
         assert settles(told, value)[0] == (value,) * 3, name
+
+
+def read_story(hands: Hands, asked_for: Path, name: str, first: Any) -> Told:
+    """As `read`, but several twins' runs are asked for in turn, so one of the last has the value."""
+    query = dict(parse_qsl(urlsplit(hands.page.url).query))
+    values, _ = parse_query({name: FIELDS[name]}, query)
+    address = values.get(name, first)
+    asked = [getattr(run, name) for run in last_runs(asked_for, 4)]
+    return Told(shown(hands, name), address, address if address in asked else asked[-1])
 
 
 @pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])

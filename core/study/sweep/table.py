@@ -17,7 +17,7 @@ from core.study.sweep.plan import VERSION, Plan, to_json
 SILENT, BROKEN, TRAINS = "silent", "broken", "trains"
 OUTCOMES = {
     TRAINS: "its gradient is finite and not 0",
-    SILENT: "its gradient is exactly 0 in every weight: it has stopped for good",
+    SILENT: "the gradient of its next step is exactly 0 in every weight",
     BROKEN: "its loss, gradient or weights are NaN or infinite",
 }
 

@@ -1,0 +1,47 @@
+"""CAUSES: what may be wrong with a run, each measured on its own snapshots.
+
+A cause is one function: it measures, and where it fits it says so, with its cure. The first that
+fits is said and the others stand behind it. A sentence says what was seen. Where one foretells, its
+finding's `holds` says what must come true, and benchmarks.truth holds that against the rest of some
+hundred runs.
+"""
+
+from collections.abc import Sequence
+
+from core.config import RunConfig
+from core.run.diagnosis import numbers, results, silence, steps
+from core.run.diagnosis.evidence import Cause, Evidence, Finding, share
+from core.run.snapshot import Snapshot
+
+__all__ = ["CAUSES", "Evidence", "Finding", "diagnose", "share"]
+
+CAUSES: dict[str, Cause] = {
+    cause.__name__: cause
+    for cause in (
+        numbers.overflow,
+        numbers.broken_weights,
+        numbers.breaking_step,
+        numbers.nan,
+        numbers.nonfinite_gradients,
+        silence.stopped,
+        silence.all_silent,
+        steps.too_small,
+        silence.silent,
+        numbers.vanishing,
+        results.dropout_too_strong,
+        silence.silent_layer,
+        silence.dead_units,
+        steps.one_answer,
+        steps.too_large,
+        results.worse_than_copying,
+        results.memorising,
+        results.learning,
+    )
+}
+
+
+def diagnose(config: RunConfig, seen: Sequence[Snapshot]) -> list[Finding]:
+    """The causes that fit what was seen, the first one first. There is always one."""
+    evidence = Evidence(config, seen)
+    found = {key: cause(evidence) for key, cause in CAUSES.items()}
+    return [each._replace(cause=key) for key, each in found.items() if each]

@@ -1,0 +1,91 @@
+"""Cures: changes of a config that may help, by field; empty where there is none."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from core.config import FIELDS, RunConfig
+from core.data import SOURCES
+from core.parts.choices import TASKS
+from core.parts.dropout import DROPOUTS
+from core.parts.dtypes import DTYPES
+from core.parts.losses import LOSSES, losses_for
+from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
+from core.run.diagnosis.evidence import keep_prob
+
+Cure = dict[str, Any]
+
+
+def on_logits(config: RunConfig) -> Cure:
+    """The same cross-entropy from logits, or smaller pixels where it works on no probability."""
+    if LOSSES[config.loss].works_on in ("logits", "predictions"):
+        return smaller_pixels(config)
+    return {"loss": losses_for(TASKS[config.task].form)[-1], **_usual_steps(config, most=10)}
+
+
+def smaller_pixels(config: RunConfig) -> Cure:
+    """Pixels from 0 to 1; where they are, or there are none, smaller steps."""
+    if config.scaling != "raw" or "scaling" in config.ignored():
+        return smaller_steps(config)
+    return {"scaling": "unit", **_usual_steps(config, most=10)}
+
+
+def smaller_steps(config: RunConfig) -> Cure:
+    """The optimizer's usual learning rate where this one is larger, else a tenth of it."""
+    return _usual_steps(config, most=1) or _rate(config.learning_rate / 10)
+
+
+def larger_steps(config: RunConfig) -> Cure:
+    """The optimizer's usual learning rate where this one is smaller, else ten times as much."""
+    usual = OPTIMIZERS[config.optimizer].learning_rate
+    return _rate(usual if config.learning_rate < usual else 10 * config.learning_rate)
+
+
+def more_range(config: RunConfig) -> Cure:
+    """float32's range for 16 bits; where the run has that already, smaller pixels."""
+    if PRECISIONS[config.precision].compute.largest < DTYPES["float32"].largest:
+        return {"precision": "float32"}
+    return smaller_pixels(config)
+
+
+def sounder(config: RunConfig) -> Cure:
+    """The loss from logits; where it is, more digits than 16 bits have; else smaller pixels."""
+    takes_logits = LOSSES[config.loss].works_on in ("logits", "predictions")
+    if takes_logits and PRECISIONS[config.precision].narrow:
+        return {"precision": "float32"}
+    return on_logits(config)
+
+
+def less_dropping(config: RunConfig) -> Cure:
+    """Half as many units dropped, by the same form of dropout."""
+    keep = 1 - max(0.05, (1 - keep_prob(config)) / 2)
+    # The number is the probability to keep or the one to drop: a form turns either into the other.
+    number = DROPOUTS[config.dropout].means(jnp.float32(keep)).keep_prob
+    return {"dropout_value": round(float(number), 3)}
+
+
+def more_images(config: RunConfig) -> Cure:
+    """All images that there are, for as many steps as before."""
+    most = SOURCES[config.source].train_size
+    if config.train_size == most or config.full_batch:
+        return {}
+    epochs = max(1, round(config.steps / (most // config.batch_size)))
+    return {"train_size": most, "epochs": epochs}
+
+
+def aligned(config: RunConfig) -> Cure:
+    """The squared error that compares each prediction with its own target, where it is another."""
+    loss = losses_for(TASKS[config.task].form)[-1]
+    return {"loss": loss} if config.loss != loss else {}
+
+
+def _usual_steps(config: RunConfig, most: float) -> Cure:
+    """The optimizer's usual learning rate where this one is more than `most` times as large."""
+    usual = OPTIMIZERS[config.optimizer].learning_rate
+    return {"learning_rate": usual} if config.learning_rate > most * usual else {}
+
+
+def _rate(learning_rate: float) -> Cure:
+    allowed = FIELDS["learning_rate"]
+    return {} if allowed.fault(learning_rate) else {"learning_rate": float(f"{learning_rate:.3g}")}

@@ -1,0 +1,94 @@
+"""What a cause is told of a run, and what it answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from core.config import RunConfig
+from core.parts.dropout import DROPOUTS
+from core.parts.models import MODELS
+from core.run.snapshot import Snapshot
+
+
+class Evidence(NamedTuple):
+    """A run as far as it has been seen, at least its start."""
+
+    config: RunConfig
+    seen: Sequence[Snapshot]
+
+    @property
+    def first(self) -> Snapshot:
+        """The start."""
+        return self.seen[0]
+
+    @property
+    def now(self) -> Snapshot:
+        """The newest look."""
+        return self.seen[-1]
+
+    @property
+    def nan(self) -> float:
+        """The share of the predictions that are NaN."""
+        return float(self.now.saturation.nonfinite)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a weight is NaN or inf."""
+        return not np.all(np.isfinite(self.now.weight_norms))
+
+    @property
+    def wrong(self) -> str:
+        """The share of the images that are wrong, in words."""
+        return share(float(self.now.census.wrong))
+
+    @property
+    def what(self) -> str:
+        """What the network looks at."""
+        return "series" if self.now.fit else "images"
+
+    @property
+    def dropping(self) -> bool:
+        """Whether a step drops units, which a look does not."""
+        return keep_prob(self.config) < 1
+
+    @property
+    def as_trained(self) -> bool:
+        """Whether a step sees an image as a look does: with all units, and by itself."""
+        return not self.dropping and MODELS[self.config.model].test_batch is None
+
+
+class Finding(NamedTuple):
+    """A cause that fits, in words, with what may help."""
+
+    sentence: str
+    cure: Mapping[str, Any] = MappingProxyType({})  # fields to change; may be empty
+    # Where the sentence foretells: whether a later look of the same run bears it out.
+    holds: Callable[[Snapshot], bool] | None = None
+    cause: str = ""  # its key in CAUSES, which `diagnose` adds
+
+
+Cause = Callable[[Evidence], Finding | None]
+
+
+def keep_prob(config: RunConfig) -> float:
+    """The share of the units that a step keeps."""
+    return _kept(config.dropout, config.dropout_value)
+
+
+@lru_cache(maxsize=1024)
+def _kept(dropout: str, value: float) -> float:
+    """Asking JAX at each look took a tenth of a frame."""
+    return float(DROPOUTS[dropout].means(jnp.float32(value)).keep_prob)
+
+
+def share(value: float) -> str:
+    """84%, but never 0% or 100% for what is not exactly none or all."""
+    if 0 < value < 0.005:
+        return "under 1%"
+    if 0.995 <= value < 1:
+        return "over 99%"
+    return f"{value:.0%}"

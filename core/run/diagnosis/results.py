@@ -1,0 +1,82 @@
+"""What a run comes to: how it does with units dropped, on other images, and at all."""
+
+import numpy as np
+
+from core.fields import number
+from core.run.diagnosis import cures
+from core.run.diagnosis.evidence import Evidence, Finding, share
+from core.run.snapshot import DROPPED, Gradient
+
+GAP = 0.15  # of the images: trained on and held out
+# Steps before which answers depend on the dropped units in networks that will do well, too: at keep
+# 0.7 the keep_prob question's was past it after 30 to 40 (JAX 0.10.2; two seeds, three forms).
+SETTLED = 50
+
+
+def dropout_too_strong(e: Evidence) -> Finding | None:
+    """Most answers depend on which units are dropped (the keep_prob question)."""
+    if e.now.step < SETTLED or not e.now.flipped > 0.5:  # NaN where nothing is dropped
+        return None
+    # Over the images that are also looked at with units dropped.
+    with_all = float(np.mean(e.now.correct[:DROPPED]))
+    return Finding(
+        f"Dropout is too strong: for {share(e.now.flipped)} of the images the answer depends on "
+        f"which units are dropped. {share(with_all)} are right with all units, and "
+        f"{share(e.now.dropped_accuracy)} with those that it trains on.",
+        cures.less_dropping(e.config),
+    )
+
+
+def worse_than_copying(e: Evidence) -> Finding | None:
+    """The noisy input is as near to the truth as what the network predicts."""
+    fit = e.now.fit
+    if not (fit and e.now.step > 0 and fit.error >= fit.copied):
+        return None
+    return Finding(
+        "Its predictions are no better than the noisy input itself: their squared error is "
+        f"{number(fit.error, 3)}, and {number(fit.copied, 3)} where each value is answered as it "
+        "was seen.",
+        cures.aligned(e.config),
+    )
+
+
+def memorising(e: Evidence) -> Finding | None:
+    """Images it trains on are right far more often than others."""
+    trained_on, held_out = e.now.train_accuracy, e.now.test_accuracy
+    if not trained_on - held_out > GAP:
+        return None
+    return Finding(
+        f"It memorises: {share(trained_on)} of the images it trains on are right and "
+        f"{share(held_out)} of those held out.",
+        cures.more_images(e.config),
+    )
+
+
+def learning(e: Evidence) -> Finding:
+    """What can be said of every run: who is wrong, and how the loss has moved."""
+    fit = e.now.fit
+    if fit:
+        return Finding(
+            "NaN is no prediction: those series have no error."
+            if e.nan
+            else f"Held-out series have a squared error of {number(fit.error, 3)}; answering "
+            f"each value as it was seen has {number(fit.copied, 3)}.{_fell(e)}"
+        )
+    if e.nan:
+        return Finding("NaN is no answer: none of those images can be counted as right.")
+    if e.now.census.wrong == 0:
+        return Finding(f"All {len(e.now.labels):,} images looked at are right.")
+    said = f"{e.wrong} of the images are wrong"
+    if np.all(e.now.gradients[~e.now.correct] == Gradient.SOME):
+        said += ", and every one of them has a gradient"
+    return Finding(f"{said}.{_fell(e)}")
+
+
+def _fell(e: Evidence) -> str:
+    if e.now.step == 0 or not np.isfinite([e.first.loss, e.now.loss]).all():
+        return ""
+    first, now = number(e.first.loss, 3), number(e.now.loss, 3)
+    if first == now:
+        return f" The loss is still {now}."
+    fell = "fell" if e.now.loss < e.first.loss else "has not fallen"
+    return f" The loss {fell}: {first} at the start, {now} now."

@@ -1,0 +1,79 @@
+"""Steps: too small, too large, or to where every image gets one answer."""
+
+import numpy as np
+
+from core.fields import number
+from core.run.diagnosis import cures
+from core.run.diagnosis.evidence import Evidence, Finding
+from core.run.snapshot import Snapshot
+
+TINY = 1e-5  # of a layer's size: a step below it moves nothing that can be seen
+# Of a layer's size. With units dropped, the steps follow another loss than the one looked at, and
+# can raise this one without overshooting: a rise is put down to them only if one was this large.
+LARGE = 0.1
+
+
+def too_small(e: Evidence) -> Finding | None:
+    """A step along a gradient changes next to nothing, and the loss does not move."""
+    still = abs(e.now.loss - e.first.loss) <= 0.01 * abs(e.first.loss)
+    if not (e.now.step > 0 and still and _step_size(e.now) < TINY and _leads(e)):
+        return None
+    size = _step_size(e.now)
+    by = f" by more than {_times(size)} its size" if size else ""
+    return Finding(
+        f"The steps are too small: the loss is still {number(e.now.loss, 3)}, and the next step "
+        f"changes no layer{by}.",
+        cures.larger_steps(e.config),
+    )
+
+
+def _leads(e: Evidence) -> bool:
+    """Whether there is a gradient to follow: without one no step is too small."""
+    norms = np.asarray(e.now.gradient_norms)
+    return bool(np.all(np.isfinite(norms)) and np.any(norms > 0))
+
+
+def too_large(e: Evidence) -> Finding | None:
+    """The loss is above its start, and the steps took it there."""
+    loss, start = number(e.now.loss, 3), number(e.first.loss, 3)
+    if not e.now.loss > e.first.loss or loss == start or not _step_size(e.now) > TINY:  # or NaN
+        return None
+    if e.dropping and not _largest_of_rise(e) > LARGE:
+        return None
+    overshot = "This step" if e.now.step == 1 else "The steps so far"
+    return Finding(
+        f"{overshot} overshot: the loss was {start} at the start and is {loss} now. {_moves(e)}",
+        cures.smaller_steps(e.config),
+    )
+
+
+def _largest_of_rise(e: Evidence) -> float:
+    """The largest step size since the loss was last no higher than at the start."""
+    since = max(i for i, look in enumerate(e.seen) if look.loss <= e.first.loss)
+    return max(map(_step_size, e.seen[since:-1]))
+
+
+def one_answer(e: Evidence) -> Finding | None:
+    """Every image gets the same answer."""
+    if not (e.now.one_answer == 1 and e.now.step > 0 and not e.nan):
+        return None
+    return Finding(
+        f"It gives every image the same answer. {_moves(e)}", cures.smaller_pixels(e.config)
+    )
+
+
+def _moves(e: Evidence) -> str:
+    size = _step_size(e.now)
+    changes = f"a layer by {_times(size)} its size" if size else "no layer"
+    return f"The next step changes {changes}."
+
+
+def _step_size(look: Snapshot) -> float:
+    """The next step's change of a layer by the layer's size, where that is largest."""
+    sizes, changes = (np.asarray(norms, float) for norms in (look.weight_norms, look.update_norms))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.max(np.where(changes == 0, 0.0, changes / sizes)))
+
+
+def _times(value: float) -> str:
+    return f"{number(value, 1 if value < 10 else 3)} times"
