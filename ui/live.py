@@ -186,9 +186,9 @@ def _transport(title: str, status: Status) -> None:
         st.button("Step", icon=":material/skip_next:", on_click=_held, args=[Viewer.step],
                   key="step", disabled=playing or done, shortcut="S",
                   help="One update of the weights.")  # fmt: skip
-        st.button("Next measurement", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
-                  key="look", disabled=playing or done, shortcut="N",
-                  help="Jump to the next measurement: in a long run that is many updates.")  # fmt: skip
+        st.button("Next measurement", icon=":material/fast_forward:", on_click=_held,
+                  args=[Viewer.look], key="look", disabled=playing or done, shortcut="N",
+                  help="Jump to the next measurement: many updates in a long run.")  # fmt: skip
         st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
                   help="Keep this run in the charts while others come and go, or remove it. Up to "
                   "four runs can be pinned.")  # fmt: skip

@@ -1,14 +1,16 @@
 """GLOSSARY: what the terms mean, one sentence each, behind the (?) at their first use."""
 
 GLOSSARY = {
-    "loss": "The **loss** is one number for how wrong the answers are; each step of training "
-    "moves the weights to make it smaller.",
-    "cross-entropy": "**Cross-entropy** is the usual loss for answers that are probabilities: "
-    "-log p, with p the probability given to the right answer.",
-    "logit": "A **logit** z is the output of the network's last layer, before it becomes a probability, "
-    "p = 1/(1 + exp(-z)): 0 means half and half, 10 almost sure, -10 almost sure of the opposite.",
-    "nats": "A **nat** is the unit of a loss that uses the natural logarithm: giving the right answer "
-    "probability p costs -log p. Tossing a coin costs 0.69 nats; being sure and right costs 0.",
+    "loss": "The **loss** is one number for how wrong the answers are; each step of training moves "
+    "the weights to make it smaller.",
+    "cross-entropy": "**Cross-entropy** is the usual loss for answers that are probabilities: -log "
+    "p, with p the probability given to the right answer.",
+    "logit": "A **logit** z is the output of the network's last layer, before it becomes a "
+    "probability, p = 1/(1 + exp(-z)): 0 means half and half, 10 almost sure, -10 almost sure of "
+    "the opposite.",
+    "nats": "A **nat** is the unit of a loss that uses the natural logarithm: giving the right "
+    "answer probability p costs -log p. Tossing a coin costs 0.69 nats; being sure and right costs "
+    "0.",
     "label": "The **label** y is the right answer, as the loss takes it: 1 for a digit of 5 or "
     "more, 0 for one below 5.",
     "margin": "The **margin** is the logit of the right digit's probability: above 0, the network "
@@ -27,11 +29,11 @@ GLOSSARY = {
     "it. A wrong and silent image can still become right, because all images share the weights.",
     "saturated": "A prediction is **saturated** when its probability is exactly 0 or 1, because "
     "float32 has no number closer to it.",
-    "clipped": "A probability is **clipped** when it is so close to 0 or 1 that the loss replaces it "
-    "by a fixed value a little further away: beyond that value the loss is flat.",
+    "clipped": "A probability is **clipped** when it is so close to 0 or 1 that the loss replaces "
+    "it by a fixed value a little further away: beyond that value the loss is flat.",
     "epsilon": "**Epsilon** is how far from 0 and 1 a clipping loss keeps the probability.",
-    "NaN": "**NaN**, not a number, is what arithmetic gives where there is no answer, as in 0 times "
-    "infinity; almost everything computed from it is NaN as well.",
+    "NaN": "**NaN**, not a number, is what arithmetic gives where there is no answer, as in 0 "
+    "times infinity; almost everything computed from it is NaN as well.",
     "nudged copies": "**Nudged copies** of a run start from its weights changed in the last digit "
     "that float32 keeps. Where the copies end differently, that difference is chance.",
     "ornstein-uhlenbeck process": "An **Ornstein-Uhlenbeck process** is a value that is pushed "
@@ -41,8 +43,8 @@ GLOSSARY = {
     "teacher forcing": "With **teacher forcing** a network is given each true (here: noisy) value "
     "before it predicts the next one, instead of its own prediction.",
     "epoch": "An **epoch** is one pass over all training images.",
-    "batch": "A **batch** is the set of images that one step uses; if that is all of them, each step "
-    "is an epoch.",
+    "batch": "A **batch** is the set of images that one step uses; if that is all of them, each "
+    "step is an epoch.",
     "learning rate": "The **learning rate** scales each step: the weights move by it times the "
     "gradient, or times what the optimizer makes of the gradient.",
     "dropout": "**Dropout** sets some of a layer's units to 0, different ones at each step. "
@@ -53,12 +55,12 @@ GLOSSARY = {
     "question's 43.5% before the first step needs the older formula.",
     "jit": "**jit** traces a function, compiles it for the shapes and types of its arguments, and "
     "calls the machine code from then on: the first call pays for the compilation.",
-    "dispatch": "**Dispatch** is handing work over: JAX returns before the result is computed. Looking "
-    "at the result, or calling block_until_ready, waits for it.",
-    "grad": "**grad** turns a function that returns one number into its derivative, computed by the "
-    "chain rule and not by differences.",
-    "vmap": "**vmap** turns a function of one example into a function of a batch. Like jit and grad "
-    "it returns a function, which you still have to call.",
+    "dispatch": "**Dispatch** is handing work over: JAX returns before the result is computed. "
+    "Looking at the result, or calling block_until_ready, waits for it.",
+    "grad": "**grad** turns a function that returns one number into its derivative, computed by "
+    "the chain rule and not by differences.",
+    "vmap": "**vmap** turns a function of one example into a function of a batch. Like jit and "
+    "grad it returns a function, which you still have to call.",
     "backend": "A **backend** is the library that does the arithmetic for Keras.",
 }
 

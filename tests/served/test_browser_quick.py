@@ -195,11 +195,11 @@ def test_the_last_input_wins_in_a_story(
         value = hands.change(name)
 
         told = partial(read_story, hands, asked_for, name, first[name])
-        assert settles(told, value)[0] == (value,) * 3, name
+        assert settled(told, value)[0] == (value,) * 3, name
 
 
 def read_story(hands: Hands, asked_for: Path, name: str, first: Any) -> Told:
-    """As `read`, but several twins' runs are asked for in turn, so one of the last has the value."""
+    """As `read`; twins' runs are asked for in turn, so one of the last has the value."""
     query = dict(parse_qsl(urlsplit(hands.page.url).query))
     values, _ = parse_query({name: FIELDS[name]}, query)
     address = values.get(name, first)

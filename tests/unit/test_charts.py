@@ -157,8 +157,8 @@ def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
     assert "30.0% between" in told["saturation"] and "10.0% NaN" in told["saturation"]
     assert "after step 2: 90 of 100 are right; 0 are wrong with" in told["digits"]
     assert told["flow"] == (
-        "Shares of the images by step: right, with gradient from 90.0% to 90.0%; wrong, with gradient from "
-        "10.0% to 10.0%, by step 2."
+        "Shares of the images by step: right, with gradient from 90.0% to 90.0%; wrong, with "
+        "gradient from 10.0% to 10.0%, by step 2."
     )
 
 

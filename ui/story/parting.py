@@ -49,7 +49,10 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
         f"(relative difference {number(found.relative[found.layer], 2)})."
     )
     if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
-        says += " Both have the same loss: their logits differ because their weights or dropped units do."
+        says += (
+            " Both have the same loss: their logits differ because their weights, or the units "
+            "that are dropped, differ."
+        )
     if TASKS[a.config.task].series:
         st.markdown(
             f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} "
