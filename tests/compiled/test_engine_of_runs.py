@@ -161,7 +161,7 @@ def test_first_looks_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A price measured at a bad moment refuses no run, and the best speed so far is kept."""
+    """A speed from a busy moment is measured again before a run is refused; the best is kept."""
     speeds = iter([1e6, 1e12, 1e3, 1e3])
     monkeypatch.setattr(price, "_fastest", [0.0])
     monkeypatch.setattr(price, "_measured", lambda: next(speeds))

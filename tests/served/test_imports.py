@@ -1,4 +1,4 @@
-"""What may be loaded when, so that the server listens at once, and charts and engine stay apart."""
+"""Imports load only what they need: the server listens at once; charts and engine stay apart."""
 
 import subprocess
 import sys
