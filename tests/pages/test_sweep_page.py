@@ -93,7 +93,7 @@ def test_presets_have_links_of_their_own() -> None:
         ({"over_nothing": "1"}, "an axis that is no setting was ignored"),
         ({"over_loss": "clip,hinge"}, "loss: one value is left out"),
         ({"over_batch_size": "10,5000"}, "batch_size is 5000; allowed is"),
-        ({"colour": "red", "over_seed": "1"}, "is no setting and was ignored"),
+        ({"colour": "red", "over_seed": "1"}, "is not a setting and was ignored"),
     ],
 )
 def test_a_bad_link_is_told_and_gives_a_plan(query: dict[str, str], note: str) -> None:
