@@ -449,7 +449,7 @@ def test_dead_worker_is_told_and_replaced(make: Callable[..., Engine], runs: Run
     engine = make(prepare=prepare)
     viewer = engine.submit(config(0))
     until(lambda: viewer.view().status is Status.FAILED)
-    assert viewer.view().message == "The worker stopped in this run; the next one works."
+    assert viewer.view().message == "The worker stopped during this run; a new one has started."
     assert done(engine, engine.submit(config(1))).status is Status.DONE
 
 
