@@ -1,7 +1,7 @@
 """RunConfig: everything that decides a run, frozen, validated, hashable, serialisable.
 
-The limits of a field stand in its metadata and nowhere else: widgets, URLs and error
-messages read them from FIELDS.
+A field's limits are given in its metadata and nowhere else; widgets, URLs and error messages
+read them from FIELDS.
 """
 
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ def _field(default: Any, allowed: Field) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run. The defaults are the JAX/Keras question's, with its "stable" loss.
+    """One training run. The defaults are those of the JAX/Keras question, with its "stable" loss.
 
-    A setting that the run ignores is not part of it: epsilon of a loss that has none, the value of
-    a dropout that is off, the process of a source that has none and what the model does not look at
-    go back to their defaults, so that equal runs are equal. What is learnt from series has a task
-    and a model of its own.
+    Fields that have no effect on the run are set to their defaults, so that equal runs compare
+    equal: epsilon if the loss has none, the dropout value if dropout is off, scaling or process if
+    the source does not use it, and whatever the model ignores. Series need a task and a model of
+    their own.
 
-    A batch as large as the training set is full-batch descent in the data's own order;
-    a smaller one is drawn without replacement from a new order every epoch, and what is
-    left over at an epoch's end is not used.
+    A batch as large as the training set means full-batch descent, with the images in their
+    original order. Smaller batches are drawn without replacement from an order that is shuffled
+    every epoch; images left over at the end of an epoch are not used.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -59,7 +59,7 @@ class RunConfig:
     learning_rate: float = _field(0.01, Range(1e-8, 1e3))
     batch_size: int = _field(1000, Range(1, 60_000, whole=True))  # images
     epochs: int = _field(10, Range(1, 1000, whole=True))
-    # Of series: what core.data.Process says of each.
+    # For series only; core.data.Process explains each.
     x0: float = _field(Process().x0, Range(-10, 10))
     mu: float = _field(Process().mu, Range(-10, 10))
     tau: float = _field(Process().tau, Range(0.01, 100))
@@ -97,7 +97,7 @@ class RunConfig:
             object.__setattr__(self, name, getattr(RunConfig, name))
 
     def ignored(self) -> tuple[str, ...]:
-        """The fields that this run does not look at."""
+        """The fields that have no effect on this run."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
         data = ("scaling",) if SOURCES[self.source].series else Process._fields
@@ -105,7 +105,7 @@ class RunConfig:
 
     @property
     def process(self) -> Process:
-        """What series are drawn from."""
+        """The process that series are drawn from."""
         return Process(*(getattr(self, name) for name in Process._fields))
 
     @property
@@ -133,7 +133,7 @@ BY_SOURCE: dict[str, Registry[Any]] = {"task": TASKS, "model": MODELS}
 
 
 def rows_for(name: str, source: str) -> tuple[str, ...]:
-    """The keys of the tasks, or models, that fit a source: those of series or those of images."""
+    """The keys of the tasks (or models) that fit a source: for series or for images."""
     return tuple(k for k, row in BY_SOURCE[name].items() if row.series == SOURCES[source].series)
 
 
@@ -141,9 +141,9 @@ FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in f
 
 
 def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
-    """The nearest RunConfig to values that are each allowed but may not fit together.
+    """Return the RunConfig nearest to `values`, and a note for each field that had to change.
 
-    Returns it with a note for each field that had to move.
+    Each value is allowed by itself, but they may not fit together.
     """
     values, notes = dict(values), []
 
@@ -156,13 +156,13 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     for name in BY_SOURCE:
         if values.get(name, getattr(RunConfig, name)) not in (rows := rows_for(name, source)):
             values[name] = rows[0]
-            notes.append(f"{name} is now {rows[0]}: the other is not for {SOURCES[source].label}")
-    limit("train_size", SOURCES[source].train_size, f"the {source} has no more")
+            notes.append(f"{name} is now {rows[0]}: the other does not fit {SOURCES[source].label}")
+    limit("train_size", SOURCES[source].train_size, f"source {source} has no more")
     limit("batch_size", values.get("train_size", RunConfig.train_size), "the whole training set")
     allowed = losses_for(TASKS[values.get("task", RunConfig.task)].form)
     if values.get("loss", RunConfig.loss) not in allowed:
         values["loss"] = allowed[-1]
-        notes.append(f"loss is now {allowed[-1]}: the other has no form for this task")
+        notes.append(f"loss is now {allowed[-1]}: the other cannot be used for this task")
     return RunConfig(**values), notes
 
 

@@ -1,6 +1,6 @@
-"""Fields: what a value may be, and how it stands in a URL.
+"""Fields: which values are allowed, and how a value is written in a URL.
 
-A field's limits stand in one place; widgets, URLs and error messages read them.
+A field's limits are given in one place, where widgets, URLs and error messages read them.
 """
 
 import math
@@ -18,7 +18,7 @@ class Choice:
     registry: Registry[Any]
 
     def parse(self, text: str) -> str:
-        """The key itself; `fault` judges it."""
+        """Return `text` unchanged; `fault` checks it."""
         return text
 
     def fault(self, value: Any) -> str | None:
@@ -30,14 +30,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`; an integer where `whole`."""
+    """A number from `low` to `high`; an integer if `whole`."""
 
     low: float
     high: float
     whole: bool = False
 
     def parse(self, text: str) -> float | int:
-        """The number in `text`, moved into the range. Raises ValueError if there is none."""
+        """Return the number in `text`, clamped to the range. Raises ValueError if it has none."""
         number = float(text)
         if math.isnan(number):
             raise ValueError("not a number")
@@ -63,7 +63,7 @@ class Choices:
     most: int
 
     def parse(self, text: str) -> tuple[str, ...]:
-        """Keys as in naive.clip; unknown ones are left for `fault` to find."""
+        """Split text such as naive.clip into keys; `fault` finds unknown ones."""
         return tuple(dict.fromkeys(text.split(".")))
 
     def fault(self, value: Any) -> str | None:
@@ -85,7 +85,7 @@ class Widths:
     most: int
 
     def parse(self, text: str) -> tuple[int, ...]:
-        """Widths as in 512-512, each moved into its range. Raises ValueError."""
+        """Split text such as 512-512 into widths, each clamped to its range. Raises ValueError."""
         return tuple(int(self.each.parse(width)) for width in text.split("-")[: self.most])
 
     def fault(self, value: Any) -> str | None:
@@ -106,14 +106,14 @@ Field = Choice | Choices | Range | Widths
 
 
 def to_text(value: Any) -> str:
-    """A field's value as its `parse` reads it."""
+    """Write a field's value as text that its `parse` can read."""
     if isinstance(value, tuple):
         return ("." if isinstance(value[0], str) else "-").join(map(str, value))
     return str(value).removesuffix(".0")
 
 
 def number(value: float, digits: int = 6) -> str:
-    """0.01 as 0.01, 1e-06 as 1e-6, -0 as 0, NaN and infinities by their names."""
+    """Write a number briefly: 0.01 as 0.01, 1e-06 as 1e-6, -0 as 0, NaN and infinities by name."""
     value = float(value) + 0.0
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
@@ -125,7 +125,7 @@ def _same_number(value: Any, text: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    """A stranger's text, short and without markup, to be shown back to him."""
+    """Quote text from a URL: shortened, and without characters that could be markup."""
     kept = "".join(c if c.isalnum() or c in " .,+-_" else "?" for c in text)
     return f"“{kept[:40]}”"
 
@@ -133,17 +133,17 @@ def _quoted(text: str) -> str:
 def parse_query(
     fields: Mapping[str, Field], query: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values that a URL gives to fields, and a note for each part that could not be used.
+    """Return the fields' values in a URL, and a note for each part that could not be used.
 
-    Unknown names are ignored with a note, numbers out of range are moved to its end, and
-    nonsense is left out.
+    Unknown names are ignored, numbers out of range are moved to the nearest limit, and nonsense is
+    left out.
     """
     values: dict[str, Any] = {}
     notes: list[str] = []
     for name, text in query.items():
         allowed = fields.get(name)
         if allowed is None:
-            notes.append(f"{_quoted(name)} is no setting and was ignored")
+            notes.append(f"{_quoted(name)} is not a setting and was ignored")
             continue
         try:
             value: Any = allowed.parse(text)

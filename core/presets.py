@@ -28,13 +28,13 @@ _JAX_POST = {
 _JAX_NETWORKS: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "jax_mlp", "JAX post: MLP",
-        "784-512-512-10 as in the post: weights N(0, 1)/100, Adam as it is called there, the sum "
-        "of each batch's losses",
+        "784-512-512-10 as in the post: weights N(0, 1)/100, Adam called as the post calls it, the "
+        "losses of each batch summed",
         {"widths": (512, 512), "initializer": "normal_0.01"},
     ),
     (
-        "jax_cnn_28_channels", "JAX post: CNN, axes as there",
-        "The post's CNN, whose pictures have height 1, width 28 and 28 channels",
+        "jax_cnn_28_channels", "JAX post: CNN, axes as printed",
+        "The post's CNN as printed: it reads pictures as height 1, width 28 and 28 channels",
         {"model": "cnn_28_channels"},
     ),
     (
@@ -123,7 +123,7 @@ PRESETS = Registry(
             key="epsilon",
             label="Ten digits, raw pixels, clipped",
             latex="",
-            summary="The network of Lasagne issue 567 in its batches of 512: raw pixels, softmax, "
+            summary="The network of Lasagne issue 567 in batches of 512: raw pixels, and a softmax "
             "clipped at 1e-7.",
             reference="Lasagne issue 567",
             overrides={
@@ -138,7 +138,7 @@ PRESETS = Registry(
             latex="",
             summary="The next value of a noisy series: 5,000 batches of 64. Move the loss slider "
             "and watch the error fall below that of copying the input.",
-            reference="Getting started with JAX (a post), which draws every batch anew",
+            reference="Getting started with JAX (a post), which draws new series for every batch",
             overrides={
                 "source": "ou", "task": "next_value", "model": "gru_reused", "widths": (12, 12),
                 "loss": "mse_broadcast", "optimizer": "adam", "learning_rate": 1e-4,

@@ -1,4 +1,4 @@
-"""The door to core.study.reproduce: `python -m core.reproduce`."""
+"""The command line of core.study.reproduce: `python -m core.reproduce`."""
 
 import sys
 

@@ -1,12 +1,12 @@
-"""explain_shapes: what a function does to the shapes of its arguments, and where it stretches them.
+"""explain_shapes: the shapes at every step of a function, and where two arrays are both stretched.
 
     print(explain_shapes(loss, params, inputs, targets))
 
-Nothing is computed: the function is traced, as jax.jit traces it. A warning stands where an
-operation stretches both of its arrays, so that the result is larger than either, as in
-(9, 64, 1) - (64, 9) -> (9, 64, 9): NumPy's rules allow it, no error is raised, and where it was not
-meant each number is paired with numbers that it has nothing to do with. There is none where a
-smaller array is stretched to the shape of a larger one, as biases are, and none where both were
+Nothing is computed: the function is traced, as jax.jit traces it. A warning marks every operation
+that stretches both of its arrays, so that the result is larger than either, as in
+(9, 64, 1) - (64, 9) -> (9, 64, 9). NumPy's rules allow this without an error, but if it was not
+meant, each number is paired with numbers that it has nothing to do with. There is no warning if a
+smaller array is stretched to the shape of a larger one, as biases are, nor if both arrays were
 given axes to be stretched along, as in x[:, None] - y[None, :].
 """
 
@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 
-# What an operation of a jaxpr is called; others by their own name.
+# Plain words for operations of a jaxpr; any other keeps its own name.
 _WORDS = {
     "add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/", "rem": "%", "pow": "**",
     "integer_pow": "to a power", "neg": "minus", "max": "maximum", "min": "minimum",
@@ -37,7 +37,7 @@ _WORDS = {
     "and": "and", "or": "or", "stop_gradient": "no gradient",
 }  # fmt: skip
 _BETWEEN = {"+", "-", "*", "/", "%", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or"}
-# The outermost of JAX's frames under x - y, and under jnp.subtract(x, y).
+# The outermost JAX frame of the call stack: for x - y, and for jnp.subtract(x, y).
 _OPERATORS = {"_forward_operator_to_aval.<locals>.op", "ufunc.__call__"}
 _PAIRING = {
     "add", "sub", "mul", "div", "rem", "pow", "max", "min", "atan2", "nextafter",
@@ -52,12 +52,12 @@ class Step(NamedTuple):
     what: str
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
-    depth: int = 0  # in how many loops and calls it stands
-    warning: str = ""  # where both inputs are stretched
+    depth: int = 0  # how many loops and calls it is nested in
+    warning: str = ""  # empty unless both inputs are stretched
 
     @property
     def said(self) -> str:
-        """As in: (64, 9) * () -> (64, 9)."""
+        """The step as text, such as (64, 9) * () -> (64, 9)."""
         between = f" {self.what} " if self.what in _BETWEEN and len(self.inputs) == 2 else ""
         before = "" if between else f"{self.what} "
         given = (between or ", ").join(map(str, self.inputs))
@@ -68,13 +68,13 @@ class Step(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Every operation in the order in which they come; its text has a line for each."""
+    """All operations in order; str() gives a line for each."""
 
     steps: tuple[Step, ...]
 
     @property
     def warnings(self) -> list[str]:
-        """Where an operation stretches both of its arrays, in words."""
+        """The warnings alone: one for each operation that stretches both of its arrays."""
         return [step.warning for step in self.steps if step.warning]
 
     def __str__(self) -> str:
@@ -85,10 +85,10 @@ class Explanation(NamedTuple):
 
 
 def explain_shapes(function: Callable[..., Any], *arguments: Any) -> Explanation:
-    """Every step's shapes from a function and its arguments, which may be any pytrees of arrays.
+    """Trace a function with its arguments (any pytrees of arrays) and return every step's shapes.
 
-    Steps inside a loop or a function that the caller's code has jitted stand below it; what JAX's
-    own functions do inside is one step. Raises whatever `function` raises when it is traced.
+    Steps inside a loop, or inside a function that the caller has jitted, are listed below it; a
+    function of JAX's own is one step. Raises whatever `function` raises when it is traced.
     """
     return Explanation(tuple(_steps(jax.make_jaxpr(function)(*arguments).jaxpr, 0)))
 
@@ -128,7 +128,7 @@ def _warning(step: Step) -> str:
 
 
 def _pairs_by_itself(eqn: JaxprEqn, made: dict[Any, JaxprEqn]) -> bool:
-    """Whether an operation that the caller wrote stretches both arrays, and not by his wish."""
+    """Whether an operation in the caller's code stretches both arrays without being told to."""
     if eqn.primitive.name not in _PAIRING or not _is_written(eqn):
         return False
     size = math.prod(_shape(eqn.outvars[0]))
@@ -137,7 +137,7 @@ def _pairs_by_itself(eqn: JaxprEqn, made: dict[Any, JaxprEqn]) -> bool:
 
 
 def _is_widened(maker: JaxprEqn | None, eqn: JaxprEqn) -> bool:
-    """Whether `maker` puts axes of 1 into an array because the caller says so."""
+    """Whether `maker` adds axes of length 1 to an array because the caller asked for them."""
     return (
         maker is not None
         and maker.primitive.name in ("broadcast_in_dim", "reshape", "expand_dims")
@@ -146,7 +146,7 @@ def _is_widened(maker: JaxprEqn | None, eqn: JaxprEqn) -> bool:
     )
 
 
-# Where a step comes from. Frames stand from the innermost, JAX's own, outwards.
+# Where a step comes from. Stack frames run from the innermost, which is JAX's own, outwards.
 
 
 def _frames(eqn: JaxprEqn) -> Sequence[Any]:
@@ -159,7 +159,7 @@ def _is_jax(file: str) -> bool:
 
 
 def _where(eqn: JaxprEqn) -> str:
-    """The innermost line that is not JAX's."""
+    """The innermost line of code that is not JAX's."""
     for frame in _frames(eqn):
         if not _is_jax(frame.file_name):
             file = os.path.basename(frame.file_name)
@@ -168,7 +168,7 @@ def _where(eqn: JaxprEqn) -> str:
 
 
 def _is_written(eqn: JaxprEqn) -> bool:
-    """Whether the caller's own line has this operator, and not a function of JAX that it calls."""
+    """Whether the caller wrote this operator, rather than calling a JAX function that uses it."""
     names = [""]
     for frame in _frames(eqn):
         if not _is_jax(frame.file_name):
@@ -182,7 +182,7 @@ def _maker(made: dict[Any, JaxprEqn], var: Any) -> JaxprEqn | None:
 
 
 def _is_promotion(maker: JaxprEqn | None, eqn: JaxprEqn) -> bool:
-    """Whether `maker` only puts axes of 1 before an array, by itself, because `eqn` needs them."""
+    """Whether `maker` is JAX prepending axes of length 1 by itself, because `eqn` needs them."""
     if maker is None or maker.primitive.name != "broadcast_in_dim":
         return False
     before, after = _shape(maker.invars[0]), _shape(maker.outvars[0])
@@ -215,7 +215,7 @@ def _what(eqn: JaxprEqn) -> str:
 
 
 def _inner(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """The bodies of a loop, a branch or a call that are not JAX's own."""
+    """Yield the bodies of a loop, a branch or a call, unless they are JAX's own."""
     for value in eqn.params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             body = each.jaxpr if isinstance(each, ClosedJaxpr) else each

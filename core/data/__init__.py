@@ -1,4 +1,4 @@
-"""Data as arrays, without a screen and without JAX."""
+"""Data as NumPy arrays, without JAX."""
 
 from core.data.mnist import SOURCES, Dataset, Source, full_is_prepared, load, sample_images
 from core.data.mnist_tfds import DataUnavailable, Progress

@@ -1,4 +1,4 @@
-"""What is learnt from, as arrays: MNIST, its sample and the full set, and series."""
+"""The data to learn from, as arrays: MNIST (a sample and the full set) and series."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +17,8 @@ SAMPLE = Path(__file__).with_name("mnist_sample.npz")
 class Dataset(NamedTuple):
     """Images as they are in the files: one row of 28x28 pixels each, 0 (paper) to 255 (ink).
 
-    Of a source of series the "images" are core.data.ou's inputs, float32 [n, 9], and the "labels"
-    its targets, float32 [n, 9].
+    If the source is series, the "images" are the inputs of core.data.ou, float32 [n, 9], and the
+    "labels" its targets, float32 [n, 9].
     """
 
     train_images: np.ndarray  # uint8 [n, 784]
@@ -29,9 +29,9 @@ class Dataset(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Row):
-    """A place the images, or the series, come from."""
+    """Where images or series come from."""
 
-    train_size: int  # the most images there are to train on
+    train_size: int  # how many images there are to train on
     test_size: int
     held_out: int = 0  # training images at the start that are left out
     series: bool = False  # whether these are series of an Ornstein-Uhlenbeck process
@@ -65,7 +65,7 @@ SOURCES = Registry(
             label="Full MNIST, first 5,000 held out",
             latex="",
             summary="The training images of MNIST without the first 5,000, as TensorFlow 1 read "
-            "them, 55,000 in their original order; the 10,000 test images are as ever.",
+            "them: 55,000 in their original order, and the usual 10,000 test images.",
             reference="read_data_sets(validation_size=5000) in TensorFlow 1.8.0, "
             "contrib/learn/python/learn/datasets/mnist.py",
             train_size=55_000,
@@ -76,10 +76,10 @@ SOURCES = Registry(
             key="ou",
             label="Ornstein-Uhlenbeck series",
             latex=r"dx = \frac{\mu - x}{\tau} dt + \sigma\sqrt{2/\tau}\, dW",
-            summary="Series of ten values that return to their mean, seen through noise: up to "
-            "32,000, and 4,000 held out, drawn once and the same for every seed.",
+            summary="Series of ten values that return to their mean, observed with noise: up to "
+            "32,000 to train on and 4,000 held out, drawn once and the same for every seed.",
             reference="Getting started with JAX (a post), whose own generator is not published and "
-            "draws every batch anew",
+            "draws new series for every batch",
             train_size=32_000,
             test_size=4_000,
             series=True,
@@ -94,13 +94,13 @@ def load(
     progress: Progress | None = None,
     process: ou.Process = ou.Process(),  # noqa: B008 (a constant)
 ) -> Dataset:
-    """The first `train_size` images of a source (default: all of them) and its held-out ones.
+    """Return the first `train_size` images of a source (default: all) and its held-out ones.
 
-    `progress` follows a preparation of the full data, in the caller's thread; raising from it
-    abandons the preparation, and a later call starts anew. `process` is that of series.
+    `progress` is called in the caller's thread while the full data is being prepared; if it raises,
+    the preparation is abandoned, and a later call starts over. Series are drawn from `process`.
 
-    Raises ValueError for a source or train_size that is not there, DataUnavailable where the full
-    data cannot be had.
+    Raises ValueError if the source or so many images do not exist, DataUnavailable if the full data
+    cannot be had.
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
@@ -139,7 +139,7 @@ def _sample() -> Dataset:
 
 
 def full_is_prepared() -> bool:
-    """Whether the full data needs no preparation; a look at one file."""
+    """Whether the full data is already prepared; checks a single file."""
     return mnist_tfds.is_prepared()
 
 
@@ -151,4 +151,4 @@ def _full(progress: Progress) -> Dataset:
 
 
 def _unwatched(fraction: float, text: str) -> None:
-    """Progress that nobody looks at."""
+    """Ignore the progress."""

@@ -4,7 +4,7 @@ The builder that comes with tensorflow-datasets needs TensorFlow to prepare MNIS
 does not. It keeps the original order, and stores 1,000 images a record: with one image a record,
 preparing takes 2.6 s instead of 0.5 and reading 2.0 s instead of 0.1.
 
-tensorflow-datasets takes 0.6-0.9 s to import, so only the functions that need it do.
+tensorflow-datasets takes 0.6-0.9 s to import, so only the functions that need it import it.
 """
 
 import gzip
@@ -36,7 +36,7 @@ IMAGES = 70_000
 DOWNLOAD_SHARE = 0.8  # of the progress bar
 PROBE_SECONDS = 3.0
 STALL_SECONDS = 30.0
-LEFTOVER_SECONDS = 3_600.0  # no preparation takes this long: what is older was left by a dead one
+LEFTOVER_SECONDS = 3_600.0  # no preparation takes this long: anything older is left over
 
 Progress = Callable[[float, str], None]  # fraction done in 0..1, what is being done
 
@@ -60,7 +60,7 @@ def _folder(variable: str, default: str) -> Path:
 
 
 def prepared_folder() -> Path:
-    """Where the prepared records of this version lie."""
+    """Where the prepared records of this version are."""
     return data_folder() / "mnist_blocks" / VERSION
 
 
@@ -70,10 +70,10 @@ def is_prepared() -> bool:
 
 
 def prepare(progress: Progress) -> None:
-    """Write the records, from the files in the manual folder and, for the others, the network.
+    """Write the records from the files in the manual folder, downloading those that are missing.
 
-    `progress` is called in the caller's thread about every 0.1 s; what it raises abandons the
-    preparation. Several threads or processes may prepare at once.
+    `progress` is called in the caller's thread about every 0.1 s; if it raises, the preparation is
+    abandoned. Several threads or processes may prepare at once.
 
     Raises DataUnavailable.
     """
@@ -92,8 +92,8 @@ def prepare(progress: Progress) -> None:
 
         data_folder().mkdir(parents=True, exist_ok=True)
         _remove_leftovers()
-        # A folder of its own, removed at the end: tfds does not hash again what it downloaded
-        # in the past.
+        # A new folder, removed at the end, because tfds does not check the hashes of files that
+        # it finds already downloaded.
         with TemporaryDirectory(
             prefix="downloading.", dir=data_folder(), ignore_cleanup_errors=True
         ) as downloads:
@@ -113,7 +113,7 @@ def prepare(progress: Progress) -> None:
             "The sample works without it."
         ) from error
     except OSError as error:
-        if not is_prepared():  # else someone else was faster, and their records serve as well
+        if not is_prepared():  # if so, another process was faster, and its records serve as well
             raise DataUnavailable(
                 f"Full MNIST cannot be prepared in {data_folder()}: {error}. Make room there, or "
                 "name another folder in SAMENET_DATA_DIR. The sample works without it."
@@ -125,8 +125,8 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     """The prepared arrays, read-only: train_images uint8 [60000, 784], train_labels uint8 [60000],
     test_images [10000, 784] and test_labels [10000], all in the original order.
 
-    `folder` is prepared_folder(). Raises DataUnavailable where the records are damaged (each
-    carries a hash).
+    `folder` is prepared_folder(). Raises DataUnavailable if the records are damaged (each carries a
+    hash).
     """
     builder = _builder(folder.parents[1])
     try:
@@ -138,7 +138,7 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # what tfds raises depends on which of its files is damaged
         raise DataUnavailable(
             f"The prepared MNIST in {folder} is damaged: {error}. Delete that folder, and it is "
-            "prepared anew. The sample works without it."
+            "prepared again. The sample works without it."
         ) from error
 
 
@@ -202,7 +202,7 @@ def _builder_class() -> Any:
                 block = slice(start, start + BLOCK)
                 yield start, {"images": images[block], "labels": labels[block]}
 
-        # tfds prints these two on stdout, where the answers of `--json` belong.
+        # tfds prints these two on stdout, which `--json` needs for its answer alone.
         def _log_download_bytes(self) -> None:
             pass
 
@@ -223,10 +223,10 @@ def _labels(path: Path) -> np.ndarray:
 
 
 def _fetch(downloads: Any, progress: Progress) -> list[Path]:
-    """The paths of FILES, those in the manual folder or else downloaded, all hashed by tfds.
+    """Return the paths of FILES, from the manual folder or downloaded, all checked by tfds.
 
-    tfds tells nobody how far it is, and waits for ever on a silent connection: so it works in a
-    thread of its own, while this one watches the files grow.
+    tfds does not report its progress and waits for ever on a dead connection, so it works in a
+    thread of its own while this one watches the files grow.
     """
     from requests import RequestException
     from tensorflow_datasets.core.download import DownloadError
@@ -249,7 +249,7 @@ def _fetch(downloads: Any, progress: Progress) -> list[Path]:
 
 
 def _watch(paths: Future[Any], folder: Path, progress: Progress) -> None:
-    """Report how the files in `folder` grow until `paths` is there."""
+    """Report how the files in `folder` grow until `paths` is done."""
     total = sum(
         info.size for name, info in _registered().items() if not (manual_folder() / name).is_file()
     )
@@ -272,7 +272,7 @@ def _watch(paths: Future[Any], folder: Path, progress: Progress) -> None:
 
 
 def _size(folder: Path) -> int:
-    """Bytes in all files below `folder`, some of which may be moved or removed meanwhile."""
+    """Bytes in all downloads below `folder`, some of which may be moved or removed meanwhile."""
     total = 0
     for path in Path(folder).rglob("*.gz"):
         with suppress(FileNotFoundError):
@@ -281,7 +281,7 @@ def _size(folder: Path) -> int:
 
 
 def _registered() -> dict[str, Any]:
-    """By file name, the size and SHA-256 (`checksum`) tfds registers."""
+    """file name -> the `size` and SHA-256 (`checksum`) that tfds registers for it."""
     from tensorflow_datasets.core.download import checksums
 
     known = checksums.get_all_url_infos()
@@ -289,7 +289,7 @@ def _registered() -> dict[str, Any]:
 
 
 def _what_is_wrong() -> str:
-    """Which files of the manual folder are not the registered ones, how they differ, what to do."""
+    """Say which files in the manual folder are not the official ones, and what to do about it."""
     from tensorflow_datasets.core.download import checksums
 
     sentences = []
@@ -314,7 +314,7 @@ def _how_to_supply() -> str:
 def _answers(url: str) -> bool:
     """Whether a HEAD request gets 200 within PROBE_SECONDS.
 
-    In a thread, because the look-up of a host name heeds no timeout.
+    It is sent from a thread, because looking up a host name ignores the timeout.
     """
     statuses: list[int] = []
     thread = Thread(target=_append_status, args=(url, statuses), daemon=True)
@@ -334,6 +334,6 @@ def _remove_leftovers() -> None:
     """Remove what preparations that were killed left behind."""
     for pattern in ("downloading.*", f"{prepared_folder().parent.name}/incomplete.*"):
         for folder in data_folder().glob(pattern):
-            with suppress(FileNotFoundError):  # another process has just finished with it
+            with suppress(FileNotFoundError):  # another process has just removed it
                 if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -1,14 +1,14 @@
-"""The Ornstein-Uhlenbeck process as arrays: series that return to their mean, seen through noise.
+"""The Ornstein-Uhlenbeck process as arrays: series that return to their mean, observed with noise.
 
-    dx = (mu - x)/tau dt + sigma sqrt(2/tau) dW,   seen: x + noise · N(0, 1)
+    dx = (mu - x)/tau dt + sigma sqrt(2/tau) dW,   observed: x + noise · N(0, 1)
 
-Stepped exactly, and not by Euler's rule: with a = exp(-dt/tau),
+The steps are exact, not Euler's: with a = exp(-dt/tau),
 
     x(t + dt) = mu + a (x(t) - mu) + sigma sqrt(1 - a²) N(0, 1)
 
-so that at any dt the series end with mean mu and standard deviation sigma, and values k steps
-apart are correlated by a^k. Source: Getting started with JAX (a post), whose parameters are the
-defaults; its generator is not published. Gillespie, Physical Review E 54, 1996, for the step.
+so that for any dt the series settle at mean mu and standard deviation sigma, and values k steps
+apart have correlation a^k. Sources: Getting started with JAX (a post) for the default parameters
+(its generator is not published); Gillespie, Physical Review E 54, 1996, for the step.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LENGTH = 10  # values of a series, as in the post: nine are given, and nine asked for
+LENGTH = 10  # values in a series, as in the post: nine inputs and nine targets
 
 
 class Process(NamedTuple):
@@ -24,25 +24,25 @@ class Process(NamedTuple):
 
     x0: float = 0.0  # where every series starts
     mu: float = 1.0  # the mean that it returns to
-    tau: float = 2.0  # the time in which the way back shrinks to 1/e
+    tau: float = 2.0  # the time in which the distance from the mean shrinks to 1/e
     sigma: float = 0.5  # standard deviation of x after a long time
-    noise: float = 0.1  # standard deviation of what is seen about x
+    noise: float = 0.1  # standard deviation of the observations around x
     dt: float = 0.1  # time between two values
 
 
 class Series(NamedTuple):
-    """Pairs of a network that is given each noisy value and asked for the next true one."""
+    """A network's inputs, the noisy values, and its targets, the true value after each."""
 
-    inputs: np.ndarray  # float32 [n, length - 1], values as they are seen
-    targets: np.ndarray  # float32 [n, length - 1], each input's next value as it is
+    inputs: np.ndarray  # float32 [n, length - 1], with noise
+    targets: np.ndarray  # float32 [n, length - 1], without noise, one step later
 
 
 def simulate(
     process: Process, n: int, length: int = LENGTH, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`n` series of `length` values, and the same as they are seen: float64 [n, length] each.
+    """Return `n` series of `length` values, without and with noise: float64 [n, length] each.
 
-    Raises ValueError unless tau and dt are above 0, and sigma and noise are not below.
+    Raises ValueError unless tau and dt are above 0 and sigma and noise are at least 0.
     """
     if not (process.tau > 0 and process.dt > 0 and process.sigma >= 0 and process.noise >= 0):
         raise ValueError(f"tau and dt must be above 0, sigma and noise at least 0: {process}")
@@ -58,6 +58,6 @@ def simulate(
 
 
 def series(process: Process, n: int, seed: int = 0) -> Series:
-    """`n` series as a network is given them and as it is asked for them."""
+    """Return the inputs and the targets of `n` series."""
     x, seen = simulate(process, n, seed=seed)
     return Series(seen[:, :-1].astype(np.float32), x[:, 1:].astype(np.float32))

@@ -17,7 +17,7 @@ class Task(Row):
 
     @property
     def series(self) -> bool:
-        """Whether it is asked of series, and not of images."""
+        """Whether the task is about series rather than images."""
         return self.form == "regression"
 
 
@@ -59,7 +59,7 @@ TASKS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction(Row):
-    """What a step follows of its batch's losses: their sum over `divisor` of their number."""
+    """How the losses of a batch become one: their sum divided by `divisor`(number of losses)."""
 
     divisor: Callable[[int], int]
 
@@ -71,7 +71,8 @@ REDUCTIONS = Registry(
             key="mean",
             label="mean",
             latex=r"L = \frac{1}{B} \sum_{i=1}^{B} L_i",
-            summary="The batch's mean loss: a step's size does not hang on the batch's.",
+            summary="The mean loss of the batch: the size of a step does not depend on that of the "
+            "batch.",
             reference="the default of Keras 3.15 and PyTorch 2.13",
             divisor=lambda examples: examples,
         ),
@@ -79,8 +80,8 @@ REDUCTIONS = Registry(
             key="sum",
             label="sum",
             latex=r"L = \sum_{i=1}^{B} L_i",
-            summary="The batch's summed loss: its gradient is as many times the mean's as the "
-            "batch has images. Plain SGD's steps grow by that; Adam's hardly do.",
+            summary="The summed loss of the batch: with B images its gradient is B times that of "
+            "the mean. Plain SGD's steps grow by the same factor; Adam's hardly grow.",
             reference="Getting started with JAX (a post)",
             divisor=lambda examples: 1,
         ),
@@ -103,8 +104,8 @@ SCALINGS = Registry(
             key="raw",
             label="raw, 0 to 255",
             latex=r"x = \mathrm{pixel}",
-            summary="Bytes as they are. With the question's weights half of the first logits lie "
-            "beyond ±54, one in five beyond ±100.",
+            summary="Bytes as they are. With the question's initial weights, half of the logits "
+            "lie beyond ±54 and one in five beyond ±100.",
             reference="the JAX/Keras question",
             shift=0.0,
             scale=1.0,
@@ -145,7 +146,7 @@ STREAMS = Registry(
             key="original",
             label="JAX before 0.5, as in the question",
             latex="",
-            summary="What a seed gave in the JAX that the question was asked with.",
+            summary="The random numbers that a seed gave in the question's version of JAX.",
             reference="jax.threefry_partitionable(False)",
             partitionable=False,
         ),
@@ -153,7 +154,7 @@ STREAMS = Registry(
             key="partitionable",
             label="JAX since 0.5",
             latex="",
-            summary="What the same seed gives in JAX today, by default.",
+            summary="The random numbers that the same seed gives in JAX today, by default.",
             reference="jax.threefry_partitionable(True), the default of JAX 0.10.2",
             partitionable=True,
         ),

@@ -1,4 +1,4 @@
-"""A convolution in two forms that give the same numbers, and which of them is the fast one here.
+"""Two forms of a convolution that give the same numbers, and the choice of the faster one.
 
 Both take x [batch, height, width, channels], a kernel [rows, columns, channels, filters] and one
 stride for both directions, pad as "SAME" does and return [batch, ⌈height / stride⌉,
@@ -22,11 +22,11 @@ def xla(x: Array, kernel: Array, stride: int) -> Array:
 
 
 class _Side(NamedTuple):
-    """What a kernel meets along one direction of a picture."""
+    """The padding and the slices that a kernel needs along one direction of a picture."""
 
     pad: tuple[int, int]
-    starts: range  # of the slices, one for each place of the kernel that ever meets the picture
-    length: int  # of a slice, from its first to its last pixel
+    starts: range  # where slices start: one for each place in the kernel that meets the picture
+    length: int  # of a slice: pixels from its first to its last
 
 
 def _side(pixels: int, places: int, stride: int) -> _Side:
@@ -44,7 +44,7 @@ def reach(output: int, pixels: int, places: int, stride: int) -> range:
 
 
 def slices(x: Array, kernel: Array, stride: int) -> Array:
-    """A shifted slice of the picture for each place of the kernel, then one matrix product."""
+    """Take a shifted slice of the picture for each place in the kernel, then one matrix product."""
     rows, columns = (
         _side(*sizes, stride) for sizes in zip(x.shape[1:3], kernel.shape, strict=False)
     )
@@ -66,7 +66,7 @@ _IN_LOOP = ContextVar("in_loop", default=False)
 
 @contextmanager
 def in_loop() -> Iterator[None]:
-    """Whatever is traced inside of this runs in a compiled loop: lax.while_loop, scan or map."""
+    """Mark what is traced inside as part of a compiled loop: lax.while_loop, scan or map."""
     token = _IN_LOOP.set(True)
     try:
         yield
@@ -75,12 +75,12 @@ def in_loop() -> Iterator[None]:
 
 
 def convolve(x: Array, kernel: Array, stride: int) -> Array:
-    """The form that is fast where it stands.
+    """Convolve with the form that is faster here.
 
-    A step of the CNN over 100 pictures took 20 ms with XLA's convolution outside of a loop, 17
-    with slices inside of one and 30 outside; XLA's inside took ten times as long (two cores,
-    JAX 0.10.2). Of pictures of height 1 slices leave out what meets only padding: there they were
-    the faster form everywhere.
+    A step of the CNN over 100 pictures took 20 ms with XLA's convolution outside a loop, and ten
+    times as long inside one; with slices it took 30 ms outside and 17 inside (two cores,
+    JAX 0.10.2). For pictures of height 1, slices skip the places in the kernel that meet only
+    padding, and were faster everywhere.
     """
     sliced = jax.default_backend() == "cpu" and (_IN_LOOP.get() or x.shape[1] == 1)
     return (slices if sliced else xla)(x, kernel, stride)

@@ -1,9 +1,9 @@
-"""DROPOUTS: what the number means.
+"""DROPOUTS: what the number given to dropout means.
 
-Every form drops units at random while it trains. They disagree on whether the number a user writes
-is the probability to *keep* or to *drop* a unit, and on where the missing units are made up for:
-by dividing the survivors in training ("inverted" dropout), by multiplying all units at test time,
-or nowhere.
+Every form drops units at random during training. They disagree on whether the number a user writes
+is the probability to *keep* or to *drop* a unit, and on where the missing units are compensated
+for: by dividing the survivors in training ("inverted" dropout), by multiplying all units at test
+time, or nowhere.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from core.registry import Registry, Row
 class Drop(NamedTuple):
     """What dropout does to a layer's units x, with m ~ Bernoulli(keep_prob) for each.
 
-    In training y = m/divisor · x, at test time y = factor · x: the expectation is the same where
+    In training y = m/divisor · x, at test time y = factor · x: the expectation is the same if
     keep_prob/divisor = factor.
     """
 
@@ -34,9 +34,9 @@ NOTHING = Drop(1.0, 1.0, 1.0)  # every unit stays what it is
 
 @dataclass(frozen=True, kw_only=True)
 class Dropout(Row):
-    """A meaning of the number."""
+    """One meaning of the number given to dropout."""
 
-    means: Callable[[Any], Drop]  # of the user's number, which may be traced
+    means: Callable[[Any], Drop]  # takes the user's number, which may be traced
 
 
 def _inverted(keep_prob: Any) -> Drop:
@@ -105,14 +105,14 @@ DROPOUTS = Registry(
 
 
 def meaning(index: Array, value: Array) -> Drop:
-    """What row `index` of DROPOUTS makes of the user's number; both may be traced."""
+    """Return what the user's number means in row `index` of DROPOUTS; both may be traced."""
     return lax.switch(index, [row.means for row in DROPOUTS.values()], value)
 
 
 def dropout(x: Array, drop: Drop, key: Array | None = None) -> Array:
-    """A layer's units with some dropped, or without a key as they are at test time; see Drop.
+    """Drop some of a layer's units; without a key, return them as at test time. See Drop.
 
-    With keep_prob = 1 no random bits are drawn.
+    If keep_prob is 1, no random bits are drawn.
     """
     if key is None:
         return x * jnp.asarray(drop.factor, x.dtype)

@@ -1,4 +1,4 @@
-"""DTYPES: floating-point formats, and each one's own numbers in order."""
+"""DTYPES: floating-point formats, and the order of each format's numbers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.registry import Registry, Row
 
-Numbers = NDArray[Any]  # of one of DTYPES
+Numbers = NDArray[Any]  # an array in one of the DTYPES
 Floats = NDArray[np.float64]
 
 
@@ -21,7 +21,7 @@ class Dtype(Row):
 
     @property
     def largest(self) -> float:
-        """The largest number; what rounds beyond it is inf."""
+        """The largest finite number; anything that would round to more is inf."""
         return float(ml_dtypes.finfo(self.dtype).max)
 
     @property
@@ -76,7 +76,7 @@ def _bits(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def to_ordinal(x: Numbers) -> NDArray[np.int64]:
-    """The position of each number among all of its format: neighbours differ by 1, zero is 0."""
+    """The position of each number among those of its format: neighbours differ by 1, zero is 0."""
     bits = x.view(_bits(x.dtype)).astype(np.int64)
     return np.where(bits < 0, np.iinfo(_bits(x.dtype)).min - bits, bits)
 
@@ -89,7 +89,7 @@ def from_ordinal(ordinal: NDArray[np.int64], dtype: np.dtype[Any]) -> Numbers:
 
 
 def ulp(x: Floats, dtype: np.dtype[Any]) -> Floats:
-    """The distance between neighbours of the format at |x|."""
+    """The distance between neighbouring numbers of the format at |x|."""
     info = ml_dtypes.finfo(dtype)
     _, exponent = np.frexp(np.abs(x))
     return np.ldexp(1.0, np.maximum(exponent - 1, info.minexp) - info.nmant)

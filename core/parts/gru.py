@@ -5,9 +5,9 @@
     c = tanh(x W_c + (r h) U_c + b_c)           candidate, which the post calls the output gate
     h' = z h + (1 - z) c
 
-The state before the first value is learnt, a row for each place in the batch: what is at place i
-starts from row i. Batches of another size than the one that the layer was made for begin with the
-first row again where the rows end, as if they came in batches of that size.
+The state before the first value is learnt, a row for each place in the batch: series i of a batch
+starts from row i. In a batch larger than the layer was made for, the rows are used again from the
+first, as if it were several batches.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Gate(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """All that a layer learns."""
+    """Everything that the layer learns."""
 
     start: Array  # [batch, width], the state before the first value
     update: Gate
@@ -45,9 +45,8 @@ def gru(
     """A stax layer: [batch, time, inputs] -> [time, batch, width], as lax.scan stacks it.
 
     Args:
-      split_keys: whether each gate and the start draw from a key of their own. The post splits one
-        and the same key for each gate and draws the start from it, too, so that its three gates
-        begin equal.
+      split_keys: whether the start and each gate draw from keys of their own. The post uses one key
+        for all of them, so that its three gates begin equal.
     """
 
     def init(rng: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Weights]:

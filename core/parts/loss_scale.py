@@ -1,8 +1,8 @@
-"""The loss scale of mixed float16: dynamic, as torch.amp and Keras have it by default.
+"""The loss scale of mixed float16: dynamic, as is the default of torch.amp and Keras.
 
 The loss is multiplied by a scale before the backward pass and the gradients divided by it after,
 so that small ones do not vanish in between. A step whose gradient is NaN or inf is skipped and the
-scale halved; after GROWTH_INTERVAL steps without one it is doubled.
+scale is halved; after GROWTH_INTERVAL steps without such a gradient it is doubled.
 """
 
 from typing import NamedTuple
@@ -16,21 +16,21 @@ GROWTH_INTERVAL = 2000  # steps
 
 
 class LossScale(NamedTuple):
-    """What a run remembers of its scale."""
+    """The scale of a run, and for how long it has been steady."""
 
     scale: Array  # float32
     steady: Array  # int32, steps since it last changed
 
 
 def initial() -> LossScale:
-    """At the start of a run."""
+    """The loss scale at the start of a run."""
     return LossScale(jnp.float32(INITIAL), jnp.int32(0))
 
 
 def adjusted(now: LossScale, finite: Array) -> LossScale:
-    """After a step whose gradient was `finite` or not.
+    """The loss scale after a step; `finite` says whether the step's gradient was.
 
-    As in PyTorch the scale never grows to inf, and nothing keeps it from falling to 0.
+    As in PyTorch, the scale never grows to inf, but nothing keeps it from falling to 0.
     """
     steady = jnp.where(finite, now.steady + 1, 0)
     grows = steady == GROWTH_INTERVAL

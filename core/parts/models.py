@@ -76,19 +76,19 @@ class Model(Row):
     """`build(widths, outputs, initializer)` gives the model's functions."""
 
     build: Callable[[tuple[int, ...], int, Initializer], "Functions"]
-    series: bool = False  # whether it reads series, [batch, time], in the place of images
-    axes: tuple[int, int, int] = (1, 1, 784)  # as which it reads a picture: height, width, channels
-    ignores: tuple[str, ...] = ()  # the fields of a RunConfig that it does not look at
-    # At an epoch: ten cost 15% of an MLP's training itself on full MNIST, five half of that.
+    series: bool = False  # whether it reads series, [batch, time], instead of images
+    axes: tuple[int, int, int] = (1, 1, 784)  # how it reads a picture: height, width, channels
+    ignores: tuple[str, ...] = ()  # the fields of a RunConfig that have no effect on it
+    # Looks an epoch: on full MNIST, ten cost 15% of an MLP's training time, five half of that.
     looks: int = 5
-    test_batch: int | None = None  # images evaluated together, where answers hang on the others
+    test_batch: int | None = None  # images evaluated together, if each affects the others' answers
 
     def at_test(self, function: Callable[[Array], Any], x: Array) -> Any:
-        """`function` of x [n, ...], by batches of at most `test_batch` where the model has that.
+        """Apply `function` to x [n, ...], in batches of at most `test_batch` if the model has one.
 
-        A batch takes every so many-th image, so that it is as mixed as all are, whatever their
-        order; the last one is filled up with first images. `function` gives a pytree of arrays
-        [batch, ...]; returned are those [n, ...].
+        With k batches, the first takes images 0, k, 2k, ..., so that each is as mixed as the whole,
+        whatever its order; places left over are filled with the first images. `function` returns a
+        pytree of arrays [batch, ...], `at_test` one of arrays [n, ...].
         """
         if self.test_batch is None:
             return function(x)
@@ -101,9 +101,9 @@ class Model(Row):
 
 
 class Functions(NamedTuple):
-    """A model; x is [batch, inputs], without `rng` units are as at test time.
+    """A model's functions of x [batch, inputs]; without `rng`, dropout acts as at test time.
 
-    For series the logits are predictions, one after each value that is read.
+    For series the logits are predictions, one for each value read.
     """
 
     init: Callable[..., Any]  # rng, input shape -> output shape, params
@@ -114,19 +114,19 @@ class Functions(NamedTuple):
 class Hidden(NamedTuple):
     """A hidden layer; the next one gets units · multipliers.
 
-    Both are [batch, width], of a convolution [batch, height, width, filters], of series
-    [batch · time, width].
+    Both are [batch, width]; [batch, height, width, filters] for a convolution and
+    [batch · time, width] for series.
     """
 
     units: Array  # after ReLU
-    multipliers: Array  # what dropout makes of each; 0: dropped
+    multipliers: Array  # what dropout multiplies each unit by; 0 if it is dropped
 
 
 def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
     """ReLU and then dropout, as one layer.
 
-    One layer and not two, because stax hands every layer its own random key:
-    a layer more would give the following Dense other weights than the sources have.
+    They are not two, because stax hands every layer a random key of its own: one layer more would
+    give the Dense after it other initial weights than the sources have.
     """
 
     def init(rng: Array, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[()]]:
@@ -153,7 +153,7 @@ def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Func
     def units(
         params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING
     ) -> list[Hidden]:
-        # stax.serial's own keys, one for each layer
+        # the keys that stax.serial would use, one for each layer
         keys = [None] * len(params) if rng is None else jax.random.split(rng, len(params))
         each = []
         for (_, layer), weights, key in zip(hidden[::2], params[::2], keys[1::2], strict=False):
@@ -177,7 +177,7 @@ def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Ar
 
 
 def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
-    """The post's convolutions over pictures of these axes: (height, width, channels)."""
+    """The post's CNN, which reads pictures as `axes`: (height, width, channels)."""
     stack = [
         _conv(32, 5), stax.BatchNorm(), stax.Relu,
         _conv(32, 5), stax.BatchNorm(), stax.Relu,
@@ -205,25 +205,25 @@ def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
 
 
 def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
-    """What the rows of the post's network have in common."""
+    """What the rows of the post's CNN have in common."""
     return {
         "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
         "axes": axes,
         "build": lambda widths, outputs, initializer: cnn(axes, outputs),
-        # It is the post's network: its sizes and stax's own initial weights, and drops no units.
+        # The post's sizes and stax's own initial weights are fixed, and it has no dropout.
         "ignores": ("widths", "initializer", "dropout", "dropout_value"),
-        "looks": 2,  # each costs nine steps of 100 images
-        "test_batch": 100,  # as in the post: BatchNorm takes its statistics from them
+        "looks": 2,  # each costs as much as nine steps of 100 images
+        "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch
     }
 
 
 def recurrent(
     widths: tuple[int, ...], outputs: int, initializer: Initializer, *, split_keys: bool
 ) -> Functions:
-    """Dense layers with ReLU, the last width a GRU, then Dense(1), after each of `outputs` values.
+    """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
 
-    With widths (12, 12) it is the post's network, weight by weight. No units are dropped.
+    With widths (12, 12) it is the post's network, weight for weight. It has no dropout.
     """
     how = initializer.weights, initializer.biases
     dense = [layer for width in widths[:-1] for layer in (stax.Dense(width, *how), stax.Relu)]
@@ -274,8 +274,8 @@ MODELS = Registry(
             key="cnn_28_channels",
             label="CNN, 28 channels",
             summary="The same layers given (1, 28, 28), PyTorch's order. stax reads the channels "
-            "last: a picture of height 1 and width 28, each of its columns a channel.",
-            reference="Getting started with JAX (a post), as it stands; "
+            "last, so it sees a picture of height 1, width 28 and 28 channels.",
+            reference="Getting started with JAX (a post), as printed; "
             "jax.example_libraries.stax, JAX 0.10.2",
             **_cnn((1, 28, 28)),
         ),
@@ -283,7 +283,7 @@ MODELS = Registry(
             key="gru",
             label="GRU",
             latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + U (r_t h_{t-1}) + b)",
-            summary="A state that is carried along a series, updated by gates; each of them draws "
+            summary="A state that is carried along a series and updated by gates; each gate draws "
             "its weights with a key of its own.",
             reference="Getting started with JAX (a post), with split keys",
             build=partial(recurrent, split_keys=True),
@@ -316,9 +316,9 @@ def layers(params: Params) -> list[Any]:
 
 
 def parameter_names(params: Params) -> list[str]:
-    """A name for each leaf in order: layer 1 weights, layer 1 biases, layer 2 update biases.
+    """Name each leaf, in order, as in "layer 1 weights" or "layer 2 update biases".
 
-    beta and gamma are BatchNorm's.
+    beta and gamma are those of BatchNorm.
     """
     return [
         f"layer {i} {_name(path, place)}"
@@ -328,6 +328,6 @@ def parameter_names(params: Params) -> list[str]:
 
 
 def _name(path: tuple[Any, ...], place: int) -> str:
-    """The names of the fields that lead to it; in a plain tuple, what stands at its place."""
+    """A leaf's name: that of the fields on its path, or for a plain tuple that of its position."""
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
     return " ".join(fields) or ("weights", "biases", "beta", "gamma")[place]

@@ -19,7 +19,7 @@ class Optimizer(Row):
 
 
 def _adam_at_step_0() -> optax.GradientTransformation:
-    """Adam told at every step that it is the first: its corrections for that one stay on."""
+    """Adam told at every step that it is the first, so that it always corrects for a first step."""
     adam = optax.scale_by_adam()
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
@@ -63,8 +63,8 @@ OPTIMIZERS = Registry(
             key="adam_step_0",
             label="Adam, always at step 0",
             latex=r"w \leftarrow w - \eta\, 10\, m / (\sqrt{1000\, v} + 10^{-8})",
-            summary="Adam whose step is never counted: under a steady gradient its steps fall to "
-            "0.32 of Adam's.",
+            summary="Adam that never counts its steps: under a steady gradient they shrink to 0.32 "
+            "of Adam's.",
             reference="opt_update(0, grads, opt_state) in Getting started with JAX (a post); "
             "jax.example_libraries.optimizers.adam, JAX 0.10.2",
             transform=_adam_at_step_0,

@@ -2,13 +2,13 @@
 
 The formats themselves are the rows of DTYPES. A run in one format keeps everything in it: weights,
 activations, loss, gradients and updates. A mixed run keeps weights, updates and the optimizer's
-memory in float32, rounds the weights to 16 bits for the forward and the backward pass, and takes
-the loss of 16-bit logits in float32, as torch.autocast and Keras's mixed policies do.
+state in float32, rounds the weights to 16 bits for the forward and the backward pass, and computes
+the loss from 16-bit logits in float32, as torch.autocast and Keras's mixed policies do.
 
-What is measured on JAX 0.10.2, CPU: a matrix product of 16-bit numbers is summed in float32 and
-rounded once, as NumPy's float16 product is (tests/compiled/test_precisions.py holds a forward pass
-against it). Initial weights are drawn in float32 and then rounded, so that every format starts
-from the same numbers.
+As measured on JAX 0.10.2, CPU, a matrix product of 16-bit numbers is summed in float32 and rounded
+once, like NumPy's float16 product (tests/compiled/test_precisions.py compares a forward pass with
+it). Initial weights are drawn in float32 and then rounded, so that every format starts from the
+same numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -21,19 +21,19 @@ from core.registry import Registry, Row
 class Precision(Row):
     """The formats of a run."""
 
-    weights: Dtype  # of the weights, their updates and the optimizer's memory
-    compute: Dtype  # of the forward and the backward pass
-    loss: Dtype  # of the loss and its derivative by the logits
+    weights: Dtype  # for the weights, their updates and the optimizer's state
+    compute: Dtype  # for the forward and the backward pass
+    loss: Dtype  # for the loss and its derivative with respect to the logits
     scaled: bool = False  # whether the loss is scaled, see core.parts.loss_scale
 
     @property
     def narrow(self) -> bool:
-        """Whether the passes are in fewer bits than float32."""
+        """Whether the passes use fewer bits than float32."""
         return self.compute.dtype.itemsize < DTYPES["float32"].dtype.itemsize
 
     @property
     def wide(self) -> bool:
-        """Whether it needs JAX's 64-bit mode."""
+        """Whether the run needs JAX's 64-bit mode."""
         return self.weights.dtype.itemsize > DTYPES["float32"].dtype.itemsize
 
 
@@ -52,7 +52,7 @@ def _pure(dtype: Dtype) -> Precision:
 
 
 def _mixed(dtype: Dtype, rest: str, reference: str) -> Precision:
-    """float32 weights and loss, the passes between them in 16 bits."""
+    """Weights and loss in float32, the passes between them in 16 bits."""
     master = DTYPES["float32"]
     return Precision(
         key=f"mixed_{dtype.key}",

@@ -1,8 +1,8 @@
-"""A run in a process of its own: its long steps and its memory are nobody else's.
+"""A run in a process of its own, where its long steps and its memory do not affect other runs.
 
-The process is `core.run.child`. It is told the RunConfig and then, before each tick, which step to
-look at next; it answers by pickle: how far its preparation is, READY, then a Snapshot or None for
-each tick, or a Failed in place of any of these.
+The process is `core.run.child`. It is sent the RunConfig and then, before each tick, the step to
+look at next. It answers in pickles: how far its preparation is, READY, then a Snapshot or None for
+each tick; a Failed may come instead of any of these.
 """
 
 import os
@@ -27,7 +27,7 @@ DIED = "The process of this run has ended; it may have run out of memory. Make t
 
 
 class Failed(Exception):
-    """What went wrong in the other process, in words for the page."""
+    """Something went wrong in the other process; the message is written for the page."""
 
 
 _children: weakref.WeakSet["Apart"] = weakref.WeakSet()
@@ -96,6 +96,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def end_all() -> None:
-    """End every process; whoever waits for one hears of it."""
+    """End every process; a thread that waits for one gets Failed."""
     for child in list(_children):
         child.end()

@@ -1,4 +1,4 @@
-"""The other process of core.run.apart: trains one run, and gives way to all other processes."""
+"""The other process of core.run.apart: it trains one run, at low priority."""
 
 import os
 import pickle
@@ -11,7 +11,7 @@ from core.run.prepare import explain, prepare
 
 
 def main() -> None:
-    """Do what the standard input says until it ends; what is printed goes to standard error."""
+    """Do what standard input says until it ends; anything printed goes to standard error."""
     hear, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     if hasattr(os, "nice"):
@@ -23,17 +23,17 @@ def main() -> None:
 
     try:
         train(lambda: pickle.load(hear), tell)
-    except (EOFError, BrokenPipeError):  # nobody listens any more
+    except (EOFError, BrokenPipeError):  # the other side has gone
         return
     except Exception as error:
         tell(Failed(explain(error)))
 
 
 def train(hear: Callable[[], Any], tell: Callable[[Any], None]) -> None:
-    """Prepare the run that is heard of, and tell a tick each time that a step to look at is heard.
+    """Prepare the run that is received, then answer each step received with a tick.
 
     Raises:
-      EOFError: there is nothing more to hear.
+      EOFError: the input has ended.
     """
     config, mark = hear(), [0]
     ready = prepare(config, lambda *report: tell(report), lambda step: mark[0], apart=False)

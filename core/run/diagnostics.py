@@ -1,7 +1,7 @@
-"""What a network's outputs and gradients say: saturation, census, gradient norms.
+"""Measurements of a network's outputs and gradients: saturation, census, gradient norms.
 
-Pure array functions that run inside the compiled program; `p` is the probability that
-the network gives: of label 1 (binary), of the true class (softmax).
+Pure array functions that run inside the compiled program; `p` is the network's probability of
+label 1 (binary) or of the true class (softmax).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from core.run.snapshot import BINS, Census, Gradient, Saturation
 
 
 def wide(x: Array) -> Array:
-    """At least float32, in which no sum of 16-bit numbers overflows or stops growing."""
+    """Convert to at least float32, in which no sum of 16-bit numbers overflows or stops growing."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -29,7 +29,7 @@ def probability(logits: Array, labels: Array) -> Array:
 
 
 def answers(logits: Array) -> Array:
-    """The predicted class of each example; [batch, 1]: p >= 1/2, so NaN predicts 0."""
+    """The predicted class of each example; for logits [batch, 1] p >= 1/2, so NaN predicts 0."""
     if logits.shape[-1] == 1:
         return (jax.nn.sigmoid(logits[:, 0]) >= 0.5).astype(int)
     return jnp.argmax(logits, axis=-1)
@@ -50,7 +50,7 @@ def margin(logits: Array, labels: Array) -> Array:
 
 
 def saturation(p: Array, kinds: Array, low: Array, high: Array) -> Saturation:
-    """Histogram of p [batch] by each one's Gradient, and the shares at the ends.
+    """Histogram of p [batch] by each example's Gradient, and the shares at both ends.
 
     The loss clips p to [low, high].
     """
@@ -63,9 +63,9 @@ def saturation(p: Array, kinds: Array, low: Array, high: Array) -> Saturation:
 
 
 def unanswered(predictions: Array, kinds: Array) -> dict[str, Any]:
-    """What a regression has of all that is measured of answers: zero gradients and NaN, no more.
+    """The measurements of answers for a regression: only the shares of zero gradients and of NaN.
 
-    Other shares are NaN and whatever holds a number an image is empty.
+    Other shares are NaN, and arrays with a number for each image are empty.
     """
     nan, none = jnp.float32(jnp.nan), jnp.zeros(0)
     nowhere = jnp.zeros((len(Gradient), BINS + 5), jnp.int32)
@@ -87,7 +87,7 @@ def squared_error(predictions: Array, targets: Array) -> Array:
 
 
 def _counts(place: Array, kinds: Array) -> Array:
-    """How many of each Gradient stand at each place: int32 [len(Gradient), BINS + 5]."""
+    """How many examples of each Gradient are in each place: int32 [len(Gradient), BINS + 5]."""
     size = (len(Gradient), BINS + 5)
     cell = kinds.astype(int) * size[1] + place
     return jnp.bincount(cell, length=size[0] * size[1]).reshape(size).astype(jnp.int32)
@@ -100,9 +100,9 @@ def one_answer(logits: Array) -> Array:
 
 
 def dead_units(hidden: list[Array]) -> Array:
-    """Of each hidden layer [batch, ..., width] the share of units that are 0 for all: [layers].
+    """The share of each hidden layer's units [batch, ..., width] that are 0 for all: [layers].
 
-    A filter of a convolution, the last axis, is one unit: it is 0 for all where it is 0 all over.
+    A filter of a convolution (the last axis) is one unit, which must be 0 everywhere in a picture.
     """
     return jnp.stack(
         [jnp.mean(jnp.all(units == 0, axis=tuple(range(units.ndim - 1)))) for units in hidden]
@@ -115,13 +115,13 @@ def all_finite(tree: Any) -> Array:
 
 
 def same(before: Any, after: Any) -> Array:
-    """Whether two pytrees hold the same numbers, NaN being no number."""
+    """Whether two pytrees hold equal numbers; NaN is equal to nothing."""
     equal = jax.tree.map(lambda a, b: jnp.all(a == b), before, after)
     return jnp.all(jnp.stack(jax.tree.leaves(equal)))
 
 
 def finite_and_same(before: Any, after: Any) -> tuple[Array, Array]:
-    """Of what a step made of some numbers: whether all are finite, and whether none has changed."""
+    """Whether all numbers are finite after a step, and whether the step changed none of them."""
     pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
     counted = [_counted(~jnp.isfinite(new), new != old) for old, new in pairs]
     broken, changed = (sum(each, jnp.int32(0)) for each in zip(*counted, strict=True))
@@ -129,7 +129,7 @@ def finite_and_same(before: Any, after: Any) -> tuple[Array, Array]:
 
 
 def gradient_kinds(dloss_dlogits: Array) -> Array:
-    """The Gradient of each example, uint8 [batch], from its slopes [batch, outputs]."""
+    """The Gradient of each example: dloss/dlogits [batch, outputs] -> uint8 [batch]."""
     broken = jnp.any(~jnp.isfinite(dloss_dlogits), axis=-1)
     zero = jnp.all(dloss_dlogits == 0, axis=-1)
     kinds = jnp.where(zero, Gradient.ZERO, Gradient.SOME)
@@ -137,26 +137,26 @@ def gradient_kinds(dloss_dlogits: Array) -> Array:
 
 
 def census(is_correct: Array, gradients: Array) -> Census:
-    """Count the wrong, the ones without gradient, and the ones that are both."""
+    """The shares of examples that are wrong, that are silent (gradient exactly 0), and both."""
     dead = gradients == Gradient.ZERO
     return Census(*_shares(~is_correct, dead, dead & ~is_correct))
 
 
 class Measured(NamedTuple):
-    """Of weights, of their gradient or of their update."""
+    """What is measured of the weights, of their gradient or of their update."""
 
     norms: Array  # Euclidean, of each layer, weights and biases together: [layers]
-    largest: Array  # magnitude; NaN where one number is
-    # Of each leaf the shares that are NaN, inf, exactly 0 and fine, as core.run.snapshot.Health
-    # has them: float32 [leaves, len(Health)].
+    largest: Array  # magnitude; NaN if any number is NaN
+    # The shares of each leaf that are NaN, inf, exactly 0 and fine, in the order of
+    # core.run.snapshot.Health: float32 [leaves, len(Health)].
     health: Array
 
 
 def measured(params: Params) -> Measured:
-    """Norms, the largest magnitude and health, in one pass over each array.
+    """Measure norms, the largest magnitude and health in one pass over each array.
 
-    A pass each took three times as long to compile. Squares are summed in float64, where those
-    of narrower formats neither overflow nor vanish.
+    Separate passes took three times as long to compile. Squares are summed in float64, in which
+    those of narrower formats neither overflow nor vanish.
     """
     passes = [[_pass(leaf) for leaf in jax.tree.leaves(layer)] for layer in layers(params)]
     flat = [each for layer in passes for each in layer]
@@ -179,7 +179,7 @@ def _pass(leaf: Array) -> _Pass:
     with jax.enable_x64(True):
         magnitude = jnp.abs(leaf).astype(jnp.float64)
         found = [magnitude * magnitude, magnitude, *counted]
-        # The rows first, which halves the time to run.
+        # Reducing the last axis first halves the running time.
         for axes in ((leaf.ndim - 1,), tuple(range(leaf.ndim - 1))):
             found = lax.reduce(found, [np.float64(0)] * 2 + [np.int32(0)] * 3, _joined, axes)
     squares, largest, *counts = found
@@ -191,14 +191,14 @@ def _joined(a: Sequence[Array], b: Sequence[Array]) -> list[Array]:
 
 
 def largest(tree: Any) -> Array:
-    """The largest magnitude in a pytree; NaN where it holds one."""
+    """The largest magnitude in a pytree; NaN if it holds a NaN."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(wide(leaf))) for leaf in jax.tree.leaves(tree)]))
 
 
 def sample_health(dloss_dlogits: Array) -> Array:
-    """Health of examples, from their slopes [batch, outputs]: float32 [len(Health)].
+    """The share of examples in each Health: dloss/dlogits [batch, outputs] -> [len(Health)].
 
-    NaN or inf in any logit, or exactly 0 in every one.
+    An example is NaN or inf if any logit's is, and zero if every logit's is exactly 0.
     """
     nan = jnp.any(jnp.isnan(dloss_dlogits), axis=-1)
     inf = jnp.any(jnp.isinf(dloss_dlogits), axis=-1) & ~nan
@@ -207,19 +207,20 @@ def sample_health(dloss_dlogits: Array) -> Array:
 
 
 def _shares_of_kinds(counts: Sequence[Array], size: int) -> Array:
-    """The shares of kinds, none of which overlap, and of what is left: float32."""
+    """The share of each kind (no two may overlap), and of the rest: float32."""
     return (jnp.stack([*counts, size - sum(counts)]) / size).astype(jnp.float32)
 
 
 def _shares(*masks: Array) -> list[Array]:
-    """The share of each of these masks of one shape that is true."""
+    """The share of entries that are true in each mask; all have one shape."""
     return [count / masks[0].size for count in _counted(*masks)]
 
 
 def _counted(*masks: Array) -> Sequence[Array]:
-    """How many of each of these masks of one shape are true.
+    """How many entries are true in each mask; all have one shape.
 
-    In one pass: a count each took four times as long to compile, and to run where they are large.
+    Counted in one pass, because separate ones took four times as long to compile, and also to run
+    if the masks are large.
     """
     numbers = [mask.astype(jnp.int32) for mask in masks]
     zeros = [jnp.int32(0)] * len(masks)
@@ -228,7 +229,7 @@ def _counted(*masks: Array) -> Sequence[Array]:
 
 
 def vanished(narrow: Any, exact: Any) -> Array:
-    """The share of a gradient's entries that are 0 while the same in float32 is not."""
+    """The share of a gradient's entries that are 0, but would not be in float32."""
     pairs = list(zip(jax.tree.leaves(narrow), jax.tree.leaves(exact), strict=True))
     gone = sum(jnp.count_nonzero((a == 0) & (b != 0)) for a, b in pairs)
     return gone / sum(a.size for a, _ in pairs)

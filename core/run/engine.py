@@ -1,10 +1,10 @@
 """The live engine: submit a RunConfig, get a Viewer of its run.
 
-One worker thread advances all runs in turn, a chunk of about 50 ms each, so that no
-visitor starves; runs of which a single step takes longer have a worker of their own.
-Viewers of the same configuration share one run; finished runs are kept, oldest out. A
-viewer that stops looking loses its lease, and a run that nobody looks at pauses and is
-freed later. Nothing here knows about a screen.
+One worker thread advances the runs in turn, a chunk of about 50 ms each, so that no visitor
+starves; a second one advances those whose single steps take longer than price.LONG. Viewers of the
+same configuration share one run. Finished runs are kept until there are too many; the oldest go
+first. A viewer that stops looking loses its lease; a run that nobody looks at is paused, and freed
+later. Nothing here knows about a screen.
 """
 
 import atexit
@@ -28,26 +28,27 @@ __all__ = ["Engine", "Status", "View", "Viewer"]
 log = logging.getLogger("samenet.engine")
 
 
-COURTESY_SECONDS = 2.0  # the longest that the answer to one click holds up what can wait
-TURN_SECONDS = 0.25  # more than a page takes
-FIRST_LOOK_SECONDS = 10.0  # that the rest of a run's program waits for its first look
+COURTESY_SECONDS = 2.0  # how long answering one click may hold up work that can wait
+TURN_SECONDS = 0.25  # longer than a page takes
+FIRST_LOOK_SECONDS = 10.0  # how long the rest of a run's program waits for the first look
 
 
 class Abandoned(Exception):
-    """Raised inside a preparation that nobody waits for any more."""
+    """Raised inside a preparation that nobody is waiting for any more."""
 
 
 class Engine:
     """Runs for many visitors on one device.
 
     Args:
-      capacity: runs advanced in turn; further ones wait in a queue with a visible place.
-      lease: seconds that one look keeps a run going.
-      forget: seconds without a look after which an unfinished run is freed. None is freed while it
-        compiles; from then on they count anew. A tab in the background looks once a minute.
+      capacity: runs advanced in turn; others wait in a queue, and their place in it is shown.
+      lease: seconds for which one look keeps a run going.
+      forget: seconds without a look after which an unfinished run is freed. A run is never freed
+        while it compiles, and the seconds start again after that. A browser tab in the background
+        looks only once a minute.
       keep: finished runs kept for the next visitor who asks for the same.
       prepare: makes a configuration ready to run.
-      at_hand: whether that takes a moment, and no thread of its own.
+      at_hand: whether `prepare` takes only a moment, and so needs no thread of its own.
     """
 
     def __init__(
@@ -62,15 +63,15 @@ class Engine:
         self._capacity, self._lease, self._forget, self._keep = capacity, lease, forget, keep
         self._prepare, self._at_hand = prepare, at_hand
         self._changed = threading.Condition(threading.RLock())
-        self._jobs: OrderedDict[RunConfig, Job] = OrderedDict()  # oldest use first
+        self._jobs: OrderedDict[RunConfig, Job] = OrderedDict()  # least recently used first
         self._line: deque[Job] = deque()  # admitted runs, the next to advance first
-        # By lane: False for short steps, True for long ones.
+        # Lane False has the runs with short steps, lane True those with long ones.
         self._current: dict[bool, Job | None] = {False: None, True: None}
         self._workers: dict[bool, threading.Thread] = {}
         self._preparing: WeakSet[threading.Thread] = WeakSet()
-        self._answering: dict[int, float] = {}  # threads, and until when each goes first
-        self._delivered = 0.0  # when what was answered will have been sent
-        self._turn, self._turns = threading.Lock(), (0, 0.0)  # whose it is, and since when
+        self._answering: dict[int, float] = {}  # thread -> until when it goes first
+        self._delivered = 0.0  # when the last answer will have been sent
+        self._turn, self._turns = threading.Lock(), (0, 0.0)  # the thread that has it, since when
         self._closed = False
         self.errands = Errands(self.idle)
         atexit.register(self.close)
@@ -87,7 +88,7 @@ class Engine:
             viewer = Viewer(self, job, limit=until)
             self._look(viewer)
         if new and self._at_hand(config):
-            self._make_ready(job)  # here and now: thirty threads wait for each other
+            self._make_ready(job)  # in this thread: thirty new ones would wait for each other
         elif new:
             thread = threading.Thread(target=self._make_ready, args=(job,), daemon=True)
             self._preparing.add(thread)
@@ -95,26 +96,26 @@ class Engine:
         return viewer
 
     def view(self, viewer: Viewer) -> View:
-        """What a viewer sees now. Renews its lease."""
+        """Return what a viewer sees now, and renew its lease."""
         with self._changed:
             if not viewer.stopped:
                 self._look(viewer)
             return viewer.job.view(viewer.limit, self._place(viewer.job))
 
     def play_to(self, viewer: Viewer, limit: Callable[[float], float]) -> None:
-        """Set a viewer's limit: `limit` of the last step that it sees now."""
+        """Set a viewer's limit to `limit`(the last step that it sees now)."""
         with self._changed:
             viewer.limit = limit(min(viewer.limit, max(viewer.job.step, 0)))
             self._changed.notify_all()
 
     def leave(self, viewer: Viewer) -> None:
-        """A viewer lets go of its run; a late look does not take hold of it again."""
+        """Detach a viewer from its run; a look that comes late does not attach it again."""
         with self._changed:
             viewer.stopped = True
             viewer.job.viewers.discard(viewer)
 
     def wait(self, viewer: Viewer, snapshots: int, timeout: float) -> View:
-        """The view as soon as it has that many snapshots or the run is over, or at `timeout`.
+        """Wait until the view has that many snapshots or the run is over, at most `timeout` s.
 
         A run that was freed is over, too.
         """
@@ -132,13 +133,13 @@ class Engine:
                 over = viewer.job.ended or not viewer.alive()
                 if len(view.snapshots) >= snapshots or over or left <= 0:
                     return view
-                self._changed.wait(min(left, self._lease / 2))  # who waits looks
+                self._changed.wait(min(left, self._lease / 2))  # soon enough to keep the lease
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """For the time of the block this thread answers a visitor's click, and goes first.
+        """Let this thread go first during the block, because it answers a visitor's click.
 
-        Runs that have something to show hold still meanwhile, for COURTESY_SECONDS at most.
+        Meanwhile runs that already have something to show stop, for COURTESY_SECONDS at most.
         """
         thread, before = threading.get_ident(), time.thread_time()
         with self._changed:
@@ -150,16 +151,16 @@ class Engine:
             self._end_turn()
             with self._changed:
                 del self._answering[thread]
-                # To send it takes the server about as long as to make it.
+                # Sending the answer takes the server about as long as making it.
                 now, made = time.monotonic(), time.thread_time() - before
                 sent = max(now, self._delivered) + made
                 self._delivered = min(sent, now + COURTESY_SECONDS)
                 self._changed.notify_all()
 
     def _take_turn(self) -> None:
-        """Wait for who answers a click already: side by side all would end as the last one does.
+        """Wait for a thread that is already answering a click; side by side, all would end late.
 
-        But not for one who takes longer than a page does, for it compiles or waits.
+        But do not wait for one that takes longer than a page, because it is compiling or waiting.
         """
         while not self._turn.acquire(timeout=TURN_SECONDS):
             if time.monotonic() - self._turns[1] > TURN_SECONDS:
@@ -174,19 +175,19 @@ class Engine:
         return mine
 
     def answers(self) -> bool:
-        """Whether this thread answers a click."""
+        """Whether this thread is answering a click."""
         return threading.get_ident() in self._answering
 
     def quiet(self, timeout: float) -> bool:
-        """Whether nobody goes before this thread, waiting for it for at most `timeout` seconds."""
+        """Return whether, within `timeout` seconds, no click goes before this thread any more."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not self._goes_first() and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(min(left, 0.02))  # nobody tells that something has been sent
+                self._changed.wait(min(left, 0.02))  # nothing signals that an answer has been sent
             return self._goes_first()
 
     def viewers(self) -> int:
-        """How many visitors are looking at a run that goes on or is made ready."""
+        """How many visitors are looking at a run that is going on or being prepared."""
         now = time.monotonic()
         with self._changed:
             jobs = [*self._runnable(), *self._unready()]
@@ -198,7 +199,7 @@ class Engine:
             return len(self._runnable())
 
     def idle(self, timeout: float) -> bool:
-        """Whether nobody waits for a run or a page, waiting for that for `timeout` seconds."""
+        """Return whether, within `timeout` seconds, nobody waits for a run or a page any more."""
 
         def nobody_waits() -> bool:
             return not (self._answering or self._runnable() or self._readying())
@@ -207,14 +208,14 @@ class Engine:
             return self._changed.wait_for(nobody_waits, timeout)
 
     def holds(self, job: Job) -> bool:
-        """Whether this is the run of its configuration; False once it was freed."""
+        """Whether this is still the run of its configuration; False once it was freed."""
         with self._changed:
             return self._jobs.get(job.config) is job
 
     def close(self) -> None:
-        """Stop the worker, at the end of its chunk, and the preparations.
+        """Stop the workers at the end of their chunks, and the preparations; wait for both.
 
-        A compilation cannot be interrupted, and a process that ends inside one crashes.
+        A compilation cannot be interrupted, and a process that ends during one crashes.
         """
         with self._changed:
             self._closed = True
@@ -224,12 +225,12 @@ class Engine:
         for thread in [*self._preparing, *self._workers.values()]:
             thread.join(timeout=60)
 
-    # What follows is called with the lock held, but for the threads' own functions.
+    # The functions below are called with the lock held, except those that threads run.
 
     def _look(self, viewer: Viewer) -> None:
         job = viewer.job
         job.seen = time.monotonic()
-        # Whoever waits looks: if each look woke all who wait, they would wake each other for ever.
+        # Threads that wait also look; if each look woke the others, they would never sleep again.
         if viewer not in job.viewers or viewer.lease < job.seen:
             self._changed.notify_all()
         job.viewers.add(viewer)
@@ -237,11 +238,11 @@ class Engine:
         self._employ(job.long)
 
     def _employ(self, lane: bool) -> None:
-        """See that the lane has a worker."""
+        """Make sure that the lane has a worker."""
         if lane in self._workers and self._workers[lane].is_alive():
             return
         if (broken := self._current[lane]) is not None:
-            self._fail(broken, "The worker stopped in this run; the next one works.")
+            self._fail(broken, "The worker stopped during this run; a new one has started.")
             self._current[lane] = None
         worker = threading.Thread(target=self._work, args=(lane,), daemon=True, name="samenet-run")
         self._workers[lane] = worker
@@ -260,7 +261,7 @@ class Engine:
         return any(viewer.lease > now for job in self._unready() for viewer in job.viewers)
 
     def _goes_first(self) -> bool:
-        """Whether this thread answers a click, or nobody does who goes first."""
+        """Whether this thread is answering a click, or need not wait for another that is."""
         now = time.monotonic()
         others = any(until > now for until in self._answering.values())
         return self.answers() or not (others or self._delivered > now)
@@ -270,7 +271,7 @@ class Engine:
         return waiting.index(job) + 1 if job in waiting else 0
 
     def _next(self, lane: bool, first: bool = False) -> Job | None:
-        """The run to advance: one that has nothing to show yet, else the next in turn.
+        """The run to advance: one that has nothing to show yet, or else the next in turn.
 
         The next in turn waits for clicks that are being answered, unless it goes `first`.
         """
@@ -283,20 +284,20 @@ class Engine:
         return new or (next(iter(runnable), None) if first or self._goes_first() else None)
 
     def _take_turns(self, job: Job) -> None:
-        """Move a run behind the others that are admitted, and before those who wait."""
+        """Move a run behind the other admitted runs, and before those in the queue."""
         others = [other for other in self._runnable() if other is not job]
         admitted = others[: self._capacity - 1]
         self._line.remove(job)
         self._line.insert(self._line.index(admitted[-1]) + 1 if admitted else 0, job)
 
     def _sweep(self) -> None:
-        """Free runs that nobody has looked at for long, and the oldest finished ones."""
+        """Free runs that nobody has looked at for a long time, and the oldest finished ones."""
         now = time.monotonic()
         for job in list(self._jobs.values()):
             looking = {viewer for viewer in job.viewers if viewer.lease > now}
             if job.viewers and not looking and job.ticks is not None:
                 log.info("run paused, nobody looks: %s", job.config.differences())
-            if not job.unready:  # else who looks late has not let go of it
+            if not job.unready:  # a run in preparation keeps viewers that merely look late
                 job.viewers = looking
             if self._forgotten(job):
                 self._drop(job)
@@ -305,7 +306,7 @@ class Engine:
             self._drop(job)
 
     def _forgotten(self, job: Job) -> bool:
-        """Whether nobody has looked at a run for so long that it is to be freed."""
+        """Whether nobody has looked at an unfinished run for so long that it is to be freed."""
         return not (job.ended or job.compiling) and time.monotonic() - job.seen > self._forget
 
     def _drop(self, job: Job) -> None:
@@ -325,16 +326,16 @@ class Engine:
         self._changed.notify_all()
 
     def _make_ready(self, job: Job) -> None:
-        """The preparing thread: one a run, so that nobody waits for another's download."""
+        """Prepare a run, in a thread of its own, so that nobody waits for another's download."""
 
         def report(status: Status, fraction: float, message: str) -> None:
             if status is Status.COMPILING and fraction > 0:
-                self.quiet(COURTESY_SECONDS)  # a page's frame comes before what fills it
+                self.quiet(COURTESY_SECONDS)  # a page is drawn before its charts are filled
             with self._changed:
-                # What compiles is not given up: then the next visitor has it ready.
+                # A compilation is not given up, so that the next visitor finds it done.
                 left = not (job.viewers or job.compiling)
                 if self._closed or left or self._forgotten(job) or not self.holds(job):
-                    self._drop(job)  # before it tidies up, so that a newcomer starts anew
+                    self._drop(job)  # before it cleans up: a new visitor gets a new run
                     raise Abandoned("Nobody waits for this run any more.")
                 if status is not job.status:
                     job.since = time.monotonic()
@@ -363,7 +364,7 @@ class Engine:
             self._finish(job, ready.finish)
 
     def _finish(self, job: Job, finish: Callable[[], float]) -> None:
-        """Make a run whole, after its first look: also where there is one core for both."""
+        """Compile the rest of a run's program, after its first look: both may share one core."""
         with self._changed:
             self._changed.wait_for(lambda: job.snapshots or job.ticks is None, FIRST_LOOK_SECONDS)
         try:
@@ -377,9 +378,9 @@ class Engine:
             self._changed.notify_all()
 
     def _work(self, lane: bool) -> None:
-        """A worker thread: advance one of its lane's runs by one chunk, for ever."""
+        """Advance the runs of a lane, a chunk at a time, until the engine is closed."""
         while True:
-            ticks = None  # a run that is freed ends with its ticks
+            ticks = None  # or the worker would keep a freed run alive
             with self._changed:
                 self._current[lane] = None
                 self._sweep()
@@ -412,5 +413,5 @@ class Engine:
                 else:
                     self._take_turns(job)
                 self._changed.notify_all()
-            if over and self.idle(timeout=0.0):  # it takes 10 ms, which others need not wait
+            if over and self.idle(timeout=0.0):  # it takes 10 ms, for which nobody should wait
                 memory.give_back()

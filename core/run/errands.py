@@ -1,6 +1,6 @@
-"""Errands: work that goes on while nobody waits for a run, a piece at a time.
+"""Errands: work that is done a piece at a time, while nobody waits for a run.
 
-An errand is a generator that yields None or a piece of its result. It lives as long as somebody
+An errand is a generator that yields None or a piece of its result. It goes on as long as somebody
 looks at it now and then.
 """
 
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 log = logging.getLogger("samenet.errands")
 
-LEASE = 20.0  # seconds that one look keeps an errand going
-KEEP = 64  # errands whose pieces are kept for the next who asks for the same
+LEASE = 20.0  # seconds for which one look keeps an errand going
+KEEP = 64  # errands whose pieces are kept for the next visitor who asks for the same
 
 
 class Errand(NamedTuple):
@@ -33,14 +33,14 @@ class _Work:
         self.done = False
         self.failure = ""
         self.lease = 0.0
-        self.turn = 0.0  # when it went on last
+        self.turn = 0.0  # when it was last advanced
 
 
 class Errands:
-    """One thread that works off the errands in turn, a piece of each, those first that are new.
+    """One thread that advances the errands in turn, a piece each; new ones go first.
 
     Args:
-      idle: waits, for at most so many seconds, until nobody waits for a run; whether that is so.
+      idle: waits at most so many seconds until nobody waits for a run; returns whether that is so.
     """
 
     def __init__(self, idle: Callable[[float], bool]) -> None:
@@ -53,9 +53,9 @@ class Errands:
     def look(
         self, key: Hashable, make: Callable[[], Iterator[Any]], lease: float = LEASE
     ) -> Errand:
-        """What there is of the errand `key`, which is begun with `make` if it is new.
+        """Return what the errand `key` has found so far; a new one is started with `make`.
 
-        It goes on for `lease` seconds from now, or as long as anybody else wants.
+        It goes on for `lease` seconds from now, or longer if somebody else wants it.
         """
         with self._lock:
             work = self._works.setdefault(key, _Work(make))
@@ -68,19 +68,19 @@ class Errands:
             return Errand(list(work.pieces), work.done, work.failure)
 
     def found(self, key: Hashable) -> Errand | None:
-        """What there is of an errand, which this look does not keep going; None of an unknown."""
+        """Return what an errand has found so far, without keeping it going; None if unknown."""
         with self._lock:
             work = self._works.get(key)
             return None if work is None else Errand(list(work.pieces), work.done, work.failure)
 
     def rest(self, key: Hashable) -> None:
-        """Let an errand rest after the piece at hand, until somebody looks again."""
+        """Pause an errand after its current piece, until somebody looks again."""
         with self._lock:
             if work := self._works.get(key):
                 work.lease = 0.0
 
     def forget(self, key: Hashable) -> None:
-        """End an errand after the piece at hand; who asks for it again has it begun anew."""
+        """End an errand after its current piece; asked for again, it starts from the beginning."""
         with self._lock:
             self._works.pop(key, None)
 
@@ -89,7 +89,7 @@ class Errands:
         return self._next() is not None
 
     def close(self) -> None:
-        """Stop after the piece at hand."""
+        """Stop after the current piece."""
         self._closed = True
         if self._thread is not None:
             self._thread.join(timeout=60)
@@ -102,7 +102,7 @@ class Errands:
             return min(waiting, key=lambda work: work.turn, default=None)
 
     def _run(self) -> None:
-        """The thread: a tick of one errand while nobody waits for a run, until none is left."""
+        """Advance one errand at a time, while nobody waits for a run, until none is left."""
         while not self._closed and (work := self._next()) is not None:
             if self._idle(1.0) and not self._closed:
                 self._advance(work)
@@ -115,7 +115,7 @@ class Errands:
         except StopIteration:
             work.done = True
         except Exception as error:
-            if self._closed:  # it lost what it worked with: the end of a server is no fault of it
+            if self._closed:  # it fails because the server is ending, which is no fault of it
                 return
             log.exception("an errand failed")
             work.failure, work.done = f"{type(error).__name__}: {error}", True

@@ -1,4 +1,4 @@
-"""A run that is going on, and one visitor's hold on it."""
+"""A run that is going on, and one visitor's view of it."""
 
 import time
 from collections import deque
@@ -12,7 +12,7 @@ from core.run.snapshot import Snapshot
 
 
 class Status(StrEnum):
-    """Where a run stands; the value is shown."""
+    """What a run is doing; the value is shown."""
 
     QUEUED = "queued"
     PREPARING = "preparing data"
@@ -27,9 +27,9 @@ class Ready(NamedTuple):
     """A run that can begin."""
 
     ticks: Iterator[Snapshot | None]
-    step_seconds: float = 0.0  # what one step takes at least, so far as that is known
-    look_seconds: float = 0.0  # the same of a look at training images
-    finish: Callable[[], float] | None = None  # compiles what comes after, and knows step_seconds
+    step_seconds: float = 0.0  # the least that a step takes, as far as is known
+    look_seconds: float = 0.0  # the same for a look at training images
+    finish: Callable[[], float] | None = None  # compiles the rest and returns step_seconds
 
 
 Report = Callable[[Status, float, str], None]  # status, fraction done, what is being done
@@ -47,8 +47,8 @@ class View(NamedTuple):
     message: str = ""  # what is being prepared, or what went wrong
     steps_per_second: float | None = None
     seconds_left: float | None = None
-    seconds: float = 0.0  # that the run has been worked on
-    waited: float = 0.0  # seconds that it has been preparing or compiling
+    seconds: float = 0.0  # spent on the run
+    waited: float = 0.0  # seconds spent preparing or compiling
     long: bool = False  # whether a step takes longer than others can wait
 
 
@@ -58,23 +58,23 @@ class Job:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.marks = train.snapshot_steps(config)
-        self.asked = 0  # a step to look at that is none of them
-        self.step_seconds = self.look_seconds = 0.0  # by their price
-        self.long = False  # whether its steps are, once that is known
-        self.whole = False  # whether it can go on from its first look
+        self.asked = 0  # a step between the marks that a viewer wants to see
+        self.step_seconds = self.look_seconds = 0.0  # estimated by core.run.price
+        self.long = False  # whether its steps are long, once that is known
+        self.whole = False  # whether its whole program is compiled
         self.status = Status.PREPARING
         self.fraction, self.message = 0.0, ""
         self.ticks: Iterator[Snapshot | None] | None = None
         self.snapshots: list[Snapshot] = []
         self.viewers: set[Viewer] = set()
-        self.seen = 0.0  # when somebody last looked, or since when it can be looked at
-        self.seconds = 0.0  # that the run has been worked on
+        self.seen = 0.0  # when somebody last looked, or when it became ready
+        self.seconds = 0.0  # spent on the run
         self.since = time.monotonic()  # when its status began, while it is being prepared
-        self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of late snapshots
+        self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of recent snapshots
 
     @property
     def step(self) -> int:
-        """The newest step that there is to see; -1 before the first."""
+        """The step of the newest snapshot; -1 before the first."""
         return self.snapshots[-1].step if self.snapshots else -1
 
     @property
@@ -89,7 +89,7 @@ class Job:
 
     @property
     def compiling(self) -> bool:
-        """Whether its program is being compiled, or the rest of it after its first look."""
+        """Whether its program, or the rest of it after the first look, is being compiled."""
         return self.status is Status.COMPILING or (self.ticks is not None and not self.whole)
 
     def wanted(self, now: float) -> bool:
@@ -97,46 +97,46 @@ class Job:
         return any(viewer.limit > self.step and viewer.lease > now for viewer in self.viewers)
 
     def can_go_on(self) -> bool:
-        """Whether all that its next step takes is compiled."""
+        """Whether everything that its next step needs is compiled."""
         return self.whole or not self.snapshots
 
     def next_mark(self, step: float) -> int:
-        """The first step after `step` that is looked at, or the last of all."""
+        """The first mark after `step`, or the last mark of all."""
         return next((mark for mark in self.marks if mark > step), self.marks[-1])
 
     def next_look(self, step: int) -> int:
-        """The step after `step` that is looked at next: the next mark, or one asked for before."""
+        """The next step after `step` to look at: the next mark, or an earlier one asked for."""
         mark = self.next_mark(step)
         return min(mark, self.asked) if self.asked > step else mark
 
     def one_further(self, step: float) -> int:
-        """The first look after `step`; where there is none yet, one update on, and ask for it."""
+        """The step of the first look after `step`; if there is none, ask for one at `step` + 1."""
         seen = next((look.step for look in self.snapshots if look.step > step), None)
         if seen is None:
             self.asked = min(int(step) + 1, self.config.steps)
         return self.asked if seen is None else seen
 
     def pace(self) -> float | None:
-        """Steps a second of late, or None where it is not known."""
+        """Recent steps per second, or None if not known."""
         if len(self.times) < 2 or self.ended:
             return None
         (start, first), (end, last) = self.times[0], self.times[-1]
         return (last - first) / max(end - start, 1e-9)
 
     def seconds_left(self) -> float | None:
-        """Seconds to the end at its pace; before it has one, by its price and its first look."""
+        """Seconds to the end at its pace; before it has one, by its price and the looks so far."""
         steps = self.config.steps - self.step
         if pace := self.pace():
             return steps / pace
         if self.ended or not self.snapshots or not self.look_seconds:
             return None
-        # How much longer than its matrix products a look has taken; less than 1 if it was shared.
+        # How many times longer than its matrix products a look took; below 1 if it was shared.
         slower = max(1.0, self.seconds / len(self.snapshots) / self.look_seconds)
         looks = sum(mark > self.step for mark in self.marks)  # each of which takes a step, too
         return slower * (looks * self.look_seconds + (steps - looks) * self.step_seconds)
 
     def view(self, limit: float, place: int) -> View:
-        """What is seen up to step `limit` of a run at `place` in the queue."""
+        """What a viewer sees of the run up to step `limit`; `place` is its place in the queue."""
         shown = [snapshot for snapshot in self.snapshots if snapshot.step <= limit]
         status = self.status
         if status is Status.RUNNING and limit <= self.step:
@@ -166,22 +166,22 @@ class Desk(Protocol):
     """What a viewer asks of the engine."""
 
     def view(self, viewer: "Viewer") -> View:
-        """What there is to see now. Renews the lease."""
+        """Return what there is to see now, and renew the lease."""
 
     def holds(self, job: Job) -> bool:
-        """Whether this is the run of its configuration."""
+        """Whether this is still the run of its configuration."""
 
     def play_to(self, viewer: "Viewer", limit: Callable[[float], float]) -> None:
-        """Set how far the viewer wants to see, from the last step that he sees now."""
+        """Set how far the viewer wants to see: `limit`(the last step that it sees now)."""
 
     def leave(self, viewer: "Viewer") -> None:
-        """Let go of the run."""
+        """Detach the viewer from its run."""
 
 
 class Viewer:
-    """One visitor's hold on a run: its own pause and step, though the run may be shared.
+    """One visitor's view of a run: it can pause and step by itself, though the run may be shared.
 
-    What a viewer changes, its engine changes for it, under the engine's lock.
+    A viewer changes nothing itself: its engine does so for it, holding the lock.
     """
 
     def __init__(self, desk: Desk, job: Job, limit: float) -> None:
@@ -192,7 +192,7 @@ class Viewer:
 
     @property
     def config(self) -> RunConfig:
-        """What is being run."""
+        """The configuration of the run."""
         return self.job.config
 
     def alive(self) -> bool:
@@ -200,11 +200,11 @@ class Viewer:
         return self.job.ended or self.desk.holds(self.job)
 
     def view(self) -> View:
-        """What there is to see now. Renews the lease."""
+        """Return what there is to see now, and renew the lease."""
         return self.desk.view(self)
 
     def looks(self) -> list[Snapshot]:
-        """The looks that there are now. Renews the lease."""
+        """Return the snapshots that there are now, and renew the lease."""
         return self.view().snapshots
 
     def resume(self) -> None:
@@ -224,5 +224,5 @@ class Viewer:
         self.desk.play_to(self, self.job.next_mark)
 
     def stop(self) -> None:
-        """Let go of the run; a late look does not take hold of it again."""
+        """Detach from the run; a look that comes late does not attach to it again."""
         self.desk.leave(self)

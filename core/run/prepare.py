@@ -18,21 +18,21 @@ from core.run.apart import Apart, Failed
 from core.run.job import Ready, Report, Status
 from core.run.price import LONG, seconds, step_limit
 
-NOTABLE = 0.5  # seconds: a compilation that took less was found ready
+NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 
 def prepare(
     config: RunConfig, report: Report, next_look: train.NextLook | None = None, apart: bool = True
 ) -> Ready:
-    """Load the data, compile what the first look takes, and hand over a run that can begin.
+    """Load the data, compile what the first look needs, and return a run that can begin.
 
-    With `apart`, a run of long steps gets a process of its own on a CPU, whose threads and memory
-    it would else take from all others.
+    If `apart`, on a CPU a run with long steps gets a process of its own, because it would take
+    threads and memory from all others.
 
     Raises:
       Failed: the process of a long run has failed or ended.
       DataUnavailable: the data cannot be had; the message says what to do.
-      MemoryError: the weights, or what a step computes in, would not fit.
+      MemoryError: the weights, or the memory that a step needs, would not fit.
       TooLong: a step would take longer than the host allows.
     """
     shape = train.shape(config)
@@ -55,13 +55,13 @@ def prepare(
 
 
 def at_hand(config: RunConfig) -> bool:
-    """Whether `prepare` has nothing to load or to compile, and takes a moment."""
+    """Whether `prepare` has nothing to load or to compile, and so takes only a moment."""
     key = _data_key(config)
     return key in _loaded and train.program(train.shape(config)).whole()
 
 
 def ahead(config: RunConfig) -> Iterator[None]:
-    """Load and compile what a run takes, piece by piece, so that it is `at_hand`."""
+    """Load and compile what a run needs, piece by piece, so that it is `at_hand`."""
     device_data(config, lambda fraction, text: None)
     program = train.program(train.shape(config))
     yield from (None for _ in program.compile_first_look())
@@ -70,8 +70,8 @@ def ahead(config: RunConfig) -> Iterator[None]:
 
 
 def _finish(program: train.Program) -> float:
-    """Compile the steps between looks, too; the seconds of one."""
-    operations = program.step_operations  # of what is compiled next
+    """Compile the steps between looks as well, and return how many seconds one takes."""
+    operations = program.step_operations  # lowers what is compiled next
     _ = program.advance
     _check_memory(program)
     return seconds(operations)
@@ -81,7 +81,7 @@ class TooLong(Exception):
     """A step of this run would hold the machine for too long; the message says what fits."""
 
 
-_seconds: list[float] = []  # that compilations took, those that were waited for
+_seconds: list[float] = []  # the last compilation's, if it was long enough to notice
 
 
 def _last_time() -> str:
@@ -114,11 +114,11 @@ def _check_memory(program: train.Program) -> None:
 
 
 def _price(config: RunConfig, program: train.Program) -> float:
-    """Seconds that a step takes, so far as is known before one was taken."""
+    """Estimate the seconds that a step takes, before one has been taken."""
     limit = step_limit()
-    short = min(2 * LONG, limit)  # a look takes a step and as much again; a step is not lowered yet
+    short = min(2 * LONG, limit)  # a look costs about two steps, and is already lowered
     quick = seconds(program.look_operations)
-    if quick > short:  # or the machine was busy when it was measured
+    if quick > short:  # unless the machine was busy when it was measured
         quick = seconds(program.look_operations, again=True)
     if quick <= short:
         return min(quick, LONG)
@@ -133,17 +133,17 @@ def _price(config: RunConfig, program: train.Program) -> float:
     return price
 
 
-Looked = tuple[train.Seen, int]  # and its bytes
+Looked = tuple[train.Seen, int]  # a first look, and its size in bytes
 _first_looks: OrderedDict[tuple[Any, ...], Looked] = OrderedDict()
 _first_lock = threading.Lock()
-NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # what a look before the first step is without
-FIRST_LOOKS = 128 * 2**20  # bytes that are kept
+NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # no effect before the first step
+FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 
 
 def _shared_first_look(
     config: RunConfig, program: train.Program, data: train.DeviceData, state: train.State
 ) -> train.Seen:
-    """The first look, of one run for all that start alike."""
+    """The first look, made once for all runs that start alike."""
     key = tuple(value for name, value in asdict(config).items() if name not in NOT_SEEN)
     with _first_lock:
         if key in _first_looks:
@@ -168,7 +168,7 @@ def _data_key(config: RunConfig) -> tuple[str, int, str, Process]:
 
 
 def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
-    """The data of a configuration on the device, one copy for everybody."""
+    """The data of a configuration on the device, one copy for all runs."""
     key = _data_key(config)
     with _loading[config.source]:
         if key not in _loaded:
@@ -180,7 +180,7 @@ def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
 
 
 def explain(error: Exception) -> str:
-    """What went wrong, for the page."""
+    """Say what went wrong, for the page."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError | DataUnavailable | TooLong | Failed):
         return text

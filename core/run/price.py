@@ -8,34 +8,35 @@ import jax
 import jax.numpy as jnp
 
 STEP_SECONDS = "SAMENET_STEP_SECONDS"  # environment: the longest step that a run may have
-ALLOWED = 10.0  # seconds, where the host says nothing
-# Of the product that measures the machine: short, so that some fall between others' turns. Beside
-# three busy processes on its one core, 512 came to 83 GFLOP/s and 1024 to 18.
+ALLOWED = 10.0  # seconds, unless the host sets another number
+# The matrix product that measures the machine is small, so that other processes interrupt only some
+# of its repetitions. Beside three busy processes on one core, a side of 512 measured 83 GFLOP/s,
+# and 1024 only 18.
 SIDE, TIMES = 512, 20
 LONG = 0.25  # seconds: a step that takes longer keeps others waiting
 
 
 def operations(lowered: Any) -> float:
-    """Floating-point operations of a function, as XLA counts them; of a loop, those of one turn."""
+    """Floating-point operations of a function, as XLA counts them; a loop counts as one turn."""
     return float(lowered.cost_analysis()["flops"])
 
 
 def bytes_of(compiled: Any) -> int:
-    """The memory that a compiled function is given, gives and computes in."""
+    """Bytes of a compiled function's arguments, results and temporary arrays."""
     found = compiled.memory_analysis()
-    if found is None:  # a backend that does not tell
+    if found is None:  # some backends do not tell
         return 0
     given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
     return int(given + found.temp_size_in_bytes)
 
 
-_fastest = [0.0]  # floating-point operations a second, of all measurements
+_fastest = [0.0]  # floating-point operations a second, the most ever measured
 
 
 def seconds(operations: float, again: bool = False) -> float:
-    """What so many operations take at the speed of a matrix product; real steps are slower.
+    """Seconds for so many operations at the speed of a matrix product; real steps are slower.
 
-    The machine is measured the first time, and `again` where it may have been busy then.
+    The machine is measured at the first call, and `again` if it may have been busy then.
     """
     if again or not _fastest[0]:
         _fastest[0] = max(_fastest[0], _measured())
@@ -43,7 +44,7 @@ def seconds(operations: float, again: bool = False) -> float:
 
 
 def _measured() -> float:
-    """Floating-point operations a second: the best of some products of two float32 matrices."""
+    """Floating-point operations a second: the best of TIMES products of two float32 matrices."""
     matrix = jnp.ones((SIDE, SIDE), jnp.float32)
     product = jax.jit(jnp.matmul).lower(matrix, matrix).compile()
 
@@ -59,7 +60,7 @@ def step_limit() -> float:
     """Seconds that a step may take, by SAMENET_STEP_SECONDS.
 
     Raises:
-      ValueError: it is no positive number.
+      ValueError: it is not a positive number.
     """
     told = os.environ.get(STEP_SECONDS, str(ALLOWED))
     try:

@@ -1,8 +1,8 @@
-"""What one rounding, or another seed, makes of a run.
+"""How a run ends if its starting weights are nudged by one rounding, or with another seed.
 
-Where a run ends elsewhere after its weights moved by one rounding, its result is chance and not a
-fact: the rounding band tells the two apart. Runs are mapped as in any sweep, by `core.study.lanes`.
-Yields None between pieces of work, so that whoever drives it can stop.
+If a nudge of one rounding changes the result, that result is chance and not a fact; the rounding
+band shows which it is. Runs are mapped as in any sweep, by `core.study.lanes`. Generators yield
+None between pieces of work, so that the caller can stop.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,25 +26,25 @@ Array = Any  # a numpy array
 
 
 class Outcomes(NamedTuple):
-    """Runs of one configuration, row by row: one a perturbation or one a seed."""
+    """Runs of one configuration, a row for each perturbation or for each seed."""
 
-    accuracy: Array  # float32 [runs, steps + 1], of the first PROBE images, before each step
+    accuracy: Array  # float32 [runs, steps + 1], on the first PROBE images, before each step
     loss: Array  # float32 [runs, steps + 1], mean, in nats
-    gradient_norm: Array  # float32 [runs, steps + 1], Euclidean, of what the next step follows
+    gradient_norm: Array  # float32 [runs, steps + 1], Euclidean, of the next step's gradient
 
 
 def rounding_band(
     config: RunConfig, data: Dataset, perturbations: int = 100, magnitude: float | None = None
 ) -> Iterator[Outcomes | None]:
-    """The same run from weights moved by at most one rounding, `perturbations` times.
+    """Repeat a run from weights nudged by at most one rounding, `perturbations` times.
 
     Each weight w becomes w + w magnitude u with u uniform on (-1, 1), rounded to the weights' own
-    format, whose rounding error the magnitude is by default. The first row of the first piece is
-    the run from the weights as they are; `perturbations` rows follow. Yields the rows of a batch of
-    `lanes.runs` at a time and None after every step of them.
+    format; `magnitude` is by default the rounding error of that format. The first row of the first
+    piece is the run from the weights as they are; `perturbations` rows follow. Yields the rows of a
+    batch of `lanes.runs` at a time, and None after each of its steps.
 
     Raises:
-      ValueError: the run draws batches or drops units, which would move it more than a rounding.
+      ValueError: the run draws batches or drops units, which would change it by more than that.
     """
     index = np.arange(1 + perturbations, dtype=np.int32)
     moved = rounding(config) if magnitude is None else magnitude
@@ -58,7 +58,7 @@ def rounding(config: RunConfig) -> float:
 
 
 class Copy(NamedTuple):
-    """A run from weights moved by one rounding, at the steps that the run itself is looked at."""
+    """A run from weights nudged by one rounding, at the steps of the run's own snapshots."""
 
     steps: Array  # int [looks]
     score: Array  # float [looks], each Snapshot's score
@@ -68,11 +68,11 @@ Copies = Iterator[Copy | None]
 
 
 def copies(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
-    """The same run `count` times from weights moved by one rounding, one after the other.
+    """Repeat a run from weights nudged by one rounding, `count` times, one after the other.
 
-    By the run's own program, so that nothing is compiled but the moving, and any run has copies:
-    one that draws batches or drops units draws and drops the same ones. Yields a Copy after each
-    and None between pieces of work.
+    The run's own program is used, so that only the nudging is compiled. Any run can have copies: if
+    it draws batches or drops units, they draw and drop the same ones. Yields a Copy after each, and
+    None between pieces of work.
     """
     shape, knobs = train.shape(config), train.knobs(config)
     program, move = train.program(shape), _move(shape)
@@ -96,7 +96,7 @@ def _move(shape: train.Shape) -> Callable[..., Params]:
 def seed_strip(
     config: RunConfig, data: Dataset, seeds: Sequence[int] = range(10)
 ) -> Iterator[Outcomes | None]:
-    """The same run from the weights of each seed, in order; yields as `rounding_band` does.
+    """Repeat a run from the weights of each seed, in order; yields as `rounding_band` does.
 
     Raises ValueError as `rounding_band` does.
     """
@@ -105,7 +105,7 @@ def seed_strip(
 
 
 def collect(pieces: Iterable[Outcomes | None]) -> Outcomes:
-    """All rows of a band or a strip as one table."""
+    """Join all rows of a band or a strip in one table."""
     rows = [piece for piece in pieces if piece is not None]
     return Outcomes(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 

@@ -1,4 +1,4 @@
-"""The basics of the post as cells: what a page shows of them is the source that runs.
+"""The basics of the post as cells; the page shows the very source that runs.
 
 Source: Getting started with JAX (a post), where `np` is `jax.numpy` and `onp` is NumPy.
 """
@@ -15,12 +15,12 @@ from jax import Array, grad, jit, random, vmap
 
 Params = list[Array]  # weights [512, 100] and biases [512]
 
-REPEATS = 9  # of what is timed; the median counts
+REPEATS = 9  # of each timing; the median counts
 SIZE = 1000  # rows and columns of the timed matrix
 
 
 def ReLU(x: Any) -> Array:
-    """The post's own: 0 below 0, and x above."""
+    """The post's own ReLU: 0 below 0, and x above."""
     return jnp.maximum(0, x)
 
 
@@ -36,7 +36,7 @@ def batch_and_layer() -> tuple[Array, Params]:
 
 
 def relu_layer(params: Params, x: Array) -> Array:
-    """A layer, of one image [100] -> [512]."""
+    """A layer, for one image: [100] -> [512]."""
     return ReLU(jnp.dot(params[0], x) + params[1])
 
 
@@ -58,7 +58,7 @@ def post(x: Array) -> dict[str, Any]:
 
 
 def mended(x: Array) -> dict[str, Array]:
-    """The same three lines, each with the batch x that it is given: three times [n, 512]."""
+    """The same three lines, each using the batch x that it is given: three arrays [n, 512]."""
     _, params = batch_and_layer()
 
     def batch_version_relu_layer(params: Params, x: Array) -> Array:
@@ -74,7 +74,7 @@ def mended(x: Array) -> dict[str, Array]:
 
 
 def key_reused() -> dict[str, bool]:
-    """What one key, used three times, has made equal."""
+    """Show what is equal because one key was used three times."""
     X, (weights, biases) = batch_and_layer()
     return {
         "weights[:32] == X": bool(jnp.array_equal(weights[:32], X)),
@@ -91,7 +91,7 @@ def finite_difference(x: float, h: float = 1e-3) -> Array:
 
 
 def slopes(x: float) -> dict[str, float]:
-    """ReLU's slope at x: differentiated, by finite differences, and of JAX's own ReLU."""
+    """ReLU's slope at x: by grad, by finite differences, and by grad of JAX's own ReLU."""
     return {
         "grad(ReLU)": float(grad(ReLU)(x)),
         "finite difference": float(finite_difference(x)),
@@ -103,11 +103,11 @@ def slopes(x: float) -> dict[str, float]:
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """What one call takes until it returns: in JAX that may be before its result is there."""
+    """Seconds until a call returns; in JAX that may be before its result is there."""
     start = time.perf_counter()
     result = function()
     taken = time.perf_counter() - start
-    jax.block_until_ready(result)  # outside the clock: the next call finds a machine at rest
+    jax.block_until_ready(result)  # not timed, but the next call starts on an idle machine
     return taken
 
 
@@ -117,7 +117,7 @@ def median(function: Callable[[], Any]) -> float:
 
 
 def jit_times() -> Iterator[tuple[str, float]]:
-    """Seconds of ReLU over a matrix [1000, 1000]."""
+    """Seconds for ReLU over a matrix [1000, 1000]."""
     x = random.uniform(random.PRNGKey(1), (SIZE, SIZE))
     jit_ReLU = jit(lambda x: ReLU(x))  # a new function, for which nothing is compiled yet
     yield "jitted, the first call", seconds(lambda: jit_ReLU(x).block_until_ready())
@@ -127,20 +127,20 @@ def jit_times() -> Iterator[tuple[str, float]]:
 
 
 def product_times() -> Iterator[tuple[str, float]]:
-    """Seconds of a product of two matrices [1000, 1000] in float32."""
+    """Seconds for a product of two matrices [1000, 1000] in float32."""
     x = random.uniform(random.PRNGKey(1), (SIZE, SIZE))
     onp_x = np.asarray(x)
-    jnp.dot(x, x).block_until_ready()  # compiles
+    jnp.dot(x, x).block_until_ready()  # compiles, untimed
     yield "NumPy", median(lambda: np.dot(onp_x, onp_x))
     yield "JAX", median(lambda: jnp.dot(x, x).block_until_ready())
     yield "JAX without block_until_ready", median(lambda: jnp.dot(x, x))
 
 
 def layer_times() -> Iterator[tuple[str, float]]:
-    """Seconds of the layer of 512 units over the batch of 32, three times the same numbers."""
+    """Seconds for the layer of 512 units over the batch of 32, in three ways."""
     X, params = batch_and_layer()
     layer = jit(vmap(relu_layer, in_axes=(None, 0), out_axes=0))
-    layer(params, X).block_until_ready()  # compiles
+    layer(params, X).block_until_ready()  # compiles, untimed
     W, b = params
 
     def ready(function: Callable[[], Array]) -> float:

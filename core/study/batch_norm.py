@@ -1,7 +1,7 @@
-"""What the images evaluated together do to each other's answers, where a model normalises by them.
+"""How images that are evaluated together change each other's answers, in a model with BatchNorm.
 
 stax.BatchNorm takes its mean and variance from the batch, at test time too. So an image's answer
-hangs on its neighbours: on how many they are, and on how mixed.
+depends on the others in its batch: on how many there are, and on how mixed they are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ SIZES = (1000, 100, 10, 1)
 
 
 class Evaluated(NamedTuple):
-    """The held-out images, answered in batches of `size`; a last batch that is not full is not."""
+    """Results on the held-out images in batches of `size`; a last, partial batch is left out."""
 
     size: int
     by_class: bool  # batches cut from the images sorted by label; otherwise shuffled
@@ -34,7 +34,7 @@ def by_test_batch(
 ) -> Iterator[Evaluated | None]:
     """Train `config`, then evaluate it in batches of each size, shuffled and sorted by class.
 
-    None between pieces of work, so that whoever drives it can stop.
+    Yields None between pieces of work, so that the caller can stop.
 
     Raises:
       ValueError: a size is below 1 or beyond the number of held-out images.
@@ -65,7 +65,7 @@ def evaluated(
     size: int,
     by_class: bool,
 ) -> Evaluated:
-    """Weights judged on uint8 images [n, 784] and the task's labels [n], `size` at a time."""
+    """Evaluate weights on uint8 images [n, 784] with the task's labels [n], `size` at a time."""
     shuffled = np.random.default_rng(0).permutation(len(labels))
     order = shuffled[np.argsort(labels[shuffled], kind="stable")] if by_class else shuffled
     order = order[: len(order) // size * size]
@@ -80,7 +80,7 @@ def evaluated(
 
 @lru_cache(maxsize=8)
 def _answers(shape: train.Shape) -> Callable[..., Array]:
-    """Compiled for each size: params, images uint8 [batches, size, 784], knobs -> their answers."""
+    """Compiled for each size: (params, images uint8 [batches, size, 784], knobs) -> answers."""
     apply = train.functions(shape)["apply"]
 
     def answers(params: Any, images: Array, knobs: train.Knobs) -> Array:

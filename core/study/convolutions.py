@@ -1,6 +1,6 @@
-"""What a network of convolutions makes of its pictures: shapes, filters, maps, and its speed.
+"""What a convolutional network does to its pictures (shapes, filters, maps), and how fast.
 
-stax reads a picture as (height, width, channels). Given (1, 28, 28) it takes every column of
+stax reads a picture as (height, width, channels). Given (1, 28, 28), it takes every column of
 pixels for a channel.
 """
 
@@ -24,19 +24,19 @@ from core.study.basics import median
 from core.study.batch_norm import Evaluated
 from core.study.states import compiled_for, states
 
-LOOKED_AT = 100  # training images passed together: BatchNorm looks at all of them
+LOOKED_AT = 100  # training images in one batch, over which BatchNorm takes its mean
 
 
 class Stage(NamedTuple):
-    """A layer with weights: what it computes with, and what it gives for one image."""
+    """A layer with weights: their sizes, and the shape of its output for one image."""
 
-    kernel: tuple[int, ...]  # (rows, columns, channels, filters), or of a dense layer (in, out)
+    kernel: tuple[int, ...]  # (rows, columns, channels, filters), or (in, out) if dense
     numbers: int  # weights and biases, BatchNorm's included
     gives: tuple[int, ...]  # (height, width, filters), or (logits,)
 
 
 def stages(config: RunConfig) -> list[Stage]:
-    """The layers of a run's model, by the shapes that JAX finds without computing anything."""
+    """The layers of a run's model; JAX finds their shapes without computing anything."""
     functions = MODELS[config.model].build(
         config.widths, TASKS[config.task].outputs, INITIALIZERS[config.initializer]
     )
@@ -89,9 +89,9 @@ class Seen(NamedTuple):
 
 
 def trained(config: RunConfig, data: train.DeviceData) -> Iterator[Seen | Evaluated | None]:
-    """Train a run, then look at its first layer, then answer the test images in batches.
+    """Train a run, then yield its first layer, then its results on the test images in batches.
 
-    None between pieces of work. The batches are those of `batch_norm.by_test_batch`.
+    Yields None between pieces of work. The batches are those of `batch_norm.by_test_batch`.
     """
     for at in states(config, data):
         params = at.state.params
@@ -127,7 +127,7 @@ def _first_layer(shape: train.Shape) -> Callable[..., Array]:
 def driven(
     name: str, convolve: Callable[[Array, Array, int], Array], steps: int = 10
 ) -> Iterator[tuple[str, float]]:
-    """Seconds of `steps` steps of one convolution, by what drives them."""
+    """Seconds for `steps` steps of one convolution, in a Python loop and inside lax.scan."""
     x = random.normal(random.PRNGKey(0), (100, 28, 28, 1))
     first = random.normal(random.PRNGKey(1), (5, 5, 1, 32))
 
@@ -149,12 +149,12 @@ def driven(
     def scan(kernel: Array, x: Array) -> Array:
         return lax.scan(lambda kernel, _: (step(kernel, x), None), kernel, length=steps)[0]
 
-    loop(), scan(first, x).block_until_ready()  # compiles
+    loop(), scan(first, x).block_until_ready()  # compiles, untimed
     yield f"{name}, in a Python loop", median(loop)
     yield f"{name}, inside lax.scan", median(lambda: scan(first, x).block_until_ready())
 
 
 def conv_times() -> Iterator[tuple[str, float]]:
-    """Seconds of ten steps, by the form of the convolution and by what drives them."""
+    """Seconds for ten steps of each form of the convolution, in a loop and inside lax.scan."""
     yield from driven("XLA's convolution", xla)
     yield from driven("slices and a product", slices)

@@ -1,7 +1,7 @@
-"""A network before its first step: what it says of each image, and what pull each one has.
+"""A network before its first step: its answer to each image, and each image's gradient.
 
-It is the first of a run's snapshots, as far as that goes, without what a snapshot must have
-compiled besides: on a slow host that takes most of the time until a first picture.
+These are also in a run's first snapshot, but a snapshot needs more to be compiled, which on a slow
+host takes most of the time before the first picture.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ from core.study.states import compiled_for
 
 @lru_cache(maxsize=8)
 def initial(config: RunConfig) -> Answers:
-    """What the first of a run's snapshots has of each image, for a task of two classes.
+    """What a run's first snapshot says about each image, for a task of two classes.
 
     Raises:
-      ValueError: the task has more classes, or none: there the gradient hangs on all logits.
+      ValueError: the task has more classes, or none; then the gradient depends on all logits.
     """
     task = TASKS[config.task]
     if task.form != "binary":
@@ -55,7 +55,7 @@ def _answer(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
 
 
 def _gradients(config: RunConfig, margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The Gradient of each image: uint8 [probe]."""
+    """The Gradient of each image: int [probe]."""
     towards = np.where(labels, margins, -margins).astype(float)
     dtype = PRECISIONS[config.precision].loss.dtype
     zero, one = (

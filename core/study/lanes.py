@@ -1,12 +1,13 @@
 """Many runs through one compiled program: the one way in which runs are mapped.
 
-A batch of runs of one shape takes its steps together, each with its own knobs. On a CPU they go one
-after the other (`in_turn`), so that each gives the bits that it gives alone; on an accelerator they
-go as `jax.vmap` has them where that is measured to be faster. Where there are several local devices
-each has its own share of the lanes.
+A batch of runs of one shape takes its steps together, each run in a lane with its own knobs. On a
+CPU the lanes go one after the other (`in_turn`), so that each run gives the same bits as alone; on
+an accelerator they go under `jax.vmap` (`at_once`) if that is measured to be faster. If there are
+several local devices, each has a share of the lanes.
 
 The question's ten steps took 0.36 s of processor time a run with `lax.map`, which goes in turn, and
-0.47 with `vmap`, on two cores with JAX 0.10.2; `benchmarks.sweep --ways` measures both of here.
+0.47 s with `vmap`, on two cores with JAX 0.10.2; `benchmarks.sweep --ways` measures the two ways of
+this module.
 """
 
 import time
@@ -27,30 +28,30 @@ from core.run import train
 from core.run.snapshot import Fit
 from core.study.states import compiled_for
 
-BUDGET = 0.2  # seconds that a batch of short runs may take, from their beginning to their end
-PIECE = 0.05  # seconds of one call, so that a stop or a visitor's click waits no longer
+BUDGET = 0.2  # seconds that a batch of short runs may take from beginning to end
+PIECE = 0.05  # seconds that one call may take, so that a stop or a visitor's click waits no longer
 MOST = 64  # runs in a batch on one device
-STATES = 1 << 28  # bytes that their weights, gradients and slots may take
-GROWTH = 8  # times as many steps as in the call before, at most
+STATES = 1 << 28  # bytes that the weights, gradients and slots of a batch may take
+GROWTH = 8  # how many times as many steps as the last call the next one may have
 
-Array = Any  # a numpy array in what is yielded and returned, a jax Array inside the programs
+Array = Any  # a numpy array where it is yielded or returned, a jax Array inside the programs
 
 
 class Seen(NamedTuple):
-    """What is told of each run, [runs] or [runs, looks]: as a Snapshot of it has them."""
+    """What is measured of each run, [runs] or [runs, looks], as in its Snapshots."""
 
     loss: Array  # float32, mean over the first PROBE images, in nats
-    train_accuracy: Array  # float32, of the same images; NaN of a regression
-    gradient_norm: Array  # float32, Euclidean, of what the next step follows
+    train_accuracy: Array  # float32, on the same images; NaN for a regression
+    gradient_norm: Array  # float32, Euclidean, of the next step's gradient
     next_finite: Array  # bool, whether all weights are finite after the next step
 
 
 class Ended(NamedTuple):
     """A batch of runs at its end."""
 
-    runs: Array  # int [k], their places among those that were asked for
-    seen: Seen  # [k, looks]: before every step and after the last, or after the last alone
-    # float32 [k], accuracy on all held-out images, or a regression's error; not of every step.
+    runs: Array  # int [k], their positions among the runs asked for
+    seen: Seen  # [k, looks]: before every step and after the last, or only after the last
+    # float32 [k], accuracy on all held-out images, or a regression's error; None with `every_step`.
     held_out: Array | None
 
 
@@ -63,18 +64,18 @@ class Way(NamedTuple):
 
 class _Run(NamedTuple):
     state: train.State
-    order: Any  # of the images in the epoch that the next step belongs to; none in full batches
+    order: Any  # the order of the images in the next step's epoch; empty for full batches
 
 
-# How a function of a run, its lane's other arguments and what all share is mapped over the lanes.
+# Ways to map function(run, the lane's other arguments, *what all lanes share) over the lanes.
 
 Each = Callable[..., tuple[Any, Any]]
 
 
 def in_turn(function: Each, runs: Any, others: Any, live: Any, *shared: Any) -> tuple[Any, Any]:
-    """`function` of the first `live` lanes, one after the other, their runs changed in place.
+    """Apply `function` to the first `live` lanes, one after the other, changing runs in place.
 
-    As `lax.map`, but for the number of lanes, which compiles nothing.
+    It is like `lax.map`, except that another number of lanes does not need another compilation.
     """
 
     def at(i: Any, tree: Any) -> Any:
@@ -94,7 +95,7 @@ def in_turn(function: Each, runs: Any, others: Any, live: Any, *shared: Any) -> 
 
 
 def at_once(function: Each, runs: Any, others: Any, live: Any, *shared: Any) -> tuple[Any, Any]:
-    """`function` of all lanes as `jax.vmap` has it; `live` saves nothing."""
+    """Apply `function` to all lanes with `jax.vmap`; a small `live` saves nothing."""
     return jax.vmap(lambda run, other: function(run, other, *shared))(runs, others)
 
 
@@ -107,9 +108,9 @@ WAYS = {"in_turn": in_turn, "at_once": at_once}
 class Programs(NamedTuple):
     """Compiled for a batch: each takes runs, other arguments by lane, live lanes, shared ones."""
 
-    advance: Callable[..., Any]  # runs, knobs; data, first step, stop -> runs at `stop`
-    look: Callable[..., Any]  # runs, knobs; data, step -> runs after the next step, Seen
-    held_out: Callable[..., Any]  # runs, knobs; data -> float32 [lanes, batches]
+    advance: Callable[..., Any]  # (runs, knobs, live, (data, first step, stop)) -> runs at `stop`
+    look: Callable[..., Any]  # (runs, knobs, live, (data, step)) -> runs after the next step, Seen
+    held_out: Callable[..., Any]  # (runs, knobs, live, (data,)) -> runs, float32 [lanes, batches]
 
 
 def _mapped(
@@ -137,7 +138,7 @@ def _mesh(devices: int) -> Mesh:
 
 @lru_cache(maxsize=16)
 def _start(shape: train.Shape, way: Way) -> Any:
-    """No runs, (knobs, perturbations) by lane, shared magnitude -> runs."""
+    """((), (knobs, perturbations) by lane, live lanes, (magnitude,)) -> (), runs."""
     parts, full = train.functions(shape), shape.batch_size == shape.train_size
 
     def start(_: Any, lane: Any, magnitude: Any) -> tuple[Any, _Run]:
@@ -156,7 +157,7 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
     full, together = shape.batch_size == shape.train_size, MODELS[shape.model].test_batch
 
     def order(run: _Run, step: Any, knobs: Any) -> Any:
-        """Of the epoch of `step`: drawn anew where one begins."""
+        """The order of the images in the epoch of `step`, drawn again when an epoch begins."""
         if full:
             return run.order
         begins = step % steps_per_epoch == 0
@@ -204,7 +205,7 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
 
 
 def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:
-    """w + w magnitude u, u uniform on (-1, 1) and other for each `perturbation`; none for 0."""
+    """w + w magnitude u, u uniform on (-1, 1) with seed `perturbation`; 0 changes nothing."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(perturbation), len(leaves))
     size = jnp.where(perturbation > 0, magnitude, 0)
@@ -217,7 +218,7 @@ def perturb(params: Params, perturbation: Any, magnitude: Any) -> Params:
     return jax.tree.unflatten(structure, moved_leaves)
 
 
-# Driving them.
+# Running the programs.
 
 
 def runs(
@@ -229,18 +230,18 @@ def runs(
     every_step: bool = False,
     way: Way | None = None,
 ) -> Iterator[Ended | None]:
-    """Train all of these: an Ended for each batch, in order, and None between pieces of work.
+    """Train these runs: yield an Ended for each batch, in order, and None between pieces of work.
 
-    A run is looked at after its last step, or with `every_step` before every one. As many runs go
-    together as BUDGET allows, and as many steps a call as PIECE does, one at least, once the first
-    run, alone, has told what a step costs. Each starts from weights moved as `perturb` says,
-    by default not at all. `way` is by default the fastest one.
+    A run is measured after its last step, and with `every_step` before every step as well. In turn,
+    the first run goes alone to find out what a step costs. Then as many runs go together as BUDGET
+    allows, and as many steps in a call as PIECE allows, at least one. The starting weights are
+    changed by `perturb`, by default not at all. `way` is the fastest one by default.
 
     Raises:
       ValueError: they are not of one family.
     """
     if any(family(config) != family(configs[0]) for config in configs):
-        raise ValueError("runs go together that have one shape, one source and as many steps")
+        raise ValueError("runs that go together have one shape, one source and as many steps")
     moved = (
         np.zeros(len(configs), np.int32)
         if perturbations is None
@@ -250,7 +251,7 @@ def runs(
 
 
 def family(config: RunConfig) -> tuple[Any, ...]:
-    """What runs have in common that can go together."""
+    """What runs must have in common to go together."""
     return train.shape(config), config.source, config.process, config.epochs
 
 
@@ -266,7 +267,7 @@ def _runs(
     way = way or fastest(configs[0], data)
     start, programs = _start(shape, way), _programs(_trained(shape), way)
     most, data = capacity(shape), _for_devices(data, way)
-    # All lanes at once cost the same whether they are live or not.
+    # With `at_once`, lanes cost the same whether they are live or not.
     together, done, pace = most if way.name == "at_once" else 1, 0, _Pace()
     while done < len(configs):
         count = min(together * way.devices, len(configs) - done)
@@ -296,7 +297,7 @@ def _runs(
                     pace.took(time.perf_counter() - started, max(live))
                 step += 1
             yield None
-        lane = np.unique(places, return_index=True)[1]  # of each run
+        lane = np.unique(places, return_index=True)[1]  # the lane of each run
         yield Ended(
             chosen[lane],
             Seen(*(np.stack(column, axis=-1)[lane] for column in zip(*looks, strict=True))),
@@ -308,33 +309,33 @@ def _runs(
 
 
 def _mean(batches: Array) -> Array:
-    """float32 [runs] of [runs, batches], each as `train.in_batches` takes it."""
+    """[runs, batches] -> float32 [runs], each the mean that `train.in_batches` takes."""
     return np.array([np.mean(list(each)) for each in batches], np.float32)
 
 
 class _Pace:
-    """What a step of one run costs of late, and so how many go into a call."""
+    """What a step of one run took in the last call, and so how many fit in the next one."""
 
     def __init__(self) -> None:
-        self.seconds, self.last = PIECE, 1  # of a step; steps in the last call, each run's counted
+        self.seconds, self.last = PIECE, 1  # a step; steps in the last call, summed over its runs
 
     def took(self, seconds: float, steps: int) -> None:
-        """Note a call of so many steps."""
+        """Record a call that took so many seconds for so many steps, summed over its runs."""
         self.seconds, self.last = seconds / steps, steps
 
     def steps(self, live: int) -> int:
-        """Steps of `live` runs that a call may take."""
+        """How many steps a call may take with `live` runs."""
         return max(1, min(int(PIECE / self.seconds), GROWTH * self.last) // live)
 
     def runs(self, steps: int) -> int:
-        """Runs of so many steps that a call may take from their beginning to their end."""
+        """How many runs of so many steps fit in BUDGET."""
         return int(BUDGET / (self.seconds * max(1, steps)))
 
 
 def lanes(count: int, most: int, devices: int) -> tuple[Array, Array]:
     """Which run of a batch each lane has, int [lanes], and how many are live on each device.
 
-    Every device has `most` lanes, the first ones of them live; the others repeat a run.
+    Every device has `most` lanes: the first ones are live, the others repeat a run.
     """
     shares = np.array_split(np.arange(count), devices)
     places = [np.pad(share, (0, most - len(share)), constant_values=0) for share in shares]
@@ -346,7 +347,7 @@ def _stacked(configs: Sequence[RunConfig]) -> train.Knobs:
 
 
 def _trained(shape: train.Shape) -> train.Shape:
-    """The shape of a program that draws no weights, so that those of all initialisers share it."""
+    """The shape for a program that draws no weights, so that all initialisers share it."""
     return shape._replace(initializer=next(iter(INITIALIZERS)))
 
 
@@ -358,7 +359,7 @@ def _for_devices(data: train.DeviceData, way: Way) -> train.DeviceData:
 
 
 def capacity(shape: train.Shape) -> int:
-    """How many runs of a shape a batch has room for on one device: a power of two up to MOST."""
+    """How many runs of a shape fit in a batch on one device: a power of two up to MOST."""
     fits = max(1, min(MOST, STATES // train.bytes_needed(shape)))
     return int(1 << (fits.bit_length() - 1))
 
@@ -367,9 +368,9 @@ _fastest: dict[train.Shape, Way] = {}
 
 
 def fastest(config: RunConfig, data: train.DeviceData) -> Way:
-    """The way to map runs like this one on this machine, on all of its local devices.
+    """The fastest way to map runs like this one on this machine, using all local devices.
 
-    In turn on a CPU; elsewhere what takes less time for a step of a full batch, measured once.
+    On a CPU it is `in_turn`; elsewhere a step of a batch with no lane idle is timed once each way.
     """
     devices = jax.local_device_count()
     if jax.default_backend() == "cpu":
@@ -382,7 +383,7 @@ def fastest(config: RunConfig, data: train.DeviceData) -> Way:
 
 
 def seconds_a_step(config: RunConfig, data: train.DeviceData, way: Way) -> float:
-    """What a step of one run takes in a full batch: the faster of two calls after the first."""
+    """Seconds for a step of one run in a batch with no lane idle: the better of two calls."""
     shape, seconds = train.shape(config), []
     most, data = capacity(shape), _for_devices(data, way)
     places, live = lanes(most * way.devices, most, way.devices)

@@ -1,6 +1,7 @@
 """Which units a training step drops, and what it multiplies the others by.
 
-The masks are the training's own: the same key, step and shapes, through the program's functions.
+The masks are those of training itself: they come from the program's own functions, with the same
+key, step and shapes.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -24,15 +25,15 @@ class Pass(NamedTuple):
     """The forward pass of one training step over its batch; row i is the same image everywhere."""
 
     step: int  # updates done before it
-    places: Array  # int32 [batch], of the batch's images among the training images
-    layers: list[Hidden]  # each hidden layer's units [batch, width], and what dropout makes of them
-    logits: Array  # float32 [batch, outputs], what the step's loss gets
+    places: Array  # int32 [batch], positions of the batch's images in the training images
+    layers: list[Hidden]  # one for each hidden layer, [batch, width]
+    logits: Array  # float32 [batch, outputs], from which the step's loss is computed
 
 
 def passes(
     config: RunConfig, data: train.DeviceData, steps: Collection[int]
 ) -> Iterator[Pass | None]:
-    """The forward passes of a run at these steps, from 0; None after every other step before."""
+    """Yield a run's forward pass at each of these steps, the first being 0, and None at others."""
     last = max(steps)
     if not 0 <= min(steps) <= last < config.steps:
         raise ValueError(f"steps are {sorted(steps)}; allowed are 0 to {config.steps - 1}")
@@ -43,7 +44,7 @@ def passes(
 
 
 def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
-    """The forward pass of the step that comes next in a run."""
+    """The forward pass of a run's next step."""
     found = _forward(train.shape(config))(
         at.state, data.train_images, at.order, train.knobs(config)
     )
@@ -53,7 +54,7 @@ def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
 def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[Any]:
     """What dropout multiplies each hidden layer's units by at a step: float32 [batch, width].
 
-    0 where a unit is dropped. Masks do not hang on the weights, so nothing is trained.
+    0 if the unit is dropped. Masks do not depend on the weights, so nothing is trained.
     """
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     state = program.init(knobs)._replace(step=jnp.int32(step))
@@ -68,7 +69,7 @@ def _forward(shape: train.Shape) -> Callable[..., Any]:
     def found(
         state: train.State, images: Array, order: Array, knobs: train.Knobs
     ) -> tuple[Array, list[Hidden], Array]:
-        # In the place of its labels each image carries its own place.
+        # Instead of its label, each image carries its position.
         places = jnp.arange(shape.train_size)
         x, places, key = parts["batch"](state, images, places, order, knobs)
         layers = parts["hidden"](state.params, x, rng=key, drop=train.dropping(knobs))
@@ -81,16 +82,16 @@ def _forward(shape: train.Shape) -> Callable[..., Any]:
 def dropped_pixels(
     image: np.ndarray, form: str, number: float, seed: int = 0, training: bool = True
 ) -> np.ndarray:
-    """A digit as a row of DROPOUTS would leave it, were it a layer: float32, the image's shape.
+    """Drop pixels of a digit as a row of DROPOUTS drops units: float32, the image's shape.
 
-    An illustration: the network drops hidden units and no pixels. With one seed, whoever keeps
-    fewer keeps some of the same pixels. Values are the image's, divided or multiplied, and may be
-    above 255.
+    This is an illustration: the network drops hidden units, not pixels. With the same seed, a
+    smaller keep_prob keeps a subset of the same pixels. Values are the image's, divided or
+    multiplied, and may be above 255.
     """
     return np.asarray(_dropped(np.float32(image), form, np.float32(number), seed, training))
 
 
-# Compiled once for each form: a page asks for its digits anew with every rerun.
+# Compiled once for each form, because a page draws its digits again in every rerun.
 @partial(jax.jit, static_argnames=("form", "training"))
 def _dropped(image: Array, form: str, number: Array, seed: Array, training: bool) -> Array:
     key = jax.random.key(seed) if training else None

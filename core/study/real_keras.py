@@ -1,7 +1,7 @@
-"""The question's Keras code, run by the real Keras where it is installed.
+"""The question's Keras code, run by the real Keras if it is installed.
 
-Keras takes its backend when it is imported, so each run is a process of its own. Only numbers
-and arrays go there, in files; what is run is this module.
+Keras chooses its backend when it is imported, so each run is a process of its own, which runs this
+module. It is given only numbers and arrays, in files.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:  # the Keras process imports this module, and needs no JAX for it
+if TYPE_CHECKING:  # the Keras process imports this module, but must not need JAX
     from core.config import RunConfig
     from core.data import Dataset
 
@@ -30,7 +30,7 @@ REQUIRED = {
 
 
 class KerasError(Exception):
-    """Keras is not there, failed or took too long: which, and what it said."""
+    """Keras is not installed, failed or took too long; the message says which, with its error."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class KerasRun:
 
     backend: str
     version: str  # of Keras
-    accuracy: np.ndarray  # float64 [steps + 1], of all training images, before each step
+    accuracy: np.ndarray  # float64 [steps + 1], on all training images, before each step
     loss: np.ndarray  # float64 [steps + 1], mean, in nats
 
     @property
     def final_accuracy(self) -> float:
-        """After the last step: what the question prints."""
+        """The accuracy after the last step, which is what the question prints."""
         return float(self.accuracy[-1])
 
 
@@ -56,10 +56,10 @@ def available_backends() -> tuple[str, ...]:
 
 
 def run(config: "RunConfig", data: "Dataset", backend: str, timeout: float = TIMEOUT) -> KerasRun:
-    """Train as the question does, from the same weights that `config` gives in core.run.train.
+    """Train as the question does, from the same weights with which core.run.train starts `config`.
 
-    Dense layers with ReLU, one sigmoid, SGD and keras.losses.binary_crossentropy on what the
-    sigmoid gives: the configuration's loss and epsilon are not used, Keras has its own.
+    Dense layers with ReLU, one sigmoid, SGD and keras.losses.binary_crossentropy on the sigmoid's
+    output. The configuration's loss and epsilon are not used, because Keras has its own.
 
     Args:
       timeout: seconds until the process is stopped.
@@ -92,7 +92,7 @@ def _check(config: "RunConfig", data: "Dataset") -> None:
 
 
 def _write(folder: Path, config: "RunConfig", data: "Dataset") -> None:
-    """Hand over: inputs, labels and initial weights as arrays, settings as numbers."""
+    """Write what Keras is given: inputs, labels and weights as arrays, settings as numbers."""
     import jax.numpy as jnp
 
     from core.parts.models import layers
@@ -112,7 +112,7 @@ def _write(folder: Path, config: "RunConfig", data: "Dataset") -> None:
 
 
 def _call(folder: str, backend: str, timeout: float) -> None:
-    """Run `main` in a process of its own, and say what went wrong if anything did."""
+    """Run `main` in a process of its own; raise KerasError if it fails or takes too long."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         subprocess.run(
@@ -133,7 +133,7 @@ def _call(folder: str, backend: str, timeout: float) -> None:
 
 
 def main(folder: Path) -> None:
-    """The question's Keras code, on what `_write` left in `folder`."""
+    """Run the question's Keras code on what `_write` left in `folder`."""
     settings = json.loads((folder / "settings.json").read_text())
     with np.load(folder / "arrays.npz") as arrays:
         x, y = arrays["x"], arrays["y"]
@@ -141,7 +141,7 @@ def main(folder: Path) -> None:
 
     import keras
 
-    keras.utils.set_random_seed(settings["seed"])  # fit shuffles, which moves the rounding
+    keras.utils.set_random_seed(settings["seed"])  # fit shuffles, which changes the rounding
 
     hidden = [keras.layers.Dense(len(b), activation="relu") for b in weights[1:-2:2]]
     model = keras.Sequential([*hidden, keras.layers.Dense(1, activation="sigmoid")])

@@ -1,9 +1,9 @@
-"""What two training loops report of one training.
+"""What two training loops report about the same training.
 
-Where units are dropped, a batch has two accuracies: as the training step saw it, and as all units
-see it afterwards. Keras's fit averages the first over an epoch. The TensorFlow loop of the
+With dropout a batch has two accuracies: one in the training step, with units dropped, and one
+after it, with all units. Keras's fit averages the first over an epoch. The TensorFlow loop of the
 keep_prob question evaluates each batch again, after its update and with no unit dropped, and
-averages that. Neither is the accuracy of held-out images.
+averages that. Neither is the accuracy on held-out images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,8 @@ from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
-LOOKS = 10  # at an epoch
-PIECE = 10  # steps between two ticks
+LOOKS = 10  # reports an epoch
+PIECE = 10  # steps between two yields
 
 
 class Score(NamedTuple):
@@ -32,22 +32,23 @@ class Score(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The last `batches` batches, each measured twice; `step` is the last one's update."""
+    """The last `batches` batches, each measured twice; `step` updates have been made."""
 
     step: int
     epoch: float
     batches: int
     dropping: Score  # before the update, with units dropped: what Keras's fit averages
     whole: Score  # the same batch after the update, with all units: what the TensorFlow loop prints
-    test_accuracy: float  # of all held-out images at an epoch's end, else NaN
+    test_accuracy: float  # on all held-out images at the end of an epoch, else NaN
 
 
 def reports(
     config: RunConfig, data: train.DeviceData, looks: int = LOOKS
 ) -> Iterator[Report | None]:
-    """Train `config` and report `looks` times an epoch, always at its end; None between pieces.
+    """Train `config` and yield a Report `looks` times an epoch, the last one at its end.
 
-    With looks = 1 a Report holds what each loop reports of a whole epoch.
+    With looks = 1 it holds what each loop reports for a whole epoch. Yields None between pieces of
+    work.
     """
     shape, knobs = train.shape(config), train.knobs(config)
     program, measured = train.program(shape), _measured_steps(shape)
@@ -72,7 +73,7 @@ def reports(
 
 
 def merged(each: Sequence[Report]) -> Report:
-    """Reports that follow each other as one: that of an epoch, from all looks at it."""
+    """Merge successive reports into one, for example all those of an epoch."""
     weights = [report.batches for report in each]
 
     def mean(scores: list[Score]) -> Score:
@@ -94,7 +95,7 @@ def _test_accuracy(
 
 @lru_cache(maxsize=8)
 def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
-    """Compiled: state, images, labels, order, knobs, stop -> state at `stop`, float32 [4].
+    """Compiled: (state, images, labels, order, knobs, stop) -> state at `stop`, float32 [4].
 
     The four are sums over the batches: accuracy and loss with units dropped before the update,
     and with all units after it.

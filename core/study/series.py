@@ -1,4 +1,4 @@
-"""What a loss compares, and what a reused key does to a recurrent network, first and last."""
+"""Which values a loss compares, and what a reused key does to a GRU, before and after training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,10 +25,10 @@ Array = Any  # a numpy array
 
 
 def compared(loss: str, predictions: Array, targets: Array) -> Array:
-    """The squared differences that a loss takes the mean of, for one series: float [time, time].
+    """The squared differences that a loss averages, for one series: float [time, time].
 
-    Row t and column s: prediction t and target s; NaN where the loss does not compare the two. That
-    is asked of the loss itself: does the slope by a prediction move with a target?
+    Row t and column s compare prediction t with target s; NaN if the loss does not. It does if its
+    derivative by the prediction changes with the target.
 
     Args:
       loss: a row of LOSSES that has a form for regressions.
@@ -56,18 +56,18 @@ def _init(shape: train.Shape) -> Any:
 
 
 class End(NamedTuple):
-    """Where a run ended."""
+    """The errors at the end of a run."""
 
-    keys: str  # of KEYS
+    keys: str  # a key of KEYS
     seed: int
     error: float  # on held-out series
     copied: float
 
 
 def ends(config: RunConfig, data: train.DeviceData, seeds: Sequence[int]) -> Iterator[End | None]:
-    """The run from one key and from split keys, for each seed: an End after each.
+    """Train a run with one key and with split keys, for each seed; yield an End after each.
 
-    Yields None between pieces of work, so that whoever drives it can stop.
+    Yields None between pieces of work, so that the caller can stop.
     """
     for keys, model in KEYS.items():
         for seed in seeds:

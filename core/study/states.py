@@ -1,4 +1,4 @@
-"""A run without snapshots, step by step, and functions compiled to give its numbers."""
+"""A run step by step, without snapshots, and functions compiled to round as the run does."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ class At(NamedTuple):
     """A run before its next step."""
 
     state: train.State
-    order: Any  # of the images in the epoch that the next step belongs to
+    order: Any  # the order of the images in the next step's epoch
 
 
 def states(config: RunConfig, data: train.DeviceData) -> Iterator[At]:
-    """A run without snapshots: its state before each step, and after the last.
+    """Yield a run's state before each step, and after the last.
 
-    A state's arrays are gone once the next one is asked for.
+    The arrays of a state are deleted when the next state is asked for.
     """
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
@@ -44,9 +44,9 @@ def ends(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
 def compiled_for(
     shape: train.Shape, function: Callable[..., Any], trains: bool = False, **options: Any
 ) -> Any:
-    """`function`, compiled on first use to give the numbers of this shape's program.
+    """Return `function`, compiled on first use, with the numerics of this shape's program.
 
-    One that `trains` is a loop over many steps: it takes longer to compile, and less a step.
+    Set `trains` for a loop over many steps: it then takes longer to compile, but less for a step.
     """
     how = {} if trains else train.for_this_host(train.SELDOM)
     jitted = jax.jit(function, compiler_options=how, **options)

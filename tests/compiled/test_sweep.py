@@ -105,9 +105,9 @@ def test_a_grid_has_every_pair_once() -> None:
 @pytest.mark.parametrize(
     ("axes", "sample", "message"),
     [
-        ({}, None, "one axis at least"),
+        ({}, None, "at least one axis"),
         ({"seed": ()}, None, "axis seed is empty"),
-        ({"color": (1,)}, None, "'color' is no axis; allowed are source"),
+        ({"color": (1,)}, None, "'color' is not an axis; allowed are source"),
         ({"seed": (0, -1)}, None, "axis seed has -1; allowed is a whole number"),
         ({"seed": (1, 1)}, None, "axis seed has a value twice"),
         ({"loss": ("clip", "hinge")}, None, "axis loss has 'hinge'"),
@@ -115,7 +115,7 @@ def test_a_grid_has_every_pair_once() -> None:
          None, "has 1,000,000 cells; allowed are up to 100,000"),
         ({"seed": (0,)}, Sample(count=10**6), "has 1,000,000 cells"),
         ({"seed": (0,)}, Sample(count=0), "sample count is 0"),
-        ({"learning_rate": Span(low=0.1, high=1)}, None, "is a span, which has no grid"),
+        ({"learning_rate": Span(low=0.1, high=1)}, None, "is a span, of which there is no grid"),
         ({"loss": Span(low=0, high=1)}, Sample(count=2), "axis loss has no numbers"),
         ({"learning_rate": Span(low=0.1, high=1e4)}, Sample(count=2), "axis learning_rate has"),
         ({"learning_rate": Span(low=1.0, high=0.1)}, Sample(count=2), "low comes first"),
@@ -129,7 +129,7 @@ def test_a_bad_plan_is_refused_with_the_reason(axes: Any, sample: Any, message: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[]", "a plan is"),
         ('{"axes": {"seed": [0]}}', "version None"),
         ('{"version": 99, "axes": {"seed": [0]}}', "version 99; this program reads 1"),
@@ -312,7 +312,7 @@ def test_a_folder_of_something_else_is_left_unchanged(
             pq.write_table(pa.table({"cell": [0]}), tmp_path / "batch-0.parquet")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     words = {"plan": "another sweep", "version": "version 7", "jax": "0.4.13",
-             "stranger": "no sweep's folder", "table": "of another sweep"}  # fmt: skip
+             "stranger": "not the folder of a sweep", "table": "of another sweep"}  # fmt: skip
     with pytest.raises(ValueError, match=words[other]):
         Folder(tmp_path, SMALL).done()
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -144,7 +144,7 @@ def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> N
     ("query", "note", "config"),
     [
         ({"loss": "junk"}, "loss cannot be “junk”; allowed are naive_exp, ", RunConfig()),
-        ({"nope": "<script>"}, "“nope” is no setting and was ignored", RunConfig()),
+        ({"nope": "<script>"}, "“nope” is not a setting and was ignored", RunConfig()),
         ({"learning_rate": "nan"}, "learning rate cannot be “nan”", RunConfig()),
         ({"epochs": "100000"}, "epochs is now 1000 instead", RunConfig(epochs=1000)),
         ({"widths": "-"}, "hidden layers cannot be “-”", RunConfig()),
@@ -172,7 +172,7 @@ def test_another_task_moves_the_loss_and_says_so(chosen: list[RunConfig]) -> Non
     page = trainer()
     widget(page, "task").set_value("digits").run()
     assert (chosen[-1].task, chosen[-1].loss) == ("digits", "from_logits")
-    assert notes(page) == ["loss is now from_logits: the other has no form for this task"]
+    assert notes(page) == ["loss is now from_logits: the other cannot be used for this task"]
 
 
 def test_fewer_images_move_the_batch_and_say_so(chosen: list[RunConfig]) -> None:

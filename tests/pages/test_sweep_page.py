@@ -94,7 +94,7 @@ def test_every_preset_has_its_own_link() -> None:
         ({"over_nothing": "1"}, "an axis that is no setting was ignored"),
         ({"over_loss": "clip,hinge"}, "loss: one value is left out"),
         ({"over_batch_size": "10,5000"}, "batch_size is 5000; allowed is"),
-        ({"colour": "red", "over_seed": "1"}, "is no setting and was ignored"),
+        ({"colour": "red", "over_seed": "1"}, "is not a setting and was ignored"),
     ],
 )
 def test_a_bad_link_is_reported_and_still_gives_a_plan(query: dict[str, str], note: str) -> None:

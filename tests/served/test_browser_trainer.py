@@ -264,7 +264,7 @@ def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
     toasts = page.get_by_test_id("stToast")
     expect(toasts).to_have_count(1)
     expect(toasts.filter(has_text="loss cannot be “?script?”")).to_be_visible()
-    expect(toasts.filter(has_text="“nope” is no setting")).to_be_visible()
+    expect(toasts.filter(has_text="“nope” is not a setting")).to_be_visible()
     expect(metric(page, "training accuracy")).to_have_text("43.5%")
     expect(page.get_by_test_id("stException")).to_have_count(0)
 

@@ -118,7 +118,7 @@ def test_junk_in_a_url_is_reported_and_never_raises(query: dict[str, str]) -> No
     config, notes = from_query(query)
     RunConfig(**config.differences())
     unknown = [name for name in query if name not in FIELDS]
-    assert sum("is no setting" in note for note in notes) == len(unknown)
+    assert sum("is not a setting" in note for note in notes) == len(unknown)
     for name in query.keys() - unknown:
         told = any(note.startswith(f"{name} ") for note in notes)
         if not told and name not in config.ignored():
@@ -136,7 +136,7 @@ def test_junk_in_a_url_is_reported_and_never_raises(query: dict[str, str]) -> No
         ({"widths": ""}, "widths", (1000,), "widths cannot be “”; allowed are 1 to 8 widths"),
         ({"widths": "0-99999"}, "widths", (1, 16384), "widths is now 1-16384 instead"),
         ({"loss": "<b>"}, "loss", "question_stable", "loss cannot be “?b?”"),
-        ({"nope": "1"}, "loss", "question_stable", "“nope” is no setting"),
+        ({"nope": "1"}, "loss", "question_stable", "“nope” is not a setting"),
         ({"train_size": "100"}, "batch_size", 100, "batch_size is now 100"),
         ({"task": "digits"}, "loss", "from_logits", "loss is now from_logits"),
         ({"train_size": "9000"}, "train_size", 4000, "train_size is now 4000"),

@@ -447,7 +447,7 @@ def test_a_dead_worker_is_reported_and_replaced(make: Callable[..., Engine], run
     engine = make(prepare=prepare)
     viewer = engine.submit(config(0))
     until(lambda: viewer.view().status is Status.FAILED)
-    assert viewer.view().message == "The worker stopped in this run; the next one works."
+    assert viewer.view().message == "The worker stopped during this run; a new one has started."
     assert done(engine, engine.submit(config(1))).status is Status.DONE
 
 

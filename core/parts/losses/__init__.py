@@ -1,19 +1,19 @@
 """Every loss as one framework or one author computes it.
 
-All cross-entropies are one function on paper. With p = sigmoid(z), for a logit z and a label y,
+On paper all cross-entropies are the same function. With p = sigmoid(z), a logit z and a label y,
 
     binary:   L(z, y) = -y log p - (1 - y) log(1 - p)      dL/dz   = p - y
     softmax:  L(z, y) = log sum_j exp(z_j) - z_y           dL/dz_j = softmax(z)_j - [j = y]
 
-and they differ in what they do with a p that rounds to 0 or 1. Logits have no unit; losses are in
+but they differ in what they do with a p that rounds to 0 or 1. Logits have no unit; losses are in
 nats. Every function is per example and unreduced, computes in the dtype of the logits unless its
 framework computes in another, and takes
 
     binary:   logits [...],           labels 0/1 [...], epsilon scalar -> loss [...]
     softmax:  logits [..., classes],  labels [...],     epsilon scalar -> loss [...]
 
-Squared errors take predictions in the place of logits and targets in the place of labels, and have
-the squared unit of what is predicted:
+Squared errors take predictions instead of logits and targets instead of labels, and have the
+squared unit of what is predicted:
 
     regression:  predictions [..., time],  targets [..., time],  epsilon scalar -> loss [...]
 

@@ -1,4 +1,4 @@
-"""A chosen row's loss and its derivative, per example; the choice may be traced."""
+"""The loss of a chosen row and its derivative, per example; the choice may be traced."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from core.parts.losses.table import LOSSES, losses_for
 def with_grad(
     function: LossFunction,
 ) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    """From a row's function, one that returns the loss and d loss_i / d logits_i, per example."""
+    """Turn a row's function into one that returns loss_i and d loss_i / d logits_i, per example."""
 
     def run(logits: Array, labels: Array, epsilon: Array) -> tuple[Array, Array]:
         loss, pull_back = jax.vjp(lambda z: function(z, labels, epsilon), logits)
@@ -28,14 +28,14 @@ def with_grad(
 def loss_and_grad(
     form: Form, index: Array | int, logits: Array, labels: Array, epsilon: Array | float
 ) -> tuple[Array, Array]:
-    """Loss per example and its derivative by that example's own logits, for the chosen row.
+    """Return each example's loss and its derivative by that example's logits, for the chosen row.
 
     Args:
       form: "binary" (logits [...], labels 0/1 [...]) or "softmax" (logits [..., classes],
         integer labels [...]).
       index: position in `losses_for(form)`, which may be traced. Each branch takes its own
         gradient, so that mapping over `index` selects among results: differentiating a mapped
-        switch would multiply the NaN of a row that was not chosen by 0.
+        switch would multiply the NaN of a row that was not chosen by 0, which is NaN.
       epsilon: scalar, ignored by the rows whose `epsilon` is None.
 
     Returns:

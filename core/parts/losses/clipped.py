@@ -1,4 +1,4 @@
-"""Losses that hold the probability inside an interval, and the question's own."""
+"""Losses from a probability that is clipped to an interval; the question's is one of them."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -17,7 +17,7 @@ def clip_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
 
 
 def question_stable(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """The question's: clip p to [epsilon, 1 - epsilon/10], back to a logit, then a stable form."""
+    """Clip p to [epsilon, 1 - epsilon/10], turn it back into a logit, then use a stable formula."""
     low = jnp.asarray(epsilon).astype(logits.dtype)
     p = jnp.clip(sigmoid(logits), low, 1 - low / 10)
     y = labels.astype(p.dtype)

@@ -1,4 +1,4 @@
-"""Losses that work on the logits themselves; optax's are among them."""
+"""Losses from the logits themselves, optax's among them."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def from_logits(logits: Array, labels: Array, epsilon: Array) -> Array:
 
 
 def _softmax_parts(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """The loss, and p of every class but the label's (0 there), with nothing taken from 1."""
+    """The loss, and p of every class but the label's (0 there); nothing is subtracted from 1."""
     d = logits - jnp.max(logits, axis=-1, keepdims=True)
     others = jnp.where(one_hot(labels, d) == 1, 0, jnp.exp(d))
     rest, own = jnp.sum(others, axis=-1), pick(d, labels)
@@ -31,7 +31,7 @@ def _softmax_from_logits(logits: Array, labels: Array) -> Array:
 def _softmax_from_logits_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """p - y with the label's entry as minus the sum of the others, so that it never cancels."""
+    """p - y, the label's entry computed as minus the sum of the others, so that nothing cancels."""
     logits, labels = primals
     loss, others = _softmax_parts(logits, labels)
     (t, _) = tangents
@@ -39,7 +39,7 @@ def _softmax_from_logits_jvp(
 
 
 def from_logits_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """log sum_j exp(z_j) - z_y, its gradient without cancellation."""
+    """log sum_j exp(z_j) - z_y, with a gradient free of cancellation."""
     return _softmax_from_logits(logits, labels)
 
 

@@ -1,4 +1,4 @@
-"""What Keras computes from probabilities, on each of its backends."""
+"""What Keras computes on each of its backends."""
 
 import jax.numpy as jnp
 import optax
@@ -20,25 +20,25 @@ from core.parts.losses.torch import bce_of_p, torch_sigmoid
 
 
 def _renormalise(p: Array) -> Array:
-    """Keras divides what it is given by its sum, so that each row sums to 1 (again)."""
+    """Divide p by its sum, as Keras does, so that each row sums to 1 (again)."""
     return p / jnp.sum(p, axis=-1, keepdims=True)
 
 
 def _keras_mean(loss: Array) -> Array:
-    """keras.losses.binary_crossentropy ends in keras.ops.mean: float32 even for float64.
+    """Round to float32, even float64: keras.losses.binary_crossentropy ends in keras.ops.mean.
 
-    So on JAX and PyTorch; not on TensorFlow.
+    This is so on JAX and PyTorch, but not on TensorFlow.
     """
     return loss.astype(jnp.float32).astype(loss.dtype)
 
 
 def on_jax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """binary_crossentropy(y, p): clipped as `clipped.clip`, then a float32 mean."""
+    """binary_crossentropy(y, p): the same as `clip`, then a float32 mean."""
     return _keras_mean(clip(logits, labels, epsilon))
 
 
 def on_jax_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """categorical_crossentropy(y, p): p divided by its sum, clipped, and the log."""
+    """categorical_crossentropy(y, p): p is divided by its sum and clipped before the log."""
     p = _renormalise(softmax(logits))
     return one_hot_log_loss(jnp.clip(p, *edges(epsilon, logits)), labels)
 
@@ -49,30 +49,30 @@ def on_jax_logits(logits: Array, labels: Array, epsilon: Array) -> Array:
 
 
 def on_tensorflow_hidden(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """binary_crossentropy(y, p) where Keras cannot find the logits: TensorFlow's own clip."""
+    """binary_crossentropy(y, p) if Keras cannot find the logits: TensorFlow's own clip."""
     p = clip_inclusive(tf_sigmoid(logits), *edges(epsilon, logits))
     return log_loss(p, labels, tf_log)
 
 
 def on_tensorflow_hidden_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """categorical_crossentropy(y, p) where Keras cannot find the logits."""
+    """categorical_crossentropy(y, p) if Keras cannot find the logits."""
     p = _renormalise(tf_softmax(logits))
     return one_hot_log_loss(clip_inclusive(p, *edges(epsilon, logits)), labels, tf_log)
 
 
 def on_torch(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """binary_crossentropy(y, p): clipped, then torch's binary_cross_entropy and a float32 mean."""
+    """binary_crossentropy(y, p): clip, then torch's binary_cross_entropy and a float32 mean."""
     p = clip_inclusive(torch_sigmoid(logits), *edges(epsilon, logits))
     return _keras_mean(bce_of_p(p, labels.astype(p.dtype)))
 
 
 def on_torch_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """sparse_categorical_crossentropy(y, p): p divided by its sum, clipped, and the log."""
+    """sparse_categorical_crossentropy(y, p): p is divided by its sum and clipped before the log."""
     p = _renormalise(tf_softmax(logits))
     return -pick(jnp.log(clip_inclusive(p, *edges(epsilon, logits))), labels)
 
 
 def keras_1_on_tensorflow(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """Keras 1.0 to 2.2.4: clip p, back to a logit, then TensorFlow's loss on that logit."""
+    """Keras 1.0 to 2.2.4: clip p, turn it back into a logit, use TensorFlow's loss on that."""
     p = clip_inclusive(sigmoid(logits), *edges(epsilon, logits))
     return from_sigmoid(jnp.log(p / (1 - p)), labels)

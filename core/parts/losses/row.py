@@ -1,4 +1,4 @@
-"""The row of a loss."""
+"""What a row of the table of losses holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +12,9 @@ from core.registry import Row
 Form = Literal["binary", "softmax", "regression"]
 LossFunction = Callable[[Array, Array, Array], Array]
 
-# What a loss works on, in the order of the table, and as it is shown. What counts is the gradient,
-# for the network learns from nothing else. "clipped": p itself is held inside an interval.
+# What a loss is computed from, in the table's order, and how that is shown. If loss and gradient
+# are computed from different things, the gradient's counts, because it is all that the network
+# learns from. "clipped probability": p itself is clipped to an interval.
 WorksOn = Literal["probability", "clipped probability", "logits", "predictions"]
 WORKS_ON: dict[WorksOn, str] = {
     "probability": "the probability as it is",
@@ -25,14 +26,14 @@ WORKS_ON: dict[WorksOn, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Row):
-    """A loss as somebody computes it; functions as the package's docstring describes them."""
+    """A loss as somebody computes it; the package's docstring describes its functions."""
 
-    failure: str  # how it fails; where, core.study.precision measures
+    failure: str  # how it fails; core.study.precision measures where
     works_on: WorksOn
     binary: LossFunction | None
     softmax: LossFunction | None
     regression: LossFunction | None = None
-    epsilon: float | None = None  # the source's own; None where the row ignores epsilon
-    clip_range: Callable[[float], tuple[float, float]] | None = None  # where p is clipped to
-    kills: str | None = None  # what the line that loses the gradient says; None where none does
+    epsilon: float | None = None  # the source's own; None if the row ignores epsilon
+    clip_range: Callable[[float], tuple[float, float]] | None = None  # epsilon -> limits of p
+    kills: str | None = None  # text in the line that loses the gradient; None if no line does
     reproduces: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

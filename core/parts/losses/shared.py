@@ -1,6 +1,6 @@
-"""What several families share.
+"""Functions that several families of losses share.
 
-optimization_barrier appears where the compiler would otherwise "simplify" the very thing shown.
+optimization_barrier is used where the compiler would otherwise "simplify" the very thing shown.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,19 @@ from jax import Array
 def one_hot(labels: Array, logits: Array) -> Array:
     """Labels as rows of 0 and 1, in the dtype of the logits."""
     one_hot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    # Without the barrier a product with 0 and 1 becomes a choice, and 0 * inf = NaN becomes 0.
+    # Without the barrier the compiler replaces the product with 0 or 1 by a select, and 0 * inf is
+    # then 0 instead of NaN.
     return jax.lax.optimization_barrier(one_hot)
 
 
 def pick(values: Array, labels: Array) -> Array:
-    """values[..., label]: what frameworks with integer labels do instead of a one-hot sum."""
+    """values[..., label]: what a framework with integer labels does instead of a one-hot sum."""
     index = jnp.expand_dims(labels.astype(jnp.int32), -1)
     return jnp.squeeze(jnp.take_along_axis(values, index, axis=-1), -1)
 
 
 def upcast(z: Array) -> Array:
-    """To float32, in which TensorFlow and PyTorch compute inside many a 16-bit kernel."""
+    """Convert 16 bits to float32, as many 16-bit kernels of TensorFlow and PyTorch do."""
     return z.astype(jnp.float32) if z.dtype.itemsize < 4 else z
 
 
@@ -40,7 +41,7 @@ def one_hot_log_loss(p: Array, labels: Array, log: Callable[[Array], Array] = jn
 
 
 def clip_inclusive(p: Array, low: Array, high: Array) -> Array:
-    """Clip as TensorFlow and PyTorch do: at an edge the gradient passes whole.
+    """Clip as TensorFlow and PyTorch do: exactly at a limit, the gradient passes in full.
 
     jnp.clip halves it there.
     """
@@ -54,9 +55,9 @@ def edges(epsilon: Array, like: Array) -> tuple[Array, Array]:
 
 
 def from_sigmoid(z: Array, labels: Array) -> Array:
-    """max(z, 0) - z y + log1p(exp(-|z|)): the binary loss with no p in it.
+    """max(z, 0) - z y + log1p(exp(-|z|)): the binary loss without forming p.
 
-    [z >= 0] - y is formed first, so that the gradient never takes p from 1.
+    [z >= 0] - y is formed first, so that the gradient never subtracts p from 1.
     """
     positive = z >= 0
     slope = positive.astype(z.dtype) - labels.astype(z.dtype)

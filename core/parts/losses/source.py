@@ -1,4 +1,4 @@
-"""The source of a loss as it stands in this package; the line that loses the gradient marked."""
+"""The source code of a loss, with a mark above the line that loses the gradient."""
 
 import ast
 import inspect
@@ -15,12 +15,12 @@ _OURS = __name__.rpartition(".")[0]
 
 @cache
 def source(function: LossFunction) -> str:
-    """A function, and below it those of this package that it calls."""
+    """The source of a function, and below it that of each function it calls in this package."""
     return "\n\n".join(map(_text, _called(function, set())))
 
 
 def marked(row: Loss, form: Form) -> str:
-    """The source with a mark above the line that a row's `kills` is in, if it has one."""
+    """The source of a row's loss, with MARK above the line that contains the row's `kills`."""
     lines = []
     for line in source(getattr(row, form)).splitlines():
         if row.kills is not None and row.kills in line:
@@ -34,7 +34,7 @@ def _text(function: Callable[..., Any]) -> str:
 
 
 def _called(function: Any, seen: set[int]) -> Iterator[Callable[..., Any]]:
-    """A function, its own derivative if it has one, and what these call, each once."""
+    """Yield a function, its custom derivative if it has one, and what these call, each once."""
     plain = inspect.unwrap(function)
     if id(plain) in seen:
         return
@@ -50,6 +50,6 @@ def _called(function: Any, seen: set[int]) -> Iterator[Callable[..., Any]]:
 
 
 def _names(text: str) -> list[str]:
-    """The names that a source reads, in its order; not those behind a dot."""
+    """The names used in a piece of source, in order, without those after a dot."""
     found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
     return [node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))]

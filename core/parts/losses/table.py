@@ -1,4 +1,4 @@
-"""LOSSES: every loss, a row each, in the order of what it works on."""
+"""LOSSES: one row for each loss, ordered by what the loss is computed from."""
 
 from core.parts.losses import (
     clipped,
@@ -28,10 +28,10 @@ LOSSES: Registry[Loss] = Registry(
             key="naive_exp",
             label="Naive, exp over its sum",
             latex=r"-\log\frac{e^{z_y}}{\sum_j e^{z_j}}",
-            summary="Softmax as exp(z) over its sum, no maximum subtracted, and then the log.",
+            summary="Softmax as exp(z) over its sum, with no maximum subtracted, then the log.",
             failure=(
-                "exp or a sum of them overflows for large logits, equal ones too, and the loss is "
-                "NaN or inf; so it is once the probability of any class rounds to 0."
+                "For large logits exp or the sum overflows, even if all are equal, and the loss is "
+                "NaN or inf. The same happens once the probability of any class rounds to 0."
             ),
             works_on="probability",
             reference="The formula as a first try writes it; measured on JAX 0.10.2",
@@ -44,10 +44,10 @@ LOSSES: Registry[Loss] = Registry(
             key="naive",
             label="Naive",
             latex=r"-y\log p-(1-y)\log(1-p),\quad p=\sigma(z)",
-            summary="The textbook formula, on a probability that has already been rounded.",
+            summary="The textbook formula, from a probability that has already been rounded.",
             failure=(
-                "Once the probability of a label rounds to 0, its log is -inf and 0 times that is "
-                "NaN: inf or NaN when wrong, NaN even when right."
+                "Once the probability of a label rounds to 0, its log is -inf, and 0 times that is "
+                "NaN: a wrong answer gives inf or NaN, and even a right one gives NaN."
             ),
             works_on="probability",
             reference="The question's first function; measured on JAX 0.10.2",
@@ -63,7 +63,7 @@ LOSSES: Registry[Loss] = Registry(
             summary="Add a tiny epsilon inside each log instead of clipping.",
             failure=(
                 "The gradient shrinks once the label's probability is below epsilon, and is 0 "
-                "where that rounds to 0; in float16 an epsilon of 1e-12 is itself 0."
+                "once that probability rounds to 0. In float16 an epsilon of 1e-12 is itself 0."
             ),
             works_on="probability",
             reference="MXNet Gluon SigmoidBinaryCrossEntropyLoss; read in source, not run",
@@ -79,10 +79,10 @@ LOSSES: Registry[Loss] = Registry(
                 r"-y\max(\log p,-100)-(1-y)\max(\log(1-p),-100),\quad "
                 r"\frac{dL}{dp}=\frac{p-y}{\max(p(1-p),10^{-12})}"
             ),
-            summary="Hold each log at -100 or above, and use a hand-written gradient.",
+            summary="Keep each log at -100 or above, and use a hand-written gradient.",
             failure=(
-                "The loss stops at 100; where p(1 - p) is below 1e-12 the gradient shrinks with "
-                "it, and ends at 0."
+                "The loss is never above 100. Once p(1 - p) is below 1e-12, the gradient shrinks "
+                "with it, down to 0."
             ),
             works_on="probability",
             reference="torch.nn.BCELoss, PyTorch 2.13",
@@ -94,9 +94,9 @@ LOSSES: Registry[Loss] = Registry(
             key="theano_onehot",
             label="Lasagne on Theano, one-hot labels",
             latex=r"\log\sum_j e^{z_j}-z_y,\quad\nabla=\mathrm{SoftmaxGrad}(-y/p)",
-            summary="Theano makes the forward pass stable and leaves the naive backward pass.",
+            summary="Theano makes the forward pass stable but keeps the naive backward pass.",
             failure=(
-                "The loss stays finite while the gradient is NaN: 0/0 once the probability of any "
+                "The loss stays finite, but the gradient is 0/0 = NaN once the probability of any "
                 "class rounds to 0."
             ),
             works_on="probability",
@@ -112,10 +112,10 @@ LOSSES: Registry[Loss] = Registry(
                 r"-y\log q-(1-y)\log(1-q),\quad "
                 r"q=\mathrm{clip}(p,\varepsilon,1-\varepsilon)"
             ),
-            summary="Hold p inside [epsilon, 1 - epsilon], then take the logs.",
+            summary="Clip p to [epsilon, 1 - epsilon], then take the logs.",
             failure=(
-                "Outside the clip the gradient is exactly 0: such a sample has no say in the step. "
-                "Where p stands on an edge of the clip, it is halved."
+                "Outside the clip the gradient is exactly 0: such a sample is silent. If p is "
+                "exactly at a limit of the clip, the gradient is halved."
             ),
             works_on="clipped probability",
             reference="Measured on JAX 0.10.2 (jnp.clip)",
@@ -141,7 +141,7 @@ LOSSES: Registry[Loss] = Registry(
             summary="Clip p, turn it back into a logit, then use a stable formula on that logit.",
             failure=(
                 "The stable formula comes after the clip. Outside the clip the gradient is exactly "
-                "0; where p stands on an edge of it, halved."
+                "0; if p is exactly at a limit of the clip, the gradient is halved."
             ),
             works_on="clipped probability",
             reference="The question's binary_cross_entropy_stable; measured on JAX 0.10.2",
@@ -158,8 +158,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary="Keras clips the probability to its epsilon; it cannot see the logits.",
             failure=(
-                "Outside the clip the gradient is exactly 0: such a sample has no say in the step. "
-                "Where p stands on an edge of the clip, it is halved."
+                "Outside the clip the gradient is exactly 0: such a sample is silent. If p is "
+                "exactly at a limit of the clip, the gradient is halved."
             ),
             works_on="clipped probability",
             reference=_KERAS + ", from_logits=False, on JAX 0.10.2",
@@ -179,9 +179,7 @@ LOSSES: Registry[Loss] = Registry(
             label="Keras 3 on PyTorch",
             latex=r"\mathrm{BCELoss}(q,y),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary="Keras clips the probability, then calls PyTorch's own loss on it.",
-            failure=(
-                "Outside the clip the gradient is exactly 0: such a sample has no say in the step."
-            ),
+            failure="Outside the clip the gradient is exactly 0: such a sample is silent.",
             works_on="clipped probability",
             reference=_KERAS + ", from_logits=False, on PyTorch 2.13",
             binary=keras.on_torch,
@@ -197,11 +195,9 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log q-(1-y)\log(1-q),\quad q=\mathrm{clip}(p,10^{-7},1-10^{-7})",
             summary=(
                 "A layer after the sigmoid that makes a new tensor, such as Reshape or Dense, "
-                "hides the logits: Keras clips."
+                "hides the logits, so Keras clips."
             ),
-            failure=(
-                "Outside the clip the gradient is exactly 0: such a sample has no say in the step."
-            ),
+            failure="Outside the clip the gradient is exactly 0: such a sample is silent.",
             works_on="clipped probability",
             reference=_KERAS + ", from_logits=False with the logits hidden, on TensorFlow 2.21",
             binary=keras.on_tensorflow_hidden,
@@ -236,8 +232,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"\log\sum_j e^{z_j}-z_y",
             summary="With integer labels Theano recognises the pattern, forward and backward.",
             failure=(
-                "None while the answer is wrong; a right one's gradient that is below the last bit "
-                "of 1, or loss below that of the logit, comes out as 0."
+                "None while the answer is wrong. If it is right, a gradient below the last bit of "
+                "1, or a loss below the last bit of the logit, comes out as 0."
             ),
             works_on="logits",
             reference="Lasagne 0.1 on Theano 0.8.2; Lasagne issue 567",
@@ -251,8 +247,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"(1-y)z-\log\sigma(z)",
             summary="PyTorch's losses on logits: log-sigmoid, and log-softmax.",
             failure=(
-                "None while the answer is wrong; a right one's gradient that is below the last bit "
-                "of 1, or loss below that of the logit, may come out as 0."
+                "None while the answer is wrong. If it is right, a gradient below the last bit of "
+                "1, or a loss below the last bit of the logit, may come out as 0."
             ),
             works_on="logits",
             reference="torch.nn.BCEWithLogitsLoss and CrossEntropyLoss, PyTorch 2.13",
@@ -265,8 +261,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
             summary="optax's losses on logits; with classes, log-sum-exp minus the label's logit.",
             failure=(
-                "None while the answer is wrong; with classes, a right one's gradient that is "
-                "below the last bit of 1, or loss below that of the logit, comes out as 0."
+                "None while the answer is wrong. With classes, if it is right, a gradient below "
+                "the last bit of 1, or a loss below the last bit of the logit, comes out as 0."
             ),
             works_on="logits",
             reference=(
@@ -283,8 +279,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"-y\log\sigma(z)-(1-y)\log\sigma(-z)",
             summary="The same Keras, told that it is given logits: log-sigmoid and log-softmax.",
             failure=(
-                "None while the answer is wrong; with classes, a right one's gradient or loss that "
-                "is below the last bit of 1 comes out as 0."
+                "None while the answer is wrong. With classes, if it is right, a gradient or a "
+                "loss below the last bit of 1 comes out as 0."
             ),
             works_on="logits",
             reference=_KERAS + ", from_logits=True, on JAX 0.10.2; optax 0.2.8",
@@ -303,8 +299,8 @@ LOSSES: Registry[Loss] = Registry(
             latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
             summary="Keras finds the logits behind the sigmoid or softmax, and uses those.",
             failure=(
-                "None until a layer in between hides the logits; with classes, a right answer's "
-                "gradient or loss that is below the last bit of 1 comes out as 0."
+                "None unless a layer in between hides the logits. With classes, if the answer is "
+                "right, a gradient or a loss below the last bit of 1 comes out as 0."
             ),
             works_on="logits",
             reference=_KERAS + ", from_logits=False, on TensorFlow 2.21",
@@ -320,9 +316,9 @@ LOSSES: Registry[Loss] = Registry(
             key="from_logits",
             label="From logits",
             latex=r"\max(z,0)-zy+\log(1+e^{-|z|})",
-            summary="Work on the logit itself: the probability is never formed, so never rounded.",
+            summary="Use the logit itself: the probability is never formed, so never rounded.",
             failure=(
-                "None: at every logit the gradient is p - y, in float32 to five digits, until it "
+                "None: at every logit the gradient is p - y (in float32 to five digits), until it "
                 "is too small for the format."
             ),
             works_on="logits",
@@ -338,10 +334,10 @@ LOSSES: Registry[Loss] = Registry(
             key="mse_broadcast",
             label="Squared error, broadcast",
             latex=r"\frac{1}{T^2}\sum_{t,s}(p_t-y_s)^2",
-            summary="The post's: each prediction is compared with every target of its series.",
+            summary="The post's loss: each prediction is compared with every target of its series.",
             failure=(
-                "It is least where every prediction is the mean of all targets of the series: the "
-                "array of differences has one axis more than anybody meant, and no error is raised."
+                "It is smallest if every prediction is the mean of all the series' targets. The "
+                "array of differences has one axis too many, and no error is raised."
             ),
             works_on="predictions",
             reference="Getting started with JAX (a post): preds (time, batch, 1), targets "

@@ -9,9 +9,9 @@ from core.parts.losses.shared import pick, softmax, upcast
 
 @jax.custom_jvp
 def tf_sigmoid(z: Array) -> Array:
-    """e / (1 + e) with e = exp(z), as TensorFlow's CPU kernel.
+    """e / (1 + e) with e = exp(z), as TensorFlow's CPU kernel computes it.
 
-    It is 1 where e overflows; in float32 already from e = 2^24, where 1 + e starts to round.
+    It is 1 if e overflows; in float32 already if e > 2^24, where 1 + e starts to round.
     """
     e = jnp.exp(z)
     last = 2**24 if z.dtype == jnp.float32 else jnp.finfo(z.dtype).max
@@ -26,18 +26,18 @@ def _tf_sigmoid_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arra
 
 @jax.custom_jvp
 def tf_log(x: Array) -> Array:
-    """log x, whose derivative TensorFlow takes as a product with 1/x."""
+    """log x, with TensorFlow's derivative."""
     return jnp.log(x)
 
 
 @tf_log.defjvp
 def _tf_log_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """TensorFlow multiplies by 1/x, which in float16 is inf below 1.53e-5: then 0 * inf is NaN."""
+    """Multiply by 1/x, as TensorFlow does: in float16 it is inf below 1.53e-5; 0 * inf is NaN."""
     return tf_log(*primals), tangents[0] * (1 / primals[0])
 
 
 def tf_softmax(logits: Array) -> Array:
-    """softmax, computed in float32 where the logits are narrower."""
+    """softmax, computed in float32 if the logits have fewer bits."""
     return softmax(upcast(logits)).astype(logits.dtype)
 
 

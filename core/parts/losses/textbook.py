@@ -1,4 +1,4 @@
-"""The textbook's formulas, on a probability that has already been rounded."""
+"""The textbook's formulas, from a probability that has already been rounded."""
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,8 @@ def naive_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
 
 
 def naive_exp_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """-log p_y with p = exp(z) / sum exp(z), no maximum subtracted."""
-    # Two calls of exp, as people write it; the barrier keeps the compiler from sharing them, which
-    # would add the two halves of the gradient before the product with exp instead of after it.
+    """-log p_y with p = exp(z) / sum exp(z), with no maximum subtracted."""
+    # exp is called twice, as people write it. The barrier keeps the compiler from merging the two
+    # calls, which would add the two halves of the gradient before multiplying by exp, not after.
     total = jnp.sum(jnp.exp(jax.lax.optimization_barrier(logits)), axis=-1, keepdims=True)
     return one_hot_log_loss(jax.lax.optimization_barrier(jnp.exp(logits) / total), labels)

@@ -16,7 +16,7 @@ def _theano_one_hot_loss(logits: Array, labels: Array) -> Array:
 def _theano_one_hot_loss_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """SoftmaxGrad applied to -y / p: 0 / 0 as soon as one class has p rounded to 0."""
+    """SoftmaxGrad applied to -y / p: 0 / 0 once p of any class rounds to 0."""
     logits, labels = primals
     p = softmax(logits)
     dp = -one_hot(labels, logits) / p
@@ -25,7 +25,7 @@ def _theano_one_hot_loss_jvp(
 
 
 def one_hot_labels(logits: Array, labels: Array, epsilon: Array) -> Array:
-    """A stable forward pass with SoftmaxGrad left behind it: 0/0 once any p rounds to 0."""
+    """A stable forward pass, but SoftmaxGrad in the backward pass: 0/0 once any p rounds to 0."""
     return _theano_one_hot_loss(logits, labels)
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch 2.13 computes: forward and its hand-written backward."""
+"""What PyTorch 2.13 computes: the forward pass and its hand-written backward pass."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from core.parts.losses.shared import pick, sigmoid, upcast
 
 @jax.custom_jvp
 def torch_sigmoid(z: Array) -> Array:
-    """torch.sigmoid: computed in float32 where the logits are narrower."""
+    """torch.sigmoid: computed in float32 if the logits have fewer bits."""
     return sigmoid(upcast(z)).astype(z.dtype)
 
 
@@ -20,13 +20,13 @@ def _torch_sigmoid_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[A
     return p, tangents[0] * ((1 - p) * p)
 
 
-# PyTorch's 1e-12, which is a float32 number in every dtype.
+# PyTorch's 1e-12, which is rounded to float32 whatever the dtype.
 _TORCH_FLOOR = float(np.float32(1e-12))
 
 
 @jax.custom_jvp
 def bce_of_p(p: Array, y: Array) -> Array:
-    """torch.nn.functional.binary_cross_entropy: each log is held at -100 or above."""
+    """torch.nn.functional.binary_cross_entropy: each log is kept at -100 or above."""
     return (y - 1) * jnp.maximum(jnp.log1p(-p), -100) - y * jnp.maximum(jnp.log(p), -100)
 
 
@@ -34,7 +34,7 @@ def bce_of_p(p: Array, y: Array) -> Array:
 def _torch_bce_of_p_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """PyTorch's own backward, not the derivative of its forward."""
+    """PyTorch's own backward pass, which is not the derivative of its forward pass."""
     p, y = primals
     floor = jnp.asarray(_TORCH_FLOOR, p.dtype)
     return bce_of_p(p, y), tangents[0] * ((p - y) / jnp.maximum((1 - p) * p, floor))
@@ -42,7 +42,7 @@ def _torch_bce_of_p_jvp(
 
 @jax.custom_jvp
 def _torch_bce_tail(z: Array) -> Array:
-    """-log p where p is below 1e-12, whose gradient by z is then -1e12 p."""
+    """-log p where p is below 1e-12; PyTorch's gradient by z is -1e12 p there."""
     return -z
 
 
@@ -87,7 +87,7 @@ def _torch_log_softmax(logits: Array) -> Array:
 
 @_torch_log_softmax.defjvp
 def _torch_log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """PyTorch's backward takes p as exp of the rounded log-probability."""
+    """Take p as exp of the rounded log-probability, as PyTorch's backward pass does."""
     log_p = _torch_log_softmax(*primals)
     (t,) = tangents
     return log_p, t - jnp.sum(jnp.exp(log_p) * t, axis=-1, keepdims=True)

@@ -22,7 +22,7 @@ from core.study.lasagne.experiment import CONFIG, EPSILON, Ending, endings, grad
 
 SMALL_STEPS = 0.001  # a learning rate at which the exact loss learns from raw pixels
 EPSILONS = (EPSILON, 1e-4, 1e-2)
-SAME = 0.01  # of the images: accuracies that differ by less count as equal
+SAME = 0.01  # accuracies that differ by less count as equal
 
 
 class Verdict(NamedTuple):
@@ -40,7 +40,7 @@ class Claim(Row):
     who: str  # the name in the thread
     verdict: Callable[[], Verdict]
     trains: bool = False  # whether the verdict trains networks, which takes seconds
-    # The setting of the microscope that fits the claim, by the names of its fields.
+    # What the microscope is set to for the claim: field -> value.
     microscope: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,7 +60,7 @@ LOGITS = replace(CONFIG, loss="from_logits")
 
 
 def _vanishes() -> Verdict:
-    """Of Lasagne's one-hot loss, before the first step."""
+    """Judge Lasagne's one-hot loss before the first step."""
     raw, unit = (
         gradients(replace(ONE_HOT, scaling=scaling), _data()) for scaling in ("raw", "unit")
     )
@@ -76,18 +76,18 @@ def _vanishes() -> Verdict:
 def _clip_keeps_the_gradient() -> Verdict:
     start, end = gradients(CONFIG, _data()), _trained(CONFIG)
     said = (
-        f"No number of it is NaN, but {start.silent:.0%} of the first batch are wrong and get a "
-        "gradient of exactly 0. "
+        f"No entry of the gradient is NaN, but {start.silent:.0%} of the first batch are wrong and "
+        "silent. "
         if start.nan == 0
-        else f"{start.nan:.0%} of it is NaN. "
+        else f"{start.nan:.0%} of the gradient is NaN. "
     )
     rate = f"At learning rate {number(end.learning_rate)}"
     if end.silent_from is None:
-        said += f"{rate} it has a gradient to the end."
+        said += f"{rate} the run has a gradient to the end."
     else:
         said += (
-            f"{rate} all of it is exactly 0 whenever looked at from step {end.silent_from} on, and "
-            f"{end.accuracy:.1%} of the images are right."
+            f"{rate} the whole gradient is exactly 0 at every look from step {end.silent_from} on, "
+            f"and {end.accuracy:.1%} of the images are right."
         )
     return Verdict(
         start.silent == 0 and end.silent_from is None,
@@ -103,7 +103,7 @@ def _clip_keeps_the_gradient() -> Verdict:
 
 
 def _small(**changes: Any) -> float:
-    """The accuracy after training in small steps."""
+    """The accuracy after training at learning rate SMALL_STEPS."""
     return _trained(replace(CONFIG, learning_rate=SMALL_STEPS, **changes)).accuracy
 
 
@@ -112,7 +112,7 @@ def _no_trade_off() -> Verdict:
     return Verdict(
         clipped > logits - SAME,
         f"After {CONFIG.steps} steps from raw pixels at learning rate {number(SMALL_STEPS)}, "
-        f"{clipped:.0%} of the images are right when it clips, and {logits:.0%} from logits.",
+        f"{clipped:.0%} of the images are right with the clip, and {logits:.0%} from logits.",
         {"clipped": clipped, "logits": logits},
     )
 
@@ -121,22 +121,22 @@ def _hyperparameter() -> Verdict:
     ends = {epsilon: _small(epsilon=epsilon) for epsilon in EPSILONS}
     lowest, highest = min(ends.values()), max(ends.values())
     best, logits = max(ends, key=lambda epsilon: ends[epsilon]), _small(loss="from_logits")
-    hangs = highest - lowest > SAME
+    depends = highest - lowest > SAME
     return Verdict(
-        hangs,
-        f"The result {'hangs' if hangs else 'does not hang'} on it: {lowest:.0%} to {highest:.0%} "
-        f"of the images are right for epsilons from {number(min(EPSILONS))} to "
+        depends,
+        f"The result {'depends' if depends else 'does not depend'} on it: {lowest:.0%} to "
+        f"{highest:.0%} of the images are right for epsilons from {number(min(EPSILONS))} to "
         f"{number(max(EPSILONS))}. The best, {number(best)}, reaches "
-        f"{'more' if highest > logits else 'not more'} than the {logits:.0%} from logits, which "
-        "have none.",
+        f"{'more' if highest > logits else 'no more'} than the {logits:.0%} from logits, which "
+        "need no epsilon.",
         {"lowest": lowest, "highest": highest, "best": best, "logits": logits},
     )
 
 
 def _zero() -> tuple[float, float]:
-    """The share of the gradient that is NaN on raw pixels: as Lasagne has it, and with epsilon 0.
+    """The share of the gradient that is NaN on raw pixels: in Lasagne's loss, and with epsilon 0.
 
-    To clip p to [0, 1] changes nothing, so that the naive loss is the clip with epsilon 0.
+    Clipping p to [0, 1] changes nothing, so the naive loss is the clip with epsilon 0.
     """
     return gradients(ONE_HOT, _data()).nan, gradients(replace(CONFIG, loss="naive"), _data()).nan
 
@@ -146,7 +146,8 @@ def _default_0() -> Verdict:
     return Verdict(
         at_0 == lasagne,
         f"With epsilon 0, which leaves the plain log of p, {at_0:.0%} of the gradient is NaN on "
-        f"raw pixels, and {lasagne:.0%} as Lasagne has it: who does not set it gets what he had.",
+        f"raw pixels, and {lasagne:.0%} in Lasagne's own loss: without setting it, people get what "
+        "they had.",
         {"nan_at_0": at_0, "nan": lasagne},
     )
 
@@ -170,7 +171,7 @@ def _float64() -> Verdict:
     return Verdict(
         abs(clipped) < abs(plain),
         f"With epsilon {number(EPSILON)} the gradient is exactly 0 from a logit of {clipped:.1f} "
-        f"on, in float64 too, where the plain log works down to {plain:.0f}.",
+        f"down, in float64 too, where the plain log works down to {plain:.0f}.",
         {"dead": clipped, "broken": plain},
     )
 
@@ -179,8 +180,8 @@ def _drawback() -> Verdict:
     clip, logits = (gradients(config, _data()) for config in (CONFIG, LOGITS))
     return Verdict(
         clip.silent == 0,
-        f"The clip itself is one: on raw pixels {clip.silent:.0%} of the first batch are wrong "
-        f"and get a gradient of exactly 0. From logits it is {logits.silent:.0%}.",
+        f"The clip itself is a drawback: on raw pixels {clip.silent:.0%} of the first batch are "
+        f"wrong and silent. From logits it is {logits.silent:.0%}.",
         {"silent": clip.silent, "silent_logits": logits.silent},
     )
 
@@ -277,7 +278,7 @@ CLAIMS: Registry[Claim] = Registry(
             who="ebenolson",
             label="A default of 0 helps hardly anybody.",
             latex=r"\varepsilon = 0",
-            summary="Who knows that he must set it knows the trick already.",
+            summary="Those who know that they must set it know the trick already.",
             reference=_THREAD,
             verdict=_helps_few,
             microscope={**_RAW, "losses": ("naive", "clip")},
@@ -285,9 +286,9 @@ CLAIMS: Registry[Claim] = Registry(
         Claim(
             key="float64",
             who="trungnt13",
-            label="Who computes in float64 may suffer from a clip made for float32.",
+            label="A clip made for float32 may hurt those who compute in float64.",
             latex="",
-            summary="A format with more room for small probabilities loses it to the clip.",
+            summary="A format with more room for small probabilities loses that room to the clip.",
             reference=_THREAD,
             verdict=_float64,
             microscope={
@@ -320,7 +321,7 @@ CLAIMS: Registry[Claim] = Registry(
             who="nouiz",
             label="In float16 a smaller epsilon should be used.",
             latex=r"1 - \varepsilon < 1",
-            summary="A condition on the format, so that people who try float16 need not find out.",
+            summary="A condition on the format would spare people who try float16 the trouble.",
             reference=_THREAD,
             verdict=_smaller_in_float16,
             microscope={**_RAW, "losses": ("clip",), "dtype": "float16"},

@@ -1,8 +1,8 @@
 """The issue's experiment: one network, one batch, the loss written in several ways.
 
-784-1024-10, softmax, Glorot uniform weights and biases 0 as the issue's Dense(1024) has them in
-Keras 0.3.3, and its two batches: the first and the second 512 training images. Gradients are of
-the batch's mean loss, in nats per unit of a weight.
+The network is 784-1024-10 with a softmax, Glorot uniform weights and biases 0, as in the issue's
+Dense(1024) of Keras 0.3.3. There are two batches: the first and the second 512 training images.
+Gradients are of the batch's mean loss, in nats per unit of a weight.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from core.study.states import compiled_for
 from core.study.twins.parting import relative_differences
 
 CONFIG = RunConfig(**PRESETS["epsilon"].overrides)  # raw pixels, Keras's clip
-ROWS = ("clip", "theano_onehot", "theano_int", "from_logits")  # of LOSSES
+ROWS = ("clip", "theano_onehot", "theano_int", "from_logits")  # keys of LOSSES
 BATCHES = 2
 EPSILON = CONFIG.epsilon  # the issue writes it as 10e-8
 
@@ -29,31 +29,31 @@ Array = Any  # a numpy array
 
 
 class Parameter(NamedTuple):
-    """What a gradient is by one layer's weights or biases."""
+    """The gradient for one layer's weights or biases."""
 
     name: str
-    norm: float  # Euclidean; NaN where a number is
-    largest: float  # magnitude; NaN where a number is
-    nan: float  # shares of its numbers: NaN,
+    norm: float  # Euclidean; NaN if an entry is NaN
+    largest: float  # magnitude; NaN if an entry is NaN
+    nan: float  # share of its entries, as are the next three
     inf: float
     zero: float  # exactly
     fine: float
 
 
 class Gradients(NamedTuple):
-    """A row of LOSSES on one batch."""
+    """A loss and its gradient on one batch."""
 
     loss: float  # mean
     norm: float  # Euclidean, of the whole gradient
     nan: float  # share of the whole gradient
     zero: float
     unlikely: float  # share of the images whose true class has p < EPSILON
-    silent: float  # share of the images whose own gradient is exactly 0, though they are wrong
+    silent: float  # share of the images that are wrong and whose own gradient is exactly 0
     parameters: tuple[Parameter, ...]
 
 
 def gradients(config: RunConfig, data: Dataset, batch: int = 0) -> Gradients:
-    """What the configuration's loss gives at its first weights on one of the two batches.
+    """Measure a configuration's loss and gradient at its initial weights, on one of the batches.
 
     One compiled program serves every loss, epsilon, seed and pixel scaling.
     """
@@ -87,14 +87,14 @@ def _parameter(name: str, gradient: Array) -> Parameter:
 def apart(a: RunConfig, b: RunConfig, data: Dataset, batch: int = 0) -> Array:
     """How far the gradients of two losses differ, relative to the larger: float64 [layers].
 
-    inf where one alone is not finite, as core.study.twins has it.
+    inf if only one is not finite, as in core.study.twins.
     """
     one, other = (_look(config, data, batch).gradients for config in (a, b))
     return relative_differences(one, other)
 
 
 def _look(config: RunConfig, data: Dataset, batch: int) -> train.Look:
-    """The batch in the data's own order, at the configuration's first weights."""
+    """Look at a batch, in the data's own order, at the configuration's initial weights."""
     if not 0 <= batch < BATCHES:
         raise ValueError(f"batch is {batch}; allowed are 0 and 1")
     init, look = _compiled(train.shape(config))
@@ -122,9 +122,9 @@ class Ending(NamedTuple):
 
     learning_rate: float
     loss: str  # key of LOSSES
-    silent_from: int | None  # the first look from which on every gradient seen is exactly 0
+    silent_from: int | None  # step of the first look from which on every gradient is exactly 0
     norm: float  # of the last gradient
-    accuracy: float  # of the first 1,000 training images, after the last step
+    accuracy: float  # on the first 1,000 training images, after the last step
 
 
 def endings(
@@ -133,9 +133,9 @@ def endings(
     learning_rates: Iterable[float],
     losses: Iterable[str] = ROWS,
 ) -> Iterator[Ending | None]:
-    """Train with each loss at each learning rate: an Ending after each run, None between chunks.
+    """Train with each loss at each learning rate: yield an Ending after each, None between chunks.
 
-    Looked at before the first step and at the end of each epoch.
+    Runs are measured before the first step and at the end of each epoch.
     """
     on_device, program = train.on_device(config.task, data), train.program(train.shape(config))
     for learning_rate in learning_rates:

@@ -4,8 +4,8 @@ Everything is found by evaluating the rows of LOSSES, or NumPy, on the format's 
 threshold here comes from a formula. Logits have no unit, losses are in nats, errors in ulp (units
 in the last place of the exact value, in the format at hand).
 
-A softmax row is looked at along one line: three classes with logits (z, 0, 1), and the derivative
-is by z.
+A softmax row is evaluated along one line, three classes with logits (z, 0, 1), and differentiated
+with respect to z.
 """
 
 from core.study.precision.curve import Curve, curve

@@ -1,4 +1,4 @@
-"""A row along a grid of logits, with its distance from the exact values."""
+"""A loss along a grid of logits, and its errors."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Curve(NamedTuple):
 
 
 def curve(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> Curve:
-    """Loss and derivative of a row in the dtype of z, with their distance from the exact ones."""
+    """Loss and derivative of a row in the dtype of z, and their errors."""
     loss, gradient = evaluate(form, key, z, label, epsilon)
     true = exact(form, z, label)
     return Curve(

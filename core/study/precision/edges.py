@@ -17,7 +17,7 @@ Fault = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
 class Edges(NamedTuple):
-    """Where a row goes wrong on one side, as logits of the dtype; None where it never does."""
+    """Where a row goes wrong on one side, as logits of the dtype; None if it never does."""
 
     dead: float | None  # the gradient is exactly 0 here and everywhere further out
     half_from: float | None  # the gradient is half of what it should be from here ...
@@ -27,10 +27,10 @@ class Edges(NamedTuple):
 
 
 def _scan(dtype: np.dtype[Any]) -> NDArray[np.int64]:
-    """Ordinals of 0 and of the positive numbers to look at first, increasing.
+    """Ordinals of 0 and of the positive numbers to evaluate first, increasing.
 
-    Evenly spaced, by 1/64 (in float64 by 1/8), as far as exp does anything but overflow or vanish;
-    then a few up to the largest number. An event that fits between two of them is not seen.
+    They are 1/64 apart (1/8 in float64) as far as exp neither overflows nor vanishes; then come a
+    few up to the largest number. What happens only between two of them is not seen.
     """
     limit = 1024.0 if dtype == np.float64 else 128.0
     near = np.linspace(0, limit, POINTS - 16)
@@ -45,7 +45,7 @@ def _between(low: int, high: int) -> NDArray[np.int64]:
 
 
 def _first(fault: Fault, ordinals: NDArray[np.int64]) -> int | None:
-    """The first ordinal with the fault, in the first gap of the scan where it appears."""
+    """The first ordinal with the fault, found by narrowing the gap before the scan's first hit."""
     hit = fault(ordinals)
     if not hit.any():
         return None
@@ -59,7 +59,7 @@ def _first(fault: Fault, ordinals: NDArray[np.int64]) -> int | None:
 
 
 def _from_here_on(fault: Fault, ordinals: NDArray[np.int64]) -> int | None:
-    """The first ordinal from which every one that is looked at has the fault."""
+    """The first ordinal from which on every evaluated one has the fault."""
     hit = fault(ordinals)
     if not hit[-1]:
         return None
@@ -73,7 +73,7 @@ def _from_here_on(fault: Fault, ordinals: NDArray[np.int64]) -> int | None:
 
 
 def _band(fault: Fault, ordinals: NDArray[np.int64]) -> tuple[int, int] | None:
-    """The first and last ordinal of the first stretch of at least three with the fault."""
+    """The ends of the first stretch of ordinals with the fault; None if it is under three long."""
     first = _first(fault, ordinals)
     if first is None:
         return None
@@ -82,21 +82,21 @@ def _band(fault: Fault, ordinals: NDArray[np.int64]) -> tuple[int, int] | None:
     return (first, last) if last - first >= 2 else None
 
 
-@lru_cache(maxsize=4096)  # the largest table has 56, at 2 to 20 ms each
+@lru_cache(maxsize=4096)  # the largest table needs 56, which take 2 to 20 ms each
 def edges(
     form: Form, key: str, label: int, epsilon: float, dtype: np.dtype[Any], *, right: bool = False
 ) -> Edges:
-    """The edges of a row on the wrong side of its decision (or on the right side).
+    """Find the edges of a row on the wrong side of its decision, or if `right` on the right side.
 
-    The wrong side is where the label's own probability goes to 0: z -> -inf where z is the logit of
+    The wrong side is where the label's own probability goes to 0: z -> -inf if z is the logit of
     the label (binary label 1, softmax label 0), z -> +inf otherwise. On the right side a gradient
-    of 0 is no fault, and `dead` is None.
+    of 0 is no fault, so `dead` is None.
 
     A scan away from 0 brackets each edge between two numbers of the dtype; the bracket is then
     narrowed by evaluating the dtype's own numbers inside it, down to two neighbours. The loss need
-    not be monotone: a first fault stays the first one seen, and a gradient that is 0 for a while
-    and comes back is not dead there. A half-gradient band holds at least three neighbouring
-    numbers, or else a gradient that decays to 0 would show one on its way.
+    not be monotone: the first fault is the first that the scan sees, and a gradient that is 0 for a
+    while and comes back is not dead there. A half-gradient band must have at least three
+    neighbouring numbers, or a gradient that decays to 0 would show one on its way.
     """
     own = label == OWN[form]
     sign = 1 if own == right else -1

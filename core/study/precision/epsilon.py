@@ -1,4 +1,4 @@
-"""What an epsilon must be, in a format, to do its work."""
+"""How small an epsilon may be in a format and still work."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +12,7 @@ from core.parts.dtypes import Numbers, from_ordinal, to_ordinal
 
 
 class EpsilonLimits(NamedTuple):
-    """What an epsilon must be, in a format, to do its work."""
+    """How small an epsilon may be in a format and still work, in three respects."""
 
     upper: float  # must be larger than this, or 1 - epsilon is 1 and nothing is clipped there
     lower: float  # must be at least this, or it is 0 and log(epsilon) is -inf
@@ -20,7 +20,7 @@ class EpsilonLimits(NamedTuple):
 
 
 def _smallest_positive(holds: Callable[[Numbers], bool], dtype: np.dtype[Any]) -> int:
-    """The ordinal of the smallest positive number that has a property all larger ones have."""
+    """The ordinal of the smallest positive number with a property that all larger ones have too."""
     low, high = 0, int(to_ordinal(np.ones(1, dtype))[0])
     while high - low > 1:
         middle = (low + high) // 2
@@ -33,10 +33,10 @@ def _smallest_positive(holds: Callable[[Numbers], bool], dtype: np.dtype[Any]) -
 
 @cache
 def epsilon_limits(dtype: np.dtype[Any]) -> EpsilonLimits:
-    """The limits by bisection over the format's numbers.
+    """Find the limits by bisection over the format's numbers.
 
-    `upper` and `reciprocal` are IEEE arithmetic (NumPy). `lower` is what XLA does on this machine:
-    on the CPU it flushes subnormal numbers to 0, except in float16.
+    `upper` and `reciprocal` hold for IEEE arithmetic (NumPy), `lower` for XLA on this machine: on a
+    CPU it flushes subnormal numbers to 0, except in float16.
     """
     one = np.ones(1, dtype)
 

@@ -1,4 +1,4 @@
-"""A row of LOSSES on a format's own numbers."""
+"""Evaluate a row of LOSSES on a format's own numbers."""
 
 from functools import partial
 from typing import Any
@@ -32,22 +32,23 @@ _compiled: set[tuple[Form, str]] = set()
 
 
 def ready(form: Form, dtype: np.dtype[Any]) -> bool:
-    """Whether the rows of a form can be evaluated in a format and nothing be compiled before."""
+    """Whether the rows of a form can be evaluated in a format without compiling anything."""
     return (form, dtype.name) in _compiled
 
 
 def compiled(form: Form, dtype: np.dtype[Any]) -> None:
-    """Compile what evaluates the rows of a form in a format."""
+    """Compile the program that evaluates the rows of a form in a format."""
     evaluate(form, losses_for(form)[0], np.zeros(1, dtype), 0, 0.0)
 
 
 def evaluate(form: Form, key: str, z: Numbers, label: int, epsilon: float) -> tuple[Floats, Floats]:
-    """Loss and derivative by z of a row at each z, computed in the dtype of z, given as float64.
+    """A row's loss and derivative by z at each z, computed in the dtype of z, returned as float64.
 
-    One program serves every row, label, epsilon and up to POINTS logits; a new dtype compiles.
+    One program serves every row, label and epsilon and up to POINTS logits; each dtype needs its
+    own.
     """
     n = len(z)
-    z = np.resize(z, -(-n // POINTS) * POINTS)  # filled up with itself
+    z = np.resize(z, -(-n // POINTS) * POINTS)  # filled up by repeating it
     with jax.enable_x64(z.dtype == np.float64):
         loss, gradient = _evaluate(
             form,

@@ -9,13 +9,13 @@ import numpy as np
 from core.parts.dtypes import Floats, Numbers
 from core.parts.losses import Form
 
-# The label whose own logit z is.
+# The label whose logit is z.
 OWN: dict[Form, int] = {"binary": 1, "softmax": 0}
-LINE = (0, 1)  # the logits of the other two classes where a softmax row is looked at: (z, 0, 1)
+LINE = (0, 1)  # the other two classes' logits when a softmax row is evaluated: (z, 0, 1)
 
 
 class Exact(NamedTuple):
-    """Exact loss and derivative [n]: value + rest, where rest is what float64 cannot hold."""
+    """Exact loss and derivative [n], as value + rest, where rest is what float64 cannot hold."""
 
     loss: Floats
     gradient: Floats
@@ -24,7 +24,7 @@ class Exact(NamedTuple):
 
 
 def _margins(form: Form, z: Floats, label: int) -> Floats:
-    """z_j - z_label of the other classes, [n, classes - 1]: all that a cross-entropy depends on."""
+    """z_j - z_label for the other classes: [n, classes - 1], all a cross-entropy depends on."""
     if form == "binary":
         return (-z if label else z)[:, None]
     logits = np.stack([z, *(np.full_like(z, other) for other in LINE)], axis=-1)
@@ -32,10 +32,10 @@ def _margins(form: Form, z: Floats, label: int) -> Floats:
 
 
 def exact_float64(form: Form, z: Floats, label: int) -> Exact:
-    """Good to about |z| ulp of float64: 2^-20 ulp of float32 and less of the 16-bit formats.
+    """The same as `exact`, to about |z| ulp of float64: 2^-20 ulp of float32, less in 16 bits.
 
-    The gradient is -(p of all others) or p of class 0. Each is one exp of a difference: a sum of
-    exps would come to 2 where |z| is past 2^53 and every difference rounds to 0.
+    The gradient is -(p of all others) or p of class 0. Each is the exp of one difference, because a
+    sum of exps would come to 2 where |z| is above 2^53 and every difference rounds to 0.
     """
     margins = _margins(form, z, label)
     others = np.logaddexp.reduce(margins, axis=-1)
@@ -50,7 +50,7 @@ _DECIMAL = Context(prec=60)
 
 @lru_cache(maxsize=1 << 16)
 def _exact_decimal(form: Form, z: float, label: int) -> tuple[float, float, float, float]:
-    """The same in 60 digits (the standard library's decimal rounds exp and ln correctly)."""
+    """The same as `exact`, in 60 digits (Python's decimal rounds exp and ln correctly)."""
     c = _DECIMAL
     if form == "binary":
         margins = [Decimal(-z if label else z)]

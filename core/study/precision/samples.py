@@ -1,8 +1,8 @@
 """Samples of a run under the microscope: where each sits, and what gradient it gets there.
 
 A sample's margin is the logit of its label's probability: the label's own logit minus log-sum-exp
-of the others. For one logit that is z (label 1) or -z (label 0). Any number of classes comes down
-to it, for p of the label is sigmoid(margin).
+of the others. For one logit that is z (label 1) or -z (label 0). It is enough for any number of
+classes, because p of the label is sigmoid(margin).
 """
 
 from typing import Any
@@ -18,18 +18,18 @@ from core.study.precision.exact import LINE, OWN
 
 
 def position(form: Form, margins: Floats, label: int) -> Floats:
-    """The z at which the form's line gives the label these margins, [n].
+    """The z at which the label has these margins on the form's line, [n].
 
-    Binary, every margin has one. On the softmax line (z, 0, 1) the label's probability cannot
-    exceed what the other two leave it, unless z is its own: beyond that there is none, and -inf
-    stands for it.
+    In the binary form every margin has such a z. On the softmax line (z, 0, 1), unless z is the
+    label's own logit, the fixed class keeps the label's probability below a limit; beyond it there
+    is no z, and -inf is returned.
     """
     if form == "binary":
         return margins if label == OWN[form] else -margins
     if label == OWN[form]:
         return margins + np.logaddexp(*LINE)
     own, other = LINE[label - 1], LINE[2 - label]
-    # e^own = e^margin (e^z + e^other), solved for z.
+    # Solve e^own = e^margin (e^z + e^other) for z.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         left = -np.expm1(other - own + margins)  # the share of e^(own - margin) that is e^z
         return np.where(left <= 0, -np.inf, own - margins + np.log(left))
@@ -38,15 +38,15 @@ def position(form: Form, margins: Floats, label: int) -> Floats:
 def losses_and_slopes(
     form: Form, key: str, margins: Floats, label: int, epsilon: float, dtype: np.dtype[Any]
 ) -> tuple[Floats, Floats]:
-    """What a row's loss is for samples with these margins, and its derivative, each [n].
+    """A row's loss for samples with these margins, and its derivative, each [n].
 
-    Binary, the derivative is by z; with classes it is by the label's own logit. There the row is
-    evaluated on the line, which has the same p of the label, and `label` makes no difference. That
-    tells what p of the label decides: a gradient of 0 while wrong is decided by it, but NaN can
-    come from any other class.
+    In the binary form the derivative is by z. With classes it is by the label's own logit: the row
+    is evaluated on the line where the label has the same p, and `label` makes no difference. This
+    shows only what p of the label decides: a gradient of 0 for a wrong answer depends on it alone,
+    but NaN can come from any other class.
     """
     label = label if form == "binary" else OWN[form]
-    with np.errstate(over="ignore"):  # beyond the format is inf
+    with np.errstate(over="ignore"):  # what is too large for the format becomes inf
         z = position(form, margins, label).astype(dtype)
     return evaluate(form, key, z, label, epsilon)
 
@@ -54,7 +54,7 @@ def losses_and_slopes(
 def slopes(
     form: Form, key: str, margins: Floats, label: int, epsilon: float, dtype: np.dtype[Any]
 ) -> Floats:
-    """The derivatives alone."""
+    """The derivatives of `losses_and_slopes` alone."""
     return losses_and_slopes(form, key, margins, label, epsilon, dtype)[1]
 
 

@@ -1,4 +1,4 @@
-"""What edges say, in words. Every number is one that `edges` found for the setting at hand."""
+"""Edges in words. Every number is one that `edges` found for the very setting."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def first_broken(found: Edges) -> float | None:
 
 
 def silence(wrong: Edges, right: Edges) -> str:
-    """Where a row is silent or broken for one label, on both sides of its decision."""
+    """Say where a row is silent or broken for one label, on both sides of its decision."""
     parts = []
     if wrong.dead is not None:
         parts.append(f"gradient exactly 0 {_reach(wrong.dead)}")
@@ -34,16 +34,16 @@ def silence(wrong: Edges, right: Edges) -> str:
 
 
 def where(form: Form, key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
-    """Where a row goes wrong, one sentence; of the right side only NaN and infinities count."""
+    """Say in a sentence where a row goes wrong; on the right side only NaN and infinity count."""
     found = _labels(key, epsilon, dtype) if form == "binary" else _classes(key, epsilon, dtype)
     known = "" if LOSSES[key].epsilon is None else f" with epsilon {_number(epsilon)}"
     if not found:
-        return f"In {dtype.name}{known} no wrong answer is without a gradient."
+        return f"In {dtype.name}{known} no wrong answer is silent."
     return f"In {dtype.name}{known}: {found}."
 
 
 def _labels(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
-    """Where a binary row goes wrong, for both labels."""
+    """Say where a binary row goes wrong, for both labels."""
     parts = []
     for label in (0, 1):
         wrong, right = (
@@ -60,10 +60,11 @@ def _labels(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
 
 
 def _classes(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
-    """Where a softmax row goes wrong, as probabilities: the logits of the line are nobody else's.
+    """Say where a softmax row goes wrong, in probabilities, which hold beyond the line (z, 0, 1).
 
-    Found where z is the label's own logit. A row falls silent for the p of the label, and breaks
-    for the smallest p of all: on the wrong side the label's, on the right side class 1's.
+    The edges are those where z is the label's own logit. A row goes silent because of the label's
+    p, and breaks because of the smallest p: on the wrong side the label's, on the right side
+    class 1's.
     """
     wrong, right = (
         edges("softmax", key, OWN["softmax"], epsilon, dtype, right=right)
@@ -72,7 +73,7 @@ def _classes(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
     parts = []
     if wrong.dead is not None:
         p = _number(_probability(wrong.dead, None), 2)
-        once = "once" if wrong.dead else "at the latest once"  # the line was dead where it began
+        once = "once" if wrong.dead else "at the latest once"  # dead from the start of the line
         parts.append(f"gradient exactly 0 {once} the true class has a probability below {p}")
     broken = [
         _probability(z, own)
@@ -86,5 +87,5 @@ def _classes(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
 
 
 def _probability(z: float, logit: float | None) -> float:
-    """p of the class with this logit (z itself where None) on the softmax line at z."""
+    """p of the class with this logit (z itself if None) on the softmax line at z."""
     return float(np.exp((z if logit is None else logit) - np.logaddexp.reduce([z, *LINE])))

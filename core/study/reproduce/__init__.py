@@ -1,1 +1,1 @@
-"""Published figures, measured again: a case each, and the command that runs them."""
+"""Published figures, measured again: the cases, and the command that runs them."""

@@ -31,17 +31,18 @@ CASES = Registry(
         for key, label, summary, reference, run in [
             (
                 "question", "The question, and its fix",
-                "One loss reaches 91%; the 79% of the other is one draw of many.",
+                "One loss reaches 91%; the other's 79% is one draw of many.",
                 f"{_QUESTION}; its facts {_FACTS}", question,
             ),
             (
                 "seeds", "Ten seeds, every implementation",
-                "From logits a seed has one end; clipped, some seeds always collapse and rounding "
-                "decides the others.", _FACTS, seeds,
+                "From logits each seed gives one result; with a clip some seeds always collapse, "
+                "and rounding decides the others.", _FACTS, seeds,
             ),
             (
                 "swap", "Each with the other's weights",
-                "The accuracy moves with the weights, whoever evaluates them.", _QUESTION, swapped,
+                "The accuracy goes with the weights, whichever program evaluates them.", _QUESTION,
+                swapped,
             ),
             (
                 "start", "Before the first step",
@@ -57,7 +58,7 @@ CASES = Registry(
             ),
             (
                 "band", "The rounding band",
-                "One rounding of the initial weights moves a chaotic result.", _FACTS, band,
+                "Initial weights nudged by one rounding change a chaotic result.", _FACTS, band,
             ),
             (
                 "gap", "Where the gap vanishes",
@@ -65,8 +66,8 @@ CASES = Registry(
             ),
             (
                 "lasagne", "The epsilon that trades NaN for silence",
-                "On raw pixels one loss has a gradient of NaN, the clipped one falls silent, and "
-                "only logits learn.",
+                "On raw pixels one loss has a gradient of NaN, the clipped one goes silent, and "
+                "only the one from logits learns.",
                 "Lasagne issue 567; its facts measured on Theano 0.8.2, Lasagne 0.1, Keras 0.3.3",
                 lasagne,
             ),
@@ -78,19 +79,19 @@ CASES = Registry(
             ),
             (
                 "gru", "A GRU, and a loss that broadcasts",
-                "The loss that compares each prediction with every target ends behind copying, the "
-                "aligned one before it; the reused key changes the start.",
+                "The loss that compares each prediction with every target ends worse than copying "
+                "the input, the aligned one better; the reused key changes the start.",
                 "Getting started with JAX (a post); its facts measured on JAX 0.10.2", gru,
             ),
             (
                 "keep_or_drop", "keep_prob 0.7 or rate 0.7",
                 "Read as a rate, the same number starves the network; and two loops report two "
-                "accuracies of one training.", _DROPPING, keep_or_drop,
+                "accuracies for the same training.", _DROPPING, keep_or_drop,
             ),
             (
                 "jax_post", "Getting started with JAX",
-                "The post's MLP and CNN learn as it printed; its CNN learns more where the axes "
-                "of the pictures are put right.", _POST, jax_post,
+                "The post's MLP and CNN learn as it printed; its CNN learns more once the axes "
+                "of the pictures are corrected.", _POST, jax_post,
             ),
         ]
     ]

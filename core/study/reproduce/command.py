@@ -1,23 +1,23 @@
 """Run what the project says happened, and compare: `python -m core.reproduce [--json] [--case X]`.
 
-Prints a row a figure: its kind, what is stated of it, what was measured, and the verdict. `--json`
+Prints a row for each figure: its kind, what is stated, what was measured, and the verdict. `--json`
 prints a list of {case, quantity, kind, published, expected, measured, low, high, ok} and nothing
-else. A row is of one kind:
+else. A row is of one of three kinds:
 
-- published: the source printed the figure, and `published` is it.
-- fact: the frameworks named in the case's reference gave the figure when run, and `expected` is
-  it. Nobody published it.
+- published: the source printed the figure, which is `published`.
+- fact: the frameworks named in the case's reference gave the figure when run, and it is
+  `expected`. Nobody published it.
 - regression: nobody stated the figure. Its band is where this project found it.
 
-`published` is null for all but the first kind and `expected` for all but the second; `ok` says
-that `measured` lies within `low` and `high`. JSON has no NaN or infinity: they are the strings
-"NaN", "Infinity" and "-Infinity", which float() and Number() read. Exit status 1 if a row fails. A
-case whose data is not on this machine is left out, with the reason on stderr; a long one runs only
-when it is named or with `--long`.
+`published` is null for all kinds but the first and `expected` for all but the second; `ok` says
+whether `measured` lies within `low` and `high`. JSON has no NaN or infinity: they are the strings
+"NaN", "Infinity" and "-Infinity", which float() and Number() read. The exit status is 1 if a row
+fails. A case whose data is not on this machine is left out, with the reason on stderr; a long one
+runs only if it is named, or with `--long`.
 
-Where a result is chaos, moved by one rounding of the weights, no run can be reproduced. Such a row
-says "chaotic" and is judged by what many runs do from weights that differ by one rounding; what is
-stated of it is one draw. A network that never trained and one that collapsed fail it.
+If a result is chaotic, so that weights nudged by one rounding change it, no single run can be
+reproduced. Such a row says "chaotic" and is judged by what many runs from nudged weights do; the
+figure stated is one draw. A network that never trained fails it, and so does one that collapsed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from core.study.reproduce.finding import Finding
 
 
 def reproduce(keys: Iterable[str]) -> Iterator[tuple[str, Finding]]:
-    """Every finding of these cases with its case's key; says on stderr which were left out."""
+    """Yield each finding of these cases with its case's key; say on stderr what is left out."""
     for key in keys:
         try:
             for finding in CASES[key].run():

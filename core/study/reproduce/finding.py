@@ -1,4 +1,4 @@
-"""A figure beside what it should be and who says so, and the case it belongs to."""
+"""A measured figure, what it should be and who says so; and the case it belongs to."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -36,17 +36,17 @@ class Finding(NamedTuple):
 
     @property
     def published(self) -> float | None:
-        """What the source printed; None where it printed nothing."""
+        """What the source printed; None if it printed nothing."""
         return self.stated if self.kind is Kind.PUBLISHED else None
 
     @property
     def expected(self) -> float | None:
-        """What was measured on named versions; None where a row is no such fact."""
+        """What was measured with named versions; None unless the row is a FACT."""
         return self.stated if self.kind is Kind.FACT else None
 
 
 def near(quantity: str, kind: Kind, stated: float, measured: float, tolerance: float) -> Finding:
-    """A figure that must come out as stated, to `tolerance`."""
+    """A figure that must be as stated, within `tolerance`."""
     return Finding(quantity, kind, stated, measured, stated - tolerance, stated + tolerance)
 
 
@@ -57,7 +57,7 @@ def is_nan(quantity: str, kind: Kind, measured: float) -> Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Case(Row):
-    """What is reproduced; `run` raises DataUnavailable where its data is not on this machine."""
+    """What is reproduced; `run` raises DataUnavailable if its data is not on this machine."""
 
     run: Callable[[], Iterable[Finding]]
     long: bool = False  # run only when asked for

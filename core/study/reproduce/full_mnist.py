@@ -13,9 +13,9 @@ from core.study.reproduce.finding import Finding, Kind
 
 
 def local(config: RunConfig) -> Dataset:
-    """The data of a configuration on full MNIST, never from the network.
+    """The full MNIST data of a configuration, never downloaded.
 
-    Raises DataUnavailable where it is not on this machine.
+    Raises DataUnavailable if it is not on this machine.
     """
     folder = mnist_tfds.manual_folder()
     missing = [name for name in mnist_tfds.FILES if not (folder / name).is_file()]
@@ -27,9 +27,9 @@ def local(config: RunConfig) -> Dataset:
 def full_mnist() -> Iterator[Finding]:
     """The preset's test accuracy after one and three epochs, the mean of four seeds.
 
-    One seed is no constant: single runs end between 0.977 and 0.980 after three epochs, and
-    another order of the same sums moves each of them. Nobody published this network: the floors
-    lie just below what it reached here. Never goes to the network.
+    Single runs end between 0.977 and 0.980 after three epochs, and adding the same numbers in
+    another order changes each of them. Nobody published this network; the lower limits are just
+    below what it reached here. Nothing is downloaded.
     """
     config = RunConfig(**PRESETS["full_mnist"].overrides)
     data = local(config)

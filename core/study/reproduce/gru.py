@@ -1,7 +1,7 @@
-"""The GRU of Getting started with JAX: its own loss, the aligned one, and its one key.
+"""The GRU of Getting started with JAX: its own loss, the aligned one, and its reused key.
 
-The post's generator is not published, and it draws every batch anew. Here 32,000 series are drawn
-once; errors are those of 4,000 held-out series after 5,000 batches of 64.
+The post's generator is not published, and it draws new series for every batch. Here 32,000 series
+are drawn once; errors are on 4,000 held-out series, after 5,000 batches of 64.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ def _data(config: RunConfig) -> train.DeviceData:
 
 @cache
 def _ends(config: RunConfig) -> dict[str, list[float]]:
-    """The errors at the end by what is done with the key, a seed after the other."""
+    """The errors at the end for each of KEYS, one for each seed."""
     found = [end for end in ends(config, _data(POST), SEEDS) if end is not None]
     return {keys: [end.error for end in found if end.keys == keys] for keys in KEYS}
 
 
 def gru() -> Iterator[Finding]:
-    """Errors of both losses beside that of copying the input; and what split keys change."""
+    """The errors of both losses and of copying the input, and what split keys change."""
     data = _data(POST)
     copied = float(np.mean((np.asarray(data.test_images) - np.asarray(data.test_labels)) ** 2))
     yield near("copying the noisy input: squared error", Kind.FACT, 0.036, copied, 0.001)

@@ -1,11 +1,12 @@
 """The networks of the post "Getting started with JAX", on all of MNIST.
 
 The post printed one run of the MLP and one of its CNN, whose axes are those of PyTorch; what the
-same layers do with the axes put right is a fact, measured on JAX 0.10.2. Figures are of single
-runs, as there: the bands are as wide as seeds and orders of the same sums make them.
+same layers do with corrected axes is a fact, measured on JAX 0.10.2. Figures are of single runs, as
+in the post; the bands allow for other seeds and other orders of summation.
 
-The post hands its optimizer the step 0 every time, `opt_update(0, grads, opt_state)`. Its table is
-that of Adam with the corrections for a first step left on; counted, the same MLP is lower.
+The post tells its optimizer that every step is step 0: `opt_update(0, grads, opt_state)`. Its table
+is that of Adam with the corrections for a first step always on; if steps are counted, the same MLP
+is less accurate.
 """
 
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ from core.study.reproduce.finding import Finding, Kind
 from core.study.reproduce.full_mnist import local
 from core.study.reproduce.printed import Printed
 
-BEST = 0  # of all ten epochs, in the place of an epoch
+BEST = 0  # instead of an epoch: the best of all ten
 
-# By preset, who states what; by epoch, the band that the test accuracy must lie in.
+# preset -> who states the figures, those figures, epoch -> the band for the test accuracy
 TEST_ACCURACY: dict[str, tuple[Kind, Printed, dict[int, tuple[float, float]]]] = {
     "jax_mlp_full": (
         Kind.PUBLISHED, printed.MLP,

@@ -1,8 +1,8 @@
-"""The keep_prob question on the data it was asked of: both readings of 0.7, and what is reported.
+"""The keep_prob question on its own data: both readings of 0.7, and what two loops report.
 
-The facts are single runs of TensorFlow 1.15 (keep_prob) and Keras 3.15 (rate). So is each figure
-here but those of the first epoch, in which a starving network's is chance: seeds 0 to 7 ended it
-between 0.38 and 0.60.
+The facts are single runs of TensorFlow 1.15 (keep_prob) and Keras 3.15 (rate). The figures here are
+of single runs too, except those of the first epoch, when a starving network's accuracy is chance:
+seeds 0 to 7 gave 0.38 to 0.60.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from core.study.reporting import Report, reports
 from core.study.reproduce.finding import Finding, Kind, near
 from core.study.reproduce.full_mnist import local
 
-# By reading and epoch: the test accuracy of the facts, and the band in which runs of it end.
+# reading -> epoch -> the facts' test accuracy, and the ends of the band for it
 TEST_ACCURACY = {
     "keep_prob": {
         1: (0.947, 0.941, 0.953), 3: (0.969, 0.964, 0.974), 10: (0.978, 0.974, 0.982),
@@ -30,12 +30,12 @@ TEST_ACCURACY = {
 }  # fmt: skip
 
 
-FIRST_EPOCHS = 4  # seeds that they are the mean of
+FIRST_EPOCHS = 4  # seeds over which the figures of the first epoch are averaged
 
 
 @cache
 def _epochs(reading: str, epochs: int, seed: int = 0) -> list[Report]:
-    """What is reported of each epoch of the question's network with 0.7 read in this way."""
+    """The report of each epoch of the question's network, with 0.7 read in this way."""
     changes = {"dropout": reading, "epochs": epochs, "seed": seed}
     config = RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, **changes})
     data = train.on_device(config.task, local(config))
@@ -43,7 +43,7 @@ def _epochs(reading: str, epochs: int, seed: int = 0) -> list[Report]:
 
 
 def keep_or_drop() -> Iterator[Finding]:
-    """Test accuracy after 1, 3 and 10 epochs, and how far the reports are apart after ten."""
+    """Test accuracy after 1, 3 and 10 epochs, and how far apart the two reports are after ten."""
     for reading in TEST_ACCURACY:
         others = [_epochs(reading, 1, seed)[0] for seed in range(1, FIRST_EPOCHS)]
         first, *later = _epochs(reading, 10)
@@ -77,7 +77,7 @@ def _test_accuracy(reading: str, epoch: int, measured: float, of: str = "") -> F
 
 
 def _reporting(epochs: int) -> Iterator[Finding]:
-    """What the TensorFlow loop prints above what fit does, and fit's below its own test."""
+    """By how much the TensorFlow loop's accuracy exceeds fit's, and the test accuracy fit's."""
     ends = {reading: _epochs(reading, epochs)[-1] for reading in TEST_ACCURACY}
     apart = {
         f"{reading} 0.7, epoch {epochs}: accuracy after the update minus in training": (

@@ -1,4 +1,4 @@
-"""The JAX/Keras question: its figures, its fix, and what is chance in it."""
+"""The JAX/Keras question: its figures, its fix, and what in it is chance."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,22 +15,22 @@ from core.study.band import Outcomes, collect, rounding_band, seed_strip
 from core.study.reproduce.finding import Finding, Kind, is_nan, near
 from core.study.twins import Swap, swap
 
-ROUND = 0.0005  # figures with three decimals, and half an image of the thousand
+ROUND = 0.0005  # tolerance for three decimals: half an image of the thousand
 SEEDS = range(10)
 INITIAL, FINAL = 0.435, (0.792, 0.909)  # accuracies as the question prints them: JAX, Keras
 ONE_ANSWER = 0.510  # the larger label's share, and so the accuracy of one answer for every image
 
-# What is run from weights moved by one rounding, with the run from the weights as they are.
-MANY, FEW = 16, 4  # runs of a seed where rounding decides, and where it always collapses
-PERTURBATIONS = 100  # as the facts have it for the question's own seed
+# How many runs: one from the weights as they are, the others from weights nudged by one rounding.
+MANY, FEW = 16, 4  # of a seed that rounding decides, and of one that always collapses
+PERTURBATIONS = 100  # nudged runs of the question's own seed, as many as in the facts
 
-# What a chaotic seed may do. Set on JAX 0.10.2, two cores, 41 runs of each: means 0.706 to 0.780,
-# standard deviations 0.031 to 0.094, 0 to 3 runs lost (seed 2 of "stable": 17). MANY of them,
-# drawn 20,000 times, stay within these but for a run of bad luck in a thousand. The facts' own
-# draws, 0.637 to 0.816, lie inside; untrained networks (0.435 to 0.599), collapsed ones (0.490 and
-# 0.510) and those from logits (0.876 to 0.933) do not.
+# Bands for the MANY runs of a chaotic seed. 41 runs of each seed on JAX 0.10.2 and two cores had
+# means of 0.706 to 0.780, standard deviations of 0.031 to 0.094, and 0 to 3 runs lost (17 for seed
+# 2 of "stable"). When MANY of the 41 were drawn 20,000 times, about one draw in a thousand left
+# the bands. The facts' own runs, 0.637 to 0.816, lie inside; untrained networks (0.435 to 0.599),
+# collapsed ones (0.490 and 0.510) and those from logits (0.876 to 0.933) do not.
 MEAN, SPREAD, LOST = (0.61, 0.82), (0.01, 0.14), (0.0, 6 / MANY)
-LOST_PARTLY = (1 / MANY, 13 / MANY)  # a chance of 0.27 (facts) to 0.41 (here): some, and not all
+LOST_PARTLY = (1 / MANY, 13 / MANY)  # if a run is lost with chance 0.27 (facts) to 0.41 (here)
 ONE_RUN = (0.55, 0.85)  # a single run of the question's seed: the facts' 100 gave 0.576 to 0.825
 
 
@@ -43,15 +43,15 @@ class Variant:
     epsilon: float
     stated: tuple[float, ...]
     clips: bool = False
-    # seed -> the share that collapses in the facts, where they have one, and the band of those lost
+    # seed -> the share that collapses, if the facts state one, and the band for the share lost
     lost: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
 
     def chaotic(self, seed: int) -> bool:
-        """Whether rounding decides this seed's end.
+        """Whether rounding decides how this seed ends.
 
-        A run that collapsed has no gradient, and ends where it is (0.490 and 0.510 are the
-        shares of the two labels). Under a loss that clips, a seed whose one run collapsed in the
-        facts did so in all of 41 here; any other is chaotic.
+        A run that collapsed has no gradient, and stays where it is (0.490 and 0.510 are the shares
+        of the two labels). With a loss that clips, if a seed's one run in the facts collapsed, all
+        41 runs of it collapsed here; every other seed is chaotic.
         """
         return self.clips and self.stated[seed] not in (0.490, 0.510)
 
@@ -86,8 +86,8 @@ VARIANTS = [
 NAIVE = RunConfig(loss="naive")
 STABLE = RunConfig(loss="question_stable", epsilon=1e-6)
 LOGITS = RunConfig(loss="from_logits")
-KERAS = RunConfig(loss="keras_tf")  # finds the logits behind the sigmoid, as the question's did
-P_MINUS_Y = RunConfig(loss="torch_bce_logits")  # whose slope is p - y with p rounded
+KERAS = RunConfig(loss="keras_tf")  # finds the logits behind the sigmoid, as in the question
+P_MINUS_Y = RunConfig(loss="torch_bce_logits")  # its slope is p - y with p rounded
 
 
 @cache
@@ -97,7 +97,7 @@ def _data() -> Dataset:
 
 @cache
 def _run(config: RunConfig) -> list[Snapshot]:
-    """Snapshots of all ten steps and the start."""
+    """The snapshots at the start and after each of the ten steps."""
     return list(train.run(config, _data()))
 
 
@@ -108,7 +108,7 @@ def _strip(config: RunConfig) -> Outcomes:
 
 @cache
 def _ensemble(config: RunConfig, runs: int) -> Outcomes:
-    """The run, and the same from weights moved by one rounding: `runs` in all."""
+    """The run, and the same from weights nudged by one rounding: `runs` in all."""
     return collect(rounding_band(config, _data(), runs - 1))
 
 
@@ -136,9 +136,9 @@ def question() -> Iterator[Finding]:
 
 
 def as_printed(found: Swap) -> list[Finding]:
-    """What the question prints, with `a` as its JAX and `b` as its Keras.
+    """What the question prints; run `a` is its JAX and run `b` its Keras.
 
-    Its JAX is one chaotic run, which must end where such runs do.
+    The JAX run is chaotic, so it must only end in the range where such runs end.
     """
     jax, keras = 0, 1
     kind = Kind.PUBLISHED
@@ -160,7 +160,7 @@ def swapped() -> Iterator[Finding]:
 
 
 def seeds() -> Iterator[Finding]:
-    """Where every variant ends from ten initial weights."""
+    """The final accuracy of every variant from ten seeds."""
     for variant in VARIANTS:
         config = replace(LOGITS, loss=variant.loss, epsilon=variant.epsilon)
         for seed, stated in zip(SEEDS, variant.stated, strict=True):
@@ -180,7 +180,7 @@ def seeds() -> Iterator[Finding]:
 def learned(runs: Outcomes) -> np.ndarray:
     """Which runs end better than they began and than one answer for every image: bool [runs].
 
-    The others are lost: collapsed with every gradient 0, an image or two from it, or never moved.
+    The others are lost: they collapsed (every gradient is 0), nearly so, or never moved.
     """
     begun = np.maximum(runs.accuracy[:, 0], ONE_ANSWER)
     return np.asarray(runs.accuracy[:, -1] > begun + ROUND)
@@ -189,8 +189,8 @@ def learned(runs: Outcomes) -> np.ndarray:
 def _chaotic(variant: Variant, seed: int, runs: Outcomes) -> Iterator[Finding]:
     """What the runs of a chaotic seed do: where they end, how far apart, and how many are lost.
 
-    What is stated of their mean is the one run that the facts have, and of the share lost what
-    collapses in the facts' 15 runs from weights moved by one rounding.
+    The mean is set beside the one run of the facts, and the share lost beside the share of the
+    facts' 15 runs from weights nudged by one rounding that collapsed.
     """
     name, fact, learn = f"{variant.name}, seed {seed}, chaotic", Kind.FACT, learned(runs)
     ends = runs.accuracy[learn, -1]
@@ -207,9 +207,9 @@ def _chaotic(variant: Variant, seed: int, runs: Outcomes) -> Iterator[Finding]:
 
 
 def _collapsed(variant: Variant, seed: int, runs: Outcomes) -> Finding:
-    """A seed that collapses whatever rounding does, judged by the run that ends furthest off.
+    """A seed that always collapses, judged by the run that ends furthest from the stated figure.
 
-    A run that never moved may begin at a label's share, and has not collapsed to it: then NaN.
+    NaN if a run never moved: it may begin at a label's share without having collapsed to it.
     """
     ends, stated = runs.accuracy[:, -1], variant.stated[seed]
     moved = np.all(runs.loss[:, -1] != runs.loss[:, 0])
@@ -221,9 +221,10 @@ def _collapsed(variant: Variant, seed: int, runs: Outcomes) -> Finding:
 def start() -> Iterator[Finding]:
     """Saturation and census before the first step, seed 0.
 
-    XLA's code for a CPU makes denormal numbers 0, p below z = -87.3 and a 1,000th of it below
-    -80.4; that for a GPU keeps them until exp(-z) is inf, below -88.7. On an H100 p is exactly 0
-    in 0.256 and BCEWithLogits has zero gradient in 0.161, and these two rows fail.
+    On a CPU, XLA makes denormal numbers 0: p below z = -87.3, and a thousandth of p (its part of
+    the mean) below -80.4. On a GPU it keeps them until exp(-z) is inf, below -88.7. On an H100 p is
+    exactly 0 for a share of 0.256 and BCEWithLogits has zero gradient for 0.161, so these two rows
+    fail there.
     """
     stable, logits, rounded = (_run(config)[0] for config in (STABLE, LOGITS, P_MINUS_Y))
     shares = [
@@ -233,8 +234,8 @@ def start() -> Iterator[Finding]:
         ("stable: zero gradient", 0.838, stable.census.zero_gradient),
         ("stable: wrong and zero gradient", 0.484, stable.census.stuck),
         ("wrong", 0.565, stable.census.wrong),
-        # From logits as PyTorch has it: p - y is 0 where p rounds to y. The row from_logits keeps
-        # those slopes, and has fewer zeros.
+        # From logits as in PyTorch: p - y is 0 once p rounds to y. The loss from_logits does not
+        # round p first, so that fewer of its slopes are 0.
         ("BCEWithLogits: zero gradient", 0.176, rounded.census.zero_gradient),
         ("BCEWithLogits: wrong and zero gradient", 0.0, rounded.census.stuck),
         ("from logits: wrong and zero gradient", 0.0, logits.census.stuck),
@@ -247,8 +248,8 @@ def start() -> Iterator[Finding]:
 def gradient_norms() -> Iterator[Finding]:
     """Euclidean norm of the whole gradient, seed 0. The clipped run is chaotic from step 2 on.
 
-    32 runs gave means of 39.6, 17.4 and 15.6 with standard deviations of 0.4, 1.2 and 6.3 at the
-    chaotic steps. A network that never moves stays at 38.2, and a collapsed one has 0.
+    At the chaotic steps below, 32 runs gave means of 39.6, 17.4 and 15.6 with standard deviations
+    of 0.4, 1.2 and 6.3. A network that never moves stays at 38.2, and a collapsed one has 0.
     """
 
     def norm(config: RunConfig, step: int) -> float:
@@ -283,10 +284,10 @@ def collapse() -> Iterator[Finding]:
 
 
 def band() -> Iterator[Finding]:
-    """What is left of a result when the weights move by one rounding, beside the facts' 100 runs.
+    """How far a nudge of the weights by one rounding changes a result, beside the facts' 100 runs.
 
-    Lowest and highest are extremes, which another 100 runs may pass: the stable loss is judged by
-    how many of its runs stay between those of the facts.
+    The lowest and the highest run are extremes, which another 100 runs may exceed, so the stable
+    loss is judged by how many of its runs stay between the extremes of the facts.
     """
     logits, stable = (
         _ensemble(config, 1 + PERTURBATIONS).accuracy[1:, -1] for config in (LOGITS, STABLE)
@@ -304,12 +305,12 @@ def band() -> Iterator[Finding]:
 
 
 def gap() -> Iterator[Finding]:
-    """From logits minus stable, final accuracy over ten seeds.
+    """Final accuracy from logits minus that of the stable loss, over ten seeds.
 
-    A tenth of the learning rate does not remove it: in ten steps from raw pixels no seed
-    collapses, and a smaller gap stays. The clipped ends are chaos, so that the means have bands:
-    they were 0.264 and 0.177. Where the clipped runs all stay untrained, or all collapse, the mean
-    gap is 0.39 or more.
+    A tenth of the learning rate does not close the gap: in ten steps from raw pixels no seed
+    collapses, but a smaller gap remains. The clipped runs are chaotic, so the means have bands;
+    they were 0.264 and 0.177. If the clipped runs all stay untrained, or all collapse, the mean gap
+    is 0.39 or more.
     """
     regression = Kind.REGRESSION
     mean = float(_gaps().mean())

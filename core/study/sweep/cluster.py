@@ -1,8 +1,8 @@
 """A sweep on a Dask cluster: the same table, from workers that have this program and its Python.
 
-`dask.distributed` is wanted when a scheduler's address is given, and not before. A task is some
-cells of one family, about TASK seconds of them; of a worker that dies the scheduler gives them to
-another. A task's rows are kept once, when they arrive.
+`dask.distributed` is needed only if a scheduler's address is given. A task is some cells of one
+family that take about TASK seconds; if a worker dies, the scheduler gives its tasks to another. A
+task's rows are stored once, when they arrive.
 """
 
 import threading
@@ -20,25 +20,25 @@ from core.study.sweep.table import Row, computed_with
 PATIENCE = 4.0  # seconds for a scheduler, and then for a worker, to answer
 TASK = 5.0  # seconds that a task should take
 MOST = 256  # cells of a task
-AHEAD = 2  # tasks that a worker's thread has before it
+AHEAD = 2  # tasks that each thread of a worker is given in advance
 POLL = 0.2  # seconds
 
 
 def sweep_on(plan: Plan, store: Store, address: str) -> Iterator[Rows | None]:
-    """As `run.sweep`, by the workers of the scheduler at this address.
+    """Do what `run.sweep` does, on the workers of the scheduler at this address.
 
     Raises:
       ConnectionError: the scheduler does not answer, or has no worker.
-      ModuleNotFoundError: dask.distributed is not installed; says how to.
+      ModuleNotFoundError: dask.distributed is not installed; the message says how to install it.
       RuntimeError: a worker would compute with another version, or a task was given up.
       ValueError, MemoryError, TooLong, OSError: as `run.sweep` does.
     """
-    plan.cells  # noqa: B018  # tells what does not fit together
+    plan.cells  # noqa: B018  # raises ValueError at once if values do not fit together
     return _sweep_on(plan, store, connect(address))
 
 
 def connect(address: str) -> Any:
-    """The client of a scheduler that answers and has a worker. Raises as `sweep_on` does."""
+    """Return the client of a scheduler that answers and has a worker. Raises as `sweep_on` does."""
     try:
         import distributed
     except ModuleNotFoundError as error:
@@ -57,7 +57,7 @@ def connect(address: str) -> Any:
 
 
 def _within(seconds: float, make: Callable[[], Any], address: str) -> Any:
-    """What `make` gives, if in time: its own timeout does not count a peer that says nothing."""
+    """Return what `make` does, if in time; its own timeout ignores a peer that never answers."""
     found: Future[Any] = Future()
 
     def attempt() -> None:
@@ -76,16 +76,16 @@ def _within(seconds: float, make: Callable[[], Any], address: str) -> Any:
 
 
 def _close_late(found: "Future[Any]") -> None:
-    """A client that came too late is not left open."""
+    """Close a client that came too late."""
     if found.exception() is None:
         found.result().close()
 
 
 def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row], float]:
-    """A task: what is measured of runs that go together, in their order, and the seconds it took.
+    """Do a task: measure runs that go together; return their rows, in order, and the seconds taken.
 
     Raises:
-      RuntimeError: this worker does not compute with what the sweep is `made` with.
+      RuntimeError: this worker computes with something else than the sweep was `made` with.
     """
     if (own := computed_with()) != made:
         raise RuntimeError(f"a worker computes with {own}, the sweep with {made}")
@@ -98,7 +98,7 @@ def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row]
 
 
 class _Task:
-    """Runs of one family that a worker is given, each with its cells."""
+    """Runs of one family that are given to a worker, each with its cells."""
 
     def __init__(self, client: Any, cells: dict[RunConfig, list[int]]) -> None:
         self.cells = list(cells.values())
@@ -106,21 +106,21 @@ class _Task:
         self.future = client.submit(work, told, computed_with(), pure=False)
 
     def rows(self) -> tuple[Rows, float]:
-        """What was measured in each cell, and the seconds of a run."""
+        """What was measured in each cell, and the seconds that a run took."""
         found, seconds = self.future.result()
         rows = {cell: row for cells, row in zip(self.cells, found, strict=True) for cell in cells}
         return rows, seconds / len(found)
 
 
 class _Line:
-    """The runs that no worker has yet, family by family, in tasks whose size follows their cost."""
+    """The runs not yet given to a worker, family by family, in tasks sized by what a run takes."""
 
     def __init__(self, plan: Plan, kept: Rows) -> None:
         self.families = [list(family.items()) for family in families(plan, kept)]
         self.size = 1
 
     def task(self, client: Any) -> _Task:
-        """The next one; a new family begins with one run, whose worker compiles it."""
+        """The next task; a new family begins with a single run, whose worker compiles it."""
         family = self.families[0]
         task = _Task(client, dict(family[: self.size]))
         del family[: self.size]
@@ -130,7 +130,7 @@ class _Line:
         return task
 
     def took(self, seconds: float) -> None:
-        """Note what a run took of late."""
+        """Set the size of the next tasks by the seconds that a run took."""
         self.size = max(1, min(int(TASK / seconds), 2 * self.size, MOST))
 
 
@@ -162,6 +162,6 @@ def _sweep_on(plan: Plan, store: Store, client: Any) -> Iterator[Rows | None]:
 
 
 def _see(client: Any) -> None:
-    """Raises ConnectionError once the scheduler is gone."""
+    """Raise ConnectionError if the scheduler is gone."""
     if client.status != "running":
         raise ConnectionError("The scheduler is gone. What it has measured is kept: start again")

@@ -1,14 +1,14 @@
 """Run a sweep without a screen: `python -m core.study.sweep plan.json [--out FOLDER]`.
 
-The plan is JSON: what differs from the trainer's defaults, and a list of values an axis.
+The plan is JSON: what differs from the trainer's defaults, and a list of values for each axis.
 
     {"version": 1, "base": {"loss": "clip"}, "axes": {"seed": [0, 1, 2], "epsilon": [1e-7, 0.01]}}
 
-A random sample has {"sample": {"count": 64, "seed": 0}} beside it, and may have a span in the place
-of a list: {"low": 1e-4, "high": 1, "log": true}. The name of a preset stands for its plan.
+For a random sample add {"sample": {"count": 64, "seed": 0}}; an axis may then be a span instead of
+a list: {"low": 1e-4, "high": 1, "log": true}. A preset may be named instead of a file.
 
-Progress goes to stderr. The folder then holds table.parquet; started again with the same plan and
-folder, the sweep goes on with what is missing. To forget it, delete the folder.
+Progress goes to stderr. At the end the folder holds table.parquet. Started again with the same plan
+and folder, the sweep goes on with what is missing. To start over, delete the folder.
 """
 
 import argparse
@@ -65,11 +65,11 @@ def _plan(named: str) -> Plan:
     try:
         return from_json(Path(named).read_text())
     except UnicodeDecodeError as error:
-        raise ValueError(f"{named} is no text: {error}") from error
+        raise ValueError(f"{named} is not a text: {error}") from error
 
 
 def _follow(plan: Plan, kept: int, batches: Iterator[Rows | None]) -> None:
-    """Tell how far it is, once a second; `kept` cells are there from earlier."""
+    """Print the progress once a second; `kept` cells were there before."""
     began = told = time.monotonic()
     done = 0
     for batch in batches:
@@ -82,7 +82,7 @@ def _follow(plan: Plan, kept: int, batches: Iterator[Rows | None]) -> None:
 
 
 def progress(done: int, size: int, seconds: float) -> str:
-    """As in: 12 of 60 cells, 0.35 s a cell, 17 s left."""
+    """The progress as text, such as: 12 of 60 cells, 0.35 s a cell, 17 s left."""
     words = f"{done:,} of {size:,} cells"
     if not seconds or done == size:
         return words

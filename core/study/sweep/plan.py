@@ -1,4 +1,4 @@
-"""Plan: which runs a sweep has. Frozen, validated, and the same as JSON."""
+"""Plan: the runs of a sweep. Frozen, validated, and readable from and writable to JSON."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ MOST = 100_000  # cells
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Numbers from `low` to `high`, drawn evenly, or evenly in their logarithm."""
+    """Numbers from `low` to `high`, drawn uniformly, or uniformly in their logarithm."""
 
     low: float
     high: float
     log: bool = False
 
     def draw(self, rng: np.random.Generator, count: int) -> list[float]:
-        """`count` of them."""
+        """Draw `count` numbers."""
         if not self.log:
             return rng.uniform(self.low, self.high, count).tolist()
         drawn = np.exp(rng.uniform(math.log(self.low), math.log(self.high), count))
@@ -37,7 +37,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Random cells in the place of a grid: so many, by this seed."""
+    """Random cells instead of a grid: `count` of them, drawn with `seed`."""
 
     count: int
     seed: int = 0
@@ -48,15 +48,15 @@ Axis = tuple[Any, ...] | Span
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A grid over the values of each axis, or a random sample of them, from one configuration.
+    """A grid over the values of each axis, or a random sample of them; all else is as in `base`.
 
-    The cells of a grid stand in the order of its axes, the last one changing fastest. A sample
-    draws each axis by itself: one of its values, or a number of its span. Where the loss is an axis
-    and epsilon is none, each loss has its own epsilon, as its framework does.
+    The cells of a grid are in the order of its axes, the last one changing fastest. A sample draws
+    each axis independently: one of its values, or a number from its span. If the loss is an axis
+    and epsilon is not, each loss has its own epsilon, as in its framework.
 
     Raises:
-      ValueError: no axis, an empty one, one that is no field, a value that is not allowed, or too
-        many cells; says which and what is allowed.
+      ValueError: there is no axis, an axis is empty or not a field, a value is not allowed, or
+        there are too many cells; the message says which, and what is allowed.
     """
 
     base: RunConfig = field(default_factory=RunConfig)
@@ -65,7 +65,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.axes:
-            raise ValueError("a sweep has one axis at least")
+            raise ValueError("a sweep needs at least one axis")
         for name, axis in self.axes.items():
             _check(name, axis, self.sample is not None)
         if self.sample is not None and not _count(self.sample.count) > 0:
@@ -84,7 +84,7 @@ class Plan:
 
     @cached_property
     def values(self) -> list[tuple[Any, ...]]:
-        """The value of each axis, cell by cell."""
+        """The values of the axes in each cell."""
         if self.sample is None:
             return list(product(*self.axes.values()))  # type: ignore[arg-type]
         rng = np.random.default_rng(self.sample.seed)
@@ -108,7 +108,7 @@ class Plan:
 
     @cached_property
     def key(self) -> str:
-        """Names the sweep: other plans have other keys."""
+        """A name for the sweep; different plans have different keys."""
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -121,11 +121,11 @@ def _count(value: Any) -> int:
 
 def _check(name: str, axis: Axis, sampled: bool) -> None:
     if name not in FIELDS:
-        raise ValueError(f"{name!r} is no axis; allowed are {', '.join(FIELDS)}")
+        raise ValueError(f"{name!r} is not an axis; allowed are {', '.join(FIELDS)}")
     allowed = FIELDS[name]
     if isinstance(axis, Span):
         if not sampled:
-            raise ValueError(f"axis {name} is a span, which has no grid: list its values")
+            raise ValueError(f"axis {name} is a span, of which there is no grid: list its values")
         if not isinstance(allowed, Range):
             raise ValueError(f"axis {name} has no numbers: list its values")
         if axis.low > axis.high or (axis.log and axis.low <= 0):
@@ -155,7 +155,7 @@ def _drawn(name: str, axis: Axis, rng: np.random.Generator, count: int) -> list[
 
 
 def to_json(plan: Plan) -> str:
-    """The plan as text, which `from_json` reads."""
+    """Write the plan as text that `from_json` can read."""
 
     def axis(values: Axis) -> Any:
         if isinstance(values, Span):
@@ -173,15 +173,15 @@ def to_json(plan: Plan) -> str:
 
 
 def from_json(text: str) -> Plan:
-    """The plan of a text.
+    """Read a plan from text.
 
     Raises:
-      ValueError: the text is no plan, or one of another version; says why.
+      ValueError: the text is not a plan, or one of another version; the message says why.
     """
     try:
         told = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"the plan is no JSON: {error}") from error
+        raise ValueError(f"the plan is not JSON: {error}") from error
     if not isinstance(told, dict) or "axes" not in told:
         raise ValueError('a plan is {"version": 1, "base": {…}, "axes": {"seed": [0, 1]}}')
     if (version := told.get("version")) != VERSION:
@@ -206,5 +206,5 @@ def _axis(values: Any) -> Axis:
     if isinstance(values, dict):
         return Span(**values)
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise ValueError(f"an axis is a list of values or a span, and not {values!r}")
+        raise ValueError(f"an axis is a list of values or a span, not {values!r}")
     return tuple(map(_value, values))

@@ -31,8 +31,8 @@ SWEEPS = Registry(
             key="ten_seeds",
             label="Ten seeds of the question",
             latex="",
-            summary="The JAX/Keras question from ten initial weights, by the way its loss is "
-            "written. One seed is an anecdote.",
+            summary="The JAX/Keras question from ten sets of initial weights, for each way to "
+            "write its loss. One seed is an anecdote.",
             reference="the JAX/Keras question",
             plan=Plan(
                 axes={
@@ -80,7 +80,7 @@ SWEEPS = Registry(
             key="optimizer_and_weights",
             label="Which optimizer forgives which initialisation",
             latex="",
-            summary="Two hidden layers of 100, 1,000 digits, three epochs: every optimizer from "
+            summary="Two hidden layers of 100, 1,000 digits, three epochs: every optimizer with "
             "every kind of initial weights, two seeds.",
             reference="",
             plan=Plan(

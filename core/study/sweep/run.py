@@ -1,4 +1,4 @@
-"""A sweep on this machine: what its cells have in common is compiled once, what is kept is kept."""
+"""A sweep on this machine: cells of one shape share a program, and no cell is computed twice."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,22 +14,23 @@ from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
 from core.study.sweep.table import Row, rows
 
-Rows = dict[int, Row]  # what is measured in each of some cells
+Rows = dict[int, Row]  # cell -> what is measured there
 
 
 def sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
-    """Measure every cell that the store does not hold: first what it holds, then batch by batch.
+    """Measure every cell that the store does not hold.
 
-    Yields None between pieces of work, about `lanes.PIECE` seconds apart but for a compilation or a
-    longer step, so that whoever drives it can stop; the store then holds every batch that was
-    yielded. Cells with one configuration are one run.
+    Yields the rows that the store holds, then each new batch, and None between pieces of work, so
+    that the caller can stop; the store then holds every batch that was yielded. Pieces take about
+    `lanes.PIECE` seconds, unless a step or a compilation takes longer. Cells with the same
+    configuration are one run.
 
     Raises:
       ValueError: values of a cell do not fit together.
       MemoryError, TooLong: the runs of a cell would not fit this machine.
       OSError: the store cannot be written to.
     """
-    plan.cells  # noqa: B018  # before anything is trained: it tells what does not fit together
+    plan.cells  # noqa: B018  # raises ValueError before anything is trained
     return _sweep(plan, store)
 
 
@@ -51,7 +52,7 @@ def _sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
 
 
 def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[int]]]:
-    """The runs that go together, each with its cells that are not kept."""
+    """Group the runs that go together, each run with its cells that are not kept yet."""
     found: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
     for cell, config in enumerate(plan.cells):
         if cell not in kept:
@@ -61,7 +62,7 @@ def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[i
 
 
 def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | None]:
-    """What is measured of runs that go together; None between pieces of work."""
+    """Yield what is measured of runs that go together, by batches; None between pieces of work."""
     check(configs[0])
     data = device_data(configs[0], lambda fraction, text: None)
     for ended in lanes.runs(configs, data):
@@ -72,11 +73,11 @@ def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | No
 
 
 def check(config: RunConfig) -> None:
-    """See that a run fits this machine before it holds it up.
+    """Check that a run fits this machine, before it is started.
 
     Raises:
       MemoryError: its weights do not fit.
-      TooLong: a step would take longer than the host allows, by the products of its weights.
+      TooLong: a step would take longer than the host allows, judged by its matrix products.
     """
     shape = train.shape(config)
     needed, free = train.bytes_needed(shape), memory.free_bytes()
@@ -84,7 +85,7 @@ def check(config: RunConfig) -> None:
         raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
     weights = sum(leaf.size for leaf in jax.tree.leaves(train.start_types(shape).params))
     limit = step_limit()
-    price = seconds(6.0 * weights * config.batch_size)  # forward, and twice back
+    price = seconds(6.0 * weights * config.batch_size)  # 2 operations forward, 4 backward
     if price > limit:
         raise TooLong(
             f"A step of a run with layers {config.widths} and batches of {config.batch_size} takes "

@@ -1,9 +1,10 @@
 """Where the rows of a sweep are kept: in memory, or in a folder that outlives a crash.
 
-A folder holds `plan.json`, with what the figures were computed with, and Parquet files of whole
-batches. Each is written under a temporary name and renamed, so that a file that is there is whole.
-A process that is killed loses the rows of the last second, which are computed again, and no more.
-Whoever writes locks plan.json, and the system unlocks it when that process ends, however it does.
+A folder holds `plan.json`, which also says what the figures were computed with, and Parquet files
+of whole batches. Each file is written under a temporary name and then renamed, so that a file that
+exists is whole. A process that is killed loses only the rows of the last second, which are computed
+again. The process that writes locks plan.json; the system unlocks it when that process ends, in
+whatever way.
 """
 
 import json
@@ -22,27 +23,27 @@ from core.study.sweep.table import Row, computed_with, joined, made_by, measured
 
 try:
     import fcntl
-except ImportError:  # on Windows nobody is kept out
+except ImportError:  # on Windows there is no lock
     fcntl = None  # type: ignore[assignment]
 
 EVERY = 1.0  # seconds between two files
 ROOM = 200_000_000  # bytes that a server's sweeps may take together
-FILES = 256  # of batches, before they are made one
+FILES = 256  # batch files, before they are joined
 PLAN, WHOLE = "plan.json", "table.parquet"
 BATCH, TEMPORARY = "batch-{}.parquet", ".part"
 
 
 class Store(Protocol):
-    """What a sweep writes to."""
+    """Where a sweep keeps its rows."""
 
     def done(self) -> dict[int, Row]:
-        """What is kept of earlier, by cell."""
+        """The rows kept so far: cell -> row."""
 
     def add(self, measured: dict[int, Row]) -> None:
-        """Keep these; they may be kept a second later."""
+        """Keep these rows, at once or a second later."""
 
     def close(self) -> None:
-        """Keep what is not kept yet."""
+        """Keep the rows that are not kept yet."""
 
 
 class Memory:
@@ -52,23 +53,23 @@ class Memory:
         self.kept: dict[int, Row] = {}
 
     def done(self) -> dict[int, Row]:
-        """What was added."""
+        """The rows that were added."""
         return dict(self.kept)
 
     def add(self, measured: dict[int, Row]) -> None:
-        """Keep these."""
+        """Keep these rows."""
         self.kept |= measured
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
 
 class Folder:
-    """Rows in the files of a folder, which is made if need be, and this one's until it is closed.
+    """Rows in the files of a folder, which is created if needed, and locked until `close`.
 
     Raises:
       ValueError: the folder holds another sweep, one of another version, or something else, or
-        another sweep is writing to it; it is left as it is.
+        another sweep is writing to it; the folder is left as it is.
       OSError: the folder cannot be written to; the message names it.
     """
 
@@ -80,10 +81,10 @@ class Folder:
         self._let_go = self._hold()
 
     def done(self) -> dict[int, Row]:
-        """What the files hold.
+        """The rows in the files.
 
         Raises:
-          ValueError: one of them is of another sweep or version.
+          ValueError: a file is of another sweep or version.
         """
         measured: dict[int, Row] = {}
         for file in self._files():
@@ -91,13 +92,13 @@ class Folder:
         return measured
 
     def add(self, measured: dict[int, Row]) -> None:
-        """Keep these, in a file a second."""
+        """Keep these rows; a file is written once a second."""
         self.waiting |= measured
         if time.monotonic() - self.written > EVERY:
             self._flush()
 
     def close(self) -> None:
-        """Write what waits, and let others write; a sweep that is whole becomes one file."""
+        """Write what still waits and unlock the folder; a complete sweep becomes one file."""
         try:
             self._flush()
             if len(self.done()) == self.plan.size:
@@ -106,7 +107,7 @@ class Folder:
             self._let_go()
 
     def bytes(self) -> int:
-        """What the folder takes."""
+        """The size of the folder's files in bytes."""
         return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
 
     def _claim(self) -> None:
@@ -115,7 +116,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             if not mark.exists():
                 if any(self.path.iterdir()):
-                    raise ValueError(f"{self.path} is no sweep's folder and not empty")
+                    raise ValueError(f"{self.path} is not the folder of a sweep, and not empty")
                 told = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
                 self._write(mark, json.dumps(told, indent=1).encode())
             self._check(mark)
@@ -126,7 +127,7 @@ class Folder:
             raise OSError(f"{self.path} cannot be written to: {error.strerror or error}") from error
 
     def _hold(self) -> Callable[[], object]:
-        """Keep others from writing until what is returned is called, or this object is gone."""
+        """Lock the folder until the function returned is called, or this object is deleted."""
         mark = os.open(self.path / PLAN, os.O_RDWR)
         let_go = weakref.finalize(self, os.close, mark)
         try:
@@ -135,7 +136,7 @@ class Folder:
         except BlockingIOError as error:
             let_go()
             raise ValueError(
-                f"Another sweep is writing to {self.path}: wait for its end, or name another folder"
+                f"Another sweep is writing to {self.path}: let it end, or name another folder"
             ) from error
         except OSError:  # some network file systems have no locks
             pass
@@ -176,7 +177,7 @@ class Folder:
             self._join()
 
     def _join(self) -> None:
-        """Make all files one; a crash in between leaves cells twice, which are read once."""
+        """Join all files; a crash in between leaves some cells in two files, which does no harm."""
         files = self._files()
         if files == [self.path / WHOLE]:
             return
@@ -210,7 +211,7 @@ def kept_in(root: Path, plan: Plan) -> Folder:
     """The plan's own folder below `root`, where many sweeps are kept.
 
     Raises:
-      ValueError: they take more than ROOM bytes, or as `Folder` does.
+      ValueError: the sweeps take more than ROOM bytes, or as `Folder` does.
       OSError: as `Folder` does.
     """
     if (taken := taken_in(root)) > ROOM:

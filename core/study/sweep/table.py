@@ -1,4 +1,4 @@
-"""The tidy table of a sweep: a row a cell, the axes' values beside what became of the run."""
+"""The tidy table of a sweep: for each cell a row, with the axes' values and the run's results."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ OUTCOMES = {
     BROKEN: "its loss, gradient or weights are NaN or infinite",
 }
 
-# What is measured of a run at its end; as a Snapshot has it, but for the outcome.
+# What is measured of a run at its end: the outcome, and the rest as in a Snapshot.
 MEASURED = {
     "final_loss": pa.float32(),  # mean over the first PROBE training images
-    "train_accuracy": pa.float32(),  # of the same images; NaN of a regression
-    "held_out": pa.float32(),  # accuracy on all held-out images; of a regression, its error there
-    "gradient_norm": pa.float32(),  # of what a further step would follow
+    "train_accuracy": pa.float32(),  # on the same images; NaN for a regression
+    "held_out": pa.float32(),  # accuracy on all held-out images; for a regression, the error
+    "gradient_norm": pa.float32(),  # of the gradient that one more step would use
     "outcome": pa.string(),  # a key of OUTCOMES
 }
 
@@ -34,7 +34,7 @@ Row = dict[str, Any]  # what is measured of one run
 
 
 def schema(plan: Plan) -> pa.Schema:
-    """`cell`, its place in the plan; a column an axis; what is measured. The plan is beside it."""
+    """The columns: `cell`, its place in the plan; the axes; MEASURED. The plan is the metadata."""
     kinds = {name: _kind(name) for name in plan.axes}
     return pa.schema({"cell": pa.int64(), **kinds, **MEASURED}, metadata=made_by(plan))
 
@@ -47,13 +47,13 @@ def _kind(name: str) -> pa.DataType:
 
 
 def made_by(plan: Plan) -> dict[bytes, bytes]:
-    """What decides the figures: the plan, and what it was computed with."""
+    """What determines the figures: the plan, and what it was computed with."""
     made = {"version": VERSION, "plan": json.loads(to_json(plan)), **computed_with()}
     return {b"samenet": json.dumps(made, sort_keys=True).encode()}
 
 
 def computed_with() -> dict[str, str]:
-    """The library and the kind of device, whose rounding is in the figures."""
+    """The library and the kind of device, on whose rounding the figures depend."""
     return {"jax": jax.__version__, "device": jax.default_backend()}
 
 
@@ -80,7 +80,7 @@ def _outcome(seen: Seen) -> str:
 
 
 def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
-    """The table of cells, place -> what is measured there, in the order of their places."""
+    """The table of some cells, in order; `measured` is cell -> what is measured there."""
     told = []
     for cell in sorted(measured):
         values = zip(plan.axes, plan.values[cell], strict=True)
@@ -99,7 +99,7 @@ def measured_in(found: pa.Table) -> dict[int, Row]:
 
 
 def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
-    """Tables of one plan as one, in the order of the cells, each once."""
+    """Join tables of one plan into one, with each cell once, in order."""
     measured: dict[int, Row] = {}
     for each in tables:
         measured = {**measured_in(each), **measured}
@@ -107,7 +107,7 @@ def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def to_csv(found: pa.Table) -> bytes:
-    """As CSV; NaN as NaN."""
+    """The table as CSV; NaN is written as NaN."""
     lines = [",".join(found.column_names)]
     for row in found.to_pylist():
         lines.append(",".join(map(_text, row.values())))
@@ -119,7 +119,7 @@ def _text(value: Any) -> str:
 
 
 def to_parquet(found: pa.Table) -> bytes:
-    """As the bytes of a Parquet file."""
+    """The table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(found, sink)
     return sink.getvalue().to_pybytes()

@@ -1,8 +1,7 @@
-"""Twins: two runs from identical weights and data, which differ in one thing.
+"""Twins: two runs with identical starting weights and data that differ in one setting.
 
-The first gradients that differ say what it does and to which images. Functions that take long are
-generators which give way: they yield None between pieces of work, so that whoever drives them can
-stop.
+The first gradients that differ show what the setting does, and to which images. Slow functions are
+generators that yield None between pieces of work, so that the caller can stop.
 """
 
 from core.study.twins.differences import MAY_DIFFER, apart, differences, nearest_twin

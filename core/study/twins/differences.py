@@ -1,11 +1,11 @@
-"""Who may be twins: runs from identical weights, images and batches."""
+"""Which runs may be twins: those with identical starting weights, images and batches."""
 
 from dataclasses import asdict
 from typing import Any
 
 from core.config import FIELDS, RunConfig, agree
 
-# What twins may differ in: what turns the same batch and the same weights into other weights.
+# Twins may differ in what turns the same weights and the same batch into different new weights.
 MAY_DIFFER = (
     "loss", "epsilon", "reduction", "dropout", "dropout_value", "optimizer", "learning_rate",
 )  # fmt: skip
@@ -35,5 +35,5 @@ def apart(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 
 def nearest_twin(a: RunConfig, b: RunConfig) -> RunConfig:
-    """What is most like `b` among the twins of `a`: a's weights, images and batches, b's rest."""
+    """The twin of `a` most like `b`: weights, images and batches are a's, the rest is b's."""
     return agree({**asdict(a), **{name: getattr(b, name) for name in MAY_DIFFER}})[0]

@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
 
 def twins(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Pair | None]:
-    """Train both in lock step: a Pair at each snapshot step, None between chunks.
+    """Train both in lock step: yield a Pair at each snapshot step, None between chunks.
 
     Raises ValueError as `differences` does.
     """

@@ -1,4 +1,4 @@
-"""The first step at which two runs' gradients differ by more than rounding, and by whose doing."""
+"""The first step where two runs' gradients differ by more than rounding, and which samples do."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from core.run import train
 from core.study.states import At, compiled_for, states
 from core.study.twins.differences import differences
 
-# Rows of LOSSES that are one function rounded in other places (from_logits, optax, PyTorch) gave
-# gradients 2 roundings (2^-24 each) apart at the question's first step and 17 after ten of them,
-# which is the most that rounding grew to; clipping in another place differed by a million.
+# Losses that are the same function rounded in different places (from_logits, optax, PyTorch) gave
+# gradients that differed by 2 roundings (2^-24 each) at the question's first step and by 17 after
+# ten steps, the most that rounding grew to. Clipping elsewhere made a difference of a million.
 ROUNDINGS = 64
-NOTICEABLE = 1e-4  # of a slope, which is at most 1 in size: less is no doing worth a name
-MOST = 24  # samples named
+NOTICEABLE = 1e-4  # smaller differences of slopes (at most 1 in size) are not counted
+MOST = 24  # samples listed
 
 Array = Any  # a numpy array
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Some training images and what the network says of them; k of them, at most MOST."""
+    """k training images, at most MOST, and what each run's network says about them."""
 
     index: Array  # int [k], position in the training images
     images: Array  # uint8 [k, 784]
@@ -41,17 +41,18 @@ class Divergence(NamedTuple):
     """The first step whose gradients differ by more than rounding."""
 
     step: int
-    layer: int  # where they differ most, among the layers with weights, from 0
+    layer: int  # the one that differs most, counted from 0 among the layers with weights
     relative: Array  # float64 [layers]: see `relative_differences`
     differing: int  # samples of that step's batch whose slopes differ by more than NOTICEABLE
     samples: Samples  # those that differ most, largest |slope_a - slope_b| first
 
 
 def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Divergence | None]:
-    """Step both until their gradients differ: None a step while they agree, then a Divergence.
+    """Step both until their gradients differ: yield None while they agree, then a Divergence.
 
-    Ends without one where they agree to the last step. A layer's gradients differ where
-    |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, u one rounding of the passes.
+    There is no Divergence if they agree to the last step. A layer's gradients differ if
+    |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, where u is the largest
+    relative error of one rounding in the passes.
 
     Raises ValueError as `differences` does.
     """
@@ -77,7 +78,7 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
 def relative_differences(a: Params, b: Params) -> Array:
     """|g_a - g_b| / max(|g_a|, |g_b|) of each layer with weights: float64 [layers].
 
-    0 where they are equal, NaN in the same places included; inf where one alone is not finite.
+    0 if they are equal, NaN in the same places included; inf if somewhere only one is not finite.
     """
     pairs = zip(layers(a), layers(b), strict=True)
     return np.array([_relative(_flat(x), _flat(y)) for x, y in pairs])
@@ -88,7 +89,7 @@ def _flat(layer: Any) -> Array:
 
 
 def _gap(a: Array, b: Array) -> Array:
-    """|a - b|, 0 where both are the same infinity or NaN, inf where one alone is not finite."""
+    """|a - b|; 0 if both are the same infinity or NaN, inf if only one is not finite."""
     with np.errstate(invalid="ignore"):
         gap = np.abs(a - b)
     return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.where(np.isnan(gap), np.inf, gap))
@@ -140,5 +141,5 @@ def _divergence(
 
 @lru_cache(maxsize=8)
 def _look(shape: train.Shape) -> Any:
-    """state without slots, images, labels, order, knobs -> train.Look"""
+    """(state without slots, images, labels, order, knobs) -> train.Look."""
     return compiled_for(shape, train.functions(shape)["look"])

@@ -12,16 +12,15 @@ from core.study.twins.differences import differences
 class Swap(NamedTuple):
     """Accuracies over the first train.PROBE images, as (a, b)."""
 
-    initial: tuple[float, float]  # each from its own first weights
+    initial: tuple[float, float]  # each with its own first weights
     final: tuple[float, float]  # each with its own last weights
     swapped: tuple[float, float]  # each with the other's last weights
 
 
 def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
-    """Train both, and let each side's program also evaluate the other's final weights.
+    """Train both, then let each run's program evaluate the other's final weights as well.
 
-    The accuracies move with the weights, so that it is the training that differs and not the
-    prediction.
+    The accuracies follow the weights: it is the training that differs, not the prediction.
 
     Raises ValueError as `differences` does.
     """
