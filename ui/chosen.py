@@ -21,6 +21,7 @@ from core.parts.precisions import PRECISIONS
 from core.run.snapshot import PROBE, Answers, Gradient, Snapshot
 from core.study import precision
 from core.study.precision import Edges
+from ui import origin
 from ui.cards import Shown, sheet
 from ui.charts import chosen as charts
 from ui.charts import digits, flow
@@ -205,6 +206,23 @@ def _panel(run: Run, at: int, judged: Judge) -> None:
     with pictures:
         st.html(_sheet(config.source, shown, cards(seen[-1], shown, binary, judged)))
         st.caption(_legend(binary, len(images)))
+        if binary and judged.form == "binary":  # with classes other logits decide, too
+            origin.explained(_broken(seen[-1], shown, judged), "chosen_origin")
+
+
+def _broken(now: Look, images: np.ndarray, judged: Judge) -> list[origin.Case]:
+    """The first of these images whose loss or slope is NaN or infinite, of each label."""
+    margins, labels = now.margins[images], now.labels[images]
+    loss, slope = losses_and_slopes(judged, charts.towards(margins, labels, True), labels)
+    gone = np.isfinite(margins) & ~(np.isfinite(loss) & np.isfinite(slope))
+    first = {int(labels[i]): i for i in np.flatnonzero(gone)[::-1]}
+    return [
+        origin.Case(
+            f"Label {label}", judged.form, judged.key, float(margins[i]), label,
+            judged.epsilon, judged.dtype,
+        )
+        for label, i in sorted(first.items())
+    ]  # fmt: skip
 
 
 def words(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:

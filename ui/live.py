@@ -24,7 +24,7 @@ from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
-from ui import chance, chosen, controls, pair, phone, runs
+from ui import chance, chosen, controls, origin, pair, phone, runs
 from ui.charts import digits, flow, health, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
@@ -118,7 +118,7 @@ def _waits(config: RunConfig, view: View) -> bool:
     """Whether something is on its way that comes behind everybody's runs."""
     form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
     losses_known = form == "regression" or losses_ready(form, dtype)
-    return not losses_known or chance.waits(config, view)
+    return not losses_known or chance.waits(config, view) or origin.waits(config, view)
 
 
 def _poll_seconds(status: Status) -> float | None:
@@ -283,6 +283,7 @@ def _frame(frame: Frame) -> None:
     now = shown[-1] if shown else None
     _progress(view)
     _words(config, view, shown)
+    origin.panel(config, view, shown)
     _numbers(config, now)
     copies = chance.copies(config, view)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):

@@ -12,7 +12,7 @@ from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
-from tests.kit.pages import go, keyed, open_page
+from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
 from ui import chance, live, phone
 from ui.engine import engine
@@ -323,3 +323,14 @@ def test_a_phone_has_the_panel_s_charts_in_the_same_order() -> None:
 )
 def test_a_slow_run_s_pace_is_not_0(steps: float, words: str) -> None:
     assert live.pace(steps) == words
+
+
+def test_a_nan_is_traced_to_its_operation() -> None:
+    page = press(trainer(**to_query(tiny(loss="naive", scaling="raw"))), "origin")
+    page = settled(page)
+    (told,) = (each.value for each in page.warning if "The first NaN" in each.value)
+    assert "At step 0, in the loss" in told and "0 · (-inf) = NaN" in told
+
+
+def test_nothing_is_asked_of_a_run_without_nan() -> None:
+    assert "origin" not in {button.key for button in trainer(**FAST).button}

@@ -9,6 +9,7 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
 from core.study import precision
 from core.study.precision import Edges
+from ui import origin
 from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.charts.palette import BEFORE
@@ -88,6 +89,7 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
             charts.strip_tables(labels, zones, texts, chosen.span),
             "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
         )
+    origin.explained(_cases(looks, chosen), "microscope_origin")
     st.markdown("**The loss L, in nats**", help=explained("nats"))
     colour_key(named)
     losses = {found.label: (z, found.curve.loss) for found in looks}
@@ -99,6 +101,20 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         charts.curve_tables({**losses, charts.EXACT: (z, exact.loss)}, gone),
         "Loss against logit for the chosen losses and the exact one.",
     )
+
+
+def _cases(looks: list[Look], chosen: Setting) -> list[origin.Case]:
+    """Each loss where it first is NaN or infinite, on either side."""
+    dtype = DTYPES[chosen.dtype].dtype
+    return [
+        origin.Case(
+            found.label, chosen.form, found.key, at, chosen.class_index,
+            chosen.epsilon_of(found.key), dtype,
+        )
+        for found in looks
+        for edges in (found.wrong, found.right)
+        if (at := precision.first_broken(edges)) is not None
+    ]  # fmt: skip
 
 
 def _draw(key: str, spec: dict, tables: charts.Tables, alt: str) -> None:

@@ -1,0 +1,95 @@
+"""Where NaN comes from: of a run, searched for at a click, and of a loss at one logit."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig
+from core.fields import number
+from core.parts.losses import Form
+from core.run.errands import Errand
+from core.run.job import View
+from core.run.prepare import device_data
+from core.run.snapshot import Snapshot
+from core.study import origin
+from ui.engine import engine
+from ui.state import rerun
+
+ASKED = "origins_asked"  # the runs whose NaN the visitor has asked about
+
+
+def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
+    """Of the looks that are shown, where the first NaN comes from; nothing where there is none."""
+    looks = _until_broken(shown)
+    if looks is None:
+        return
+    if view.long:
+        st.caption("Where the NaN comes from is not searched: a step of this run takes too long.")
+        return
+    found = _search(config, looks)
+    if found is None:
+        if st.button("Where does the NaN come from?", key="origin", icon=":material/search:"):
+            st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
+            rerun()
+    elif found.failure:
+        st.warning(f"Where the NaN comes from could not be found: {found.failure}")
+    elif found.pieces:
+        told = origin.sentence(found.pieces[0])
+        st.warning(f"**The first NaN.** {told}", icon=":material/search:")
+    else:
+        before = looks[-2].step if len(looks) > 1 else 0
+        st.caption(
+            f"Training again up to step {looks[-1].step:,}, one update at a time from step "
+            f"{before:,} on, behind everybody's runs."
+        )
+
+
+def waits(config: RunConfig, view: View) -> bool:
+    """Whether an origin is being searched."""
+    looks = _until_broken(view.snapshots)
+    found = None if looks is None else _search(config, looks)
+    return found is not None and not found.done
+
+
+def _until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
+    first = next((i for i, look in enumerate(shown) if origin.broken(look)), None)
+    return None if first is None else list(shown[: first + 1])
+
+
+def _search(config: RunConfig, looks: list[Snapshot]) -> Errand | None:
+    if config not in st.session_state.get(ASKED, ()):
+        return None
+    key = "origin", config, tuple(look.step for look in looks)
+    return engine().errands.look(
+        key, lambda: origin.of_run(config, device_data(config, lambda fraction, text: None), looks)
+    )
+
+
+class Case(NamedTuple):
+    """A loss at a logit where it, or its derivative, is NaN or infinite."""
+
+    name: str
+    form: Form
+    key: str
+    z: float
+    label: int
+    epsilon: float
+    dtype: np.dtype[Any]
+
+
+def explained(cases: Sequence[Case], key: str) -> None:
+    """Behind a click, which operations make each of these NaN or infinite; nothing of none."""
+    if not cases:
+        return
+    title = "Where does NaN or inf come from?"
+    with st.expander(title, key=key, icon=":material/search:", on_change="rerun") as box:
+        if not box.open:  # for each operation is compiled once
+            return
+        for name, *case in cases:
+            made = origin.at_logit(*case)
+            if made is not None:
+                part = origin.PARTS[made.result]
+                z = number(case[2], 5)
+                st.markdown(f"**{name}**, {part} at z = {z}: {origin.told(made)}")
