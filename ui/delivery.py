@@ -1,9 +1,14 @@
-"""A page reaches its browser whole before anything else begins in its session.
+"""Two faults of Streamlit 1.67 between a page's run and its browser, and what is done about each.
 
-When a run of a session starts, Streamlit 1.67 drops what the session was not sent yet. Where a
-fragment's timer starts it, behind a run of the whole page, the browser still hears that the page
-has ended: it takes for gone what it was not sent, and builds it anew when the fragment draws it.
-On a server that sends every 0.3 s charts flashed so at every change of a control.
+When a run of a session starts, what the session was not sent yet is dropped. Where a fragment's
+timer starts it, behind a run of the whole page, the browser still hears that the page has ended: it
+takes away what it was not sent, and builds it again when the fragment draws it. On a server that
+sends every 0.3 s charts flashed at every change of a control. So a page's run ends when all of it
+was sent.
+
+When a page ends by `st.stop()`, the browser takes away what was not drawn, but the server keeps
+those fragments. A request of such a fragment's timer that is still on its way is answered, where
+nothing is: "Bad delta path", and the page is dead until it is loaded again. So they are dropped.
 """
 
 import asyncio
@@ -35,6 +40,13 @@ def wait_until_sent() -> None:
         sent.result(LONGEST_SECONDS)
     except (TimeoutError, CancelledError):
         sent.cancel()
+
+
+def forget_what_was_not_drawn() -> None:
+    """Drop the fragments that this run has not drawn, as Streamlit does without an `st.stop()`."""
+    if context := get_script_run_ctx():
+        drawn = context.shared.new_fragment_ids.snapshot()
+        context.fragment_storage.clear(new_fragment_ids=drawn)
 
 
 async def _empty(queue: Any) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import StopException
 
 from ui import delivery, imports
 from ui.pages import ROOT, navigation
@@ -17,8 +18,13 @@ def main() -> None:
     st.html(Path(__file__).with_name("style.css"))
     from ui.engine import engine  # heavy: by now it is imported
 
-    with engine().answering():
-        st.navigation(navigation(), position="top").run()
+    try:
+        with engine().answering():
+            st.navigation(navigation(), position="top").run()
+    except StopException:
+        delivery.forget_what_was_not_drawn()
+        delivery.wait_until_sent()
+        raise
     delivery.wait_until_sent()
 
 

@@ -111,7 +111,7 @@ PAGES = Registry(
         ),
         Page(
             key="jax_basics",
-            label="Story: What does `out` hold?",
+            label="Story: What does out hold?",
             latex="",
             summary="jit, grad, vmap and a product as live cells, and two lines of a well-read "
             "introduction that run and never do what they say.",
