@@ -186,8 +186,8 @@ def _transport(title: str, status: Status) -> None:
         st.button("Step", icon=":material/skip_next:", on_click=_held, args=[Viewer.step],
                   key="step", disabled=playing or done, shortcut="S",
                   help="One update of the weights.")  # fmt: skip
-        st.button("Next measurement", icon=":material/fast_forward:", on_click=_held,
-                  args=[Viewer.look], key="look", disabled=playing or done, shortcut="N",
+        st.button("Next", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
+                  key="look", disabled=playing or done, shortcut="N",
                   help="Jump to the next measurement: many updates in a long run.")  # fmt: skip
         st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
                   help="Keep this run in the charts while others come and go, or remove it. Up to "
@@ -378,10 +378,8 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
 
 
 def _accuracy(now: Snapshot, value: float) -> str:
-    """An accuracy; of NaN predictions it is what frameworks count, behind the NaN that it is."""
-    if now.saturation.nonfinite > 0:
-        return f"NaN <small>counted as numbers: {value:.1%}</small>"
-    return f"{value:.1%}"
+    """An accuracy; NaN predictions have none."""
+    return "NaN" if now.saturation.nonfinite > 0 else f"{value:.1%}"
 
 
 def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
@@ -393,8 +391,12 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
     over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
     what, measured = ("series", "squared error") if now.fit else ("images", "accuracy")
     held_out = f"held-out {measured}: {now.test_examples:,} others"
+    printed = ""
+    if not now.fit and now.saturation.nonfinite > 0:
+        accuracies = f"{now.train_accuracy:.1%} and {now.test_accuracy:.1%}"
+        printed = f" A program that ignores NaN would print {accuracies}."
     grey = " Grey: the run before." if _before() else ""
-    st.caption(f"Over {over} training {what}; {held_out}. {on_chance}{grey}")
+    st.caption(f"Over {over} training {what}; {held_out}.{printed} {on_chance}{grey}")
 
 
 def _before() -> list[Snapshot]:

@@ -39,7 +39,7 @@ class Widget:
 
 WIDGETS: dict[str, Widget] = {
     "loss": Widget(
-        "loss: from the probability … from the logits",
+        "loss: probability … logits",
         help=explained("cross-entropy", "logit", "label", "clipped", "gradient"),
     ),
     "learning_rate": Widget(
