@@ -52,8 +52,6 @@ PLAIN = (
 PROGRAMS, PROGRAM_BYTES, NEWEST = 12, 400e6, 2
 CHUNK_SECONDS = 0.05  # so that stop and pause answer at once
 
-memory.keep_buffers()
-
 
 class Shape(NamedTuple):
     """What a program is compiled for."""

@@ -24,7 +24,8 @@ from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.presets import PRESETS
-from core.run import diagnostics, memory, train
+from core.run import diagnostics, train
+from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.study.states import states
 from tests.kit import more
@@ -442,7 +443,7 @@ def test_memory_is_counted_by_copies_of_the_weights(optimizer: str, copies: int)
     needed = train.bytes_needed(train.shape(tiny(optimizer=optimizer, widths=(100,))))
     weights = 4 * (784 * 100 + 100 + 100 + 1)
     assert needed == pytest.approx(copies * weights, abs=16)
-    assert memory.free_bytes() > 1e6
+    assert free_bytes() > 1e6
 
 
 # Compilations
