@@ -81,7 +81,7 @@ def evaluated(
 @lru_cache(maxsize=8)
 def _answers(shape: train.Shape) -> Callable[..., Array]:
     """Compiled for each size: (params, images uint8 [batches, size, 784], knobs) -> answers."""
-    apply = train.functions(shape)["apply"]
+    apply = train.Step(shape).apply
 
     def answers(params: Any, images: Array, knobs: train.Knobs) -> Array:
         def batch(images: Array) -> Array:

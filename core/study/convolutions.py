@@ -113,7 +113,7 @@ def _seen(config: RunConfig, data: train.DeviceData, params: Any, first: np.ndar
 
 @lru_cache(maxsize=8)
 def _first_layer(shape: train.Shape) -> Callable[..., Array]:
-    hidden = train.functions(shape)["hidden"]
+    hidden = train.Step(shape).hidden
 
     def units(params: Any, images: Array, knobs: train.Knobs) -> Array:
         return hidden(params, train.pixels(images, knobs), drop=train.dropping(knobs))[0].units

@@ -15,7 +15,6 @@ import numpy as np
 from jax import Array, lax
 
 from core.config import RunConfig
-from core.parts.choices import TASKS
 from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
@@ -100,7 +99,7 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
     The four are sums over the batches: accuracy and loss with units dropped before the update,
     and with all units after it.
     """
-    parts, form = train.functions(shape), TASKS[shape.task].form
+    parts = train.Step(shape)
 
     def steps(
         state: train.State,
@@ -112,11 +111,11 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
     ) -> tuple[train.State, Array]:
         def step(carry: tuple[train.State, Array]) -> tuple[train.State, Array]:
             state, totals = carry
-            x, batch_labels, _ = parts["batch"](state, images, labels, order, knobs)
-            seen: train.Look = parts["look"](state, images, labels, order, knobs)
-            after = parts["update"](state, seen.gradients, knobs)
-            logits = parts["evaluate"](after.params, x, knobs)
-            loss, _ = train.losses_and_slopes(form, logits, batch_labels, knobs)
+            x, batch_labels, _ = parts.batch(state, images, labels, order, knobs)
+            seen = parts.look_at_batch(state, images, labels, order, knobs)
+            after = parts.update(state, seen.gradients, knobs)
+            logits = parts.evaluate(after.params, x, knobs)
+            loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
             scores = [
                 jnp.mean(values)
                 for values in (

@@ -10,7 +10,6 @@ import pytest
 
 from core.config import RunConfig
 from core.data import load
-from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run import train
 from core.study import reporting
@@ -31,17 +30,16 @@ def reported(config: RunConfig, **options: Any) -> list[reporting.Report]:
 @cache
 def parts_of(shape: train.Shape) -> dict[str, Any]:
     """The training step's own functions, compiled once for all forms."""
-    functions = train.functions(shape)
+    step = train.Step(shape)
 
     def before(*inputs: Any) -> Any:
-        x, labels, _ = functions["batch"](*inputs)
-        look = functions["look"](*inputs)
+        x, labels, _ = step.batch(*inputs)
+        look = step.look_at_batch(*inputs)
         return x, labels, look.logits, look.loss
 
     def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
-        logits = functions["evaluate"](params, x, knobs)
-        form = TASKS[shape.task].form
-        return logits, train.losses_and_slopes(form, logits, labels, knobs)[0]
+        logits = step.evaluate(params, x, knobs)
+        return logits, train.losses_and_slopes(step.form, logits, labels, knobs)[0]
 
     return {each.__name__: compiled_for(shape, each) for each in (before, after)}
 
