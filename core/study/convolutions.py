@@ -91,7 +91,7 @@ class Seen(NamedTuple):
 def trained(config: RunConfig, data: train.DeviceData) -> Iterator[Seen | Evaluated | None]:
     """Train a run, then yield its first layer, then its results on the test images in batches.
 
-    Yields None between pieces of work. The batches are those of `batch_norm.by_test_batch`.
+    Yields None between pieces of work. The batches are those of `batch_norm.evaluated`.
     """
     for at in states(config, data):
         params = at.state.params

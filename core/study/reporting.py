@@ -6,7 +6,7 @@ keep_prob question evaluates each batch again, after its update and with no unit
 averages that. Neither is the accuracy on held-out images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -69,20 +69,6 @@ def reports(
             test = _test_accuracy(program, state, data, knobs) if step == end else np.nan
             scores = Score(*dropping), Score(*whole), test
             yield Report(step, step / per_epoch, step - first, *scores)
-
-
-def merged(each: Sequence[Report]) -> Report:
-    """Merge successive reports into one, for example all those of an epoch."""
-    weights = [report.batches for report in each]
-
-    def mean(scores: list[Score]) -> Score:
-        return Score(*np.average(scores, axis=0, weights=weights).tolist())
-
-    return each[-1]._replace(
-        batches=sum(weights),
-        dropping=mean([report.dropping for report in each]),
-        whole=mean([report.whole for report in each]),
-    )
 
 
 def _test_accuracy(
