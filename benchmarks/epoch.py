@@ -46,7 +46,7 @@ from benchmarks._server import say, use_local_mnist
 from core.config import RunConfig
 from core.data import SOURCES, Dataset, DataUnavailable, load
 from core.presets import PRESETS
-from core.run import train
+from core.run import memory, train
 from core.run.engine import Engine
 from core.run.job import Ready, Report, Status, Viewer
 from core.run.snapshot import Snapshot
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, default="mlp")
     parser.add_argument("--images", type=int, help="for a short test; a multiple of 100")
     arguments = parser.parse_args()
+    memory.keep_buffers()
     use_local_mnist()
     config = NETWORKS[arguments.network]
     config = replace(config, train_size=arguments.images or config.train_size)

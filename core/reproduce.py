@@ -2,7 +2,9 @@
 
 import sys
 
+from core.run import memory
 from core.study.reproduce.command import main
 
 if __name__ == "__main__":
+    memory.keep_buffers()
     sys.exit(main())

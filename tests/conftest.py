@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from core.run import train
+from core.run.train.pieces import Pieces
 from tests.kit import MNIST_VARIABLE, ROOT, official_mnist
 from tests.kit.runs import SHAPES
 
@@ -122,16 +122,16 @@ def only_shared_shapes(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     if "slow" in request.keywords:
         return
     seen = {shape._replace(optimizer="") for shape in SHAPES}  # a look uses no optimizer
-    compiled = train.Pieces.compiled
+    compiled = Pieces.compiled
 
-    def checked(pieces: train.Pieces, name: str, *types: Any, **settings: Any) -> Any:
-        shape = pieces.shape
+    def checked(pieces: Pieces, function: Any, *types: Any, **settings: Any) -> Any:
+        shape, name = pieces.shape, function.__name__
         if name in ("advance", "follow"):
             assert shape in SHAPES, f"{shape} is none of SHAPES in tests/kit/runs.py"
         elif name == "see":
             assert shape._replace(optimizer="") in seen, (
                 f"{shape} is none of SHAPES in tests/kit/runs.py"
             )
-        return compiled(pieces, name, *types, **settings)
+        return compiled(pieces, function, *types, **settings)
 
-    monkeypatch.setattr(train.Pieces, "compiled", checked)
+    monkeypatch.setattr(Pieces, "compiled", checked)

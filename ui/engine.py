@@ -17,6 +17,7 @@ from core.config import RunConfig
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
+from core.run import memory
 from core.run.engine import Engine
 from core.run.prepare import ahead
 from core.study import precision
@@ -31,6 +32,7 @@ def engine() -> Engine:
 
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
+    memory.keep_buffers()  # where app.py runs as a script there is no lifespan to do it
     if jax.config.jax_compilation_cache_dir is None:  # JAX_COMPILATION_CACHE_DIR goes first
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import cli_util, config
 from streamlit.web.server import server_util
 
+from core.run import memory
 from ui import imports
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
@@ -33,7 +34,8 @@ SCRIPT_SECONDS = 30.0  # that a page may take to come to its end
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
-    """Open a browser and warm up; at the end, stop the engine."""
+    """Set the allocator, open a browser and warm up; at the end, stop the engine."""
+    memory.keep_buffers()
     _exit_with_zero()
     _open_browser()
     imports.load(imports.SWAPPING)

@@ -10,7 +10,7 @@ from benchmarks._peers import Data
 from core.config import RunConfig
 from core.data import SOURCES, Dataset
 from core.presets import PRESETS
-from core.run import train
+from core.run import memory, train
 
 VERSION = f"Samenet on JAX {jax.__version__}"
 PRESET = {"mlp": "jax_mlp_full", "cnn": "jax_cnn_full"}
@@ -18,6 +18,7 @@ EPOCHS = 80  # the longest run that has five looks an epoch
 
 
 def epochs(network: str, data: Data) -> Callable[[], None]:
+    memory.keep_buffers()
     config = RunConfig(**PRESETS[PRESET[network]].overrides)
     config = replace(config, train_size=len(data.labels), epochs=EPOCHS)
     random, held_out = np.random.default_rng(0), SOURCES[config.source].test_size

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from core.run import memory
 from core.run.apart import READY, Failed
 from core.run.prepare import explain, prepare
 
@@ -14,6 +15,7 @@ def main() -> None:
     """Do what standard input says until it ends; anything printed goes to standard error."""
     hear, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
+    memory.keep_buffers()
     if hasattr(os, "nice"):
         os.nice(10)
 

@@ -13,10 +13,10 @@ import jax
 from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
-from core.run import memory, train
+from core.run import train
 from core.run.apart import Apart, Failed
 from core.run.job import Ready, Report, Status
-from core.run.price import LONG, seconds, step_limit
+from core.run.price import LONG, free_bytes, seconds, step_limit
 
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
@@ -96,7 +96,7 @@ def _timed(pieces: Iterator[float]) -> Iterator[float]:
 
 
 def _check_weights(needed: int) -> None:
-    free = memory.free_bytes()
+    free = free_bytes()
     if needed > free:
         raise MemoryError(
             f"The weights of this network need {needed / 1e9:.1f} GB and "
@@ -105,7 +105,7 @@ def _check_weights(needed: int) -> None:
 
 
 def _check_memory(program: train.Program) -> None:
-    free, needed = memory.free_bytes(), program.memory()
+    free, needed = free_bytes(), program.memory()
     if needed > free:
         raise MemoryError(
             f"A step of this run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "

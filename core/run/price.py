@@ -30,6 +30,13 @@ def bytes_of(compiled: Any) -> int:
     return int(given + found.temp_size_in_bytes)
 
 
+def free_bytes() -> int:
+    """The memory that the device, or on a CPU the machine, has left for runs."""
+    if stats := jax.devices()[0].memory_stats():
+        return int(stats["bytes_limit"] - stats["bytes_in_use"])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 _fastest = [0.0]  # floating-point operations a second, the most ever measured
 
 

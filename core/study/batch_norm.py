@@ -4,7 +4,7 @@ stax.BatchNorm takes its mean and variance from the batch, at test time too. So 
 depends on the others in its batch: on how many there are, and on how mixed they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from jax import Array
 from core.config import RunConfig
 from core.run import diagnostics, train
 from core.run.snapshot import PROBE
-from core.study.states import compiled_for, states
+from core.study.states import compiled_for
 
 SIZES = (1000, 100, 10, 1)
 
@@ -27,34 +27,6 @@ class Evaluated(NamedTuple):
     by_class: bool  # batches cut from the images sorted by label; otherwise shuffled
     accuracy: float
     one_answer: float  # share of the images that get the most frequent answer
-
-
-def by_test_batch(
-    config: RunConfig, data: train.DeviceData, sizes: Sequence[int] = SIZES
-) -> Iterator[Evaluated | None]:
-    """Train `config`, then evaluate it in batches of each size, shuffled and sorted by class.
-
-    Yields None between pieces of work, so that the caller can stop.
-
-    Raises:
-      ValueError: a size is below 1 or beyond the number of held-out images.
-    """
-    most = len(data.test_images)
-    if not 1 <= min(sizes) <= max(sizes) <= most:
-        raise ValueError(f"sizes are {tuple(sizes)}; allowed are 1 to {most}")
-    return _by_test_batch(config, data, sizes)
-
-
-def _by_test_batch(
-    config: RunConfig, data: train.DeviceData, sizes: Sequence[int]
-) -> Iterator[Evaluated | None]:
-    for at in states(config, data):
-        params = at.state.params
-        yield None
-    images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
-    for size in sizes:
-        for by_class in (False, True):
-            yield evaluated(config, params, images, labels, size, by_class)
 
 
 def evaluated(
@@ -81,7 +53,7 @@ def evaluated(
 @lru_cache(maxsize=8)
 def _answers(shape: train.Shape) -> Callable[..., Array]:
     """Compiled for each size: (params, images uint8 [batches, size, 784], knobs) -> answers."""
-    apply = train.functions(shape)["apply"]
+    apply = train.Step(shape).apply
 
     def answers(params: Any, images: Array, knobs: train.Knobs) -> Array:
         def batch(images: Array) -> Array:

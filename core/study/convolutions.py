@@ -91,7 +91,7 @@ class Seen(NamedTuple):
 def trained(config: RunConfig, data: train.DeviceData) -> Iterator[Seen | Evaluated | None]:
     """Train a run, then yield its first layer, then its results on the test images in batches.
 
-    Yields None between pieces of work. The batches are those of `batch_norm.by_test_batch`.
+    Yields None between pieces of work. The batches are those of `batch_norm.evaluated`.
     """
     for at in states(config, data):
         params = at.state.params
@@ -113,7 +113,7 @@ def _seen(config: RunConfig, data: train.DeviceData, params: Any, first: np.ndar
 
 @lru_cache(maxsize=8)
 def _first_layer(shape: train.Shape) -> Callable[..., Array]:
-    hidden = train.functions(shape)["hidden"]
+    hidden = train.Step(shape).hidden
 
     def units(params: Any, images: Array, knobs: train.Knobs) -> Array:
         return hidden(params, train.pixels(images, knobs), drop=train.dropping(knobs))[0].units

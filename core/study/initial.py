@@ -42,7 +42,7 @@ def initial(config: RunConfig) -> Answers:
 
 @lru_cache(maxsize=8)
 def _answer(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
-    evaluate = train.functions(shape)["evaluate"]
+    evaluate = train.Step(shape).evaluate
 
     def answer(
         params: Params, images: Array, labels: Array, knobs: train.Knobs

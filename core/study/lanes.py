@@ -139,13 +139,13 @@ def _mesh(devices: int) -> Mesh:
 @lru_cache(maxsize=16)
 def _start(shape: train.Shape, way: Way) -> Any:
     """((), (knobs, perturbations) by lane, live lanes, (magnitude,)) -> (), runs."""
-    parts, full = train.functions(shape), shape.batch_size == shape.train_size
+    parts, full = train.Step(shape), shape.full_batch
 
     def start(_: Any, lane: Any, magnitude: Any) -> tuple[Any, _Run]:
         knobs, perturbation = lane
-        state: train.State = parts["init"](knobs)
+        state = parts.init(knobs)
         moved = state._replace(params=perturb(state.params, perturbation, magnitude))
-        order = jnp.zeros(0, jnp.int32) if full else parts["order"](knobs, jnp.int32(0))
+        order = jnp.zeros(0, jnp.int32) if full else parts.order(knobs, jnp.int32(0))
         return (), _Run(moved, order)
 
     return _mapped(shape, way, start, donated=False)
@@ -153,16 +153,16 @@ def _start(shape: train.Shape, way: Way) -> Any:
 
 @lru_cache(maxsize=8)
 def _programs(shape: train.Shape, way: Way) -> Programs:
-    parts, steps_per_epoch = train.functions(shape), shape.train_size // shape.batch_size
-    full, together = shape.batch_size == shape.train_size, MODELS[shape.model].test_batch
+    parts, together = train.Step(shape), MODELS[shape.model].test_batch
+    looking = train.Looking(parts)
 
     def order(run: _Run, step: Any, knobs: Any) -> Any:
         """The order of the images in the epoch of `step`, drawn again when an epoch begins."""
-        if full:
+        if shape.full_batch:
             return run.order
-        begins = step % steps_per_epoch == 0
+        begins = step % shape.steps_per_epoch == 0
         return lax.cond(
-            begins, lambda: parts["order"](knobs, step // steps_per_epoch), lambda: run.order
+            begins, lambda: parts.order(knobs, step // shape.steps_per_epoch), lambda: run.order
         )
 
     def advance(run: _Run, knobs: Any, data: train.DeviceData, first: Any, stop: Any) -> Any:
@@ -171,14 +171,14 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         def step(carry: tuple[Any, _Run]) -> tuple[Any, _Run]:
             at, run = carry
             run = _Run(run.state, order(run, at, knobs))
-            seen: train.Look = parts["look"](run.state, images, labels, run.order, knobs)
-            return at + 1, run._replace(state=parts["update"](run.state, seen.gradients, knobs))
+            seen = parts.look_at_batch(run.state, images, labels, run.order, knobs)
+            return at + 1, run._replace(state=parts.update(run.state, seen.gradients, knobs))
 
         return lax.while_loop(lambda carry: carry[0] < stop, step, (first, run))[1], ()
 
     def look(run: _Run, knobs: Any, data: train.DeviceData, step: Any) -> tuple[_Run, Seen]:
         images, labels, drawn = data.train_images, data.train_labels, order(run, step, knobs)
-        seen, after = parts["diagnose"](run.state, images, labels, drawn, knobs)
+        seen, after = looking.diagnose(run.state, images, labels, drawn, knobs)
         norm = jnp.linalg.norm(seen["gradient_norms"])
         told = Seen(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])
         return _Run(after, drawn), told
@@ -187,7 +187,7 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         params, images, labels = run.state.params, data.test_images, data.test_labels
 
         def of(images: Any, labels: Any) -> Any:
-            found = parts["accuracy"](params, images, labels, knobs)
+            found = looking.held_out(params, images, labels, knobs)
             return found.error if isinstance(found, Fit) else found
 
         if together is None:
@@ -309,7 +309,7 @@ def _runs(
 
 
 def _mean(batches: Array) -> Array:
-    """[runs, batches] -> float32 [runs], each the mean that `train.in_batches` takes."""
+    """[runs, batches] -> float32 [runs], each the mean that `train.programs.in_batches` takes."""
     return np.array([np.mean(list(each)) for each in batches], np.float32)
 
 

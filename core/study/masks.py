@@ -64,16 +64,16 @@ def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[An
 
 @lru_cache(maxsize=8)
 def _forward(shape: train.Shape) -> Callable[..., Any]:
-    parts = train.functions(shape)
+    step = train.Step(shape)
 
     def found(
         state: train.State, images: Array, order: Array, knobs: train.Knobs
     ) -> tuple[Array, list[Hidden], Array]:
         # Instead of its label, each image carries its position.
         places = jnp.arange(shape.train_size)
-        x, places, key = parts["batch"](state, images, places, order, knobs)
-        layers = parts["hidden"](state.params, x, rng=key, drop=train.dropping(knobs))
-        logits = parts["look"](state, images, jnp.zeros_like(places), order, knobs).logits
+        x, places, key = step.batch(state, images, places, order, knobs)
+        layers = step.hidden(state.params, x, rng=key, drop=train.dropping(knobs))
+        logits = step.look_at_batch(state, images, jnp.zeros_like(places), order, knobs).logits
         return places, layers, logits
 
     return compiled_for(shape, found)

@@ -6,7 +6,7 @@ keep_prob question evaluates each batch again, after its update and with no unit
 averages that. Neither is the accuracy on held-out images.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import numpy as np
 from jax import Array, lax
 
 from core.config import RunConfig
-from core.parts.choices import TASKS
 from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
@@ -72,20 +71,6 @@ def reports(
             yield Report(step, step / per_epoch, step - first, *scores)
 
 
-def merged(each: Sequence[Report]) -> Report:
-    """Merge successive reports into one, for example all those of an epoch."""
-    weights = [report.batches for report in each]
-
-    def mean(scores: list[Score]) -> Score:
-        return Score(*np.average(scores, axis=0, weights=weights).tolist())
-
-    return each[-1]._replace(
-        batches=sum(weights),
-        dropping=mean([report.dropping for report in each]),
-        whole=mean([report.whole for report in each]),
-    )
-
-
 def _test_accuracy(
     program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
 ) -> float:
@@ -100,7 +85,7 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
     The four are sums over the batches: accuracy and loss with units dropped before the update,
     and with all units after it.
     """
-    parts, form = train.functions(shape), TASKS[shape.task].form
+    parts = train.Step(shape)
 
     def steps(
         state: train.State,
@@ -112,11 +97,11 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
     ) -> tuple[train.State, Array]:
         def step(carry: tuple[train.State, Array]) -> tuple[train.State, Array]:
             state, totals = carry
-            x, batch_labels, _ = parts["batch"](state, images, labels, order, knobs)
-            seen: train.Look = parts["look"](state, images, labels, order, knobs)
-            after = parts["update"](state, seen.gradients, knobs)
-            logits = parts["evaluate"](after.params, x, knobs)
-            loss, _ = train.losses_and_slopes(form, logits, batch_labels, knobs)
+            x, batch_labels, _ = parts.batch(state, images, labels, order, knobs)
+            seen = parts.look_at_batch(state, images, labels, order, knobs)
+            after = parts.update(state, seen.gradients, knobs)
+            logits = parts.evaluate(after.params, x, knobs)
+            loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
             scores = [
                 jnp.mean(values)
                 for values in (

@@ -57,7 +57,7 @@ def test_a_window_holds_the_pixels_that_have_a_gradient_and_no_others(config: Ru
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])
 def test_the_stages_have_as_many_numbers_as_the_run(config: RunConfig) -> None:
-    init = train.functions(train.shape(config))["init"]
+    init = train.Step(train.shape(config)).init
     params = jax.eval_shape(init, train.knobs(config)).params
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
     assert sum(stage.numbers for stage in convolutions.stages(config)) == count

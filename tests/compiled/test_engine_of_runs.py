@@ -44,7 +44,7 @@ def test_a_step_is_one_update_and_a_look_goes_on_to_the_next_mark() -> None:
 
 
 def test_memory_is_checked_before_anything_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: 1e9)
+    monkeypatch.setattr(preparing, "free_bytes", lambda: 1e9)
     with pytest.raises(MemoryError, match=r"need 2\d\.\d GB and 1\.0 GB are free.*narrower"):
         preparing.prepare(RunConfig(widths=(16_384,) * 8), lambda *_: None)
 
@@ -72,7 +72,7 @@ def test_the_memory_of_a_step_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     shape = train_shape(config)
     preparing.prepare(config, lambda *_: None)
     weights, needed = bytes_needed(shape), program(shape).memory()
-    monkeypatch.setattr(preparing.memory, "free_bytes", lambda: (weights + needed) // 2)
+    monkeypatch.setattr(preparing, "free_bytes", lambda: (weights + needed) // 2)
     assert needed > weights
     with pytest.raises(MemoryError, match=r"A step of this run needs .* are free"):
         preparing.prepare(config, lambda *_: None)

@@ -31,7 +31,7 @@ def device_data(config: RunConfig) -> train.DeviceData:
 @cache
 def look_of(shape: train.Shape) -> Any:
     """The logits of the training step's own look, compiled once for all forms."""
-    look = train.functions(shape)["look"]
+    look = train.Step(shape).look_at_batch
     return compiled_for(shape, lambda *inputs: look(*inputs).logits)
 
 

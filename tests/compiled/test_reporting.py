@@ -10,7 +10,6 @@ import pytest
 
 from core.config import RunConfig
 from core.data import load
-from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run import train
 from core.study import reporting
@@ -31,17 +30,16 @@ def reported(config: RunConfig, **options: Any) -> list[reporting.Report]:
 @cache
 def parts_of(shape: train.Shape) -> dict[str, Any]:
     """The training step's own functions, compiled once for all forms."""
-    functions = train.functions(shape)
+    step = train.Step(shape)
 
     def before(*inputs: Any) -> Any:
-        x, labels, _ = functions["batch"](*inputs)
-        look = functions["look"](*inputs)
+        x, labels, _ = step.batch(*inputs)
+        look = step.look_at_batch(*inputs)
         return x, labels, look.logits, look.loss
 
     def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
-        logits = functions["evaluate"](params, x, knobs)
-        form = TASKS[shape.task].form
-        return logits, train.losses_and_slopes(form, logits, labels, knobs)[0]
+        logits = step.evaluate(params, x, knobs)
+        return logits, train.losses_and_slopes(step.form, logits, labels, knobs)[0]
 
     return {each.__name__: compiled_for(shape, each) for each in (before, after)}
 
@@ -87,22 +85,15 @@ def test_looks_at_an_epoch_add_up_to_the_epoch() -> None:
     of_first = [report for report in looks if report.epoch <= 1]
     assert [report.batches for report in of_first] == [3, 3, 3, 3]
     uneven = [report for report in reported(CONFIG, looks=7) if report.epoch <= 1]
-    for parts in (of_first, uneven, [whole]):
-        found = reporting.merged(parts)
-        assert (found.step, found.epoch, found.batches) == (12, 1, 12)
-        np.testing.assert_allclose(found.dropping, whole.dropping, rtol=1e-5)
-        np.testing.assert_allclose(found.whole, whole.whole, rtol=1e-5)
-        assert found.test_accuracy == whole.test_accuracy
+    for parts in (of_first, uneven):
+        batches, last = [report.batches for report in parts], parts[-1]
+        assert (last.step, last.epoch, sum(batches)) == (12, 1, 12)
+        for name in ("dropping", "whole"):
+            scores = [getattr(report, name) for report in parts]
+            mean = np.average(scores, axis=0, weights=batches)
+            np.testing.assert_allclose(mean, getattr(whole, name), rtol=1e-5)
+        assert last.test_accuracy == whole.test_accuracy
     assert all(np.isnan(report.test_accuracy) for report in of_first[:-1])
-
-
-def test_a_merged_report_counts_batches_and_not_looks() -> None:
-    scores = [reporting.Score(0.5, 1.0), reporting.Score(0.8, 4.0)]
-    long, short = (
-        reporting.Report(step, 1.0, batches, score, score, 0.9)
-        for step, batches, score in zip((2, 3), (2, 1), scores, strict=True)
-    )
-    assert reporting.merged([long, short]).whole == pytest.approx((0.6, 2.0))
 
 
 def test_it_pauses_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,12 @@ from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.presets import PRESETS
-from core.run import diagnostics, memory, train
+from core.run import diagnostics, train
+from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
+from core.run.train import loop, programs
+from core.run.train.gradient import clip_range, look
+from core.run.train.pieces import ONCE
 from core.study.states import states
 from tests.kit import more
 from tests.kit.runs import DIGITS, configs, quick, tiny, trained
@@ -220,7 +224,7 @@ def both_ways(form: Any, outputs: int) -> tuple[Callable[..., Any], Callable[...
 
     @quick
     def ours(knobs: train.Knobs) -> Any:
-        return train.look(form, apply, params, x, labels, knobs, key).gradients
+        return look(form, apply, params, x, labels, knobs, key).gradients
 
     return ours, theirs
 
@@ -340,7 +344,7 @@ def test_run_is_deterministic() -> None:
 
 def test_the_length_of_the_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(epochs=200)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     one_by_one = list(train.ticks(config, train.program(train.shape(config)), device_data(config)))
     between = np.diff(train.snapshot_steps(config))
     # A snapshot takes the first step itself, and the last piece before the next snapshot yields
@@ -410,7 +414,7 @@ def test_snapshots_include_the_ends_and_epochs_and_are_not_too_many(config: RunC
     steps = train.snapshot_steps(config)
     assert steps == sorted(set(steps))
     assert (steps[0], steps[-1]) == (0, config.steps)
-    most = train.SNAPSHOTS + train.SNAPSHOTS // MODELS[config.model].looks + 2
+    most = loop.SNAPSHOTS + loop.SNAPSHOTS // MODELS[config.model].looks + 2
     assert len(steps) <= most + config.steps.bit_length()
     if config.epochs <= 40:
         assert set(range(0, config.steps + 1, config.steps_per_epoch)) <= set(steps)
@@ -442,7 +446,7 @@ def test_memory_is_counted_by_copies_of_the_weights(optimizer: str, copies: int)
     needed = train.bytes_needed(train.shape(tiny(optimizer=optimizer, widths=(100,))))
     weights = 4 * (784 * 100 + 100 + 100 + 1)
     assert needed == pytest.approx(copies * weights, abs=16)
-    assert memory.free_bytes() > 1e6
+    assert free_bytes() > 1e6
 
 
 # Compilations
@@ -489,7 +493,7 @@ def test_every_field_has_one_place_and_scalars_share_a_shape() -> None:
 def test_clip_range_is_the_row_s_own(task: str) -> None:
     form: Any = {"binary": "binary", "digits": "softmax"}[task]
     for key in losses_for(form):
-        low, high = train.clip_range(form, train.knobs(tiny(task=task, loss=key, epsilon=1e-3)))
+        low, high = clip_range(form, train.knobs(tiny(task=task, loss=key, epsilon=1e-3)))
         row = LOSSES[key].clip_range
         np.testing.assert_allclose((low, high), row(1e-3) if row else (0, 1), rtol=1e-6)
 
@@ -534,12 +538,12 @@ def test_looks_do_not_change_a_run(optimizer: str) -> None:
 
 
 def test_programs_are_kept_up_to_a_size_but_always_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_programs", OrderedDict())
+    monkeypatch.setattr(programs, "_programs", OrderedDict())
     shapes = [train.shape(tiny(widths=(width,))) for width in (3, 4, 5)]
     first, *others = map(train.program, shapes)
     assert [train.program(shape) for shape in shapes] == [first, *others]  # they take no memory yet
     for each in others:
-        monkeypatch.setattr(each._own, "kept", train.PROGRAM_BYTES)
+        monkeypatch.setattr(each._own, "kept", programs.PROGRAM_BYTES)
     assert train.program(shapes[2]) is others[1]
     assert train.program(shapes[1]) is others[0]
     assert train.program(shapes[0]) is not first
@@ -554,11 +558,11 @@ def test_optimizers_share_the_program_that_looks_until_the_last_is_freed() -> No
     shape = sgd._looks.shape
     del sgd, adam, one, other
     gc.collect()
-    assert shape not in train._looking
+    assert shape not in programs._looking
 
 
 def test_an_accelerator_does_not_get_a_cpu_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train.for_this_host(train.ONCE).items() >= train.ONCE.items()
+    assert train.for_this_host(ONCE).items() >= ONCE.items()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert train.for_this_host(train.ONCE) == {"xla_backend_optimization_level": "1"}
+    assert train.for_this_host(ONCE) == {"xla_backend_optimization_level": "1"}
     assert train.for_this_host(train.SELDOM) == {}

@@ -19,6 +19,7 @@ from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.run import train
 from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
+from core.run.train.pieces import ONCE
 from core.study.lasagne import CONFIG
 from tests.kit.small import SMALL
 
@@ -30,7 +31,7 @@ def tiny(**overrides: Any) -> RunConfig:
 
 
 # For functions that a test calls only a few times: compiled with little optimization.
-quick = partial(jax.jit, compiler_options=train.ONCE)
+quick = partial(jax.jit, compiler_options=ONCE)
 
 
 def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.03) -> Any:

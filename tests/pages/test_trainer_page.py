@@ -294,7 +294,7 @@ def test_junk_in_the_url_trains_the_rest(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_failure_is_reported_and_another_setting_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.run.memory.free_bytes", lambda: 1e6)
+    monkeypatch.setattr("core.run.prepare.free_bytes", lambda: 1e6)
     page = press(trainer(seed="99"), "train")  # a run that no other test has
     assert "Make the layers narrower" in page.error[0].value
     monkeypatch.undo()

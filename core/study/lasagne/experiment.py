@@ -108,8 +108,8 @@ def _look(config: RunConfig, data: Dataset, batch: int) -> train.Look:
 
 @lru_cache(maxsize=4)
 def _compiled(shape: train.Shape) -> tuple[Any, Any]:
-    parts = train.functions(shape)
-    return compiled_for(shape, parts["init"]), compiled_for(shape, parts["look"])
+    step = train.Step(shape)
+    return compiled_for(shape, step.init), compiled_for(shape, step.look_at_batch)
 
 
 def _labels(config: RunConfig, data: Dataset, batch: int) -> Array:

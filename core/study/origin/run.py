@@ -93,7 +93,7 @@ class _Pass(NamedTuple):
 def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) -> Origin | None:
     """Of the images that a look is at."""
     shape, knobs = train.shape(config), train.knobs(config)
-    model, apply = MODELS[config.model], train.functions(shape)["apply"]
+    model, apply = MODELS[config.model], train.Step(shape).apply
 
     def forward(params: Array, x: Array) -> Array:
         return model.at_test(partial(apply, params, drop=train.dropping(knobs)), x)
@@ -110,14 +110,14 @@ def _in_batch(
 ) -> Origin:
     """Of the step that comes next: its forward pass and loss, its backward pass, its update."""
     shape, knobs, step = train.shape(config), train.knobs(config), int(state.step)
-    parts, images = train.functions(shape), data.train_images
+    parts, images = train.Step(shape), data.train_images
     drop = train.dropping(knobs)
     with train.numerics(shape):
-        x, labels, key = parts["batch"](state, images, data.train_labels, order, knobs)
-        _, places, _ = parts["batch"](state, images, jnp.arange(len(images)), order, knobs)
+        x, labels, key = parts.batch(state, images, data.train_labels, order, knobs)
+        _, places, _ = parts.batch(state, images, jnp.arange(len(images)), order, knobs)
 
         def forward(params: Array, x: Array) -> Array:
-            return parts["apply"](params, x, rng=key, drop=drop)
+            return parts.apply(params, x, rng=key, drop=drop)
 
         together = MODELS[config.model].test_batch is not None or config.dropout != "off"
         found = _in_pass(config, state, _Pass(forward, x, labels, places, together))
@@ -125,7 +125,7 @@ def _in_batch(
             return found
 
         def gradient(params: Array) -> Array:
-            return parts["look"](
+            return parts.look_at_batch(
                 state._replace(params=params), images, data.train_labels, order, knobs
             ).gradients
 
@@ -137,7 +137,7 @@ def _in_batch(
         given = jax.tree.unflatten(tree, [jnp.asarray(each.array) for each in gradients])
 
         def update(state: train.State, gradients: Array) -> Array:
-            return parts["update"](state, gradients, knobs).params
+            return parts.update(state, gradients, knobs).params
 
         made = origin(recorder.record(update, state, given))
         return Origin(step, "in the update of the weights", made)

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from core.config import RunConfig
+from core.run import memory
 from core.study.sweep.plan import Plan
 from core.study.sweep.run import Rows, families, measured
 from core.study.sweep.store import Store
@@ -89,6 +90,7 @@ def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row]
     """
     if (own := computed_with()) != made:
         raise RuntimeError(f"a worker computes with {own}, the sweep with {made}")
+    memory.keep_buffers()  # a worker starts here
     runs = [RunConfig(**config) for config in configs]
     found: dict[RunConfig, Row] = {}
     started = time.perf_counter()

@@ -6,9 +6,9 @@ import jax
 
 from core.config import RunConfig
 from core.fields import number
-from core.run import memory, train
+from core.run import train
 from core.run.prepare import TooLong, device_data
-from core.run.price import seconds, step_limit
+from core.run.price import free_bytes, seconds, step_limit
 from core.study import lanes
 from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
@@ -80,7 +80,7 @@ def check(config: RunConfig) -> None:
       TooLong: a step would take longer than the host allows, judged by its matrix products.
     """
     shape = train.shape(config)
-    needed, free = train.bytes_needed(shape), memory.free_bytes()
+    needed, free = train.bytes_needed(shape), free_bytes()
     if needed > free:
         raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
     weights = sum(leaf.size for leaf in jax.tree.leaves(train.start_types(shape).params))

@@ -5,14 +5,12 @@ generators that yield None between pieces of work, so that the caller can stop.
 """
 
 from core.study.twins.differences import MAY_DIFFER, apart, differences, nearest_twin
-from core.study.twins.lockstep import Pair, twins
 from core.study.twins.parting import Divergence, first_divergence, relative_differences
 from core.study.twins.swap import Swap, swap
 
 __all__ = [
     "MAY_DIFFER",
     "Divergence",
-    "Pair",
     "Swap",
     "apart",
     "differences",
@@ -20,5 +18,4 @@ __all__ = [
     "nearest_twin",
     "relative_differences",
     "swap",
-    "twins",
 ]

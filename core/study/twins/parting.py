@@ -142,4 +142,4 @@ def _divergence(
 @lru_cache(maxsize=8)
 def _look(shape: train.Shape) -> Any:
     """(state without slots, images, labels, order, knobs) -> train.Look."""
-    return compiled_for(shape, train.functions(shape)["look"])
+    return compiled_for(shape, train.Step(shape).look_at_batch)

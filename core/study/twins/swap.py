@@ -10,7 +10,7 @@ from core.study.twins.differences import differences
 
 
 class Swap(NamedTuple):
-    """Accuracies over the first train.PROBE images, as (a, b)."""
+    """Accuracies over the first PROBE images, as (a, b)."""
 
     initial: tuple[float, float]  # each with its own first weights
     final: tuple[float, float]  # each with its own last weights

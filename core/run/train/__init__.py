@@ -1,0 +1,39 @@
+"""Train a run: a RunConfig in, snapshots out.
+
+Everything scalar is traced (`Knobs`), so that moving a slider compiles nothing; what
+fixes shapes or structure is static (`Shape`) and has one compiled `Program`.
+"""
+
+from core.run.train.gradient import Look, losses_and_slopes
+from core.run.train.looking import Looking
+from core.run.train.loop import (
+    NextLook,
+    Seen,
+    first_look,
+    looks_of,
+    run,
+    snapshot_steps,
+    ticks,
+)
+from core.run.train.pieces import SELDOM, for_this_host
+from core.run.train.programs import Program, program
+from core.run.train.step import Step, bytes_needed, numerics, parameters, start_types
+from core.run.train.vocabulary import (
+    DeviceData,
+    Knobs,
+    Shape,
+    State,
+    dropping,
+    knobs,
+    labels_of,
+    on_device,
+    pixels,
+    shape,
+)
+
+__all__ = [
+    "SELDOM", "DeviceData", "Knobs", "Look", "Looking", "NextLook", "Program", "Seen", "Shape",
+    "State", "Step", "bytes_needed", "dropping", "first_look", "for_this_host", "knobs",
+    "labels_of", "looks_of", "losses_and_slopes", "numerics", "on_device", "parameters", "pixels",
+    "program", "run", "shape", "snapshot_steps", "start_types", "ticks",
+]  # fmt: skip

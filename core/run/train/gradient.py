@@ -1,0 +1,95 @@
+"""The loss of each example, and the gradient of the batch's loss.
+
+The derivative of each example's loss by its logits comes first and is then pulled back through the
+network, so that what a loss does to one example can be seen.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from core.parts.choices import REDUCTIONS
+from core.parts.loss_scale import LossScale
+from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
+from core.parts.models import Params
+from core.run.train.vocabulary import Knobs, dropping
+
+PullBack = Callable[[Array], tuple[Params]]
+Scaler = LossScale | tuple[()]
+
+
+class Look(NamedTuple):
+    """What a step sees of its batch, and the gradient it follows."""
+
+    logits: Array  # [batch, outputs], with units dropped where the run drops them
+    loss: Array  # [batch]
+    slope: Array  # dloss/dlogits, [batch, outputs]
+    gradients: Params  # of the batch's loss, its mean or its sum
+
+
+def look(
+    form: Form,
+    apply: Callable[..., Array],
+    params: Params,
+    x: Array,
+    labels: Array,
+    knobs: Knobs,
+    key: Array,
+    scaler: Scaler = (),
+) -> Look:
+    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss."""
+    logits, pull_back = forward(apply, params, x, knobs, key)
+    loss, slope = losses_and_slopes(form, logits, labels, knobs)
+    return Look(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
+
+
+def forward(
+    apply: Callable[..., Array], params: Params, x: Array, knobs: Knobs, key: Array
+) -> tuple[Array, PullBack]:
+    """Logits [batch, outputs] with units dropped, and the way back from their slopes."""
+    drop = dropping(knobs)
+    return jax.vjp(lambda params: apply(params, x, rng=key, drop=drop), params)
+
+
+def losses_and_slopes(
+    form: Form, logits: Array, labels: Array, knobs: Knobs
+) -> tuple[Array, Array]:
+    """The chosen loss per example [batch] and dloss/dlogits [batch, outputs]."""
+    if form == "regression":
+        return loss_and_grad(form, knobs.loss, logits, labels.astype(logits.dtype), knobs.epsilon)
+    if form == "softmax":
+        return loss_and_grad(form, knobs.loss, logits, labels.astype(jnp.int32), knobs.epsilon)
+    loss, slope = loss_and_grad(
+        form, knobs.loss, logits[:, 0], labels.astype(logits.dtype), knobs.epsilon
+    )
+    return loss, slope[:, None]
+
+
+def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scaler = ()) -> Params:
+    """The gradient of the batch's loss, from the derivative of each example's by its logits.
+
+    A loss scale multiplies on the way back and is divided out at the end.
+    """
+    (gradient,) = pull_back(share_of_batch(slope, len(slope), knobs, scaler))
+    return jax.tree.map(lambda g: g / scaler.scale, gradient) if scaler else gradient
+
+
+def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Scaler) -> Array:
+    """The derivative of the batch's loss by each example's logits, times the loss scale."""
+    divisors = [reduction.divisor(examples) for reduction in REDUCTIONS.values()]
+    divisor = jnp.asarray(divisors, slope.dtype)[knobs.reduction]
+    return (scaler.scale * slope if scaler else slope) / divisor
+
+
+def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
+    """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip."""
+
+    def ends_of(row: Any) -> Callable[[Array], tuple[Array, Array]]:
+        ends = row.clip_range or (lambda epsilon: (0.0, 1.0))
+        return lambda epsilon: jax.tree.map(lambda end: jnp.asarray(end, dtype), ends(epsilon))
+
+    epsilon = knobs.epsilon.astype(dtype)
+    return lax.switch(knobs.loss, [ends_of(LOSSES[key]) for key in losses_for(form)], epsilon)

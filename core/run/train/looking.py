@@ -1,0 +1,193 @@
+"""A look at a run, as JAX functions: what a snapshot holds, and the step that follows it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from core.parts.dropout import Drop
+from core.parts.models import Params
+from core.run import diagnostics
+from core.run.snapshot import DROPPED, PROBE, SHOWN, Fit, Largest
+from core.run.train.gradient import (
+    batch_gradient,
+    clip_range,
+    forward,
+    losses_and_slopes,
+    share_of_batch,
+)
+from core.run.train.step import Batch, Step, cast
+from core.run.train.vocabulary import Knobs, State, dropping, pixels
+
+
+class _Probe(NamedTuple):
+    """The first training images, as at test time."""
+
+    x: Array  # [probe, inputs]
+    labels: Array
+    logits: Array  # [probe, outputs]
+    units: list[Array]  # of each hidden layer
+
+
+class Looking:
+    """The functions that measure the runs of a shape; they are pure, and compiled elsewhere."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.size = step, min(PROBE, step.shape.train_size)
+
+    def see(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], Params]:
+        """What a snapshot holds of a state, and the gradient of the next step.
+
+        Neither depends on the optimizer or the learning rate; `state.slots` may be empty.
+        """
+        step, drop = self.step, dropping(knobs)
+        batch = step.batch(state, images, labels, order, knobs)
+        batch_logits, pull_back = forward(step.apply, state.params, batch.x, knobs, batch.key)
+        probe = self._probe(state.params, images, labels, knobs, drop)
+        # One call for both: every row of LOSSES is compiled once less, a third of the time.
+        both = (
+            jnp.concatenate([batch_logits, probe.logits]),
+            jnp.concatenate([batch.labels, probe.labels]),
+        )
+        losses, slopes = losses_and_slopes(step.form, *both, knobs)
+        size = len(batch.x)
+        loss, slope = losses[size:], slopes[size:]
+        gradients = batch_gradient(pull_back, slopes[:size], knobs, state.scaler)
+        # As the weights see it, in the batch's loss: tiny slopes underflow in its mean.
+        share = share_of_batch(slope, step.shape.batch_size, knobs, state.scaler)
+        share = share.astype(step.precision.compute.dtype)
+        kinds = diagnostics.gradient_kinds(share)
+        of_gradients, of_params = map(diagnostics.measured, (gradients, state.params))
+        seen = {
+            "loss": jnp.mean(diagnostics.wide(loss)),
+            "gradient_norms": of_gradients.norms,
+            "weight_norms": of_params.norms,
+            "dead_units": diagnostics.dead_units(probe.units),
+            **self._answers(state.params, probe, kinds, knobs, batch.key),
+            "gradients": kinds,
+            "health": of_gradients.health,
+            "sample_health": diagnostics.sample_health(share),
+            "loss_scale": state.scaler.scale if state.scaler else jnp.float32(1),
+        }
+        if step.precision.narrow:
+            exact = self._in_float32(state, batch, probe.x, slopes[:size], gradients, knobs)
+            return seen | exact, gradients
+        activation = diagnostics.largest([probe.units, probe.logits])
+        largest = Largest(activation, of_gradients.largest, of_params.largest)
+        return seen | {"largest": largest, "vanished": jnp.float32(jnp.nan)}, gradients
+
+    def follow(self, state: State, gradients: Params, knobs: Knobs) -> tuple[dict[str, Any], State]:
+        """What a snapshot holds of a step along these gradients, and the state after it."""
+        after = self.step.update(state, gradients, knobs)
+        new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
+        finite, unmoved = diagnostics.finite_and_same(state.params, after.params)
+        others, then = ((each.slots, each.scaler, after.step) for each in (state, after))
+        seen = {
+            "update_norms": diagnostics.measured(jax.tree.map(jnp.subtract, new, old)).norms,
+            "next_finite": finite,
+            "fixed": unmoved & diagnostics.same(others, then),
+        }
+        return seen, after
+
+    def diagnose(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
+        """`see`, then `follow`: what a snapshot holds, and the state after the next step."""
+        seen, gradients = self.see(state, images, labels, order, knobs)
+        step, after = self.follow(state, gradients, knobs)
+        return seen | step, after
+
+    @property
+    def held_out(self) -> Callable[[Params, Array, Array, Knobs], Array | Fit]:
+        """(params, images, labels, knobs) -> the accuracy, or a regression's Fit."""
+        return self.fit if self.step.form == "regression" else self.accuracy
+
+    def accuracy(self, params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
+        """The share of the images that get the right answer."""
+        logits = self.step.evaluate(params, pixels(images, knobs), knobs)
+        return jnp.mean(diagnostics.correct(logits, labels))
+
+    def fit(self, params: Params, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
+        """How well a regression predicts held-out series."""
+        predictions = self.step.evaluate(params, inputs, knobs)
+        return Fit(
+            diagnostics.squared_error(predictions, targets),
+            diagnostics.squared_error(inputs, targets),
+            *(each[:SHOWN] for each in (inputs, targets, diagnostics.wide(predictions))),
+        )
+
+    def _probe(
+        self, params: Params, images: Array, labels: Array, knobs: Knobs, drop: Drop
+    ) -> _Probe:
+        step, labels = self.step, labels[: self.size]
+        x = pixels(images[: self.size], knobs)
+
+        def answer(x: Array) -> tuple[Array, list[Array]]:
+            units = [layer.units for layer in step.hidden(params, x, drop=drop)]
+            return step.apply(params, x, drop=drop), units
+
+        logits, units = step.model.at_test(answer, x)
+        return _Probe(x, labels, logits, units)
+
+    def _answers(
+        self, params: Params, probe: _Probe, kinds: Array, knobs: Knobs, key: Array
+    ) -> dict[str, Any]:
+        """What is measured of right and wrong answers; a regression gives none."""
+        if self.step.form == "regression":
+            return diagnostics.unanswered(probe.logits, kinds)
+        is_correct = diagnostics.correct(probe.logits, probe.labels)
+        p = diagnostics.probability(probe.logits, probe.labels)
+        ends = clip_range(self.step.form, knobs, self.step.precision.loss.dtype)
+        p, low, high = map(diagnostics.wide, (p, *ends))
+        return {
+            "train_accuracy": jnp.mean(is_correct),
+            "one_answer": diagnostics.one_answer(probe.logits),
+            "saturation": diagnostics.saturation(p, kinds, low, high),
+            "census": diagnostics.census(is_correct, kinds),
+            "margins": diagnostics.margin(diagnostics.wide(probe.logits), probe.labels),
+            "labels": probe.labels,
+            "correct": is_correct,
+            **self._dropped(params, probe, knobs, key),
+        }
+
+    def _dropped(self, params: Params, probe: _Probe, knobs: Knobs, key: Array) -> dict[str, Array]:
+        """What dropping units does to the answers; NaN, at no cost, if no unit is dropped."""
+        drop = dropping(knobs)
+        x, whole = probe.x[:DROPPED], diagnostics.answers(probe.logits[:DROPPED])
+        labels = probe.labels[:DROPPED]
+
+        def measured(params: Params) -> tuple[Array, Array]:
+            left = diagnostics.answers(self.step.apply(params, x, rng=key, drop=drop))
+            mean = partial(jnp.mean, dtype=jnp.float32)
+            return mean(left == labels), mean(left != whole)
+
+        nothing = (jnp.float32(jnp.nan),) * 2
+        accuracy, flipped = lax.cond(drop.keep_prob < 1, measured, lambda params: nothing, params)
+        return {"dropped_accuracy": accuracy, "flipped": flipped}
+
+    def _in_float32(
+        self,
+        state: State,
+        batch: Batch,
+        probed: Array,
+        slopes: Array,
+        gradients: Params,
+        knobs: Knobs,
+    ) -> dict[str, Any]:
+        """The largest numbers of this step in float32, and what share vanished in 16 bits."""
+        network = self.step.network
+        params, slopes = cast((state.params, slopes), jnp.float32)
+        _, pull_back = forward(network.apply, params, batch.x, knobs, batch.key)
+        exact = batch_gradient(pull_back, slopes, knobs)
+        activations = self.step.model.at_test(
+            lambda x: [network.hidden(params, x), network.apply(params, x)], probed
+        )
+        found = Largest(*map(diagnostics.largest, (activations, exact, params)))
+        if state.scaler:
+            found = found._replace(gradient=found.gradient * state.scaler.scale)
+        return {"largest": found, "vanished": diagnostics.vanished(gradients, exact)}

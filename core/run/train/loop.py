@@ -1,0 +1,177 @@
+"""The loop of one run: steps between looks in one compiled call a chunk, and a Snapshot a look."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from core.config import RunConfig
+from core.data import Dataset
+from core.parts.models import MODELS, Params
+from core.run.snapshot import PROBE, Census, Fit, Largest, Saturation, Snapshot
+from core.run.train.programs import Program, program
+from core.run.train.vocabulary import DeviceData, Knobs, State, knobs, on_device, shape
+
+SNAPSHOTS = 400  # the most a run yields, about what a chart can show
+CHUNK_SECONDS = 0.05  # of steps in one call, so that stop and pause answer at once
+# The fields of a Snapshot that are a plain number or truth value.
+PLAIN = (
+    "loss", "train_accuracy", "one_answer", "dropped_accuracy", "flipped", "next_finite", "fixed",
+    "vanished", "loss_scale",
+)  # fmt: skip
+
+
+def snapshot_steps(config: RunConfig) -> list[int]:
+    """The steps at which a run is looked at: first, last, ends of epochs, and evenly between.
+
+    Looks at steps 1, 4, 16, ... come before the first of these, so that a long run is seen to move
+    at once. All depend on the configuration alone.
+    """
+    looks = MODELS[config.model].looks
+    every = max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
+    early = {4**power for power in range(every.bit_length()) if 4**power < min(every, config.steps)}
+    marks = {0, config.steps, *early, *range(0, config.steps, every)}
+    if config.epochs <= SNAPSHOTS // looks:
+        marks |= {epoch * config.steps_per_epoch for epoch in range(config.epochs)}
+    return sorted(marks)
+
+
+class Seen(NamedTuple):
+    """A look at a state, before the step that comes next."""
+
+    told: dict[str, Any]  # on the host
+    held_out: Any  # an accuracy, or a regression's Fit
+    gradients: Params
+
+
+def _see(
+    config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
+) -> Seen:
+    examples = _held_out_examples(config, int(state.step), data)
+    told, gradients = program.see(
+        state._replace(slots=()), data.train_images, data.train_labels, order, knobs
+    )
+    held_out = program.accuracy(examples)(
+        state.params, data.test_images[:examples], data.test_labels[:examples], knobs
+    )
+    told, held_out = jax.device_get((told, held_out))
+    return Seen(told, held_out, gradients)
+
+
+def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
+    """The number of held-out images to look at: all at the end of an epoch, else some."""
+    if step and step % config.steps_per_epoch == 0:
+        return len(data.test_images)
+    return min(PROBE, len(data.test_images))
+
+
+def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Seen:
+    """The look before the first step, which no optimizer, learning rate or epoch changes."""
+    traced = knobs(config)
+    return _see(config, program, state, data, program.order(traced, np.int32(0)), traced)
+
+
+def _snapshot(
+    config: RunConfig, program: Program, state: State, data: DeviceData, seen: Seen, knobs: Knobs
+) -> tuple[Snapshot, State]:
+    """The Snapshot of a look, and the state after a step along the gradient that was seen."""
+    step = int(state.step)
+    followed, after = program.follow(state, seen.gradients, knobs)
+    told = seen.told | jax.device_get(followed)
+    fit, held_out = None, seen.held_out
+    if isinstance(held_out, Fit):
+        fit = held_out._replace(error=held_out.error.item(), copied=held_out.copied.item())
+    # Plain numbers: a frame compares them by the thousand, and NumPy's own scalars are slow.
+    plain = {name: told.pop(name).item() for name in PLAIN}
+    histogram, *ends = told.pop("saturation")
+    plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
+    plain["largest"] = Largest(*(value.item() for value in told.pop("largest")))
+    plain["census"] = Census(*(share.item() for share in told.pop("census")))
+    snapshot = Snapshot(
+        step=step,
+        epoch=step / config.steps_per_epoch,
+        **plain,
+        test_accuracy=math.nan if fit else float(held_out),
+        test_examples=_held_out_examples(config, step, data),
+        fit=fit,
+        **told,
+    )
+    return snapshot, after
+
+
+NextLook = Callable[[int], int]  # from a step, the next one to be looked at
+FirstLook = Callable[[RunConfig, Program, DeviceData, State], Seen]
+
+
+def looks_of(config: RunConfig) -> NextLook:
+    """Return the function that gives the looks of `snapshot_steps`, one after the other."""
+    marks = snapshot_steps(config)
+    return lambda step: next(mark for mark in marks if mark > step)
+
+
+def ticks(
+    config: RunConfig,
+    program: Program,
+    data: DeviceData,
+    start: State | None = None,
+    next_look: NextLook | None = None,
+    first: FirstLook = first_look,
+) -> Iterator[Snapshot | None]:
+    """Train, and yield every CHUNK_SECONDS or so: a Snapshot if one is due, else None.
+
+    The run starts from `start`, whose arrays are gone afterwards, or from the configuration's own
+    weights, which `first` looks at. What `next_look` says (by default `snapshot_steps`) may change
+    during the run. A look takes its step in a program of its own, which may round differently from
+    the one without looks; tests/compiled/test_train.py limits how far apart they may be.
+    """
+    traced = knobs(config)
+    state = program.init(traced) if start is None else start
+    next_look = next_look or looks_of(config)
+    step, chunk, seen = 0, 1, -1
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> Array:
+        return program.order(traced, np.int32(epoch))
+
+    while seen < config.steps:
+        mark = 0 if seen < 0 else next_look(seen)
+        if step < mark:
+            epoch = step // config.steps_per_epoch
+            stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
+            started = time.perf_counter()
+            state = program.advance(
+                state, data.train_images, data.train_labels, order(epoch), traced, np.int32(stop)
+            )
+            jax.block_until_ready(state)
+            seconds = time.perf_counter() - started
+            chunk = max(1, min(2 * chunk, round((stop - step) * CHUNK_SECONDS / seconds)))
+            step = stop
+            if step < mark:
+                yield None
+            continue
+        if seen < 0 and start is None:
+            look = first(config, program, data, state)
+        else:
+            next_order = order(step // config.steps_per_epoch)
+            look = _see(config, program, state, data, next_order, traced)
+        snapshot, state = _snapshot(config, program, state, data, look, traced)
+        seen, step = step, step + 1
+        yield snapshot
+
+
+def run(config: RunConfig, data: Dataset) -> Iterator[Snapshot]:
+    """Train `config` on `data` and yield a Snapshot at each of `snapshot_steps(config)`.
+
+    The same configuration gives the same snapshots on the same device and version.
+    """
+    if len(data.train_images) != config.train_size:
+        raise ValueError(
+            f"the data has {len(data.train_images)} images, the run {config.train_size}"
+        )
+    training = ticks(config, program(shape(config)), on_device(config.task, data))
+    return (snapshot for snapshot in training if snapshot is not None)

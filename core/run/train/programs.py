@@ -1,0 +1,181 @@
+"""The compiled programs, one for all runs of a shape, and the cache that keeps the newest."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from core.parts.models import MODELS, Params
+from core.parts.optimizers import OPTIMIZERS
+from core.run.price import operations
+from core.run.snapshot import PROBE
+from core.run.train.pieces import ONCE, SELDOM, Pieces, loops_lock
+from core.run.train.vocabulary import Knobs, Shape, State
+
+# Kept for the next who asks, the newest in any case, because the two of a comparison take turns.
+# One takes 1,000 memory maps, of which Linux gives a process 65,530.
+PROGRAMS, PROGRAM_BYTES, NEWEST = 12, 400e6, 2
+
+
+class Program:
+    """The compiled functions of a shape; `Step` says what images and labels are.
+
+    Each is compiled when it is first asked for. Those that look are shared by all optimizers.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape, self._own = shape, Pieces(shape)
+        looks = shape._replace(optimizer=next(iter(OPTIMIZERS)))
+        self._looks = _looking.get(looks) or Pieces(looks)
+        _looking[looks] = self._looks
+        self._looked = False  # whether all that a first look needs is compiled
+        self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
+
+    def compile_first_look(self) -> Iterator[float]:
+        """Compile what the first look needs, and yield the share done before each piece.
+
+        Nothing is yielded if all of it is compiled already.
+        """
+        pieces: list[Callable[[], Any]] = [
+            lambda: self.see,
+            lambda: self.draw,
+            lambda: (self.slots, self.follow),
+            lambda: (self.order, self.accuracy(min(PROBE, self.shape.test_size))),
+        ]
+        for i, piece in enumerate([] if self._looked else pieces, start=1):
+            yield i / (len(pieces) + 1)
+            piece()
+        self._looked = True
+
+    def init(self, knobs: Knobs) -> State:
+        """The state before the first step."""
+        state = self.draw(knobs)
+        return state._replace(slots=self.slots(state.params))
+
+    @property
+    def draw(self) -> Callable[[Knobs], State]:
+        """`Step.draw`, compiled."""
+        return self._looks.compiled(self._looks.step.draw, self._looks.knobs, options=ONCE)
+
+    @property
+    def slots(self) -> Callable[[Params], Any]:
+        """(params) -> the optimizer's slots before the first step."""
+        own = self._own
+        return own.compiled(own.step.optimizer.init, own.state.params, options=ONCE)
+
+    @property
+    def order(self) -> Callable[[Knobs, Any], Array]:
+        """`Step.order`, compiled; a full batch keeps the data's own order."""
+        if self.shape.full_batch:
+            return lambda knobs, epoch: self._in_order
+        looks = self._looks
+        return looks.compiled(looks.step.order, looks.knobs, looks.whole, options=ONCE)
+
+    @property
+    def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
+        """`Looking.see`, compiled for a state without slots."""
+        return self._looks.compiled(self._looks.looking.see, *self._seen(), options=SELDOM)
+
+    @property
+    def follow(self) -> Callable[[State, Params, Knobs], tuple[dict[str, Any], State]]:
+        """`Looking.follow`, compiled."""
+        own = self._own
+        types = own.state, own.state.params, own.knobs
+        return own.compiled(own.looking.follow, *types, options=SELDOM)
+
+    def diagnose(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
+        """`Looking.diagnose`, from two compiled functions."""
+        seen, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
+        step, after = self.follow(state, gradients, knobs)
+        return seen | step, after
+
+    @property
+    def advance(self) -> Callable[..., State]:
+        """`Step.advance`, compiled; the arrays of its first argument are gone afterwards."""
+        own = self._own
+        return own.compiled(own.step.advance, *self._steps(), lock=loops_lock, donate=(0,))
+
+    def whole(self) -> bool:
+        """Whether all that a run needs is compiled, including the steps between looks."""
+        return self._looked and self._own.has(self._own.step.advance)
+
+    def accuracy(self, examples: int) -> Callable[..., Any]:
+        """`Looking.held_out`, compiled for this many images."""
+        looks, together = self._looks, MODELS[self.shape.model].test_batch
+        n = together or examples
+        types = looks.state.params, *looks.images(n), looks.knobs
+        held_out = looks.compiled(looks.looking.held_out, *types, examples=n, options=SELDOM)
+        return in_batches(held_out, together) if together else held_out
+
+    @cached_property
+    def step_operations(self) -> float:
+        """The floating-point operations of a step; nothing is compiled to know them."""
+        own = self._own
+        return operations(own.lowered(own.step.advance, *self._steps(), donate=(0,)))
+
+    @cached_property
+    def look_operations(self) -> float:
+        """The same for a look at training images, which includes a step."""
+        return operations(self._looks.lowered(self._looks.looking.see, *self._seen()))
+
+    def memory(self) -> int:
+        """The bytes that the largest of the compiled functions needs while it runs."""
+        return max(self._looks.memory, self._own.memory)
+
+    def kept(self) -> dict[Pieces, int]:
+        """The bytes that the compiled functions occupy, some of them shared with other programs."""
+        return {pieces: pieces.kept for pieces in (self._looks, self._own)}
+
+    def _seen(self) -> tuple[Any, ...]:
+        return self._looks.state._replace(slots=()), *self._looks.batches
+
+    def _steps(self) -> tuple[Any, ...]:
+        return self._own.state, *self._own.batches, self._own.whole
+
+
+_programs: OrderedDict[Shape, Program] = OrderedDict()  # the newest last
+_looking: WeakValueDictionary[Shape, Pieces] = WeakValueDictionary()  # what these look with
+_making = threading.RLock()
+
+
+def program(shape: Shape) -> Program:
+    """The one program of a shape; asking for it compiles nothing."""
+    with _making:
+        if shape not in _programs:
+            _programs[shape] = Program(shape)
+        _programs.move_to_end(shape)
+        while len(_programs) > NEWEST and (len(_programs) > PROGRAMS or _kept() > PROGRAM_BYTES):
+            _programs.popitem(last=False)
+        return _programs[shape]
+
+
+def _kept() -> int:
+    return sum({k: n for each in _programs.values() for k, n in each.kept().items()}.values())
+
+
+def in_batches(accuracy: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """The mean accuracy over batches of `size` images, mixed as `Model.at_test` mixes them."""
+
+    def of_all(params: Params, images: Array, labels: Array, knobs: Knobs) -> Any:
+        each = [
+            accuracy(params, *_batch(images, labels, np.int32(i), size), knobs)
+            for i in range(len(images) // size)
+        ]
+        return np.mean(jax.device_get(each))
+
+    return of_all
+
+
+@partial(jax.jit, static_argnames="size")
+def _batch(images: Array, labels: Array, i: Array, size: int) -> tuple[Array, Array]:
+    """The i-th of `len(images) // size` batches: images that far apart, and their labels."""
+    return images.reshape(size, -1, images.shape[-1])[:, i], labels.reshape(size, -1)[:, i]

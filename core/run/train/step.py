@@ -1,0 +1,177 @@
+"""The training step as JAX functions, and the types of the weights before any are drawn."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from core.parts import loss_scale
+from core.parts.choices import STREAMS, TASKS
+from core.parts.convolution import in_loop
+from core.parts.dropout import NOTHING, Drop
+from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
+from core.parts.optimizers import OPTIMIZERS
+from core.parts.precisions import PRECISIONS
+from core.run import diagnostics
+from core.run.train.gradient import Look, look
+from core.run.train.vocabulary import Knobs, Shape, State, dropping, knob_types, pixels
+
+
+class Batch(NamedTuple):
+    """The examples of one step."""
+
+    x: Array  # [batch, inputs]
+    labels: Array
+    key: Array  # of its dropout
+
+
+class Step:
+    """The functions that train all runs of a shape; they are pure, and compiled elsewhere.
+
+    `images` are uint8 [n, 784] and `labels` the task's own, [n]; of a regression they are float32
+    [n, inputs] and float32 [n, outputs].
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        task, initializer = TASKS[shape.task], INITIALIZERS[shape.initializer]
+        self.shape, self.form, self.inputs = shape, task.form, task.inputs
+        self.model, self.precision = MODELS[shape.model], PRECISIONS[shape.precision]
+        self.network = self.model.build(shape.widths, task.outputs, initializer)
+        self.optimizer = OPTIMIZERS[shape.optimizer].transform()
+
+    def draw(self, knobs: Knobs) -> State:
+        """The state before the first step, for an optimizer without slots."""
+        with jax.enable_x64(False):  # in 64-bit mode other numbers would be drawn
+            _, drawn = self.network.init(_root(knobs), (self.shape.batch_size, self.inputs))
+        params = cast(drawn, self.precision.weights.dtype)
+        scaler = loss_scale.initial() if self.precision.scaled else ()
+        return State(params, (), jnp.int32(0), scaler)
+
+    def init(self, knobs: Knobs) -> State:
+        """The state before the first step."""
+        state = self.draw(knobs)
+        return state._replace(slots=self.optimizer.init(state.params))
+
+    def apply(
+        self, params: Params, x: Array, rng: Array | None = None, drop: Drop = NOTHING
+    ) -> Array:
+        """The logits in the loss's number format, of a pass in the run's own."""
+        params, x = cast((params, x), self.precision.compute.dtype)
+        logits = self.network.apply(params, x, rng=rng, drop=drop)
+        return logits.astype(self.precision.loss.dtype)
+
+    def hidden(
+        self, params: Params, x: Array, rng: Array | None = None, drop: Drop = NOTHING
+    ) -> list[Hidden]:
+        """The hidden layers of the pass that gives these logits."""
+        params, x = cast((params, x), self.precision.compute.dtype)
+        return self.network.hidden(params, x, rng=rng, drop=drop)
+
+    def evaluate(self, params: Params, x: Array, knobs: Knobs) -> Array:
+        """Logits [batch, outputs] as at test time."""
+        return self.model.at_test(partial(self.apply, params, drop=dropping(knobs)), x)
+
+    def order(self, knobs: Knobs, epoch: Array) -> Array:
+        """(knobs, epoch) -> int32 [train_size], the order of the images in that epoch."""
+        key = jax.random.fold_in(jax.random.fold_in(_root(knobs), 1), epoch)
+        return jax.random.permutation(key, self.shape.train_size).astype(jnp.int32)
+
+    def batch(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> Batch:
+        """The examples of the next step."""
+        key = jax.random.fold_in(jax.random.fold_in(_root(knobs), 2), state.step)
+        if self.shape.full_batch:  # the data's own order: its sums are the sources'
+            return Batch(pixels(images, knobs), labels, key)
+        start = state.step % self.shape.steps_per_epoch * self.shape.batch_size
+        chosen = lax.dynamic_slice_in_dim(order, start, self.shape.batch_size)
+        return Batch(pixels(images[chosen], knobs), labels[chosen], key)
+
+    def look_at_batch(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
+    ) -> Look:
+        """The forward and the backward pass of the next step."""
+        batch = self.batch(state, images, labels, order, knobs)
+        return look(
+            self.form, self.apply, state.params, batch.x, batch.labels, knobs, batch.key,
+            state.scaler,
+        )  # fmt: skip
+
+    def update(self, state: State, gradients: Params, knobs: Knobs) -> State:
+        """The state after a step along these gradients."""
+        updates, slots = self.optimizer.update(gradients, state.slots, state.params)
+        rate = knobs.learning_rate.astype(self.precision.weights.dtype)
+        params = jax.tree.map(lambda w, u: w - rate * u, state.params, updates)
+        after = State(params, slots, state.step + 1, state.scaler)
+        if not state.scaler:
+            return after
+        finite = diagnostics.all_finite(gradients)  # else the step halves the scale and no more
+        params, slots = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), after[:2], state[:2]
+        )
+        return State(params, slots, after.step, loss_scale.adjusted(state.scaler, finite))
+
+    def advance(
+        self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs, stop: Array
+    ) -> State:
+        """The state at step `stop`."""
+
+        def step(state: State) -> State:
+            seen = self.look_at_batch(state, images, labels, order, knobs)
+            return self.update(state, seen.gradients, knobs)
+
+        with in_loop():
+            return lax.while_loop(lambda state: state.step < stop, step, state)
+
+
+def _root(knobs: Knobs) -> Array:
+    return jax.random.PRNGKey(knobs.seed)  # the sources' own: their weights need it
+
+
+def cast(numbers: Any, dtype: Any) -> Any:
+    """Every array of a pytree in another format."""
+    return jax.tree.map(lambda array: array.astype(dtype), numbers)
+
+
+@contextmanager
+def numerics(shape: Shape) -> Iterator[None]:
+    """Trace inside this context to get the run's own numbers."""
+    with (
+        jax.enable_x64(PRECISIONS[shape.precision].wide),
+        jax.threefry_partitionable(STREAMS[shape.stream].partitionable),
+        jax.default_matmul_precision("highest"),  # float32 means float32 on a GPU too
+    ):
+        yield
+
+
+def start_types(shape: Shape) -> State:
+    """The shapes and formats of a run's first state."""
+    with numerics(shape):
+        return jax.eval_shape(Step(shape).init, knob_types())
+
+
+@lru_cache(maxsize=32)
+def parameters(shape: Shape) -> tuple[str, ...]:
+    """The names of the rows of a Snapshot's `health`."""
+    return tuple(parameter_names(start_types(shape).params))
+
+
+@lru_cache(maxsize=128)
+def bytes_needed(shape: Shape) -> int:
+    """The memory that a run's weights take: themselves, their gradient, update and slots.
+
+    A mixed run also has the 16-bit weights and gradient of its passes.
+    """
+    state = start_types(shape)
+
+    def size(tree: Any) -> int:
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    precision = PRECISIONS[shape.precision]
+    weights, compute = precision.weights.dtype, precision.compute.dtype
+    rounded = size(state.params) * compute.itemsize // weights.itemsize
+    return 3 * size(state.params) + size(state.slots) + (2 * rounded if compute != weights else 0)
