@@ -14,9 +14,9 @@ class Row:
 
     key: str
     label: str
-    latex: str  # the formula, or "" where words say it better
-    summary: str  # one sentence a student understands
-    reference: str  # source, with version
+    summary: str = ""  # one sentence that a student understands
+    latex: str = ""  # the formula, where it says more than words
+    reference: str = ""  # the source, with its version
 
 
 R = TypeVar("R", bound=Row)

@@ -94,6 +94,8 @@ def cards() -> None:
                     with st.container(border=True, height="stretch"):
                         st.page_link(row.path, label=f"**{row.label}**", icon=row.icon)
                         st.markdown(row.summary)
+                        if row.reference:
+                            st.caption(f"From {row.reference}.")
 
 
 def race_button(ready: bool) -> None:

@@ -35,10 +35,8 @@ PAGES = Registry(
         Page(
             key="train",
             label="Train a network",
-            latex="",
             summary="Press Train, move a slider, see what changes: loss, accuracy, saturation, "
             "gradients.",
-            reference="",
             section="Lab",
             file="pages/lab/train.py",
             icon=":material/model_training:",
@@ -46,10 +44,8 @@ PAGES = Registry(
         Page(
             key="microscope",
             label="A loss under the microscope",
-            latex="",
             summary="Every framework's cross-entropy against the logit: where its gradient is "
             "exactly 0, half, or NaN.",
-            reference="",
             section="Lab",
             file="pages/lab/microscope.py",
             icon=":material/biotech:",
@@ -57,10 +53,8 @@ PAGES = Registry(
         Page(
             key="twins",
             label="Take two apart",
-            latex="",
             summary="Any two runs side by side: what differs, the first step and layer where their "
             "gradients part, by which images, and how much of it is chance.",
-            reference="",
             section="Lab",
             file="pages/lab/twins.py",
             icon=":material/difference:",
@@ -68,10 +62,8 @@ PAGES = Registry(
         Page(
             key="sweep",
             label="Sweep",
-            latex="",
             summary="Hundreds of small runs over seeds, learning rates, losses, formats: where "
             "training works, and how often.",
-            reference="",
             section="Lab",
             file="pages/lab/sweep.py",
             icon=":material/grid_on:",
@@ -79,7 +71,6 @@ PAGES = Registry(
         Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
-            latex="",
             summary="The same network in JAX and in Keras, from the same weights. In one of them "
             "half of the images are wrong and silent.",
             reference="the JAX/Keras question",
@@ -90,7 +81,6 @@ PAGES = Registry(
         Page(
             key="keep_or_drop",
             label="Story: 98% or 96%?",
-            latex="",
             summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras, "
             "and two results, every time.",
             reference="the keep_prob question",
@@ -101,7 +91,6 @@ PAGES = Registry(
         Page(
             key="epsilon",
             label="Story: NaN or silence?",
-            latex="",
             summary="An epsilon that keeps a loss finite, and what it costs: a NaN that everybody "
             "sees becomes a gradient of exactly 0 that nobody does.",
             reference="Lasagne issue 567",
@@ -112,7 +101,6 @@ PAGES = Registry(
         Page(
             key="jax_basics",
             label="Story: What does out hold?",
-            latex="",
             summary="jit, grad, vmap and a product as live cells, and two lines of a well-read "
             "introduction that run and never do what they say.",
             reference="Getting started with JAX (a post)",
@@ -123,7 +111,6 @@ PAGES = Registry(
         Page(
             key="jax_cnn",
             label="Story: What does a filter look at?",
-            latex="",
             summary="A network of convolutions that takes the columns of a digit for channels, and "
             "gets 98% right. Its twin has the axes put right.",
             reference="Getting started with JAX (a post)",
@@ -134,7 +121,6 @@ PAGES = Registry(
         Page(
             key="gru",
             label="Story: A loss that nobody meant",
-            latex="",
             summary="A recurrent network learns the next value of a noisy series. Its loss falls, "
             "and it ends further from the truth than a copy of its input.",
             reference="Getting started with JAX (a post)",

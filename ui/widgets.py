@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.config import FIELDS
 from core.fields import Choice, Field, Range, number, parse_query, to_text
-from core.registry import Registry
+from core.registry import Registry, Row
 from ui.state import PageState, bound, put
 from ui.words import explained
 
@@ -192,9 +192,15 @@ def _registry(name: str) -> Registry[Any]:
 
 
 def _meanings(name: str) -> str:
-    """What a field is, and each row of its registry."""
-    rows = "  \n".join(f"**{row.label}**: {row.summary}" for row in _registry(name).values())
+    """What a field is, and each row of its registry with its formula and its source."""
+    rows = "  \n".join(_meaning(row) for row in _registry(name).values())
     return "\n\n".join(filter(None, [WIDGETS[name].help, rows]))
+
+
+def _meaning(row: Row) -> str:
+    formula = f" ${row.latex}$" if row.latex else ""
+    source = f" *Source: {row.reference}.*" if row.reference else ""
+    return f"**{row.label}**: {row.summary}{formula}{source}"
 
 
 def menu(

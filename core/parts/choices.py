@@ -38,7 +38,6 @@ TASKS = Registry(
             label="which digit?",
             latex=r"y \in \{0, \dots, 9\}",
             summary="Ten logits, one for each digit.",
-            reference="",
             form="softmax",
             outputs=10,
         ),
@@ -145,7 +144,6 @@ STREAMS = Registry(
         Stream(
             key="original",
             label="JAX before 0.5, as in the question",
-            latex="",
             summary="The random numbers that a seed gave in the question's version of JAX.",
             reference="jax.threefry_partitionable(False)",
             partitionable=False,
@@ -153,7 +151,6 @@ STREAMS = Registry(
         Stream(
             key="partitionable",
             label="JAX since 0.5",
-            latex="",
             summary="The random numbers that the same seed gives in JAX today, by default.",
             reference="jax.threefry_partitionable(True), the default of JAX 0.10.2",
             partitionable=True,

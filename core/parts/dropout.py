@@ -59,7 +59,6 @@ DROPOUTS = Registry(
             label="off",
             latex="y = x",
             summary="No unit is dropped; the number is ignored.",
-            reference="",
             means=lambda value: _inverted(jnp.ones_like(value)),
         ),
         Dropout(

@@ -19,7 +19,7 @@ _READ_IN_TF = "TensorFlow 1.8.0, the question's day, tensorflow/python"
 DROPOUT_NAMES = Registry(
     "dropout name",
     [
-        DropoutName(key=key, framework=framework, label=label, call=call, means=means, latex="",
+        DropoutName(key=key, framework=framework, label=label, call=call, means=means, 
                     summary=summary, reference=reference)
         for key, framework, label, call, means, summary, reference in [
             (

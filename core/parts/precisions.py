@@ -57,7 +57,6 @@ def _mixed(dtype: Dtype, rest: str, reference: str) -> Precision:
     return Precision(
         key=f"mixed_{dtype.key}",
         label=f"mixed {dtype.label}",
-        latex="",
         summary=f"Weights and loss in {master.label}, the passes between them in {dtype.label}"
         f"{rest}.",
         reference=f"{reference}; Micikevicius et al., 2018",

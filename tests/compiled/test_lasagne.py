@@ -139,7 +139,6 @@ def test_a_claim_names_its_author_and_can_be_opened_in_the_microscope(key: str) 
     claim = CLAIMS[key]
     assert set(claim.who.split(" and ")) <= {"trungnt13", "benanne", "ebenolson", "f0k", "nouiz"}
     assert set(claim.microscope["losses"]) <= set(losses_for("softmax"))
-    assert "Lasagne" in claim.reference
 
 
 def test_verdicts_on_the_gradient() -> None:

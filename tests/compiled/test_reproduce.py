@@ -34,7 +34,7 @@ def cases(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def case(key: str, *findings: Finding) -> Case:
-    return Case(key=key, label="", latex="", summary="", reference="", run=lambda: findings)
+    return Case(key=key, label="", summary="", run=lambda: findings)
 
 
 @pytest.mark.parametrize(
@@ -354,6 +354,6 @@ def test_rows_come_as_soon_as_they_are_found(cases: dict[str, Any]) -> None:
             seen.append(i)
             yield near("x", FACT, 1, 1, 0)
 
-    cases["slow"] = Case(key="slow", label="", latex="", summary="", reference="", run=run)
+    cases["slow"] = Case(key="slow", label="", summary="", run=run)
     next(command.reproduce(["slow"]))
     assert seen == [0]

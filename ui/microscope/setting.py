@@ -17,11 +17,11 @@ SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
 AXES = Registry(
     "axis",
     [
-        Row(key="linear", label="linear", latex="", summary="Every logit is as wide.",
-            reference=""),
-        Row(key="symlog", label="symlog", latex=r"\mathrm{sign}(z)\log(1+|z|)",
+        Row(key="linear", label="linear", summary="Every logit is as wide.",
+            ),
+        Row(key="symlog", label="symlog", 
             summary="Linear near 0 and logarithmic further out: logits in the hundreds fit.",
-            reference=""),
+            ),
     ],
 )  # fmt: skip
 

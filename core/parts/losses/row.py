@@ -1,8 +1,7 @@
 """What a row of the table of losses holds."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from jax import Array
@@ -36,4 +35,3 @@ class Loss(Row):
     epsilon: float | None = None  # the source's own; None if the row ignores epsilon
     clip_range: Callable[[float], tuple[float, float]] | None = None  # epsilon -> limits of p
     kills: str | None = None  # text in the line that loses the gradient; None if no line does
-    reproduces: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

@@ -35,7 +35,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(Row):
-    """What somebody says in the thread; `label` is the claim, `summary` what it is about."""
+    """What somebody says in the thread: `label` is the claim."""
 
     who: str  # the name in the thread
     verdict: Callable[[], Verdict]
@@ -214,7 +214,6 @@ def _smaller_in_float16() -> Verdict:
     )
 
 
-_THREAD = "Lasagne issue 567"
 _RAW = {"task": "digits", "losses": ("theano_onehot", "clip", "from_logits"), "epsilon": EPSILON}
 
 CLAIMS: Registry[Claim] = Registry(
@@ -224,9 +223,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="vanishing",
             who="trungnt13",
             label="Without a clip the gradient vanishes after the first batch.",
-            latex="",
-            summary="Lasagne's cross-entropy is unstable, and that is how it shows.",
-            reference=_THREAD,
             verdict=_vanishes,
             microscope=_RAW,
         ),
@@ -234,9 +230,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="clip_keeps_it",
             who="trungnt13",
             label="With Keras's clip no gradient vanishes.",
-            latex="",
-            summary="The same network was run for several epochs in Keras, which clips.",
-            reference=_THREAD,
             verdict=_clip_keeps_the_gradient,
             trains=True,
             microscope={**_RAW, "losses": ("clip", "from_logits")},
@@ -245,9 +238,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="no_trade_off",
             who="trungnt13",
             label="The clip costs no performance.",
-            latex="",
-            summary="A simple change that steadies the training, with no price to pay.",
-            reference=_THREAD,
             verdict=_no_trade_off,
             trains=True,
             microscope={**_RAW, "losses": ("clip", "from_logits")},
@@ -256,9 +246,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="hyperparameter",
             who="benanne",
             label="Epsilon can be treated as a hyperparameter.",
-            latex=r"\varepsilon",
-            summary="It should be an argument of the function, so that one can tune it.",
-            reference=_THREAD,
             verdict=_hyperparameter,
             trains=True,
             microscope={**_RAW, "losses": ("clip", "from_logits"), "epsilon": EPSILONS[-1]},
@@ -267,9 +254,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="default_0",
             who="benanne and f0k",
             label="Epsilon should be 0 by default: then nothing changes for anybody.",
-            latex=r"\varepsilon = 0",
-            summary="Code that works today must not silently compute something else tomorrow.",
-            reference=_THREAD,
             verdict=_default_0,
             microscope={**_RAW, "losses": ("naive", "theano_onehot")},
         ),
@@ -277,9 +261,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="helps_few",
             who="ebenolson",
             label="A default of 0 helps hardly anybody.",
-            latex=r"\varepsilon = 0",
-            summary="Those who know that they must set it know the trick already.",
-            reference=_THREAD,
             verdict=_helps_few,
             microscope={**_RAW, "losses": ("naive", "clip")},
         ),
@@ -287,9 +268,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="float64",
             who="trungnt13",
             label="A clip made for float32 may hurt those who compute in float64.",
-            latex="",
-            summary="A format with more room for small probabilities loses that room to the clip.",
-            reference=_THREAD,
             verdict=_float64,
             microscope={
                 "task": "digits", "losses": ("naive", "clip", "from_logits"), "epsilon": EPSILON,
@@ -300,9 +278,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="only_drawback",
             who="f0k",
             label="The only other drawback is that somebody may be clipping already.",
-            latex="",
-            summary="An answer to ebenolson, who asks what speaks against a clip by default.",
-            reference=_THREAD,
             verdict=_drawback,
             microscope={**_RAW, "losses": ("clip", "from_logits")},
         ),
@@ -310,9 +285,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="fails_in_float16",
             who="nouiz",
             label="This epsilon does not work in float16.",
-            latex=r"1 - \varepsilon < 1",
-            summary="The format is too coarse to hold 1 - epsilon.",
-            reference=_THREAD,
             verdict=_fails_in_float16,
             microscope={**_RAW, "losses": ("clip",), "dtype": "float16"},
         ),
@@ -320,9 +292,6 @@ CLAIMS: Registry[Claim] = Registry(
             key="smaller_in_float16",
             who="nouiz",
             label="In float16 a smaller epsilon should be used.",
-            latex=r"1 - \varepsilon < 1",
-            summary="A condition on the format would spare people who try float16 the trouble.",
-            reference=_THREAD,
             verdict=_smaller_in_float16,
             microscope={**_RAW, "losses": ("clip",), "dtype": "float16"},
         ),

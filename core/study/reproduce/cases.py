@@ -27,7 +27,7 @@ _DROPPING = "the keep_prob question; its facts measured on TensorFlow 1.15 and K
 CASES = Registry(
     "case",
     [
-        Case(key=key, label=label, latex="", summary=summary, reference=reference, run=run)
+        Case(key=key, label=label, summary=summary, reference=reference, run=run)
         for key, label, summary, reference, run in [
             (
                 "question", "The question, and its fix",
@@ -99,7 +99,6 @@ CASES = Registry(
         Case(
             key="keep_or_drop_30",
             label="keep_prob 0.7 or rate 0.7, thirty epochs",
-            latex="",
             summary="What is left of the difference after the whole question.",
             reference=_DROPPING,
             run=keep_or_drop_30,
@@ -108,7 +107,6 @@ CASES = Registry(
         Case(
             key="jax_post_10",
             label="Getting started with JAX, ten epochs",
-            latex="",
             summary="The best epoch of each network.",
             reference=_POST,
             run=jax_post_10,

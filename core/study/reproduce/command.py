@@ -75,7 +75,16 @@ def _line(case: str, finding: Finding) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m core.reproduce", description=__doc__)
+    cases = (
+        f"{key:17}{case.label}. {case.summary} Source: {case.reference}."
+        for key, case in CASES.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m core.reproduce",
+        description=__doc__,
+        epilog="cases:\n" + "\n".join(cases),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list and nothing else")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--case", choices=list(CASES), help="run this case only")

@@ -30,10 +30,8 @@ SWEEPS = Registry(
         Sweep(
             key="ten_seeds",
             label="Ten seeds of the question",
-            latex="",
             summary="The JAX/Keras question from ten sets of initial weights, for each way to "
             "write its loss. One seed is an anecdote.",
-            reference="the JAX/Keras question",
             plan=Plan(
                 axes={
                     "loss": (
@@ -47,10 +45,8 @@ SWEEPS = Registry(
         Sweep(
             key="rate_and_loss",
             label="Learning rate × loss",
-            latex="",
             summary="Does a smaller step save a clipped loss? Raw pixels, a network of 100 units, "
             "two seeds.",
-            reference="",
             plan=Plan(
                 base=_SMALL,
                 axes={
@@ -63,10 +59,8 @@ SWEEPS = Registry(
         Sweep(
             key="epsilon_and_format",
             label="Epsilon × number format",
-            latex="",
             summary="The same clip in four formats: where 1 - epsilon rounds to 1, every run ends "
             "in NaN.",
-            reference="Lasagne issue 567",
             plan=Plan(
                 base=_SMALL,
                 axes={
@@ -79,10 +73,8 @@ SWEEPS = Registry(
         Sweep(
             key="optimizer_and_weights",
             label="Which optimizer forgives which initialisation",
-            latex="",
             summary="Two hidden layers of 100, 1,000 digits, three epochs: every optimizer with "
             "every kind of initial weights, two seeds.",
-            reference="",
             plan=Plan(
                 base=_DIGITS,
                 axes={
