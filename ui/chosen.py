@@ -195,11 +195,12 @@ def _panel(run: Run, at: int, judged: Judge) -> None:
         return
     shown, binary = images[:MOST], TASKS[config.task].form == "binary"
     pictures = st.container()
-    if len(seen) > 1:
+    run_so_far = [look for look in seen if isinstance(look, Snapshot)]
+    if len(run_so_far) > 1:
         path, pictures = st.columns([2, 3], gap="medium")
         with path:
             at_step = seen[-1].step if at < config.steps else None
-            drawing = charts.paths(seen, shown, config.steps, binary, at_step)
+            drawing = charts.paths(run_so_far, shown, config.steps, binary, at_step)
             st.caption("The logit of each picture's label by step: above 0 is right.")
             colour_key(flow.BANDS)
             chart(f"chart_{drawing.key}", drawing.spec, drawing.tables, drawing.alt)

@@ -94,7 +94,7 @@ def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
 def _changed() -> None:
     """After any widget: make the values fit together and say what had to move."""
     values = STATE.values()
-    notes = []
+    notes: list[str] = []
     if isinstance(typed := values["widths"], str):
         parsed, notes = parse_query(FIELDS, {"widths": typed})
         before = STATE.remembered() or asdict(RunConfig())

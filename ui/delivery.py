@@ -25,9 +25,9 @@ LOOK_SECONDS = 0.005  # as often as Streamlit sends
 def wait_until_sent() -> None:
     """Wait until the visitor has been sent what this thread's run has drawn."""
     context = get_script_run_ctx()
-    server = runtime.get_instance() if context and runtime.exists() else None
+    server = runtime.get_instance() if runtime.exists() else None
     sessions = getattr(server, "_session_mgr", None)  # an AppTest has no server, or plays one
-    if sessions is None:
+    if context is None or sessions is None:
         return
     if (visitor := sessions.get_active_session_info(context.session_id)) is None:
         return

@@ -24,7 +24,7 @@ def chart(
     `clicked` is called after a click that selects; what, is in the session state under `key`.
     """
     drawn = {**spec, "datasets": tables}
-    answer = clicked or "ignore"
+    answer: Any = clicked or "ignore"
     st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=answer)
 
 

@@ -33,7 +33,7 @@ def engine() -> Engine:
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
     memory.keep_buffers()  # where app.py runs as a script there is no lifespan to do it
-    if jax.config.jax_compilation_cache_dir is None:  # JAX_COMPILATION_CACHE_DIR goes first
+    if jax.config.read("jax_compilation_cache_dir") is None:  # JAX_COMPILATION_CACHE_DIR goes first
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     _log_to_stderr(os.environ.get("SAMENET_LOG", "WARNING"))
@@ -61,7 +61,12 @@ def losses_ready(form: Form, dtype: np.dtype[Any]) -> bool:
     if precision.ready(form, dtype):
         return True
     look = engine().errands.look
-    return look(("losses", form, dtype.name), lambda: iter([precision.compiled(form, dtype)])).done
+    return look(("losses", form, dtype.name), lambda: _compile(form, dtype)).done
+
+
+def _compile(form: Form, dtype: np.dtype[Any]) -> Iterator[None]:
+    precision.compiled(form, dtype)
+    yield
 
 
 def warm_up() -> None:

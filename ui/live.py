@@ -361,7 +361,7 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
 
 def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     """The figures of the look, and the network."""
-    names = ("squared error, held out", "of copying the input", "zero gradient")
+    names: tuple[str, ...] = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
     numbers = dict.fromkeys(("loss", *names), "–")

@@ -87,9 +87,8 @@ def explained(cases: Sequence[Case], key: str) -> None:
     with st.expander(title, key=key, icon=":material/search:", on_change="rerun") as box:
         if not box.open:  # for each operation is compiled once
             return
-        for name, *case in cases:
-            made = origin.at_logit(*case)
+        for case in cases:
+            made = origin.at_logit(*case[1:])
             if made is not None:
-                part = origin.PARTS[made.result]
-                z = number(case[2], 5)
-                st.markdown(f"**{name}**, {part} at z = {z}: {origin.told(made)}")
+                where = f"{origin.PARTS[made.result]} at z = {number(case.z, 5)}"
+                st.markdown(f"**{case.name}**, {where}: {origin.told(made)}")

@@ -41,12 +41,14 @@ def one_control_over_one_chart(config: RunConfig) -> None:
     useful = [name for name in CONTROLS if name not in config.ignored()]
     with st.container(key="phone", gap="xsmall"):
         left, right = st.columns(2, gap="small")
-        name = left.selectbox("control", useful, key="phone_control", format_func=LABELS.get)
+        name = left.selectbox(
+            "control", useful, key="phone_control", format_func=lambda name: LABELS[name]
+        )
         # The strip of a healthy float32 gradient is not drawn.
         series = TASKS[config.task].series
         drawn, key = (OF_SERIES, "phone_series") if series else (CHARTS, "phone_chart")
         charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
-        chosen = right.selectbox("chart", charts, 1, key=key, format_func=drawn.get)
+        chosen = right.selectbox("chart", charts, 1, key=key, format_func=lambda key: drawn[key])
         MIRROR.put(name, controls.STATE.value(name))
         if name == "loss":
             controls.loss_slider(MIRROR, config.task, partial(_moved, name))

@@ -22,7 +22,7 @@ from ui.charts.palette import BEFORE, BROKEN, DEAD, PINS
 EXACT = "exact"
 AXIS = 60  # pixels left of every plot: title and labels of the y axis, on every chart the same
 STRIP = 58  # pixels a strip, with its two lines of words
-Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # label -> (z, value)
+Curves = Mapping[str, tuple[frame.Values, frame.Values]]  # label -> (z, value)
 
 
 def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Losses at one logit after another: gradient, dead zones, loss."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -12,6 +12,7 @@ from core.study.precision import Edges
 from ui import origin
 from ui.charts import digits
 from ui.charts import microscope as charts
+from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
 from ui.colours import of_losses
 from ui.draw import chart, colour_key
@@ -117,14 +118,14 @@ def _cases(looks: list[Look], chosen: Setting) -> list[origin.Case]:
     ]  # fmt: skip
 
 
-def _draw(key: str, spec: dict, tables: charts.Tables, alt: str) -> None:
+def _draw(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
     chart(f"microscope_{key}_chart", spec, tables, alt)
 
 
 def _zones(found: Look, chosen: Setting) -> list[tuple[str, str, float, float]]:
     wrong = -chosen.span if chosen.label else chosen.span  # the end where the label is missed most
     dead, half, broken = charts.STATES
-    zones = []
+    zones: list[tuple[str, str, float, float]] = []
     if found.wrong.dead is not None:
         zones.append((found.label, dead, found.wrong.dead, wrong))
     for edges in (found.wrong, found.right):

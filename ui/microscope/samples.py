@@ -152,7 +152,9 @@ def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np
 
 def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarray) -> str:
     """Who gets no gradient, or none that is a number, from each loss, in words."""
-    silent, gone, unknown = [], [], []
+    silent: list[str] = []
+    gone: list[str] = []
+    unknown: list[str] = []
     for found in looks:
         if not _tells(chosen, found):
             unknown.append(found.label)

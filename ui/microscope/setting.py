@@ -1,5 +1,6 @@
 """What is under the microscope: its setting, its widgets, its link."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import streamlit as st
@@ -26,9 +27,10 @@ AXES = Registry(
 )  # fmt: skip
 
 ANSWERED = Registry("task", [row for row in TASKS.values() if not row.series])
+MOST = 6  # losses
 FIELDS: dict[str, Field] = {
     "task": Choice(ANSWERED),
-    "losses": Choices(LOSSES, most=6),
+    "losses": Choices(LOSSES, MOST),
     "dtype": Choice(DTYPES),
     "label": Range(0, 1, whole=True),
     "epsilon": Range(0, 0.499),
@@ -72,7 +74,7 @@ def _fit(values: Values) -> Setting:
     return setting._replace(losses=kept)
 
 
-def _from_query(query: dict[str, str]) -> tuple[Values, list[str]]:
+def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     values, notes = parse_query(FIELDS, query)
     return _fit({**Setting()._asdict(), **values})._asdict(), notes
 
@@ -102,7 +104,7 @@ def setting() -> Setting:
     with st.sidebar:
         st.multiselect(
             "losses", losses_for(form), value("losses"), **STATE.bound("losses", _changed),
-            max_selections=FIELDS["losses"].most,
+            max_selections=MOST,
             format_func=lambda loss: LOSSES[loss].label,
         )  # fmt: skip
         st.segmented_control(

@@ -1,8 +1,11 @@
 """What the trainer's diagnosis says of each twin, at a step that the visitor chooses."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from core.run.diagnosis import diagnose
+from core.run.snapshot import Snapshot
 from ui.story.twin import Twins, snapshots
 
 
@@ -18,7 +21,9 @@ def diagnoses(twins: Twins, key: str, at: float) -> None:
     st.fragment(_diagnoses)(twins, runs, steps, first, key)
 
 
-def _diagnoses(twins: Twins, runs: dict, steps: list[int], first: int, key: str) -> None:
+def _diagnoses(
+    twins: Twins, runs: Mapping[str, list[Snapshot]], steps: list[int], first: int, key: str
+) -> None:
     step = st.select_slider("after step", steps, first, key=key)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         seen = [look for look in runs[twin.label] if look.step <= step]

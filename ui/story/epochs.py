@@ -41,7 +41,7 @@ def by_epoch(twins: Twins, post: Printed, asked: RunConfig) -> None:
 def _findings(stated: Sequence[float], here: Sequence[float]) -> list[Finding]:
     rows = [(f"after epoch {i}", stated[i - 1], here[i - 1]) for i in ROWS if i <= len(here)]
     rows.append(("the best epoch", max(stated), max(here)))
-    return [near(name, Kind.PUBLISHED, *both, tolerance=0.005) for name, *both in rows]
+    return [near(name, Kind.PUBLISHED, stated, here, 0.005) for name, stated, here in rows]
 
 
 def _by_epoch(twins: Twins, post: Printed) -> None:

@@ -76,7 +76,7 @@ def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
     labels = samples.labels[:k]
     logits = [_own(each[:k], labels) for each in samples.logits]
     slopes = [_own(each[:k], labels) for each in samples.slopes]
-    same = np.array_equal(*logits)
+    same = np.array_equal(logits[0], logits[1])
     return [
         Shown(
             int(samples.index[i]),

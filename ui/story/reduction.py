@@ -21,8 +21,8 @@ def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
       twins: the run that adds its losses up, and the one that takes their mean.
       asked: the run as the post has it.
     """
-    options = {twin.label: f"The {twin.label}" for twin in twins}
-    options |= {None: "Neither: they end alike"}
+    options: dict[str | None, str] = {twin.label: f"The {twin.label}" for twin in twins}
+    options[None] = "Neither: they end alike"
     guess = predict.predict(
         "reduction",
         f"The post adds up the losses of a batch of {asked.batch_size}. Take their mean instead, "

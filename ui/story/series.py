@@ -33,7 +33,8 @@ CLOSE = 0.05  # of the error of copying: errors nearer to it than this count as 
 
 def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool, key: str) -> None:
     """A frame of twins that learn series: their errors beside copying, and what they predict."""
-    known = {label: run for label, run in runs.items() if run and run[-1].fit}
+    fits = {label: [look.fit for look in run if look.fit] for label, run in runs.items()}
+    fits = {label: of_run for label, of_run in fits.items() if of_run}
     left, right = st.columns(2, gap="medium")
     colours = {twin.label: twin.colour for twin in twins}
     steps = max(twin.config.steps for twin in twins)
@@ -42,9 +43,9 @@ def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool,
             f"**Squared error by step, held out; grey: {charts.BEATEN}**",
             help=explained("squared error", "held out"),
         )
-        if known:
-            tables = charts.errors_tables(known)
-            errors = {label: [s.fit.error for s in run] for label, run in known.items()}
+        if fits:
+            tables = charts.errors_tables({label: runs[label] for label in fits})
+            errors = {label: [fit.error for fit in each] for label, each in fits.items()}
             top = live.error_top([value for each in errors.values() for value in each])
             names = tuple(colours)
             spec = charts.errors_spec(names, tuple(colours.values()), steps, top)
@@ -54,8 +55,7 @@ def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool,
         st.markdown("**Held-out series, as each network predicts them**",
                     help=explained("teacher forcing"))  # fmt: skip
         colour_key(charts.VALUES)
-        fits: dict[str, Fit] = {label: run[-1].fit for label, run in known.items()}
-        drawing = charts.following(fits, colours)
+        drawing = charts.following({label: each[-1] for label, each in fits.items()}, colours)
         chart(f"{key}_series", drawing.spec, drawing.tables, drawing.alt)
 
 
@@ -132,11 +132,12 @@ def gates(config: RunConfig) -> None:
     colour_key({"above 0": TRAIN, "below 0": HELD_OUT})
     for column, (keys, each) in zip(st.columns(2, gap="medium"), drawn.items(), strict=True):
         first, *others = each.values()
+        rows, width = first.shape
         same = all(np.array_equal(first, other) for other in others)
         with column:
             how = "all three are equal" if same else "they differ"
             st.markdown(f"**{keys.capitalize()}: {how}**")
-            spec = charts.gates_spec(tuple(each), *first.shape, highest)
+            spec = charts.gates_spec(tuple(each), rows, width, highest)
             chart(f"gates_{keys}", spec, charts.gates_tables(each),
                   f"The first weights of three gates from {keys}.")  # fmt: skip
 

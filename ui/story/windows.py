@@ -25,8 +25,8 @@ def windows(twins: Twins, image: int) -> None:
 
     `image` is the digit's place among the training images.
     """
-    looks = [after.seen(twin.config) for twin in twins]
-    if all(looks):
+    looks = [look for twin in twins if (look := after.seen(twin.config))]
+    if len(looks) == len(twins):
         st.markdown("**What does one pixel of a map look at?** Click one, or move the sliders.")
         st.fragment(_windows)(twins, looks, image)
 

@@ -35,10 +35,9 @@ def _example(plan: Plan, rows: Rows) -> None:
 
 
 def _buttons(plan: Plan, found: Errand | None) -> None:
-    over = found is not None and found.done
-    asked = course.asked(plan) and not over
+    asked = course.asked(plan) and not (found and found.done)
     with st.container(horizontal=True, gap="small"):
-        if over and not found.failure:
+        if found and found.done and not found.failure:
             _downloads(plan, found)
         elif asked:
             st.button("Pause", icon=":material/pause:", on_click=course.rest, args=[plan])

@@ -130,10 +130,10 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
         ("accuracy", "Mean final accuracy, %", "Final training accuracy", charts.GOOD, accuracies),
         ("dead", "Dead runs, %: gradient exactly 0, or NaN", "Dead runs", charts.BAD, dead),
     )
-    for place, grid in zip(st.columns(2, gap="medium"), grids, strict=True):
+    for half, grid in zip(st.columns(2, gap="medium"), grids, strict=True):
         name, title, what, scheme, squares = grid
         key = _key(f"{name}_{at}")
-        with place:
+        with half:
             st.markdown(title)
             chart(
                 key, charts.grid_spec(columns, rows, x, scheme),

@@ -182,8 +182,9 @@ def _values(plan: Plan, name: str) -> None:
 
 def _values_changed(plan: Plan, name: str) -> None:
     chosen = st.session_state[key_of(f"sweep_values_{name}")]
+    notes: list[str] = []
     if isinstance(chosen, int):
-        values, notes = tuple(range(chosen)), []
+        values: tuple[Any, ...] = tuple(range(chosen))
     else:
         values, notes = parsed(name, [v if isinstance(v, str) else to_text(v) for v in chosen])
         if not isinstance(FIELDS[name], Choice):
