@@ -37,7 +37,7 @@ def waits(config: RunConfig, view: View) -> bool:
 
 
 def _run(config: RunConfig) -> band.Copies:
-    return band.copies(config, device_data(config, lambda fraction, text: None), COPIES)
+    return band.copies(config, device_data(config), COPIES)
 
 
 def ribbon(found: Errand | None) -> Ribbon | None:

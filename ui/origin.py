@@ -62,9 +62,7 @@ def _search(config: RunConfig, looks: list[Snapshot]) -> Errand | None:
     if config not in st.session_state.get(ASKED, ()):
         return None
     key = "origin", config, tuple(look.step for look in looks)
-    return engine().errands.look(
-        key, lambda: origin.of_run(config, device_data(config, lambda fraction, text: None), looks)
-    )
+    return engine().errands.look(key, lambda: origin.of_run(config, device_data(config), looks))
 
 
 class Case(NamedTuple):

@@ -62,7 +62,7 @@ def at_hand(config: RunConfig) -> bool:
 
 def ahead(config: RunConfig) -> Iterator[None]:
     """Load and compile what a run needs, piece by piece, so that it is `at_hand`."""
-    device_data(config, lambda fraction, text: None)
+    device_data(config)
     program = train.program(train.shape(config))
     yield from (None for _ in program.compile_first_look())
     yield
@@ -167,12 +167,12 @@ def _data_key(config: RunConfig) -> tuple[str, int, str, Process]:
     return config.source, config.train_size, config.task, config.process
 
 
-def device_data(config: RunConfig, report: Progress) -> train.DeviceData:
+def device_data(config: RunConfig, progress: Progress | None = None) -> train.DeviceData:
     """The data of a configuration on the device, one copy for all runs."""
     key = _data_key(config)
     with _loading[config.source]:
         if key not in _loaded:
-            data = load(config.source, config.train_size, report, config.process)
+            data = load(config.source, config.train_size, progress, config.process)
             _loaded[key] = train.on_device(config.task, data)
             while len(_loaded) > DATA_SETS:
                 _loaded.popitem(last=False)

@@ -32,7 +32,7 @@ def initial(config: RunConfig) -> Answers:
     task = TASKS[config.task]
     if task.form != "binary":
         raise ValueError(f"task is {config.task!r}, of form {task.form}; allowed is binary")
-    data, knobs = device_data(config, lambda fraction, text: None), train.knobs(config)
+    data, knobs = device_data(config), train.knobs(config)
     images, labels = data.train_images[:PROBE], data.train_labels[:PROBE]
     params = train.program(train.shape(config)).draw(knobs).params
     margins, correct = jax.device_get(_answer(train.shape(config))(params, images, labels, knobs))

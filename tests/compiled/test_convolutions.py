@@ -86,7 +86,7 @@ def test_a_trained_network_is_looked_at(
 ) -> None:
     monkeypatch.setattr(batch_norm, "SIZES", (100,))
     config = replace(config, **SMALL)
-    data = device_data(config, lambda fraction, text: None)
+    data = device_data(config)
     pieces = [piece for piece in convolutions.trained(config, data) if piece is not None]
     seen, *answered = pieces
     assert isinstance(seen, Seen) and seen.maps.shape[0] == convolutions.LOOKED_AT

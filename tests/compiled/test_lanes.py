@@ -22,7 +22,7 @@ from tests.kit.runs import tiny, trained
 
 
 def collected(configs: Sequence[RunConfig], **options: object) -> lanes.Seen:
-    data = device_data(configs[0], lambda fraction, text: None)
+    data = device_data(configs[0])
     found = [each for each in lanes.runs(configs, data, **options) if each is not None]
     assert np.concatenate([each.runs for each in found]).tolist() == list(range(len(configs)))
     return lanes.Seen(*(np.concatenate(c) for c in zip(*(e.seen for e in found), strict=True)))
@@ -30,7 +30,7 @@ def collected(configs: Sequence[RunConfig], **options: object) -> lanes.Seen:
 
 def alone(config: RunConfig) -> tuple[float, float]:
     """The final loss and accuracy of a run, by its own programs."""
-    data = device_data(config, lambda fraction, text: None)
+    data = device_data(config)
     *_, end = states.states(config, data)
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     seen, _ = program.diagnose(end.state, data.train_images, data.train_labels, end.order, knobs)
@@ -73,7 +73,7 @@ def test_the_question_s_run_ends_as_in_the_trainer_bit_for_bit() -> None:
 
 def test_held_out_accuracy_is_that_of_the_run() -> None:
     config = tiny()
-    data = device_data(config, lambda fraction, text: None)
+    data = device_data(config)
     (ended,) = (each for each in lanes.runs([config], data) if each is not None)
     assert ended.held_out is not None
     assert ended.held_out[0] == np.float32(trained(config)[-1].test_accuracy)
@@ -87,7 +87,7 @@ def test_vmap_agrees_to_rounding() -> None:
 
 def test_an_accelerator_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny()
-    data = device_data(config, lambda fraction, text: None)
+    data = device_data(config)
     assert lanes.fastest(config, data).name == "in_turn"
     monkeypatch.setattr(lanes.jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(lanes, "_fastest", {})

@@ -180,14 +180,14 @@ def test_the_cards_show_the_masks_of_the_training_itself() -> None:
     assert len(shown) == len(readings.FORMS)
     for form, (count, factor) in zip(readings.FORMS, shown, strict=True):
         config = replace(START, dropout=form)
-        data = device_data(config, lambda fraction, text: None)
+        data = device_data(config)
         multipliers = masks.multipliers(config, data, 0)[0][0]
         assert int(count) == np.count_nonzero(multipliers)
         assert float(factor) == pytest.approx(multipliers.max(), rel=5e-3)
 
 
 def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
-    data = device_data(START, lambda fraction, text: None)
+    data = device_data(START)
     step = next(masks.passes(START, data, [0]))
     for i in range(3):
         layer = readings._layer(START, i, 0)

@@ -15,7 +15,7 @@ def errand(config: RunConfig) -> Errand:
     """How far the training and what is looked at after it are."""
     return engine().errands.look(
         ("after", config),
-        lambda: trained(config, device_data(config, lambda fraction, text: None)),
+        lambda: trained(config, device_data(config)),
     )
 
 

@@ -83,7 +83,7 @@ def _layer(config: RunConfig, image: int, layer: int) -> Layer:
 @st.cache_data(max_entries=64, show_spinner="looking into the first training step")
 def _first_step(config: RunConfig) -> masks.Pass:
     """The forward pass of the first training step."""
-    found = next(masks.passes(config, device_data(config, lambda fraction, text: None), [0]))
+    found = next(masks.passes(config, device_data(config), [0]))
     assert found is not None  # the first of the steps asked for
     return found
 

@@ -161,7 +161,7 @@ def key_reuse(config: RunConfig) -> None:
 
 def _ends(config: RunConfig) -> Errand:
     def run() -> Iterator[series.End | None]:
-        data = device_data(config, lambda fraction, text: None)
+        data = device_data(config)
         return series.ends(config, data, SEEDS)
 
     return engine().errands.look(("key reuse", config, SEEDS), run)

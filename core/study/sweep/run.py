@@ -64,7 +64,7 @@ def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[i
 def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | None]:
     """Yield what is measured of runs that go together, by batches; None between pieces of work."""
     check(configs[0])
-    data = device_data(configs[0], lambda fraction, text: None)
+    data = device_data(configs[0])
     for ended in lanes.runs(configs, data):
         if ended is None:
             yield None
