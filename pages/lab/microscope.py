@@ -1,4 +1,4 @@
-"""The microscope: see why a loss stops learning."""
+"""The microscope page: why a loss stops learning."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""Sweeps: hundreds of runs, and where training works."""
+"""The sweep page: hundreds of runs, which show where training works."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from ui.sweep.setting import choose
 
 st.title("Sweep")
 st.markdown(
-    "One seed is an anecdote. A sweep trains every run of a grid and shows where training works, "
+    "One seed proves little. A sweep trains every run of a grid and shows where training works, "
     "and how often."
 )
 panel(choose())

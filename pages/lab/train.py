@@ -1,4 +1,4 @@
-"""The trainer: move a slider and see what changes."""
+"""The trainer page: the visitor moves a slider and sees what changes."""
 
 from ui import controls, live
 

@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs, where they part and why, and how much is chance."""
+"""The page of two runs side by side: from which step on they differ, why, and what is chance."""
 
 import streamlit as st
 
@@ -21,9 +21,9 @@ if not watch(pair):
     st.stop()
 with on_top:
     verdicts(pair)
-st.header("Where they part")
+st.header("From which step on they differ")
 parting(*pair)
-if not TASKS[pair[0].config.task].series:  # of series no answer is wrong
+if not TASKS[pair[0].config.task].series:  # a predicted series is never simply wrong
     st.header("Which images are silent before the first step")
     census(pair)
 bands(pair)

@@ -1,4 +1,4 @@
-"""The story of Lasagne issue 567: an epsilon that trades NaN for silence."""
+"""The story of Lasagne issue 567: an epsilon turns NaN into a gradient of exactly zero."""
 
 from dataclasses import replace
 
@@ -27,9 +27,9 @@ options = ("Large numbers", "Exactly 0", "NaN")
 st.title("NaN or silence?", anchor=False)
 chapter("puzzle", "“Gradient vanishing right after the first training batch”")
 st.markdown(
-    "The same network, 784-1024-10 with softmax, in Lasagne and in Keras, from identical weights. "
-    "In Lasagne the training breaks down after the first batch, in Keras it goes on. Somebody "
-    "finds the difference and proposes it to Lasagne: a clip by a small epsilon, which *stabilises "
+    "The same network, 784-1024-10 with softmax, is trained in Lasagne and in Keras from identical "
+    "weights. In Lasagne training breaks down after the first batch, in Keras it goes on. Somebody "
+    "finds the difference, a clip by a small epsilon, and proposes it to Lasagne: it *stabilises "
     "the training without any performance trade-off*."
 )
 code(
@@ -43,18 +43,19 @@ asks = "Pixels from 0 to 255, one-hot targets, the first batch of 512."
 guess = predict.predict("epsilon", asks, options)
 if guess is None:
     st.stop()
-chapter("watch", "The gradients of two batches, and how training goes on")
+chapter("watch", "The gradients of the first two batches, and the training after them")
 story.draw("scaling", "seed")
 st.markdown(
-    "Lasagne takes its targets one-hot, as the issue gives them, or as integers, for which Theano "
-    "has a gradient of its own. The fourth network never forms a probability."
+    "Lasagne takes its targets one-hot, as in the issue, or as integers, and for integers Theano "
+    "computes the gradient in another way. The fourth loss takes the logits and never forms a "
+    "probability."
 )
 gradients.gradients(four)
 guess.judge(*gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
 story.draw("learning_rate", "epsilon")
 if not watch(four, predictions=False):
     st.stop()
-chapter("inside", "NaN, zeros and numbers, step by step")
+chapter("inside", "How much of the gradient is NaN, zero or a number, step by step")
 strips([clip, one_hot, logits])
 diagnoses([clip, one_hot, logits], "epsilon_step", at=1.0)
 gradients.trade(clip.config, one_hot.config)
@@ -65,13 +66,13 @@ code("""loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).m
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)  # no softmax in the last layer
 loss = torch.nn.CrossEntropyLoss()""")
 chapter("break", "Is it the learning rate?")
-asks = "At the learning rate above these two end as you see. And both at a rate of 0.001?"
+asks = "Above you saw how these two end. What if both train at a learning rate of 0.001?"
 what_if("small_steps", [clip, logits], {"learning_rate": 0.001}, asks)
 half = replace(CONFIG, loss="from_logits", precision="float16")
 as_trained(half, "Train it in float16, and see what overflows")
 lessons = [
-    "NaN is loud and honest: it says that a number could not be computed.",
-    "A clip is silent: it answers 0 where the gradient should be largest.",
+    "NaN is easy to see: it says that a number could not be computed.",
+    "A clip hides the trouble: its gradient is exactly zero where it should be largest.",
     "The right epsilon depends on the number format: fewer digits need a larger one.",
     "From logits there is nothing to clip, and no epsilon to tune.",
 ]

@@ -23,14 +23,14 @@ options = [series.BETTER, series.SAME, series.WORSE]
 st.title("A loss that nobody meant", anchor=False)
 chapter("puzzle", "The loss falls, and nobody looks at what it compares")
 st.markdown(
-    "A post builds a GRU in JAX. It is given a noisy value of a series, an Ornstein-Uhlenbeck "
-    "process, and asked for the next true one: it should follow the series, and without the noise. "
+    "A post builds a GRU in JAX. At each time the network gets a noisy value of a series, an "
+    "Ornstein-Uhlenbeck process, and predicts the next value without the noise. "
     "The printed error falls from 0.65 to about 0.10. *It appears that the denoising overshoots a "
     "little*, the post says of its plot, and that the smoothing is the desired behaviour."
 )
 code(series.LOSS)
-chapter("predict", "How near to the truth does it come?")
-asks = "The next value could also be answered by a copy of the noisy one. Beside that copy, it is:"
+chapter("predict", "How near to the truth are its predictions?")
+asks = "A copy of the noisy value is a prediction, too. Compared with it, the post's network ends:"
 guess = predict.predict("gru", asks, options)
 if guess is None:
     st.stop()
@@ -40,34 +40,35 @@ story.draw("mu", "dt", "seed", "learning_rate")
 if not watch(pair):
     st.stop()
 guess.judge(series.nearer(post), series.measured(pair))
-chapter("inside", "Who is compared with whom")
+chapter("inside", "Which prediction is compared with which target")
 series.comparisons(pair)
 diagnoses(pair, "gru_step", at=1.0)
-section("Where they part")
+section("From which step on they differ")
 parting(post, aligned)
-chapter("cause", "Two shapes, and a third that nobody wrote")
+chapter("cause", "Two shapes that NumPy stretches to a third")
 st.markdown(
-    "`lax.scan` stacks time first, so the network returns (time, batch, 1); the targets are "
-    "(batch, time). NumPy's rules put an axis before the targets and stretch both. Here is the "
-    "post's line, run on this server, and what `explain_shapes` says of it:"
+    "`lax.scan` puts time first, so the network returns (time, batch, 1); the targets are "
+    "(batch, time). NumPy gives the targets a third axis, in front, and stretches both. Here "
+    "`explain_shapes` tells what happens in the post's line, run on this server:"
 )
 series.shapes(TASKS[POST.task].outputs, POST.batch_size)
-chapter("fix", "Give both one shape, by a loss that insists on it")
+chapter("fix", "Give both the same shape, and use a loss that raises if they differ")
 code("""preds = np.moveaxis(gru_rnn(params, inputs)[..., 0], 0, 1)      # (batch, time)
 loss  = optax.losses.squared_error(preds, targets).mean()    # raises if shapes differ""")
-chapter("break", "Is it only a matter of larger steps?")
-copying_beaten("gru_steps", pair, {"learning_rate": 1e-3}, "Both with steps ten times as large?")
-section("And a key that was used three times")
+chapter("break", "Is the learning rate to blame?")
+asks = "What if both train at a learning rate of 0.001?"
+copying_beaten("gru_steps", pair, {"learning_rate": 1e-3}, asks)
+section("A second fault: a random key that is used three times")
 st.markdown(
-    "The post splits one and the same key for each of the three gates, so that they start with "
-    "equal weights. Does it matter in the end? Both with the aligned loss."
+    "The post splits the same key for each of the three gates, so all three start with equal "
+    "weights. Does it matter after training? Below, both ways train with the aligned loss."
 )
 series.gates(aligned.config)
 series.key_reuse(aligned.config)
 lessons = [
-    "A loss that falls says that something is learnt, not that it is what you meant.",
-    "Two shapes that differ can fit by NumPy's rules: no error is raised.",
-    "A baseline that learns nothing, here a copy of the input, shows what a number is worth.",
-    "A random key is used once. Reused keys make equal weights, and no error either.",
+    "A loss that falls shows that something is learnt, not that it is what you meant.",
+    "Two different shapes can still fit by NumPy's rules, and then no error is raised.",
+    "Compare a result with a baseline that learns nothing, here a copy of the input.",
+    "Use a random key only once. A reused key gives equal weights, and raises no error either.",
 ]
 onward("gru", post, aligned, "Look at the shape before the mean", lessons)

@@ -1,4 +1,4 @@
-"""The story of three lines that ought to give the same, and of a sum that ought to matter."""
+"""The story of three lines that should give the same result, and of a loss summed or averaged."""
 
 import streamlit as st
 
@@ -22,10 +22,10 @@ pair = summed, mean = twins(size, {"sum": {}, "mean": {"reduction": "mean"}})
 outcomes = ["The same 32 rows once more", "A function", "An error stops the program"]
 
 st.title("What does `out` hold?", anchor=False)
-chapter("puzzle", "Three lines that ought to give the same")
+chapter("puzzle", "Three lines that should give the same result")
 st.markdown(
     "An introduction to JAX puts 32 images through one layer in three ways: in a loop, batched by "
-    "hand, and batched by `vmap`. It runs without an error, and does not look at what it gives."
+    "hand, and batched by `vmap`. It runs without an error, and nobody looks at the results."
 )
 source(basics.relu_layer, basics.post)
 chapter("predict", "What is the third result?")
@@ -36,21 +36,21 @@ chapter("watch", "The same cell, run here")
 outs("post")
 guess.judge(*answer(outcomes))
 chapter("inside", "The tools, one at a time")
-section("jit: the first call and the later ones", "jit", "dispatch")
+section("jit: the first call and later calls", "jit", "dispatch")
 timed(basics.jit_times, basics.ReLU, basics.seconds, basics.median)
 section("A matrix product, in NumPy and in JAX", "dispatch")
 timed(basics.product_times)
-section("grad, and what happens at 0", "grad")
+section("grad, and what it gives at 0", "grad")
 source(basics.finite_difference, basics.slopes)
 slopes()
 section("One key, used three times", "random numbers")
 source(basics.batch_and_layer)
 reused()
-chapter("cause", "Nothing calls the one, and the other looks elsewhere")
+chapter("cause", "One function is never called, and one reads the wrong variable")
 st.markdown(
-    "`vmap_relu_layer` returns what `jit` has made and never calls it. `batch_version_relu_layer` "
-    "is called, but reads `X` where it is given `x`. With another batch it shows: zeros, for which "
-    "each row is the ReLU of the biases."
+    "`vmap_relu_layer` returns the function that `jit` made and never calls it. "
+    "`batch_version_relu_layer` is called, but it is given `x` and reads `X`. Another batch shows "
+    "it: with zeros, each row should be the ReLU of the biases."
 )
 source(basics.post, mark=8 * " " + "return")
 outs("post", zeros=True)
@@ -66,9 +66,9 @@ timed(basics.layer_times)
 chapter("break", "The post's network, and a gradient 100 times as large")
 sum_or_mean(story, pair, asked)
 lessons = [
-    "A function that returns a function has not run. Look at what you get: its type and its shape.",
-    "A function that reads what it is not given is right until it is given something else.",
-    "A time without `block_until_ready` is that of handing the work over.",
+    "A function that is returned has not yet run. Look at the type and shape of what you get.",
+    "A function that reads a global instead of its argument is right only while both are equal.",
+    "Without `block_until_ready` you measure only how long it takes to hand the work over.",
     "At a corner a gradient is a convention: `jnp.maximum` says one half at 0, `jax.nn.relu` 0.",
 ]
-onward("jax_basics", summed, mean, "A program that runs is not yet one that does", lessons)
+onward("jax_basics", summed, mean, "A program without an error can still be wrong", lessons)

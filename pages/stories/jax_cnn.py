@@ -1,4 +1,4 @@
-"""The story of a network of convolutions that sees no picture, and is right all the same."""
+"""The story of a convolutional network that takes columns for channels and is still right."""
 
 from dataclasses import replace
 
@@ -32,9 +32,10 @@ small = [
 st.title("What does a filter look at?", anchor=False)
 chapter("puzzle", "A network of convolutions that gets 98.2% right")
 st.markdown(
-    "An introduction to JAX builds four convolutions and gives them MNIST as PyTorch's loader has "
-    "it: a batch, one channel, 28 rows, 28 columns. It trains smoothly, and an epoch takes about "
-    "as long as one of its dense network. *Interesting*, it says, and goes on."
+    "An introduction to JAX builds four convolutions and gives them MNIST in the order of "
+    "PyTorch's loader: batch, channel, rows, columns. The network trains smoothly, and an epoch "
+    "takes about as long as an epoch of the dense network before it. *Interesting*, says the "
+    "introduction, and goes on."
 )
 code(
     """init_fun, conv_net = stax.serial(Conv(32, (5, 5), (2, 2), padding="SAME"), BatchNorm(), Relu,
@@ -48,7 +49,7 @@ chapter("predict", "What does one filter of the first layer look at?")
 guess = predict.predict("jax_cnn", "Predict first, then see.", OPTIONS)
 if guess is None:
     st.stop()
-chapter("watch", "The same layers, with the axes of the post and with those that stax reads")
+chapter("watch", "The same layers, with the post's axes and with those that stax expects")
 guess.judge(*answer(post.config))
 story.draw("seed")
 scale(story, asked)
@@ -58,20 +59,20 @@ if not ended:
     st.stop()
 chapter("inside", "From the picture to the logits")
 shapes(pair)
-section("What the first layer sees of a digit")
+section("What the first layer makes of a digit")
 windows.windows(small, sights.sights(small))
-chapter("cause", "stax reads the channels last")
+chapter("cause", "stax expects the channels last")
 sights.channels(small)
 chapter("fix", "Put the channel last")
 code("images = np.array(data).transpose(0, 2, 3, 1)    # (batch, 28, 28, 1)")
-chapter("break", "The same network, another batch")
+chapter("break", "The same network, tested in batches of other sizes")
 together(small)
-section("The same numbers, another loop")
+section("The same convolution, in a Python loop and in a compiled one")
 loops()
 lessons = [
     "A network that learns may still not do what its name says. Look at the shapes of its kernels.",
-    "98% is no proof on digits: a network that takes columns for channels gets there, too.",
-    "BatchNorm that takes its statistics from the test batch answers for the batch, not the image.",
-    "What is fast in one loop may be slow in another: measure form and loop together.",
+    "98% of the digits is no proof: a network that takes columns for channels gets there, too.",
+    "If BatchNorm uses the test batch's mean and variance, an answer depends on the whole batch.",
+    "What is fast in a Python loop may be slow in a compiled one: measure in the loop you use.",
 ]
 onward("jax_cnn", post, right, "Ask for the shapes before you ask for the accuracy", lessons)

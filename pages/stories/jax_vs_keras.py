@@ -1,4 +1,4 @@
-"""The story of a question: 79% in JAX, 91% in Keras, and everything "the same"."""
+"""The story of a question: why 79% in JAX and 91% in Keras, though all seems the same?"""
 
 import streamlit as st
 
@@ -47,11 +47,11 @@ story.draw("seed", "learning_rate")
 if not watch(pair):
     st.stop()
 guess.judge(options[predict.highest(ends(pair))], predict.told(ends(pair)))
-chapter("inside", "Where the digits are, and what pulls at them")
+chapter("inside", "The logit of every digit, and its gradient")
 spine(jax, story)
 census.why(jax, keras)
 census.census(pair)
-section("Where they part")
+section("From which step on they differ")
 parting(*pair)
 section("Swap the trained weights: the result follows the weights")
 swapped(jax, keras, question.as_printed, "The accuracies that the question prints", elsewhere)
@@ -70,9 +70,9 @@ if what_if("pixels", pair, {"scaling": "unit"}, asks):
     story.draw("scaling")
 lessons = [
     "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
-    "Silent images can still become right: all images share the weights that the others move.",
+    "Silent images can still become right: the other images move the weights that all share.",
     "Work on logits, and let the library take the logarithm: `from_logits=True`, "
     "`BCEWithLogitsLoss`, `optax.sigmoid_binary_cross_entropy`.",
-    "Before you compare two results, repeat each: a chaotic run gives a range, not one number.",
+    "Repeat each run before you compare two: a chaotic run gives a range, not one number.",
 ]
 onward("jax_vs_keras", jax, keras, "A loss is more than its formula", lessons)

@@ -30,8 +30,8 @@ st.title("98% or 96%?", anchor=False)
 chapter("puzzle", "The same 0.7 in both programs")
 st.markdown(
     "Somebody writes one network twice, with the same optimizer, loss, initial weights and "
-    "dropout of 0.7 after each of four hidden layers. In TensorFlow 1 it reaches about 98% of the "
-    "test images, in Keras about 96%, every time. *What exactly is the cause?*"
+    "dropout of 0.7 after each of four hidden layers. In TensorFlow 1 it gets about 98% of the "
+    "test images right, in Keras about 96%, every time. *What exactly is the cause?*"
 )
 code("""dropout = tf.nn.dropout(visible_layer, keep_prob=0.7)       # TensorFlow 1
 dropout = tf.keras.layers.Dropout(0.7)(visible_layer)       # Keras""")
@@ -39,37 +39,38 @@ chapter("predict", "How many of a layer's 256 units are left in a training step?
 guess = predict.predict("keep_or_drop", "With 0.7 in both. Predict first, then see.", options)
 if guess is None:
     st.stop()
-chapter("watch", f"Two networks, one {number:g}")
+chapter("watch", f"Two networks, both with {number:g}")
 story.draw("dropout_value", "seed")
 scale(story, asked)
 if not watch(pair, predictions=False):
     st.stop()
 guess.judge(*readings.answer(replace(start, dropout_value=0.7), options))
-chapter("inside", "One number, and what is left of a layer")
+chapter("inside", "What the number leaves of a layer")
 readings.look_inside(replace(start, dropout_value=number, seed=story.config.seed))
-st.markdown("What the trainer's diagnosis makes of the two runs:")
+st.markdown("What the trainer's diagnosis says of the two runs:")
 diagnoses(pair, "keep_or_drop_step", at=0.2)
-chapter("cause", "The number is kept in one framework and dropped in the other")
+chapter("cause", "One framework keeps this share of the units, the other drops it")
 readings.crossing(number)
 readings.frameworks()
 section("A second trap: what each program prints")
 st.markdown(
-    "The TensorFlow loop measures every batch again after the update and with all units. Keras "
-    "prints what the training step saw, with units dropped. Of one and the same training:"
+    "The TensorFlow loop measures every batch again, after the update and with all units. Keras "
+    "prints the accuracy of the training step itself, with units dropped. Here are both, measured "
+    "in the same training:"
 )
 trap(pair, on=start)
-chapter("fix", "Say which one you mean")
+chapter("fix", "Say whether the number is kept or dropped")
 code("""dropout = keras.layers.Dropout(rate=1 - keep_prob)
 dropout = flax.linen.Dropout(rate=1 - keep_prob)
 dropout = torch.nn.Dropout(p=1 - keep_prob)""")
 chapter("break", "Is there a number on which they agree?")
-what_if("half", pair, {"dropout_value": 0.5}, "Both programs with 0.5 in place of 0.7?")
-section("A name that misleads")
+what_if("half", pair, {"dropout_value": 0.5}, "What if both programs use 0.5 instead?")
+section("A misleading name: the rate of stax")
 readings.port(start)
 lessons = [
     "0.7 keeps 70% of the units where it is `keep_prob`, and 30% where it is a rate.",
-    "Only at 0.5 do both readings agree: a test with 0.5 finds nothing.",
-    "An accuracy measured while units are dropped is not that of the network that you use.",
-    "The name alone does not tell: `stax.Dropout(rate)` keeps what it calls its rate.",
+    "The two readings agree only at 0.5: a test with 0.5 does not find the mistake.",
+    "An accuracy measured while units are dropped is not that of the whole network.",
+    "A name can mislead: `stax.Dropout(rate)` keeps the share that it calls its rate.",
 ]
 onward("keep_or_drop", keeps, drops, "A number means nothing without its name", lessons)

@@ -169,12 +169,13 @@ def wait_until_drawn(page: Page, key: str) -> None:
                 "jax_vs_keras": "Their gradients",
                 "keep_or_drop": "has three accuracies",
                 "epsilon": "from logits, which have none",
-                "jax_basics": "A key that is used again",
+                "jax_basics": "A key that is used twice",
                 "jax_cnn": "slices and a product, inside lax.scan",
                 "gru": "Their gradients",
             }[key]
             expect(page.get_by_text(ends).last).to_be_visible(timeout=9000 * MINUTE)
-            expect(page.get_by_text("; runs go first.")).to_have_count(0, timeout=9000 * MINUTE)
+            measuring = page.get_by_text("Measuring on this machine.")
+            expect(measuring).to_have_count(0, timeout=9000 * MINUTE)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     stand_still(page)
 

@@ -34,11 +34,11 @@ def test_the_answer_follows_from_the_measured_errors(story: AppTest) -> None:
 
 
 def test_the_story_says_which_pairs_are_compared(story: AppTest) -> None:
-    assert f"**{POST}: 81 pairs a series, 9 of them its own**" in said(story)
-    assert f"**{ALIGNED}: 9 pairs a series, 9 of them its own**" in said(story)
+    assert f"**{POST}: 81 pairs, of which 9 belong together**" in said(story)
+    assert f"**{ALIGNED}: 9 pairs, of which 9 belong together**" in said(story)
     assert any("stretches both arrays" in each.value for each in story.warning)
     assert "<mark>(9, 32, 1) - (32, 9) -&gt; (9, 32, 9)</mark>" in bodies(story)
-    assert "part at **step 0**" in said(story)
+    assert "differ from **step 0** on" in said(story)
     assert "32 series differ" in said(story)
 
 
@@ -80,7 +80,7 @@ def test_twins_on_series_are_taken_apart() -> None:
     query = {**to_query(SMALL), "b_loss": "mse_aligned"}
     page = open_page(PAGES["twins"].file, **query)
     page = settled(settled(page))
-    assert "part at **step 0**" in said(page)
+    assert "differ from **step 0** on" in said(page)
     assert "Which images are silent before the first step" not in [
         each.value for each in page.header
     ]

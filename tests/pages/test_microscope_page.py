@@ -130,7 +130,7 @@ def test_the_sentence_counts_samples_without_a_say_for_each_loss() -> None:
     )
     assert told(Setting(task="digits", losses=("naive", "clip")), [-20, 3], [True, False]) == (
         "Of these 2 samples, wrong with gradient exactly 0: 50.0% with Clip, then naive. "
-        "Not counted, for NaN depends on all the logits of a sample: Naive."
+        "Not counted, because NaN depends on all the logits of a sample: Naive."
     )
 
 

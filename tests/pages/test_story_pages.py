@@ -68,10 +68,10 @@ def test_the_story_of_the_question_has_its_published_figures() -> None:
         "JAX, clipped": "48.4%",
         "Keras on TensorFlow": "0.0%",
     }
-    assert "After step 0, 484 images (48%) are wrong and stand where the slope is" in said(page)
+    assert "After step 0, 484 images (48%) are wrong, at logits where the slope is" in said(page)
     mechanism = next(t.value for t in page.markdown if "They can still become right" in t.value)
     assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
-    assert "part at **step 0**" in said(page)
+    assert "differ from **step 0** on" in said(page)
     assert bars(page, "Initial JAX accuracy") == {"published": "43.5%", "measured here": "43.5%"}
     assert bars(page, "Final Keras accuracy") == {"published": "90.9%", "measured here": "90.9%"}
     here = bars(page, "Final JAX accuracy")
@@ -86,14 +86,14 @@ def test_a_later_step_says_how_many_silent_images_became_right() -> None:
     page.select_slider(key="spine_step").set_value(10).run()
     assert not page.exception
     now = next(t.value for t in page.markdown if t.value.startswith("After step 10,"))
-    assert re.search(r"Of the 484 that stood so at the start, 3\d\d are right by now", now)
+    assert re.search(r"Of the 484 that were silent at the start, 3\d\d are right now", now)
 
 
 def test_pixels_from_0_to_1_close_the_gap() -> None:
     page = told(QUESTION, {"scaling": "unit"}, guess=2)
     assert answers(page)[0].endswith("that was it.")
     assert "every image that is wrong has a gradient" in said(page)
-    assert "no image is wrong without a slope" in said(page)
+    assert "no wrong image has a slope of exactly 0" in said(page)
     assert not any("are silent" in each.value for each in page.header)
 
 
@@ -165,13 +165,13 @@ START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"
 
 def test_the_story_of_one_number_shows_both_readings() -> None:
     page = told(NUMBER, {})
-    left = re.search(r"leaves (\d+) in the one and (\d+) in the other: that was", answers(page)[0])
+    left = re.search(r"leaves (\d+) in TensorFlow and (\d+) in Keras: that was", answers(page)[0])
     assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
     page.select_slider(key="keep_or_drop_step").set_value(80).run()
     strong = [info.value for info in page.info if "Dropout is too strong" in info.value]
     assert len(strong) == 1 and strong[0].startswith("**dropped: Keras**")
-    assert said(page).count("one training has three accuracies") == 2
-    assert "stax.Dropout(rate)` keeps its rate" in said(page)
+    assert said(page).count("this training has three accuracies") == 2
+    assert "stax.Dropout(rate)` keeps the share `rate`" in said(page)
 
 
 def test_the_cards_show_the_masks_of_the_training_itself() -> None:
@@ -224,8 +224,8 @@ def test_the_story_of_epsilon_shows_a_finite_loss_with_a_nan_gradient() -> None:
 def test_pixels_from_0_to_1_leave_no_nan_and_nothing_to_trade() -> None:
     page = told(EPSILON, {"scaling": "unit"}, guess=2)
     assert "Without a clip 0% of the gradient is NaN" in said(page)
-    assert "as nothing" not in said(page)
-    assert "Here there is nothing to trade" in [each.value for each in page.header]
+    assert "is now a gradient of exactly zero" not in said(page)
+    assert "Here the clip trades no NaN for silence" in [each.value for each in page.header]
 
 
 def test_both_batches_can_be_looked_at() -> None:
@@ -252,7 +252,7 @@ def test_the_post_s_third_line_gives_a_function_and_its_second_ignores_its_batch
     page = told(BASICS, {})
     assert answers(page)[0].startswith("You said “A function”. `out` is `PjitFunction`")
     assert answers(page)[0].endswith("that was it.")
-    own, zeros, mended = (table["farthest from the loop"] for table in tables(page))
+    own, zeros, mended = (table["largest difference from the loop"] for table in tables(page))
     assert own[2] == zeros[2] == "–" and float(own[1]) < 1e-3 < 1 < float(zeros[1])
     assert [float(apart) for apart in mended] == [0, 0, 0]
     assert "`weights[:32] == X` is **True**" in said(page)
@@ -295,7 +295,7 @@ def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
 
 def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     page = told(PICTURES, {})
-    assert "(5, 5, 28, 32), and what it gives is (1, 14, 32): that was" in answers(page)[0]
+    assert "(5, 5, 28, 32), and its output (1, 14, 32): that was" in answers(page)[0]
     assert "its 32 filters, where they meet the picture: 5 high, 28 wide" in bodies(page)
     assert "its 32 filters, where they meet the picture: 5 high, 5 wide" in bodies(page)
     assert bars(page, "axes of the post") == {sights.MOVED: "20.0%"}
@@ -355,15 +355,15 @@ def test_a_clicked_pixel_moves_the_sliders(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_batch_of_one_has_other_statistics() -> None:
     page = told(PICTURES, {})
-    assert not any("Of the test images" in each for each in answers(page))
+    assert not any("of the test images are right" in each for each in answers(page))
     page.radio(key="guess_batch_norm_widget").set_value(batches.OPTIONS[0]).run()
     page = settled(page)
-    says = re.search(r"images ([\d.]+)% are right one at a time, ([\d.]+)% by 100",
+    says = re.search(r"One at a time, ([\d.]+)% of .* are right; 100 at a time, ([\d.]+)%",
                      answers(page)[-1])  # fmt: skip
     assert says
     right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
     assert (right == batches.OPTIONS[0]) == answers(page)[-1].endswith("that was it.")
-    assert len([c for c in page.get("vega_lite_chart") if "evaluated together" in c.proto.alt]) == 2
+    assert len([c for c in page.get("vega_lite_chart") if "tested together" in c.proto.alt]) == 2
 
 
 @pytest.mark.parametrize(
@@ -394,13 +394,13 @@ def test_one_image_is_worked_through() -> None:
     page = told(QUESTION, {})
     (worked,) = (each.value for each in page.markdown if each.value.startswith("One of them: "))
     found = re.fullmatch(
-        r"One of them: its label is ([01]) and its logit z = (\S+), so p = (\S+)\. The clip makes "
-        r"that (\S+), for any z so far out, so the slope dL/dz is 0\. Without the clip it is "
-        r"p - y = (\S+)\.", worked,
+        r"One of them: its label is ([01]) and its logit z = (\S+), so p = (\S+)\. The clip "
+        r"replaces p by (\S+), the same for any z so far out, so the slope dL/dz is 0\. "
+        r"Without the clip it is p - y = (\S+)\.", worked,
     )  # fmt: skip
     assert found
     label, z, p, clipped, slope = map(float, found.groups())
     assert (z < 0) == (label == 1) and abs(z) > 13, "wrong, and beyond where the clip is flat"
     assert p == pytest.approx(1 / (1 + math.exp(-z)), abs=1e-6) and slope == round(p - label, 2)
     assert clipped == pytest.approx(1e-6 if label else 1 - 1e-7, rel=1e-9)
-    assert "of about a 255th" in said(page)
+    assert "logits about 255 times as small" in said(page)

@@ -42,7 +42,7 @@ def test_the_default_pair_is_the_questions() -> None:
     page = settled(page)
     words = 'They differ in one thing, loss: **The question\'s "stable" loss** and **From logits**.'
     assert words in said(page)
-    assert "Their gradients part at **step 0**" in said(page)
+    assert "Their gradients differ from **step 0** on" in said(page)
     assert bars(page, "wrong and silent") == {
         'The question\'s "stable" loss': "48.4%", "From logits": "0.0%"
     }  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_default_pair_is_the_questions() -> None:
 def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "CHEAP", 20.0)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
-    assert "Their gradients agree to rounding at every step" in said(page)
+    assert "Their gradients agree at every step, up to rounding" in said(page)
     assert said(page).count("Steady: 7 copies") == 2
     drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     assert "Accuracy of the copies by step." in drawn
@@ -59,8 +59,8 @@ def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_different_learning_rate_parts_twins_after_the_first_update() -> None:
     page = settled(open_page(PAGE, **pair.link(A, replace(A, learning_rate=0.5))))
-    assert "Their gradients part at **step 1**" in said(page)
-    assert "Their loss is one function" in said(page)
+    assert "Their gradients differ from **step 1** on" in said(page)
+    assert "Both have the same loss" in said(page)
 
 
 def test_other_weights_are_refused_and_the_nearest_pair_is_offered() -> None:

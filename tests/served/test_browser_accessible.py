@@ -44,7 +44,7 @@ def assert_chapters(page: Page, key: str) -> None:
     numbers = [text.split(" · ")[0] for text in page.locator(".stMain h2").all_text_contents()]
     assert numbers == [str(i) for i in range(1, len(CHAPTERS) + 1)]
     assert page.get_by_test_id("stMain").locator("h2").count() == len(CHAPTERS)
-    page.get_by_text("Other ways on").click()
+    page.get_by_text("Other ways to go on").click()
     onward = page.get_by_test_id("stMain").get_by_test_id("stPageLink-NavLink")
     others = {row.label for other, row in STORIES.items() if other != key}
     links = {words.splitlines()[-1] for words in onward.all_inner_texts()}  # after the icon

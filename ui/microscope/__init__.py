@@ -1,1 +1,1 @@
-"""The microscope: why a loss stops learning."""
+"""The microscope, which shows why a loss stops learning."""

@@ -1,4 +1,4 @@
-"""Losses at one logit after another: gradient, dead zones, loss."""
+"""The microscope's curves: each loss, its gradient and where it is silent, over the logit."""
 
 from typing import Any, NamedTuple
 
@@ -19,27 +19,27 @@ from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
 from ui.words import explained
 
-POINTS = 481  # logits that a curve is evaluated at
+POINTS = 481  # how many logits a curve is evaluated at
 
 
 class Look(NamedTuple):
-    """A loss under a setting."""
+    """One loss under a setting: its curve and its edges."""
 
     key: str
     label: str
     curve: precision.Curve
-    wrong: Edges  # on the side where the label is missed
-    right: Edges  # on the side where it is hit
+    wrong: Edges  # its edges where the answer is wrong
+    right: Edges  # its edges where the answer is right
 
 
 def grid(chosen: Setting) -> np.ndarray:
-    """The logits that curves are evaluated at: numbers of the dtype itself, [POINTS]."""
+    """The logits at which curves are evaluated, in the setting's dtype: [POINTS]."""
     points = digits.spaced(chosen.span, POINTS, chosen.axis)
     return points.astype(DTYPES[chosen.dtype].dtype)
 
 
 def look(chosen: Setting, key: str) -> Look:
-    """One loss under the microscope."""
+    """Evaluate one loss under a setting, and find its edges."""
     epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
     args = (chosen.form, key, chosen.class_index, epsilon, dtype)
     return Look(
@@ -52,7 +52,7 @@ def look(chosen: Setting, key: str) -> Look:
 
 
 def curves(chosen: Setting, looks: list[Look]) -> None:
-    """The gradient, the strips, and below the loss."""
+    """Draw the gradients, then the strips that show where each is silent, then the losses."""
     z = grid(chosen).astype(float)
     exact = precision.exact(chosen.form, grid(chosen), chosen.class_index)
     labels = tuple(found.label for found in looks)
@@ -65,7 +65,7 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         if (at := precision.first_broken(edges)) is not None and abs(at) <= chosen.span
     ]
     st.markdown(
-        "**The gradient dL/dz: how hard the loss pushes at this logit**", help=explained("logit")
+        "**The gradient dL/dz: how hard the loss pushes each logit**", help=explained("logit")
     )
     gradients = {found.label: (z, found.curve.gradient) for found in looks}
     colour_key(named)
@@ -77,7 +77,7 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
         charts.curve_tables({**gradients, charts.EXACT: (z, exact.gradient)}, gone),
         "Gradient against logit for the chosen losses and the exact one.",
     )
-    st.markdown("**Where each one is silent though it is wrong, or not a number**")
+    st.markdown("**Where each loss is silent though the answer is wrong, or is not a number**")
     colour_key(charts.STATES)
     texts, zones = [], []
     for found in looks:
@@ -105,7 +105,7 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
 
 
 def _cases(looks: list[Look], chosen: Setting) -> list[origin.Case]:
-    """Each loss where it first is NaN or infinite, on either side."""
+    """The first logit, on either side of 0, at which each loss is NaN or infinite."""
     dtype = DTYPES[chosen.dtype].dtype
     return [
         origin.Case(
@@ -123,7 +123,7 @@ def _draw(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
 
 
 def _zones(found: Look, chosen: Setting) -> list[tuple[str, str, float, float]]:
-    wrong = -chosen.span if chosen.label else chosen.span  # the end where the label is missed most
+    wrong = -chosen.span if chosen.label else chosen.span  # the end where the answer is most wrong
     dead, half, broken = charts.STATES
     zones: list[tuple[str, str, float, float]] = []
     if found.wrong.dead is not None:
@@ -135,7 +135,7 @@ def _zones(found: Look, chosen: Setting) -> list[tuple[str, str, float, float]]:
 
 
 def _broken(found: Look, z: np.ndarray) -> list[tuple[float, float]]:
-    """The stretches of the grid with NaN or inf, outwards; the first begins at its exact edge."""
+    """The stretches with NaN or inf: (near, far), where near is the exact edge if it is known."""
     finite = np.isfinite(found.curve.gradient) & np.isfinite(found.curve.loss)
     ends = np.flatnonzero(np.diff(np.concatenate([[1], finite, [1]]))).reshape(-1, 2)
     z = z.astype(float)

@@ -1,4 +1,4 @@
-"""Who sits where the losses are silent: a run's own logits under the microscope's axis."""
+"""A run's images under the microscope, which show how many lie where a loss is silent."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,17 +26,17 @@ Seen = Snapshot | Answers
 
 
 class _Initial(NamedTuple):
-    """A network that does not train."""
+    """A network before its training, which answers like a run that has one look."""
 
     config: RunConfig
 
     def looks(self) -> list[Answers]:
-        """The one there is."""
+        """The only look: the network's answers before any step."""
         return [initial(self.config)]
 
 
 def _network() -> tuple[Run, int, str]:
-    """Whose logits to show, up to which step, and its name: the trainer's, or the question's."""
+    """Return the run to show, its last step to show, and its name; the trainer's run if any."""
     viewer: Viewer | None = st.session_state.get("viewer")
     if viewer is not None and viewer.looks():
         return viewer, viewer.config.steps, "the network in the trainer"
@@ -44,7 +44,7 @@ def _network() -> tuple[Run, int, str]:
 
 
 def who_sits(chosen: Setting, looks: list[Look]) -> None:
-    """Who sits where: a run's images under the same axis, and those that the visitor chose."""
+    """Draw a run's images on the axis of the curves, and those that the visitor clicked."""
     run, at, name = _network()
     with st.spinner(f"asking {name}"):
         snapshot = [seen for seen in run.looks() if seen.step <= at][-1]
@@ -52,8 +52,8 @@ def who_sits(chosen: Setting, looks: list[Look]) -> None:
     sitting = _sitting(chosen, judged)
     images = sitting(snapshot)
     st.markdown(
-        f"**Who sits there: every image of {name}, after step {snapshot.step:,}, coloured by its "
-        f"gradient from {_whose(judged)}**"
+        f"**Where the images are: every image of {name} after step {snapshot.step:,}, coloured by "
+        f"its gradient from {_whose(judged)}**"
     )
     colour_key(GRADIENTS)
     key, wrong = "microscope_who_chart", ~images.correct
@@ -74,14 +74,14 @@ def who_sits(chosen: Setting, looks: list[Look]) -> None:
     _, margins, wrong = samples(snapshot, chosen)
     said = [who(chosen, looks, margins, wrong)]
     if chosen.form != "binary" or not two_classes(snapshot):
-        said.append("Each one sits where the curves give its true class the same probability.")
-    said.append("The outermost bars hold all that is beyond the view.")
+        said.append("Each image is where the curves give its true class the same probability.")
+    said.append("The outermost bars also hold the images beyond the view.")
     st.caption(" ".join(said))
     panel("microscope", run, at, None, judged, sitting)
 
 
 def colouring(chosen: Setting, looks: list[Look], config: RunConfig) -> Judge:
-    """The loss whose gradients colour the images: the first that tells them, else the run's own."""
+    """The loss whose gradients colour the images: the first that `_tells`, or the run's own."""
     for found in looks:
         if _tells(chosen, found):
             epsilon, dtype = chosen.epsilon_of(found.key), DTYPES[chosen.dtype].dtype
@@ -91,7 +91,7 @@ def colouring(chosen: Setting, looks: list[Look], config: RunConfig) -> Judge:
 
 
 def _tells(chosen: Setting, found: Look) -> bool:
-    """Whether a sample's margin decides its gradient: with classes NaN depends on all logits."""
+    """True if a sample's margin alone decides its gradient: NaN may depend on all logits."""
     broken = [precision.first_broken(edges) for edges in (found.wrong, found.right)]
     return chosen.form == "binary" or broken == [None, None]
 
@@ -102,7 +102,7 @@ def _whose(judged: Judge) -> str:
 
 
 def _silent(judged: Judge, looks: list[Look]) -> list[Zone]:
-    """Where the loss that colours is silent."""
+    """The zones where the colouring loss is silent; none if it is the run's own loss."""
     return [
         zone
         for found in looks
@@ -112,7 +112,7 @@ def _silent(judged: Judge, looks: list[Look]) -> list[Zone]:
 
 
 def _sitting(chosen: Setting, judged: Judge) -> Callable[[Seen], Images]:
-    """The images of a look as the microscope shows them; who is beyond the view is at its end."""
+    """Return what turns a look into images; those beyond the view are put at its end."""
 
     def sitting(snapshot: Seen) -> Images:
         place, margins, wrong = samples(snapshot, chosen)
@@ -127,21 +127,21 @@ def _sitting(chosen: Setting, judged: Judge) -> Callable[[Seen], Images]:
 
 
 def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
-    """What a loss's derivative is for samples with these margins, under the setting."""
+    """The derivative of a loss for samples with these margins, under the setting."""
     epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
     return precision.slopes(chosen.form, key, margins, chosen.class_index, epsilon, dtype)
 
 
 def two_classes(snapshot: Seen) -> bool:
-    """Whether a run asks for one logit, five or more, and not for a digit."""
+    """True if the run says whether a digit is 5 or more, and not which digit it is."""
     return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
 def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places of the samples looked at, their margins, and which of them are wrong.
+    """The places of the samples that are shown, their margins, and which of them are wrong.
 
-    With two classes those are the samples with the label looked at, with ten classes all: the true
-    class of each against the others.
+    With two classes only the samples of the chosen label are shown. With ten classes all are, and
+    a margin compares the true class with the others.
     """
     margins, wrong = np.asarray(snapshot.margins, float), ~np.asarray(snapshot.correct)
     if not two_classes(snapshot):
@@ -151,7 +151,7 @@ def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np
 
 
 def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarray) -> str:
-    """Who gets no gradient, or none that is a number, from each loss, in words."""
+    """Tell how many wrong samples each loss gives no gradient, and how many NaN or inf."""
     silent: list[str] = []
     gone: list[str] = []
     unknown: list[str] = []
@@ -172,5 +172,5 @@ def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarr
         said.append(f"Gradient NaN or inf: {', '.join(gone)}.")
     if unknown:
         names = ", ".join(unknown)
-        said.append(f"Not counted, for NaN depends on all the logits of a sample: {names}.")
+        said.append(f"Not counted, because NaN depends on all the logits of a sample: {names}.")
     return " ".join(said)

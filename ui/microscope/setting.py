@@ -1,4 +1,4 @@
-"""What is under the microscope: its setting, its widgets, its link."""
+"""The microscope's setting, the widgets that change it, and the link that holds it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,13 +18,14 @@ SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
 AXES = Registry(
     "axis",
     [
-        Row(key="linear", label="linear", summary="Every logit is as wide.",
-            ),
-        Row(key="symlog", label="symlog", 
+        Row(key="linear", label="linear", summary="All logits are equally far apart."),
+        Row(
+            key="symlog",
+            label="symlog",
             summary="Linear near 0 and logarithmic further out: logits in the hundreds fit.",
-            ),
+        ),
     ],
-)  # fmt: skip
+)
 
 ANSWERED = Registry("task", [row for row in TASKS.values() if not row.series])
 MOST = 6  # losses
@@ -40,34 +41,34 @@ FIELDS: dict[str, Field] = {
 
 
 class Setting(NamedTuple):
-    """What is under the microscope."""
+    """What the microscope shows, and how."""
 
     task: str = "binary"
     losses: tuple[str, ...] = ("question_stable", "keras_jax", "from_logits")
     dtype: str = "float32"
     label: int = 1  # 1: a large logit is right; 0: a large logit is wrong
-    epsilon: float = 0.0  # 0: each loss's own
-    span: int = 300  # logits shown, from -span to span: all of the question's first network
+    epsilon: float = 0.0  # 0: each loss has its own
+    span: int = 300  # logits from -span to span; 300 shows all of the question's first network
     axis: AxisType = "symlog"
 
     @property
     def form(self) -> Form:
-        """The form of the losses."""
+        """The form of the losses that the task has."""
         return TASKS[self.task].form
 
     @property
     def class_index(self) -> int:
-        """The label as core.study.precision counts it: in its softmax line z is class 0's logit."""
+        """The label for core.study.precision, whose softmax takes z as the logit of class 0."""
         return self.label if self.form == "binary" else 1 - self.label
 
     def epsilon_of(self, key: str) -> float:
-        """The epsilon that a loss is shown with; 1e-7 stands for those that ignore it."""
+        """The epsilon that a loss is shown with; 1e-7 for a loss that ignores it."""
         own = LOSSES[key].epsilon
         return 1e-7 if own is None else self.epsilon or own
 
 
 def _fit(values: Values) -> Setting:
-    """The setting nearest to these values: only losses that the task has."""
+    """The setting with these values, less the losses that the task does not have."""
     setting = Setting(**values)
     allowed = losses_for(setting.form)
     kept = tuple(key for key in setting.losses if key in allowed) or allowed[-1:]
@@ -85,9 +86,9 @@ def _to_query(values: Values) -> dict[str, str]:
 
 
 def link(chosen: Setting) -> dict[str, str]:
-    """The query of a link to this setting: as the page itself would write it.
+    """The query of a link to this setting, as the page itself would write it.
 
-    With defaults in it the page would rewrite its address, and Back would stop there once more.
+    If it held defaults, the page would rewrite its address, and Back would need a second click.
     """
     return _to_query(chosen._asdict())
 
@@ -97,7 +98,7 @@ STATE = PageState("microscope", Setting._fields, _from_query, _to_query, LABELS)
 
 
 def setting() -> Setting:
-    """Draw the controls in the sidebar and return what they say."""
+    """Draw the controls in the sidebar and return the setting that they give."""
     STATE.take_over()
     value = STATE.value
     form = TASKS[value("task")].form
@@ -110,7 +111,7 @@ def setting() -> Setting:
         st.segmented_control(
             "label", [1, 0], default=value("label"), required=True,
             format_func=lambda y: f"y = {y}" if form == "binary" else ("others'", "z's own")[y],
-            help="Which answer is right. With label 1 the far left is as wrong as can be.",
+            help="The right answer. With label 1, a logit is more wrong the further left it is.",
             **STATE.bound("label", _changed),
         )  # fmt: skip
         with with_box(STATE, "epsilon", "epsilon", FIELDS["epsilon"], _changed):

@@ -13,7 +13,7 @@ from ui.microscope.setting import Setting
 
 
 def edge_table(chosen: Setting) -> None:
-    """Where every loss of this form goes silent though it is wrong, in every number format."""
+    """Draw from which logit on each loss is silent though wrong, in every number format."""
     columns: dict[str, list[str]] = {"loss": [], "epsilon": []}
     columns |= {key: [] for key in DTYPES}
     for key in losses_for(chosen.form):
@@ -36,7 +36,7 @@ def _edge_text(edges: Edges) -> str:
 
 
 def calculator(chosen: Setting) -> None:
-    """Which epsilon works in which number format."""
+    """Draw which number formats the epsilon works in."""
     epsilon = chosen.epsilon or 1e-7
     heads = ("number format", "1 - ε is below 1", "log ε is finite", "1/ε is finite")
     columns: dict[str, list[str]] = {head: [] for head in heads}

@@ -1,1 +1,1 @@
-"""What a story is told with; each piece is usable by any story."""
+"""The pieces of which stories are made; any story can use any piece."""

@@ -1,4 +1,4 @@
-"""A twin's network after its training, which is done once more for it, behind everybody's runs."""
+"""A look into each twin's trained network: it trains again when no run waits."""
 
 from core.config import RunConfig
 from core.run.errands import Errand
@@ -12,7 +12,7 @@ POLL_SECONDS = 0.5
 
 
 def errand(config: RunConfig) -> Errand:
-    """How far the training and what is looked at after it are."""
+    """The errand that trains a run again and then looks into its network."""
     return engine().errands.look(
         ("after", config),
         lambda: trained(config, device_data(config)),
@@ -20,22 +20,23 @@ def errand(config: RunConfig) -> Errand:
 
 
 def done(twins: Twins) -> bool:
-    """Whether all that is looked at is there."""
-    looks = [errand(twin.config) for twin in twins]  # at every one: a look keeps it going
+    """True once every twin has been trained and looked into."""
+    # Look at all of them first: an errand stops if nobody looks at it.
+    looks = [errand(twin.config) for twin in twins]
     return all(look.done for look in looks)
 
 
 def failure(twins: Twins) -> str:
-    """What went wrong, or nothing."""
+    """The first error message, or "" if nothing failed."""
     return next(filter(None, (errand(twin.config).failure for twin in twins)), "")
 
 
 def seen(config: RunConfig) -> Seen | None:
-    """The first layer, once it is there."""
+    """The look into the first layer, or None until it is done."""
     pieces = errand(config).pieces
     return next((piece for piece in pieces if isinstance(piece, Seen)), None)
 
 
 def evaluated(config: RunConfig) -> list[Evaluated]:
-    """The test images answered in batches, as far as that has come."""
+    """The results of testing in batches that are known so far."""
     return [piece for piece in errand(config).pieces if isinstance(piece, Evaluated)]

@@ -1,4 +1,4 @@
-"""What is shown of the post's basics: what its lines give, and what a slope at a point is."""
+"""The results of the post's first lines, a reused key, and ReLU's slope at a point."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,22 +17,22 @@ POINTS = (-2.0, -1.0, -0.5, -H, -H / 2, 0.0, H / 2, H, 0.5, 1.0, 2.0)
 
 
 class Out(NamedTuple):
-    """What a line has given."""
+    """The result of one line."""
 
     line: str
     what: str
-    apart: float | None  # the largest difference from the loop's; None: there is nothing to compare
-    called: bool  # False for a function that waits to be called
+    apart: float | None  # the largest difference from the loop's result; None for a function
+    called: bool  # False if the result is a function that nobody called
 
 
 def outs(cell: str, zeros: bool = False) -> None:
-    """What `out` is after each line of a cell of core.study.basics, with its own batch or zeros."""
+    """Draw `out` after each line of a cell of core.study.basics, run on its batch or zeros."""
     found = _outs(cell, zeros)
     table_of(
         {
             "the line": [out.line for out in found],
             "out": [f"`{out.what}`" for out in found],
-            "farthest from the loop": [
+            "largest difference from the loop": [
                 "–" if out.apart is None else f"{out.apart:.3g}" for out in found
             ],
         },
@@ -41,7 +41,7 @@ def outs(cell: str, zeros: bool = False) -> None:
 
 
 def answer(options: Sequence[str]) -> tuple[str, str]:
-    """Which option is right, numbers or a function, and what was measured."""
+    """Return the right option, numbers or a function, and what was measured."""
     last = _outs("post", zeros=False)[-1]
     return options[0] if last.called else options[1], f"`out` is `{last.what}`"
 
@@ -63,11 +63,11 @@ def _out(line: str, value: Any, loop: np.ndarray) -> Out:
 
 
 def reused() -> None:
-    """What the key of the batch has made of the layer's weights."""
+    """Tell that the batch and the weights, drawn with the same key, share their numbers."""
     rows = "".join(f"- `{what}` is **{same}**\n" for what, same in _reused().items())
     st.markdown(
-        f"{rows}\nA key that is used again gives the same numbers again"
-        + (": the first 32 units' weights are the 32 images." if all(_reused().values()) else ".")
+        f"{rows}\nA key that is used twice gives the same numbers twice"
+        + (": the first 32 units' weights equal the 32 images." if all(_reused().values()) else ".")
     )
 
 
@@ -77,7 +77,7 @@ def _reused() -> dict[str, bool]:
 
 
 def slopes() -> None:
-    """A point on ReLU that the visitor moves, and what its slope is by each of three ways."""
+    """Draw ReLU, and its slope computed in several ways at a point that the visitor moves."""
     st.fragment(_slopes)()
 
 
@@ -89,9 +89,9 @@ def _slopes() -> None:
         rows = (f"<div><dt>{way}</dt><dd>{slope:.7g}</dd></div>" for way, slope in found.items())
         st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
         st.markdown(
-            "At 0 there is no slope. `jnp.maximum` splits its gradient between equal arguments, "
-            "half to each; `jax.nn.relu` is defined to give 0. A finite difference whose step "
-            "reaches over the corner gives a mean of both sides."
+            "At 0 ReLU has a corner and no slope. There `jnp.maximum` splits its gradient between "
+            "its two equal arguments, half to each; `jax.nn.relu` is defined to give 0. A finite "
+            "difference whose step reaches across 0 gives a mean of both sides."
         )
     with right:
         st.markdown("**ReLU, and its slope at x**", help=explained("gradient"))

@@ -1,4 +1,4 @@
-"""BatchNorm at test time: what an image's answer owes to the images that it is evaluated with."""
+"""BatchNorm at test time: an answer depends on the other images in the batch."""
 
 from collections.abc import Sequence
 
@@ -13,22 +13,19 @@ from ui.story import after, predict
 from ui.story.twin import Twin, Twins
 
 OPTIONS = ("About as many are right", "Some fewer are right", "Fewer than half are right")
-USUAL = 100  # images together, as the post evaluates them
+USUAL = 100  # images in a test batch of the post
 
 
 def together(twins: Twins) -> None:
-    """A prediction, and then accuracy against the number of images evaluated together.
-
-    What is predicted is of the first twin.
-    """
+    """Ask for a prediction about the first twin, then draw every twin's accuracy by batch size."""
     st.markdown(
-        "`stax.BatchNorm` takes the mean and the variance of the batch that it is given, when the "
-        "network is tested, too: an image's answer depends on the images beside it."
+        "`stax.BatchNorm` uses the mean and the variance of the batch that it is given, even when "
+        "the network is tested: the answer to an image depends on the other images in its batch."
     )
     guess = predict.predict(
         "batch_norm",
-        f"The post evaluates {USUAL} test images together. And a trained network that gets them "
-        "one at a time?",
+        f"The post tests {USUAL} images together. What if its trained network is given the test "
+        "images one at a time?",
         OPTIONS,
     )
     if guess is not None:
@@ -49,15 +46,15 @@ def _together(twins: Twins, drawn_done: bool) -> None:
         with column:
             _one(twin, after.evaluated(twin.config))
     if not drawn_done:
-        st.caption("Training once more, then testing in batches; waiting: other runs go first.")
+        st.caption("Training again, then testing in batches. Other runs go first.")
 
 
 def _measured(twin: Twin) -> tuple[str, str]:
-    """Which of the OPTIONS is right of a twin, and what was measured."""
+    """Return the option that is right for a twin, and what was measured."""
     alone, usual = (_right(after.evaluated(twin.config), size) for size in (1, USUAL))
     return answer(alone, usual), (
-        f"Of the test images {share(alone)} are right one at a time, {share(usual)} by {USUAL} "
-        f"({twin.label})"
+        f"One at a time, {share(alone)} of the test images are right; {USUAL} at a time, "
+        f"{share(usual)} ({twin.label})"
     )
 
 
@@ -70,7 +67,7 @@ def _one(twin: Twin, found: Sequence[Evaluated]) -> None:
     }
     chart(
         f"batches_{twin.label}", charts.spec(tuple(sorted(SIZES))), charts.tables(curves),
-        f"{twin.label}: test images right by how many are evaluated together.",
+        f"{twin.label}: the share of test images that are right, by how many are tested together.",
     )  # fmt: skip
 
 
@@ -79,7 +76,7 @@ def _right(found: Sequence[Evaluated], size: int) -> float:
 
 
 def answer(alone: float, usual: float) -> str:
-    """Which of the OPTIONS is right, from the accuracies one at a time and as usual."""
+    """The right option, given the accuracies one at a time and USUAL at a time."""
     if alone < 0.5:
         return OPTIONS[2]
     return OPTIONS[0] if usual - alone <= predict.MARGIN else OPTIONS[1]

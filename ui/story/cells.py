@@ -1,4 +1,4 @@
-"""Cells: a program's text as it stands in core, and what it gives when it runs here."""
+"""Cells: the text of functions in core, and the times that they measure on this machine."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,18 +16,18 @@ from ui.state import rerun
 
 POLL_SECONDS = 0.5
 LONGEST = {"of the longest": TRAIN}
-Times = Callable[[], Iterator[tuple[str, float]]]  # what was timed, and its seconds
+Times = Callable[[], Iterator[tuple[str, float]]]  # gives what was timed, and its seconds
 
 
 def source(*functions: Callable[..., object], mark: str | None = None) -> None:
-    """The text of these functions; the lines that `mark` stands in are the ones that matter."""
+    """Draw the text of these functions, and mark the lines that contain `mark`."""
     code("\n\n".join(dedent(getsource(function)).strip() for function in functions), mark)
 
 
 def timed(times: Times, *before: Callable[..., object]) -> None:
-    """A cell that measures: its text, that of what it calls, and its times on this machine.
+    """Draw a cell that measures: the text of what it calls, its own, and its times here.
 
-    Measured behind everybody's runs, once for all visitors, and anew for one who presses.
+    It measures when no run is waiting: once for all visitors, and again for a visitor who asks.
     """
     source(*before, times)
     pressed = f"{times.__name__}_pressed"
@@ -46,11 +46,11 @@ def _timed(times: Times, pressed: str, drawn_done: bool) -> None:
     errand = _errand(times, st.session_state.get(pressed))
     if errand.done and not drawn_done:
         rerun()
-    with st.container(key=f"times_{times.__name__}"):  # of one height: nothing below it moves
+    with st.container(key=f"times_{times.__name__}"):  # of fixed height, so nothing below moves
         if errand.failure:
             st.error(errand.failure, icon=":material/error:")
         if not errand.done:
-            st.caption("Measuring on this machine; runs go first.")
+            st.caption("Measuring on this machine. Runs go first.")
             return
         longest = max(seconds for _, seconds in errand.pieces)
         (part,) = LONGEST
@@ -60,7 +60,7 @@ def _timed(times: Times, pressed: str, drawn_done: bool) -> None:
 
 
 def duration(seconds: float) -> str:
-    """0.0123 as 12.3 ms."""
+    """The duration in words: 0.0123 gives "12.3 ms"."""
     if seconds < 1e-3:
         return f"{1e6 * seconds:.3g} µs"
     return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

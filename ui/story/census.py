@@ -1,4 +1,4 @@
-"""Which images are wrong and silent before the first step: in words, and counted."""
+"""The images that are wrong and silent before the first step, in words and as bars."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from ui.words import explained
 
 
 def why(twin: Twin, other: Twin) -> None:
-    """What the clip does to a run and not to its twin, as measured at the visitor's knobs."""
+    """Tell what the clip does to `twin` and not to `other`, as measured at the visitor's knobs."""
     run, twin_run = snapshots(twin), snapshots(other)
     first, last = run[0], run[-1]
     silent = silent_and_wrong(first)
@@ -33,10 +33,10 @@ def why(twin: Twin, other: Twin) -> None:
     righted = int(np.count_nonzero(last.correct[silent]))
     chapter("cause", "Many of the wrong images are silent")
     st.markdown(
-        f"Before the first step half of the logits lie beyond ±{number(_median(first), 3)}"
+        f"Before the first step, half of the logits lie beyond ±{number(_median(first), 3)}"
         f"{_because_of_pixels(twin, first)}. {twin.label} clips "
         f"{share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
-        "the last bit, and a clip is flat: its gradient is exactly zero. So "
+        "the last bit. Where a clip acts, the gradient is exactly zero. So "
         f"{share(float(first.census.stuck))} of the images are wrong and **silent**: the step "
         f"learns nothing from them. {other.label} clips "
         f"{share(float(twin_run[0].saturation.clipped))}, and there "
@@ -46,34 +46,35 @@ def why(twin: Twin, other: Twin) -> None:
     st.markdown(one_worked_through(twin, first, int(silent[0])))
     st.markdown(
         f"They can still become right: of these {len(silent):,} images {righted:,} are right at "
-        f"step {last.step}, because all images share the weights, and what others teach moves them "
-        "too. But nothing aims for that. "
+        f"step {last.step}, because all images share the weights, which the other images move. "
+        "But the loss does not aim at that. "
         f"{_sides(twin, run, other, twin_run)}"
     )
 
 
 def _because_of_pixels(twin: Twin, first: Snapshot) -> str:
-    """Why raw pixels make such logits: but for small biases a logit grows with the pixels."""
+    """Tell why raw pixels make large logits; nothing for other pixels."""
     if twin.config.scaling != "raw":
         return ""
     return (
         ", because the pixels run to 255: from pixels between 0 and 1 the same weights would make "
-        f"logits of about a 255th, half of them within some ±{number(_median(first) / 255, 1)}"
+        "logits about 255 times as small, half of them within about "
+        f"±{number(_median(first) / 255, 1)}"
     )
 
 
 def one_worked_through(twin: Twin, first: Snapshot, image: int) -> str:
-    """From the logit of an image to its slope, as a loss has it that clips the probability."""
+    """Tell, step by step, why a clipped loss has slope 0 at the logit of one image."""
     row = LOSSES[twin.config.loss]
     assert row.clip_range is not None
     z, label = np.float32(first.margins[image]), int(first.labels[image])
-    with np.errstate(over="ignore"):  # in float32, where p is 0 from z = -89 on
+    with np.errstate(over="ignore"):  # in float32 exp overflows at z = -89, and p is 0
         p = float(1 / (1 + np.exp(-z)))
     clipped = float(np.clip(p, *row.clip_range(twin.config.epsilon)))
     return (
         f"One of them: its label is {label} and its logit z = {number(float(z), 3)}, so "
-        f"p = {number(p, 2)}. The clip makes that {number(clipped, 7)}, for any z so far out, so "
-        f"the slope dL/dz is 0. Without the clip it is p - y = {number(p - label, 3)}."
+        f"p = {number(p, 2)}. The clip replaces p by {number(clipped, 7)}, the same for any z so "
+        f"far out, so the slope dL/dz is 0. Without the clip it is p - y = {number(p - label, 3)}."
     )
 
 

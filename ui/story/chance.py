@@ -1,4 +1,4 @@
-"""Fact or chance: the same runs from weights changed in the last digit, and from other seeds."""
+"""Fact or chance: each run repeated from nudged weights and from other seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,23 +18,25 @@ from ui.story.twin import Twins
 
 PERTURBATIONS = 100
 SEEDS = range(10)
-SAME = 0.005  # ends of runs that lie nearer to each other than this are one
-# Runs, the unmoved one included, for a verdict. By benchmarks.verdicts, of the question's ten seeds
-# and both losses the worst case calls a fact what is chance 18 times in 1,000 after 3 runs, twice
-# after 4, and once in 10,000 after 5.
+SAME = 0.005  # final accuracies nearer to each other than this count as the same
+# A verdict needs this many runs, the one with unchanged weights included. benchmarks.verdicts tried
+# the question's ten seeds with both losses. In the worst case a chance result is called a fact 18
+# times in 1,000 after 3 runs, twice in 1,000 after 4, and once in 10,000 after 5.
 ENOUGH = 5
 POLL_SECONDS = 1.0
 KINDS = ("rounding", "seeds")
 
 
 def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
-    """A button, and then the band of every twin and its strip over seeds, drawn as they come.
+    """Draw a button and, once it is pressed, each twin's repetitions as they end.
 
-    `published` are final accuracies that the source reports; they are drawn unless it has other
-    settings, which are said `elsewhere`.
+    Args:
+      published: the final accuracies that the source reports.
+      elsewhere: the source's settings where they are not the visitor's; then the published figures
+        are told below and not drawn.
     """
     if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
-        st.caption("Only runs with full batches and without dropout are repeated here.")
+        st.caption("Only runs with full batches and without dropout can be repeated here.")
         return
     asked: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
     pair = tuple(twin.config for twin in twins)
@@ -54,7 +56,7 @@ def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
 
 
 def _errands(twins: Twins) -> dict[tuple[str, str], Errand]:
-    """How far the repetitions are, by twin and kind; they go on behind everybody's runs."""
+    """The errands that repeat each run, by twin and kind; all other runs go first."""
     look = engine().errands.look
     return {
         (twin.label, kind): look(
@@ -83,8 +85,8 @@ def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
     if not drawn_done:
         runs = sum(len(accuracy) for accuracy in rows.values())
         of = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
-        st.progress(runs / of, text=f"{runs} of {of} runs; waiting: runs on this page go first")
-    # The first row is the run itself: without a copy there is nothing to say of chance.
+        st.progress(runs / of, text=f"{runs} of {of} runs. The runs on this page go first")
+    # The first row is the run itself: without a nudged copy, nothing can be said about chance.
     shown = [twin for twin in twins if len(rows.get((twin.label, "rounding"), ())) > 1]
     if shown:
         _draw(shown, rows, published, drawn_done)
@@ -107,7 +109,7 @@ def _draw(
             f"**The same run {PERTURBATIONS} times, from weights changed in the last digit**"
         )
         spec = charts.band_spec(tuple(t.label for t in twins), colours, steps[-1], low)
-        # If the text changed, the browser would build the chart again.
+        # If this text changed with every run, the browser would build the chart again each time.
         words = " ".join(verdicts) if done else "Accuracy of the repetitions by step."
         chart("twins_band", spec, charts.band_tables(bands), words)
     with right:
@@ -125,7 +127,7 @@ def _draw(
 def _strip(
     twins: Twins, rows: Mapping[tuple[str, str], np.ndarray]
 ) -> dict[str, tuple[int, list[float], list[str]]]:
-    """Final accuracies by row of the strip chart, a row a twin and kind."""
+    """The rows of the strip chart, one for each twin and kind: (colour's index, ends, names)."""
     strip = {}
     for i, twin in enumerate(twins):
         for kind, words in zip(KINDS, ("nudged copies", "ten seeds"), strict=True):
@@ -136,7 +138,7 @@ def _strip(
 
 
 def verdict(ends: np.ndarray) -> str:
-    """Fact or chance, by where the run and those moved by one rounding end."""
+    """Tell whether the result is fact or chance, by the final accuracies of run and copies."""
     if np.ptp(ends) >= SAME:
         return (
             f"ends anywhere from {ends.min():.1%} to {ends.max():.1%}, on average "

@@ -1,4 +1,4 @@
-"""The shape that every story has, so that who has read one finds his way in the next."""
+"""The chapters that all stories share: a visitor who knows one story can find their way in any."""
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ CHAPTERS = {
 
 
 def chapter(key: str, headline: str) -> None:
-    """Begin a chapter: its number and what it says. The first brings the links to all."""
+    """Begin a chapter with its number and headline; the first also draws the links to all."""
     number = list(CHAPTERS).index(key) + 1
     if number == 1:
         _contents()
@@ -26,7 +26,7 @@ def chapter(key: str, headline: str) -> None:
 
 
 def _contents() -> None:
-    """A line that stays in sight: links to the chapters, the one that is read marked."""
+    """Draw a line of links to the chapters that stays in sight and marks the one being read."""
     links = "".join(
         f'<li><a href="#{key}">{i}<span> {name}</span></a></li>'
         for i, (key, name) in enumerate(CHAPTERS.items(), 1)
@@ -35,5 +35,5 @@ def _contents() -> None:
 
 
 def section(headline: str, *terms: str) -> None:
-    """Begin a part of a chapter; `terms` are explained beside it."""
+    """Begin a part of a chapter; its help explains the `terms`."""
     st.subheader(headline, anchor=False, help=explained(*terms) if terms else None)

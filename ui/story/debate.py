@@ -1,4 +1,4 @@
-"""A thread as a debate: what each voice claims, and beside it a verdict that is computed here."""
+"""The claims of a thread, each with a verdict that is computed here."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.5
 
 
 def debate() -> None:
-    """The claims of the thread, each judged as its verdict comes, behind everybody's runs."""
+    """Draw the thread's claims, each with its verdict once computed; all other runs go first."""
     done = _errand().done
     st.fragment(_debate, run_every=None if done else POLL_SECONDS)(done)
 
@@ -38,7 +38,7 @@ def _debate(drawn_done: bool) -> None:
         st.error(errand.failure, icon=":material/error:")
     found = dict(errand.pieces)
     if not errand.done:
-        told = f"{len(found)} of {len(CLAIMS)} verdicts; waiting: other runs go first"
+        told = f"{len(found)} of {len(CLAIMS)} verdicts. Other runs go first"
         st.progress(len(found) / len(CLAIMS), text=told)
     for key, verdict in found.items():
         _claim(CLAIMS[key], verdict)
@@ -55,7 +55,7 @@ def _claim(claim: Claim, verdict: Verdict) -> None:
         st.markdown(_said(claim))
         st.markdown(f"{icon} **{word}.** {verdict.sentence}")
         st.page_link(
-            PAGES["microscope"].path, label="With these numbers under the microscope",
+            PAGES["microscope"].path, label="See these numbers under the microscope",
             icon=PAGES["microscope"].icon,
             query_params=microscope.link(microscope.Setting(**claim.microscope)),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the trainer's diagnosis says of each twin, at a step that the visitor chooses."""
+"""The trainer's diagnosis of each twin, at a step that the visitor chooses."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from ui.story.twin import Twins, snapshots
 
 
 def diagnoses(twins: Twins, key: str, at: float) -> None:
-    """A slider over the steps, and below it the first finding of each run there.
+    """Draw a slider over the steps, and the first finding of each run at the chosen step.
 
     Args:
-      at: where the slider stands at first, as a share of the run.
+      at: where the slider is at first, as a share of the steps.
     """
     runs = {twin.label: snapshots(twin) for twin in twins}
     steps = sorted({look.step for run in runs.values() for look in run})

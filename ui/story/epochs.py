@@ -1,4 +1,4 @@
-"""A source's table, an accuracy an epoch, beside the same of runs here, and an epoch's time."""
+"""The test accuracy after each epoch, published and measured here, and the time of an epoch."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,17 @@ from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of
 from ui.words import explained
 
 PRINTED = "printed in the post"
-ROWS = (1, 2, 3)  # epochs that are told in figures, and the best of all
+ROWS = (1, 2, 3)  # the epochs whose accuracies are told as bars, beside the best
 
 
 def by_epoch(twins: Twins, post: Printed, asked: RunConfig) -> None:
-    """The test images that are wrong after each epoch, as the post printed them and live.
+    """Draw the share of test images that are wrong after each epoch, as printed and live.
 
-    The first twin is the post's network, which the post trained as `asked`: its accuracies are
-    told beside the post's once it ended.
+    Once all runs have ended, the accuracies of the first twin are drawn beside the post's.
+
+    Args:
+      twins: the post's network comes first.
+      asked: the run as the post trained it.
     """
     done = all_done(viewers_of(twins))
     st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
@@ -58,13 +61,13 @@ def _by_epoch(twins: Twins, post: Printed) -> None:
     )  # fmt: skip
     times = " and ".join(f"{_epoch(views[twin.label])} ({twin.label})" for twin in twins)
     st.markdown(
-        f"An epoch of {twins[0].config.train_size:,} images takes {times} here. On the machine of "
-        f"the post one of 60,000 took {min(post.seconds):.0f} to {max(post.seconds):.0f} s."
+        f"An epoch of {twins[0].config.train_size:,} images takes {times} here. On the post's "
+        f"machine an epoch of 60,000 took {min(post.seconds):.0f} to {max(post.seconds):.0f} s."
     )
 
 
 def _epoch(view: View) -> str:
-    """What an epoch has taken so far, looks included."""
+    """The mean time of an epoch so far, including the time for snapshots."""
     seen = view.snapshots[-1].epoch if view.snapshots else 0.0
     return duration(view.seconds / seen) if seen else "…"
 

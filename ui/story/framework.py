@@ -1,4 +1,4 @@
-"""A framework's own code: its backends as rows of ours, and the real one run here."""
+"""Keras on its backends: our losses that compute the same, and the real Keras run here."""
 
 import threading
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from ui.state import rerun
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
 
-one_at_a_time = threading.Lock()  # two frameworks at once would starve everybody's runs
+one_at_a_time = threading.Lock()  # two frameworks at once would slow down all visitors' runs
 FINAL = "training accuracy at the end"
 WRITTEN = {
     "Keras 3 on TensorFlow": "keras_tf",
@@ -32,7 +32,7 @@ BACKENDS = {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"
 
 
 def backends(shared: RunConfig) -> None:
-    """The same Keras code on its backends, each as the row of LOSSES that does what it does."""
+    """Draw the final accuracy with the row of LOSSES that does what each backend does."""
     st.markdown(f"**{FINAL.capitalize()}:**")
     configs = {name: with_own_epsilon(loss, shared) for name, loss in WRITTEN.items()}
     running = not all_done(viewers(configs))
@@ -57,14 +57,14 @@ def _final_accuracy(viewer: Viewer) -> float | None:
 
 
 def real(shared: RunConfig) -> None:
-    """A button that runs the real Keras here and lays it over our row of its backend."""
+    """Draw a button that runs the real Keras, and then its accuracy over that of our loss."""
     installed = [backend for backend in real_keras.available_backends() if backend in BACKENDS]
     if not installed:
-        st.caption("With Keras installed beside Samenet, the real one could be run here.")
+        st.caption("If Keras were installed on this server, the real one could be run here.")
         return
     backend = st.segmented_control("the real Keras, on", installed, default=installed[0],
                                    key="keras_backend", required=True)  # fmt: skip
-    if st.button("Run it in a process of its own", icon=":material/play_circle:"):
+    if st.button("Run the real Keras", icon=":material/play_circle:"):
         st.session_state["keras_asked"] = True
     if not st.session_state.get("keras_asked"):
         return
@@ -74,7 +74,7 @@ def real(shared: RunConfig) -> None:
     except real_keras.KerasError as error:
         st.error(str(error), icon=":material/error:")
         return
-    ours, theirs = f"our row for {backend}", f"Keras {found.version} on {backend}"
+    ours, theirs = f"our loss for {backend}", f"Keras {found.version} on {backend}"
     held = viewers({f"keras {backend}": config})[f"keras {backend}"]
     run = engine().wait(held, snapshots=config.steps + 1, timeout=5.0).snapshots
     measured = (list(range(len(found.accuracy))), found.accuracy.tolist())

@@ -1,4 +1,4 @@
-"""One batch's gradient under several losses, parameter by parameter, before anything is trained."""
+"""One batch's gradient under several losses, parameter by parameter, before training."""
 
 from collections.abc import Mapping
 
@@ -21,9 +21,9 @@ COLOURS = dict(HEALTH.values())
 
 
 def gradients(twins: Twins) -> None:
-    """What every entry of each parameter's gradient is, and its norm, as the issue prints them."""
+    """Draw how many entries of each parameter's gradient are NaN, infinite or 0, and its norm."""
     batch = st.segmented_control(
-        "batch of 512, at the first weights", range(lasagne.BATCHES), default=0,
+        "batch of 512, at the initial weights", range(lasagne.BATCHES), default=0,
         key="gradients_batch", required=True, format_func=lambda i: ("first", "second")[i],
     )  # fmt: skip
     st.markdown(
@@ -46,22 +46,22 @@ def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
 
 @st.cache_data(max_entries=64, show_spinner="taking the gradients of the first batch")
 def of(config: RunConfig, batch: int = 0) -> Gradients:
-    """The gradient of a run's loss at its first weights, on one of its first two batches."""
+    """The gradient of a run's loss at its initial weights, on one of its first two batches."""
     return lasagne.gradients(config, load(config.source, config.train_size), batch)
 
 
 def answer(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
-    """Which option is right, and what was measured: a gradient of numbers, of zeros, or of NaN."""
+    """Return the right option (numbers, zeros or NaN) and what was measured."""
     found = of(config)
     right = options[2] if found.nan > 0.5 else options[1] if found.zero == 1 else options[0]
     return right, f"The loss is {found.loss:.1f}, and {share(found.nan)} of its gradient is NaN"
 
 
 def trade(clip: RunConfig, other: RunConfig) -> None:
-    """The chapter of the cause: what the clip gives and takes, at the visitor's knobs."""
+    """Draw the chapter of the cause: what the clip gains and loses at the visitor's knobs."""
     clipped, plain = of(clip), of(other)
     traded = plain.nan > 0 and clipped.silent > 0
-    chapter("cause", "NaN has become zero" if traded else "Here there is nothing to trade")
+    chapter("cause", "NaN has become zero" if traded else "Here the clip trades no NaN for silence")
     says = (
         f"On the first batch {share(clipped.unlikely)} of the images give their true digit a "
         f"probability below {number(lasagne.CONFIG.epsilon)}. Without a clip {share(plain.nan)} of "
@@ -69,5 +69,5 @@ def trade(clip: RunConfig, other: RunConfig) -> None:
         "the images are wrong with a gradient of exactly 0."
     )
     if traded:
-        says += " What could not be computed is computed now, as nothing."
+        says += " What could not be computed is now a gradient of exactly zero."
     st.markdown(says, help=explained("clipped", "silent"))

@@ -1,4 +1,4 @@
-"""The knobs that all twins of a story share; the story names them and says where each stands."""
+"""The knobs that all twins of a story share; the story names them and places each."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,20 +19,21 @@ class Knobs(NamedTuple):
     config: RunConfig
 
     def draw(self, *names: str) -> None:
-        """These knobs, side by side: they stand in the figure that they change."""
+        """Draw these knobs side by side; a story calls this at the figure that they change."""
         for column, name in zip(st.columns(len(names), gap="medium"), names, strict=True):
             with column:
                 knob(self.state, name)
 
 
 def knobs(story: str, names: tuple[str, ...], start: RunConfig) -> Knobs:
-    """What the named fields say, wherever they are drawn; the rest is `start`'s.
+    """Return the knobs of the named fields, and the run that they give; `start` gives the rest.
 
     Values that do not fit together are moved to the nearest that do.
 
     Args:
-      story: keeps its widgets apart from other pages'.
-      start: what all twins share, and where the knobs stand at first; a link holds what differs.
+      story: the key that keeps its widgets apart from those of other pages.
+      names: the fields that have a knob.
+      start: the run before any knob is moved; a link holds only what differs from it.
     """
     default = {name: getattr(start, name) for name in names}
 

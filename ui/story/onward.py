@@ -1,4 +1,4 @@
-"""The end of a story: what to remember, and the ways on with the visitor's own settings."""
+"""The end of a story: what to remember, and links to go on with the visitor's settings."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from ui.story.twin import Twin
 
 
 def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) -> None:
-    """What to take home; the trainer and the next story; and, folded, every other way on.
+    """Draw the lessons, links to the trainer and the next story, and the other links, folded.
 
     Args:
       story: its key in PAGES.
-      headline: what all the lessons come to.
+      headline: what the lessons say in one line.
     """
     chapter("remember", headline)
     st.markdown("\n".join(f"- {lesson}" for lesson in lessons))
@@ -28,7 +28,7 @@ def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) 
     following, *others = stories[at + 1 :] + stories[:at]
     _link("train", f"Train “{a.label}” yourself", to_query(a.config))
     _link(following, PAGES[following].label, {})
-    with st.expander("Other ways on"):
+    with st.expander("Other ways to go on"):
         page_link(a.config, b.config, f"Take “{a.label}” and “{b.label}” apart")
         if not TASKS[a.config.task].series:
             near = microscope.Setting(
@@ -45,5 +45,5 @@ def _link(key: str, words: str, query: dict[str, str]) -> None:
 
 
 def as_trained(config: RunConfig, words: str) -> None:
-    """A link to the trainer that plays a run to its end."""
+    """Draw a link to the trainer, which then plays the run to its end."""
     _link("train", words, {**to_query(config), "until": "end"})

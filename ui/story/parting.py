@@ -1,4 +1,4 @@
-"""Where two twins part: the first gradients that differ, and the images that make it so."""
+"""The first step at which the gradients of two twins differ, and the images that cause it."""
 
 import numpy as np
 import streamlit as st
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.5
 
 
 def parting(a: Twin, b: Twin) -> None:
-    """Draw the first step at which the gradients differ, in which layer, and by which images."""
+    """Draw at which step and in which layer the gradients first differ, and for which images."""
     done = _search(a.config, b.config).done
     st.fragment(_parting, run_every=None if done else POLL_SECONDS)(a, b, done)
 
@@ -36,10 +36,10 @@ def _parting(a: Twin, b: Twin, drawn_done: bool) -> None:
         _tell(a, b, search.pieces[0])
     elif search.done:
         st.markdown(
-            "Their gradients agree at every step, up to rounding: here they *are* the same."
+            "Their gradients agree at every step, up to rounding: here the two *are* the same."
         )
     else:
-        st.caption("Comparing their gradients step by step; waiting: other runs go first.")
+        st.caption("Comparing their gradients step by step. Other runs go first.")
 
 
 def _tell(a: Twin, b: Twin, found: Divergence) -> None:
@@ -72,7 +72,7 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
 
 
 def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
-    """The first k of the samples, with their logits and slopes under both."""
+    """The first k samples, with their logits and slopes in both runs."""
     labels = samples.labels[:k]
     logits = [_own(each[:k], labels) for each in samples.logits]
     slopes = [_own(each[:k], labels) for each in samples.slopes]
@@ -92,20 +92,20 @@ def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
 
 
 def _both(of: str, a: Twin, b: Twin, values: list[np.ndarray], i: int) -> dict[str, str]:
-    """A figure of one sample under each of the two."""
+    """The two rows of sample i's card that give its number in each run."""
     pairs = zip((a, b), values, strict=True)
     return {f"{of}, {twin.label}": f"{number(each[i], 3)}" for twin, each in pairs}
 
 
 def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What belongs to the one logit, or of several to the label's: [k] from [k, outputs]."""
+    """The value of the only logit, or of the label's: [k, outputs] -> [k]."""
     if values.shape[-1] == 1:
         return values[:, 0]
     return np.take_along_axis(values, labels[:, None].astype(int), axis=-1)[:, 0]
 
 
 def _search(a: RunConfig, b: RunConfig) -> Errand:
-    """How far the search for the first gradient that differs is; it goes on behind the runs."""
+    """The errand that finds the first step whose gradients differ; all other runs go first."""
     look = engine().errands.look
     return look(("parting", a, b), lambda: first_divergence(a, b, _data(a)))
 

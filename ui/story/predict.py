@@ -1,4 +1,4 @@
-"""A prediction that is asked for before its answer can be seen."""
+"""A prediction that the visitor makes before the answer can be seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,13 +9,13 @@ MARGIN = 0.02  # accuracies nearer to each other than this count as the same
 
 
 class Guess(NamedTuple):
-    """What a visitor has said, and the place right behind it where the answer comes."""
+    """What the visitor predicted, and the place below it where the answer is drawn."""
 
     text: str
     place: Any
 
     def judge(self, right: str, measured: str) -> None:
-        """The guess beside the answer and what was measured."""
+        """Draw whether the guess was right, and what was measured."""
         said = f"You said “{self.text}”. {measured}: "
         if self.text == right:
             self.place.success(f"{said}that was it.", icon=":material/check_circle:")
@@ -24,28 +24,28 @@ class Guess(NamedTuple):
 
 
 def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
-    """What the visitor says, or None: what would give the answer away is not drawn before."""
+    """Ask for a prediction; return None until one is made: only then may the answer be drawn."""
     kept = f"guess_{key}"
     said = st.session_state.get(kept)
     guess = st.radio(
         question, list(options), key=f"{kept}_widget",
         index=options.index(said) if said in options else None,
     )  # fmt: skip
-    st.session_state[kept] = guess  # outlives a visit to another page
+    st.session_state[kept] = guess  # kept while the visitor is on another page
     place = st.empty()
     if guess is None:
         place.info("Pick one, and see.", icon=":material/touch_app:")
         return None
-    place.info("The answer comes here once it is measured.", icon=":material/hourglass_empty:")
+    place.info("The answer appears here once it is measured.", icon=":material/hourglass_empty:")
     return Guess(guess, place)
 
 
 def told(ends: Mapping[str, float]) -> str:
-    """The accuracies at which runs ended."""
+    """The sentence that tells at which accuracies runs ended."""
     return ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
 
 
 def highest(ends: Mapping[str, float]) -> str | None:
-    """Which of these accuracies is the highest, by name; None where none stands out."""
+    """The name of the highest accuracy; None if the second is within MARGIN of it."""
     *_, second, best = sorted(ends.values())
     return None if best - second <= MARGIN else max(ends, key=lambda name: ends[name])

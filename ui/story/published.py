@@ -1,4 +1,4 @@
-"""Figures as they were published, beside the same ones measured here at the same settings."""
+"""Published figures, beside the same ones measured here."""
 
 from collections.abc import Sequence
 
@@ -16,15 +16,15 @@ COLOURS = {"published": BEFORE, "measured here": TRAIN}
 
 
 def settings(asked: RunConfig, config: RunConfig) -> str:
-    """The source's settings where this run has others, as in: learning rate 0.01, seed 0."""
+    """The source's settings that this run does not share, such as "learning rate 0.01, seed 0"."""
     return ", ".join(named(name, value) for name, (value, _) in apart(asked, config).items())
 
 
 def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> None:
-    """Findings that are shares, as bars; `title` says what they are of.
+    """Draw findings, all of them shares, as bars under `title`.
 
-    Where what is measured has other settings than the source's, the source's own are said
-    `elsewhere`: then the published figures are told below, and are no bars to compare with.
+    If the run's settings are not the source's, `elsewhere` tells those of the source, and the
+    published figures are told below, because bars would compare what differs.
     """
     published, measured = COLOURS
     st.markdown(f"**{title}**")

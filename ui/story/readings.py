@@ -1,4 +1,4 @@
-"""One number under each reading of it: what is left of a digit, and of a real hidden layer."""
+"""What each reading of a dropout number, kept or dropped, leaves of a digit and of a layer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ UNIT = {"kept": (31, 87, 187), "kept, 0 after ReLU": (205, 212, 226), "dropped":
 
 
 class Layer(NamedTuple):
-    """A hidden layer's units for one image, and what dropout multiplies them by: [width]."""
+    """A hidden layer's units for one image, and the factors of dropout: [width] each."""
 
     image: int  # its place among the training images
     units: np.ndarray
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 def look_inside(config: RunConfig) -> None:
-    """Choose a digit and a hidden layer, and see what each reading of the number leaves of them."""
+    """Draw what each reading of the number leaves of the chosen digit and hidden layer."""
     left, right = st.columns(2, gap="medium")
     image = left.select_slider(
         "digit of the first batch", range(SHOWN), key="inside_image",
@@ -50,30 +50,30 @@ def look_inside(config: RunConfig) -> None:
     cards = [_card(form, config, found, brightest) for form, found in layers.items()]
     st.html(f'<ul class="readings">{"".join(cards)}</ul>')
     st.caption(
-        "The squares are the layer's units in the first training step of this very run: the same "
-        "random numbers, the same step. The digit shows what the reading would do to pixels; the "
-        "network drops none of them."
+        "The squares are the layer's units in the first step of the run's training, with its own "
+        "random numbers. The digit shows what the reading would do to pixels; the network itself "
+        "drops no pixels."
     )
 
 
 def answer(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
-    """Which option is right, and what was measured: units left where the number is kept, or not.
+    """Return the right option, and how many units the number leaves when kept and when dropped.
 
-    The options are that most are left in both, in the first alone, and in neither.
+    The options say that most units are left in both, in the first only, and in neither.
     """
     kept, dropped = (survivors(replace(config, dropout=form)) for form in ("keep_prob", "rate"))
     most = config.widths[0] / 2
     right = 0 if dropped > most else 1 if kept > most else 2
-    return options[right], f"This step leaves {kept} in the one and {dropped} in the other"
+    return options[right], f"The first step leaves {kept} in TensorFlow and {dropped} in Keras"
 
 
 def survivors(config: RunConfig) -> int:
-    """How many units of the first hidden layer the first step leaves of its first image."""
+    """The number of first-layer units that the first step keeps for its first image."""
     return int(np.count_nonzero(_layer(config, 0, 0).multipliers))
 
 
 def _layer(config: RunConfig, image: int, layer: int) -> Layer:
-    """What the first training step makes of a layer."""
+    """A layer in the first training step, for one image of its batch."""
     step = _first_step(config)
     found = step.layers[layer]
     place = int(step.places[image])
@@ -84,7 +84,7 @@ def _layer(config: RunConfig, image: int, layer: int) -> Layer:
 def _first_step(config: RunConfig) -> masks.Pass:
     """The forward pass of the first training step."""
     found = next(masks.passes(config, device_data(config), [0]))
-    assert found is not None  # the first of the steps asked for
+    assert found is not None  # because step 0 was asked for
     return found
 
 
@@ -111,14 +111,14 @@ def _card(form: str, config: RunConfig, layer: Layer, brightest: float) -> str:
 
 
 def _digit(config: RunConfig, form: str, image: int) -> np.ndarray:
-    """A training image as the reading would leave it, were its pixels a layer: uint8 [784]."""
+    """A training image with its pixels dropped as the reading says: uint8 [784]."""
     pixels = load(config.source, config.train_size).train_images[image]
     left = masks.dropped_pixels(pixels, form, config.dropout_value)
     return np.clip(left, 0, 255).astype(np.uint8)
 
 
 def _squares(layer: Layer, brightest: float) -> np.ndarray:
-    """The units of a layer as a square of squares, eight pixels each: uint8 [h, w, 3]."""
+    """A picture of the units, each a square of eight by eight pixels: uint8 [h, w, 3]."""
     side = int(np.ceil(np.sqrt(len(layer.units))))
     after = layer.units * layer.multipliers
     strength = np.clip(after / max(brightest, 1e-9), 0, 1)[:, None]
@@ -131,14 +131,14 @@ def _squares(layer: Layer, brightest: float) -> np.ndarray:
 
 
 def crossing(number: float) -> None:
-    """How many units each reading keeps, over the number."""
+    """Draw the share of units that each reading keeps, over the number."""
     colour_key(charts.READINGS)
-    says = f"Units kept: {number:.0%} where the number is kept, {1 - number:.0%} where dropped."
+    says = f"Units kept: {number:.0%} if the number is kept, {1 - number:.0%} if it is dropped."
     chart("readings", charts.spec(), charts.tables(number), says)
 
 
 def frameworks() -> None:
-    """Every framework's dropout by what it takes the number for."""
+    """Draw a table of every framework's dropout and how it reads the number."""
     columns: dict[str, list[str]] = {"written": [], "reading": [], "so": [], "read in": []}
     for name in DROPOUT_NAMES.values():
         columns["written"].append(name.label)
@@ -149,12 +149,12 @@ def frameworks() -> None:
 
 
 def port(start: RunConfig) -> None:
-    """What becomes of a port that takes stax's `rate` at its word."""
+    """Show what is left when `rate` of stax is taken for the share to drop."""
     config = replace(start, dropout="keep_prob", dropout_value=0.1)
     left = survivors(config)
     code("x = stax.Dropout(0.1)   # looks like: drop a tenth")
     st.markdown(
-        f"`jax.example_libraries.stax.Dropout(rate)` keeps its rate: with 0.1 this step leaves "
-        f"**{left} of {config.widths[0]}** units."
+        f"`jax.example_libraries.stax.Dropout(rate)` keeps the share `rate`: with 0.1 the first "
+        f"step leaves **{left} of {config.widths[0]}** units."
     )
     as_trained(config, "Train the story's network with a tenth of its units")

@@ -1,4 +1,4 @@
-"""A batch's losses summed or averaged: a gradient as many times as large, under Adam and SGD."""
+"""A batch's losses summed or averaged, under Adam and under SGD."""
 
 import streamlit as st
 
@@ -15,11 +15,11 @@ from ui.story.what_if import what_if
 
 
 def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
-    """Which of the two ends ahead: a prediction, both runs beside the post's table, and SGD.
+    """Ask which of the two ends ahead, draw both beside the post's figures, then ask about SGD.
 
     Args:
-      twins: the run that adds its losses up, and the one that takes their mean.
-      asked: the run as the post has it.
+      twins: the run that adds up the losses, and the one that takes their mean.
+      asked: the run as the post trained it.
     """
     options: dict[str | None, str] = {twin.label: f"The {twin.label}" for twin in twins}
     options[None] = "Neither: they end alike"
@@ -32,8 +32,8 @@ def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
     if guess is None:
         return
     st.markdown(
-        "The post calls `opt_update(0, grads, opt_state)` at every step, which tells its Adam that "
-        f"it is the first. So it is here. {OPTIMIZERS[asked.optimizer].summary}"
+        "The post calls `opt_update(0, grads, opt_state)` at every step, which tells Adam that "
+        f"every step is the first. The runs here do the same. {OPTIMIZERS[asked.optimizer].summary}"
     )
     story.draw("seed")
     scale(story, asked)
@@ -42,7 +42,7 @@ def sum_or_mean(story: Knobs, twins: Twins, asked: RunConfig) -> None:
     if ended:
         guess.judge(options[predict.highest(ends(twins))], predict.told(ends(twins)))
         st.markdown(
-            "Adam divides each weight's gradient by the size that it has had lately, plus 1e-8: "
-            "but for that a factor cancels. SGD takes the gradient as it is."
+            "Adam divides each weight's gradient by its size in recent steps plus 1e-8: but for "
+            "the 1e-8, a constant factor cancels. SGD takes the gradient as it is."
         )
         what_if("sgd", twins, {"optimizer": "sgd"}, "Under SGD, from the same weights?")

@@ -1,4 +1,4 @@
-"""What two training loops print of one training: with units dropped, and after the update."""
+"""The accuracies that two training loops print: with units dropped, and after the update."""
 
 import math
 from dataclasses import replace
@@ -25,9 +25,9 @@ SERIES = {
 
 
 def trap(twins: Twins, on: RunConfig) -> None:
-    """Both accuracies of every twin's batches, drawn as they are measured.
+    """Draw both accuracies of every twin's batches as they are measured.
 
-    With the twins' dropout and seed, but of the size of the run `on`, for it costs two trainings.
+    Each twin's dropout and seed are put into the smaller run `on`, because every twin trains again.
     """
     twins = [
         twin._replace(
@@ -77,13 +77,11 @@ def _one(twin: Twin, errand: Errand) -> None:
     spec = charts.curves_spec(tuple(SERIES), tuple(SERIES.values()), twin.config.steps)
     chart(f"reports_{twin.label}", spec, charts.curves_tables(curves), "Accuracies by step.")
     if not ends:
-        st.caption(
-            "Training once more, and measuring every batch twice; waiting: other runs go first."
-        )
+        st.caption("Training again, and measuring every batch twice. Other runs go first.")
         return
     last, end = seen[-1], ends[-1]
     st.markdown(
-        f"At step {last.step:,} the same training has three accuracies: **"
+        f"At step {last.step:,} this training has three accuracies: **"
         f"{last.dropping.accuracy:.1%}** with units dropped, **{last.whole.accuracy:.1%}** after "
         f"the update with all units, and **{end.test_accuracy:.1%}** on test images."
     )

@@ -1,4 +1,4 @@
-"""Stories of series: errors beside copying, what a loss compares, and the gates' first weights."""
+"""Pieces for twins that predict series: their errors, what a loss compares, the gates' weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,11 +28,11 @@ from ui.words import explained
 SEEDS = range(5)
 POLL_SECONDS = 1.0
 BETTER, SAME, WORSE = "Nearer to the truth", "About as near", "Further from the truth"
-CLOSE = 0.05  # of the error of copying: errors nearer to it than this count as the same
+CLOSE = 0.05  # an error within this share of the error of copying counts as the same
 
 
 def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool, key: str) -> None:
-    """A frame of twins that learn series: their errors beside copying, and what they predict."""
+    """Draw the twins' errors beside the error of copying, and the series that they predict."""
     fits = {label: [look.fit for look in run if look.fit] for label, run in runs.items()}
     fits = {label: of_run for label, of_run in fits.items() if of_run}
     left, right = st.columns(2, gap="medium")
@@ -66,7 +66,7 @@ def _error(twin: Twin) -> Fit:
 
 
 def nearer(twin: Twin) -> str:
-    """Whether a run's predictions ended nearer to the truth than a copy of the noisy input."""
+    """Return BETTER, SAME or WORSE: how a run's final error compares with that of copying."""
     fit = _error(twin)
     if abs(fit.error / fit.copied - 1) <= CLOSE:
         return SAME
@@ -74,13 +74,13 @@ def nearer(twin: Twin) -> str:
 
 
 def measured(twins: Twins) -> str:
-    """The errors at which runs ended, and that of copying."""
+    """The sentence that tells at which errors runs ended, and the error of copying."""
     ends = ", ".join(f"“{twin.label}” ends at {_error(twin).error:.3f}" for twin in twins)
     return f"{ends}, copying at {_error(twins[0]).copied:.3f}"
 
 
 def comparisons(twins: Twins) -> None:
-    """What each twin's loss compares in one held-out series, by its last predictions."""
+    """Draw the pairs that each twin's loss compares in one held-out series, after training."""
     colour_key({twin.label: twin.colour for twin in twins})
     fits = [_error(twin) for twin in twins]
     squares = [
@@ -93,13 +93,14 @@ def comparisons(twins: Twins) -> None:
     ):
         pairs, own = int(np.isfinite(each).sum()), len(each)
         with column:
-            st.markdown(f"**{twin.label}: {pairs} pairs a series, {own} of them its own**")
+            st.markdown(f"**{twin.label}: {pairs} pairs, of which {own} belong together**")
             spec = charts.compared_spec(own, highest, twin.colour)
             words = f"{twin.label} compares {pairs} pairs of a prediction and a target."
             chart(f"compared_{twin.label}", spec, charts.compared_tables(each), words)
     st.caption(
         "The first held-out series. A square is a pair that the loss compares; the stronger its "
-        "colour, the larger the squared difference. Framed: a prediction and its own target."
+        "colour, the larger the squared difference. Framed are the pairs of a prediction and its "
+        "own target."
     )
 
 
@@ -114,7 +115,7 @@ LOSS = """def mse_loss(params, inputs, targets):
 
 
 def shapes(times: int, batch: int) -> None:
-    """explain_shapes on the post's loss, run here."""
+    """Draw what `explain_shapes` says of the post's loss, run here."""
     found = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
     code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
                     *(step.said for step in found.steps)]), mark=found.steps[0].said)  # fmt: skip
@@ -123,7 +124,7 @@ def shapes(times: int, batch: int) -> None:
 
 
 def gates(config: RunConfig) -> None:
-    """The gates' first weights, from one key and from split keys."""
+    """Draw the gates' initial weights, from one key and from split keys."""
     found = {
         keys: series.gates(replace(config, model=model)) for keys, model in series.KEYS.items()
     }
@@ -139,16 +140,16 @@ def gates(config: RunConfig) -> None:
             st.markdown(f"**{keys.capitalize()}: {how}**")
             spec = charts.gates_spec(tuple(each), rows, width, highest)
             chart(f"gates_{keys}", spec, charts.gates_tables(each),
-                  f"The first weights of three gates from {keys}.")  # fmt: skip
+                  f"The initial weights of three gates from {keys}.")  # fmt: skip
 
 
 def _square(gate: Gate) -> np.ndarray:
-    """A gate's weights as a picture: those of its inputs above those of its states."""
+    """A gate's weights, those of the inputs above those of the states."""
     return np.concatenate([gate.inputs, gate.states])
 
 
 def key_reuse(config: RunConfig) -> None:
-    """A button, and then the same run from one key and from split keys, for several seeds."""
+    """Draw a button and, once pressed, the errors from one key and from split keys, by seed."""
     asked: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
     if config not in asked:
         if not st.button(f"Train both for {len(SEEDS)} seeds", icon=":material/repeat:",
@@ -178,7 +179,7 @@ def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
     of = len(SEEDS) * len(series.KEYS)
     if not drawn_done:
         st.progress(
-            len(ends) / of, text=f"{len(ends)} of {of} runs; waiting: runs on this page go first"
+            len(ends) / of, text=f"{len(ends)} of {of} runs. The runs on this page go first"
         )
     if not ends:
         return
@@ -190,17 +191,17 @@ def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
 
 
 def verdict(ends: Sequence[series.End]) -> str:
-    """Whether it matters in the end that one key was reused, by the runs of several seeds."""
+    """Tell whether the reused key matters after training, by the runs of several seeds."""
     one, split = ([e.error for e in ends if e.keys == keys] for keys in series.KEYS)
     said = (
         f"After {len(one)} seeds each, one key ends at {np.mean(one):.5f} ({min(one):.5f} to "
         f"{max(one):.5f}) and split keys at {np.mean(split):.5f} ({min(split):.5f} to "
-        f"{max(split):.5f}); copying has {ends[0].copied:.5f}."
+        f"{max(split):.5f}); copying is at {ends[0].copied:.5f}."
     )
     gap, within = abs(np.mean(one) - np.mean(split)), max(np.ptp(one), np.ptp(split))
     if max(one) < min(split) or max(split) < min(one):
         return f"{said} The two do not overlap: here the reused key **matters in the end**."
     return (
-        f"{said} The two overlap, and their means differ by {gap:.5f}, seeds of one kind by up to "
+        f"{said} The two overlap. Their means differ by {gap:.5f}, and seeds of one kind by up to "
         f"{within:.5f}: here the reused key **does not matter in the end**."
     )

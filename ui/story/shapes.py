@@ -1,4 +1,4 @@
-"""Every layer of a network of convolutions as a card: its kernel, and what it gives, to scale."""
+"""The layers of a convolutional network as cards: the kernel, and the output's size to scale."""
 
 from html import escape
 
@@ -14,15 +14,15 @@ OPTIONS = (
     "A strip 5 pixels high, as wide as the picture",
     "One column of 5 pixels",
 )
-PIXEL = 3  # of the screen, a side of one of the picture
+PIXEL = 3  # screen pixels for a side of one pixel of the picture
 
 
 def shapes(twins: Twins) -> None:
-    """The layers of each twin, from the picture to the logits."""
+    """Draw the layers of each twin, from the picture to the logits."""
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         found = _stages(twin.config)
         axes = MODELS[twin.config.model].axes
-        cards = [_card("the picture, as it is read", axes)]
+        cards = [_card("the picture, as the network reads it", axes)]
         cards += [_card(f"layer {i}", stage.gives, stage) for i, stage in enumerate(found, 1)]
         with column:
             numbers = sum(stage.numbers for stage in found)
@@ -36,11 +36,11 @@ def _stages(config: RunConfig) -> list[Stage]:
 
 
 def answer(config: RunConfig) -> tuple[str, str]:
-    """Which of the OPTIONS is right of the first layer, and the shapes that say so."""
+    """Return the option that is right for the first layer, and the shapes that show it."""
     first = _stages(config)[0]
     height, *_ = MODELS[config.model].axes
     right = OPTIONS[0] if height > 1 else OPTIONS[1] if first.kernel[2] > 1 else OPTIONS[2]
-    return right, f"Its first kernel is {first.kernel}, and what it gives is {first.gives}"
+    return right, f"The first kernel has the shape {first.kernel}, and its output {first.gives}"
 
 
 def _card(name: str, gives: tuple[int, ...], stage: Stage | None = None) -> str:

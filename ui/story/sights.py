@@ -1,4 +1,4 @@
-"""What the first layer of each twin sees of a digit: its filters, and what they answer."""
+"""The first layer of each twin: its filters, and the maps that they make of a digit."""
 
 import math
 from html import escape
@@ -17,14 +17,14 @@ from ui.story import after
 from ui.story.twin import Twin, Twins
 
 SHOWN = 10  # digits to choose from
-WIDE = 2  # times as wide as high, a sheet of pictures is made about so
+WIDE = 2  # a sheet of pictures is about this many times as wide as high
 COLOURS = {"negative": (215, 115, 15), "0": (205, 212, 226), "positive": (31, 87, 187)}
 MOVED = "entries of the first kernel that training has moved"
 SHUFFLE = np.random.default_rng(0).permutation(28)
 
 
 def sights(twins: Twins) -> int:
-    """Choose a digit, and see the filters that meet it and what each of them makes of it.
+    """Draw the filters, and the map that each makes of a digit that the visitor chooses.
 
     Returns the digit's place among the training images.
     """
@@ -39,8 +39,9 @@ def sights(twins: Twins) -> int:
 
 
 def _drawn(twins: Twins) -> bool:
-    """Whether there is nothing to wait for: every first layer is there, or none will come."""
-    looks = [after.seen(twin.config) for twin in twins]  # at every one: a look keeps it going
+    """True if there is nothing to wait for: every first layer is there, or a training failed."""
+    # Look at all of them first: an errand stops if nobody looks at it.
+    looks = [after.seen(twin.config) for twin in twins]
     return all(looks) or bool(after.failure(twins))
 
 
@@ -54,7 +55,7 @@ def _sights(twins: Twins, image: int, drawn: bool) -> None:
         with column:
             st.markdown(f"**{twin.label}**")
             if look is None:
-                st.caption("Training once more, to look into it; waiting: other runs go first.")
+                st.caption("Training again, to look into the network. Other runs go first.")
             else:
                 _one(twin, look, image)
 
@@ -83,10 +84,10 @@ def _figure(url: str, told: str) -> str:
 
 
 def _kernel(kernel: np.ndarray, height: int) -> np.ndarray:
-    """What ever meets the picture of each filter, as it lies on the digit: [filters, h, w].
+    """The part of each filter that meets the picture, turned as the digit is: [filters, h, w].
 
-    Of a picture one pixel high only the middle row of a kernel meets it. Along it lie the digit's
-    rows, and the digit's columns are the channels.
+    If the picture is one pixel high, only the middle row of a kernel meets it. Then the digit's
+    rows lie along that row, and the digit's columns are the channels.
     """
     if height > 1:
         return kernel[:, :, 0].transpose(2, 0, 1)
@@ -94,13 +95,16 @@ def _kernel(kernel: np.ndarray, height: int) -> np.ndarray:
 
 
 def upright(maps: np.ndarray) -> np.ndarray:
-    """Maps [height, width, filters] as they lie on the digit: a line stands, for its rows do."""
+    """Turn maps as the digit is, so that one line of pixels is a column.
+
+    [height, width, filters] -> [filters, rows, columns]
+    """
     height, *_ = maps.shape
     return maps.transpose(2, 0, 1) if height > 1 else maps.transpose(2, 1, 0)
 
 
 def _sheet(tiles: np.ndarray, largest: float) -> np.ndarray:
-    """Pictures [n, h, w] beside and below each other, a clear pixel between: uint8 [H, W, 4]."""
+    """Put pictures [n, h, w] on one sheet, a clear pixel between them: uint8 [H, W, 4]."""
     n, high, wide = tiles.shape
     negative, nothing, positive = (np.array(colour, float) for colour in COLOURS.values())
     strength = np.clip(tiles / max(largest, 1e-9), -1, 1)[..., None]
@@ -114,24 +118,24 @@ def _sheet(tiles: np.ndarray, largest: float) -> np.ndarray:
 
 
 def _across(n: int, ratio: float) -> int:
-    """How many of n pictures stand in a line; `ratio` is a picture's width over its height."""
+    """The number of pictures in a line, of n in all; `ratio` is a picture's width/height."""
     fitting = [across for across in range(1, n + 1) if n % across == 0]
     return min(fitting, key=lambda across: abs(math.log(across**2 * ratio / (n * WIDE))))
 
 
 def channels(twins: Twins) -> None:
-    """Why columns that are channels leave most of a kernel unused, and have no order."""
+    """Tell why most of a kernel is unused and columns have no order, if columns are channels."""
     st.markdown(
         "`stax.Conv` takes a picture as (height, width, channels). Given (1, 28, 28) it finds one "
-        "line of 28 pixels in 28 channels: along the line stand the rows of the digit, and its "
-        "columns are the channels. A filter slides from row to row only, with weights of its own "
-        "for every column; and of the kernel's five rows four meet nothing but padding, so that no "
-        "gradient ever reaches them."
+        "line of 28 pixels in 28 channels: the pixels of the line are the digit's rows, and the "
+        "channels are its columns. So a filter slides only from row to row, and has separate "
+        "weights for every column. Four of the kernel's five rows meet nothing but padding, so "
+        "their gradient is always exactly zero."
     )
     st.fragment(_moved, run_every=None if _drawn(twins) else after.POLL_SECONDS)(twins)
     st.markdown(
-        "Channels have no order. With the columns of all digits shuffled alike, and the channels "
-        "of the first kernel with them, this network computes the same:"
+        "Channels have no order. Shuffle the columns of all digits in one way, and the channels of "
+        "the first kernel in the same way, and this network computes the same as before:"
     )
     digit = load("sample").train_images[0]
     other = digit.reshape(28, 28)[:, SHUFFLE].reshape(-1)

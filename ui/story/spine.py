@@ -1,4 +1,4 @@
-"""Inside a clipped loss: its digits on the logit axis, under probability and slope."""
+"""A clipped loss over the logit: its probability, its slope, and where the digits are."""
 
 import jax
 import numpy as np
@@ -21,17 +21,17 @@ from ui.story.twin import Twin, snapshots, viewers_of
 from ui.words import explained
 
 PAGE = "spine"
-STEP = "spine_step"  # where the slider stands
-PLAYS = "spine_plays"  # the step to be shown next, while it plays
+STEP = "spine_step"  # the step that the slider is at
+PLAYS = "spine_plays"  # the step to show next; absent unless the figure plays
 PLAY_SECONDS = 0.8
 
 
 def spine(twin: Twin, knobs: Knobs) -> None:
-    """The figure of a binary twin: drag epsilon, play the steps, click a bar of digits."""
+    """Draw a two-class twin's loss; visitors can move epsilon, play the steps and click a bar."""
     run = snapshots(twin)
     knobs.draw("epsilon")
     st.markdown(
-        "**What the loss makes of a logit, and where the digits stand**",
+        "**The probability and slope of each logit, and the logits of the digits**",
         help=explained("logit", "label"),
     )
     plays = PLAYS in st.session_state
@@ -39,10 +39,10 @@ def spine(twin: Twin, knobs: Knobs) -> None:
 
 
 def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
-    """The charts at a step: the one that the slider says, or while it plays one after the other."""
+    """Draw the charts at the slider's step or, while it plays, at one step after another."""
     playing = PLAYS in st.session_state
     if playing != drawn_playing:
-        rerun()  # another timer
+        rerun()  # because the fragment needs another timer
     steps = [look.step for look in run]
     now = run[_place(steps, PLAYS if playing else STEP)]
     if playing and now is run[-1]:
@@ -50,7 +50,7 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
         rerun()
     _charts(twin.config, run, now)
     where, button = st.columns([5, 1], vertical_alignment="bottom")
-    if playing:  # a slider moved by the script tells the browser, which tells the script again
+    if playing:  # no slider: moved by the script, it would make the browser run the script again
         where.progress(now.step / steps[-1], text=f"after step {now.step}")
         button.button("Pause", icon=":material/pause:", on_click=_stop, args=[now.step],
                       key="spine_pause", width="stretch")  # fmt: skip
@@ -65,7 +65,7 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
 
 
 def _place(steps: list[int], key: str) -> int:
-    """Which look the session is at; the first one where it has none, or one of another run."""
+    """The place of the session's step in `steps`; 0 if it has none, or the step of another run."""
     step = st.session_state.get(key)
     return steps.index(step) if step in steps else 0
 
@@ -75,8 +75,8 @@ def _play(step: int) -> None:
 
 
 def _stop(step: int) -> None:
-    """Stay at a step: the slider stands there from now on."""
-    st.session_state.pop(PLAYS, None)  # it may have come to its end meanwhile
+    """Stop playing, and put the slider at this step."""
+    st.session_state.pop(PLAYS, None)  # the key is gone if the last step was reached
     st.session_state[STEP] = step
 
 
@@ -86,7 +86,7 @@ def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     found = {label: _edges(config, label) for label in (0, 1)}
     colour_key(charts.PROBABILITIES)
     chart("spine_p", charts.probability_spec(top), charts.tables(_probabilities(config, z)),
-          "What the loss takes for the probability, over the logit.")  # fmt: skip
+          "The probability that the loss uses, over the logit.")  # fmt: skip
     colour_key({**charts.SLOPES, **charts.SILENT})
     slopes = []
     for name, label in zip(charts.SLOPES, (1, 0), strict=True):
@@ -107,13 +107,13 @@ def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
 
 
 def _edges(config: RunConfig, label: int) -> Edges:
-    """Where the loss is silent for a label though it is wrong."""
+    """The edges beyond which the loss is silent for a label though the answer is wrong."""
     dtype = DTYPES["float32"].dtype
     return precision.edges("binary", config.loss, label, config.epsilon, dtype)
 
 
 def _silent(found: dict[int, Edges], top: float) -> list[tuple[float, float]]:
-    """The stretches of the axis in which a label's wrong images have no slope."""
+    """The stretches of the axis in which the slope of a label's wrong images is exactly 0."""
     ends = {0: top, 1: -top}
     return [(wrong.dead, ends[label]) for label, wrong in found.items() if wrong.dead is not None]
 
@@ -128,7 +128,7 @@ def _probabilities(config: RunConfig, z: np.ndarray) -> list[charts.Curve]:
 
 
 def _says(first: Snapshot, now: Snapshot) -> str:
-    """What the figure shows at this step, as measured."""
+    """The sentence that tells what the figure shows at this step."""
     silent = silent_and_wrong(now)
     if not len(silent):
         told = "no wrong image has a slope of exactly 0."
@@ -142,7 +142,7 @@ def _says(first: Snapshot, now: Snapshot) -> str:
     if now.step > first.step and len(then):
         righted = int(np.count_nonzero(now.correct[then]))
         says += (
-            f" Of the {len(then):,} that were so at the start, {righted:,} are right by now: they "
-            "share the weights with the others, which carried them along."
+            f" Of the {len(then):,} that were silent at the start, {righted:,} are right now: "
+            "all images share the weights, which the other images moved."
         )
     return says

@@ -1,4 +1,4 @@
-"""The health of each twin's gradient over the steps."""
+"""How much of each twin's gradient is NaN, infinite or 0 at every step."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from ui.story.twin import Twins, snapshots
 
 
 def strips(twins: Twins) -> None:
-    """A strip a twin: which entries of its gradient are numbers, zeros, infinities and NaN."""
+    """Draw what share of each twin's gradient is a number, 0, infinite or NaN, step by step."""
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         names = train.parameters(train.shape(twin.config))
         drawing = health(snapshots(twin), twin.config.steps, names, None)

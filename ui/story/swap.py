@@ -1,4 +1,4 @@
-"""Each twin's final weights under the other's program."""
+"""The accuracy of each twin's final weights in the other's program."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from ui.story.twin import Twin
 def swapped(
     a: Twin, b: Twin, findings: Callable[[Swap], Sequence[Finding]], title: str, elsewhere: str
 ) -> None:
-    """What the source prints, published beside measured; `findings` names the rows."""
+    """Draw the source's figures, published and measured; `findings` makes them from a Swap."""
     beside_measured(findings(_swap(a.config, b.config)), title, elsewhere)
 
 

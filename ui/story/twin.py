@@ -1,4 +1,4 @@
-"""Runs that a story tells of, and the session's hold on them."""
+"""The runs that a story compares, and the session's viewers of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from core.run.snapshot import Snapshot
 from ui.colours import of_runs
 from ui.engine import engine
 
-HELD = 16  # viewers of a session
+HELD = 16  # viewers that a session keeps
 
 
 class Twin(NamedTuple):
-    """One of the runs, under the name and in the colour that the story gives it."""
+    """One of the runs, with its name and colour in the story."""
 
     label: str
     config: RunConfig
@@ -28,18 +28,18 @@ Twins = Sequence[Twin]  # two or more, which differ in one thing
 
 
 def twins(shared: RunConfig, ways: Mapping[str, Mapping[str, Any]]) -> list[Twin]:
-    """The shared run in several ways: name -> what that one does otherwise, by field."""
+    """Twins of the shared run; `ways` gives, by name, the fields that each changes."""
     return coloured({name: replace(shared, **changes) for name, changes in ways.items()})
 
 
 def coloured(configs: Mapping[str, RunConfig]) -> list[Twin]:
-    """These runs by their names, each in the colour of what it does otherwise."""
+    """Twins of these runs by name, each in the colour of what sets it apart."""
     colours = of_runs(list(configs.values()))
     return [Twin(*each, colour) for each, colour in zip(configs.items(), colours, strict=True)]
 
 
 def with_own_epsilon(loss: str, shared: RunConfig) -> RunConfig:
-    """The shared run with this loss as its framework has it."""
+    """The shared run with this loss and, if the loss has one, its own epsilon."""
     own = LOSSES[loss].epsilon
     return replace(shared, loss=loss, epsilon=shared.epsilon if own is None else own)
 
@@ -47,11 +47,11 @@ def with_own_epsilon(loss: str, shared: RunConfig) -> RunConfig:
 def viewers(configs: Mapping[str, RunConfig]) -> dict[str, Viewer]:
     """The session's viewers of these runs, by name.
 
-    One that nobody asks for any more loses its lease, and the oldest are let go.
+    A viewer whose lease has ended is replaced. Beyond HELD, the least recently used are stopped.
     """
     held: dict[RunConfig, Viewer] = st.session_state.setdefault("story_viewers", {})
     for config in configs.values():
-        viewer = held.pop(config, None)  # and back at the end: the oldest use comes first
+        viewer = held.pop(config, None)  # put back at the end, so the least recently used is first
         held[config] = viewer if viewer and viewer.alive() else engine().submit(config)
     while len(held) > max(HELD, len(configs)):
         held.pop(next(iter(held))).stop()
@@ -59,12 +59,12 @@ def viewers(configs: Mapping[str, RunConfig]) -> dict[str, Viewer]:
 
 
 def viewers_of(twins: Twins) -> dict[str, Viewer]:
-    """The session's viewers of twins, by label."""
+    """The session's viewers of these twins, by label."""
     return viewers({twin.label: twin.config for twin in twins})
 
 
 def all_done(held: Mapping[str, Viewer]) -> bool:
-    """Whether every run has ended well."""
+    """True if every run has ended without failing."""
     return all(viewer.view().status is Status.DONE for viewer in held.values())
 
 
@@ -74,5 +74,5 @@ def ends(twins: Twins) -> dict[str, float]:
 
 
 def snapshots(twin: Twin) -> list[Snapshot]:
-    """All that the run of a twin has shown."""
+    """All snapshots of a twin's run so far."""
     return viewers_of([twin])[twin.label].view().snapshots

@@ -1,4 +1,4 @@
-"""Twins side by side, live."""
+"""The curves of twins side by side, live."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -20,16 +20,16 @@ from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.words import explained
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
-SAME = 1e-3  # nearer than this, one curve hides the other
+SAME = 1e-3  # of two curves nearer than this, one hides the other
 WORDS = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
 
 
 def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
-    """All runs, live, with shared axes. True once every one has ended.
+    """Draw all runs live on shared axes; return True once every run has ended.
 
     Args:
-      key: keeps its charts apart from those of other pairs on the page.
-      predictions: whether to draw where each run's predictions stand, too.
+      key: keeps its charts apart from those of other twins on the page.
+      predictions: whether to draw each run's predicted probabilities as well.
     """
     held = viewers_of(twins)
     ended = all_done(held)
@@ -54,7 +54,7 @@ def _watch(
         done = sum(run[-1].step for run in runs.values() if run)
         of = sum(view.steps for view in views.values())
         status = next(iter(views.values())).status
-        st.progress(min(1.0, done / of), text=f"{status}: {len(twins)} runs, in turns")
+        st.progress(min(1.0, done / of), text=f"{status}: {len(twins)} runs, taking turns")
     if TASKS[twins[0].config.task].series:
         of_series(twins, runs, drawn_ended, key)
         return
@@ -88,7 +88,7 @@ def _curves(
 
 
 def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:
-    """Which curves cannot be seen, for a later twin's lies over them as drawn."""
+    """Tell which curves cannot be seen because another twin's curve lies over them."""
     shown = {
         twin.label: np.array([curve(runs[twin.label], of)[1] for of in CURVES]) for twin in twins
     }
@@ -104,14 +104,14 @@ def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:
 
 
 def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
-    """Steps and values of a run: "accuracy" on the training images, or "loss"."""
+    """The steps of a run, and at each its training "accuracy" or its "loss"."""
     right = live_charts.accuracies(run, [s.train_accuracy for s in run])
     return [s.step for s in run], right if of == "accuracy" else [s.loss for s in run]
 
 
 def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> None:
     st.markdown(
-        f"**{twin.label}: where its predictions stand**",
+        f"**{twin.label}: its predicted probabilities**",
         help=explained("saturated", "clipped", "zero gradient"),
     )
     now = run[-1] if run else None

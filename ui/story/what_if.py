@@ -1,4 +1,4 @@
-"""A second prediction: do twins still end apart once both are changed alike?"""
+"""A second prediction: how do the twins end if both are changed in the same way?"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +10,13 @@ from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch
 
 NONE, ONE, BOTH = "Neither beats copying", "Only one of them beats copying", "Both beat copying"
-STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "Another one is ahead then"
+STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "Another one is ahead"
 
 
 def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:
-    """Ask, train both with these changes, and judge. True once that is done.
+    """Ask, train both twins with these changes, and judge; return True once that is done.
 
-    Not before both twins have ended: the gap of the pair itself is what is compared with.
+    Call it only after the unchanged twins have ended, because it compares with their gap.
     """
     guess = predict(key, question, [STAYS, GOES, TURNS])
     if guess is None:
@@ -29,7 +29,7 @@ def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -
 
 
 def copying_beaten(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:
-    """The same of two that learn series: which of them end nearer to the truth than a copy."""
+    """Like what_if, for twins that predict series: ask how many of them beat copying."""
     guess = predict(key, question, [NONE, ONE, BOTH])
     if guess is None:
         return False

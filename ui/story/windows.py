@@ -1,4 +1,4 @@
-"""The window on a digit that one pixel of a map looks at, in each twin's network."""
+"""The pixels of a digit that one pixel of a map depends on, in each twin's network."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,13 +17,14 @@ from ui.story import after
 from ui.story.sights import upright
 from ui.story.twin import Twin, Twins
 
-TURN = "windows_turn"  # how often a pixel was clicked
+TURN = "windows_turn"  # how many times a pixel was clicked
 
 
 def windows(twins: Twins, image: int) -> None:
-    """Choose a pixel of a filter's map, and see its window in every network, once they are there.
+    """Draw, in every network, the window of a pixel that the visitor chooses on a filter's map.
 
-    `image` is the digit's place among the training images.
+    Nothing is drawn until all networks are trained. `image` is the digit's place among the
+    training images.
     """
     looks = [look for twin in twins if (look := after.seen(twin.config))]
     if len(looks) == len(twins):
@@ -43,13 +44,13 @@ def _windows(twins: Twins, looks: Sequence[Seen], image: int) -> None:
         with place:
             _one(twin, look, image, tiles[which], row, min(column, tiles.shape[2] - 1))
     st.caption(
-        "The window is the convolution's: BatchNorm, which comes between it and the map that is "
-        "drawn, looks at the whole batch."
+        "The window is that of the convolution alone. The map is drawn after BatchNorm, which uses "
+        "the whole batch."
     )
 
 
 def _slider(place: Any, name: str, most: int) -> int:
-    """The place of a filter, row or column, counted from 0; the visitor counts from 1."""
+    """Draw a slider from 1 to `most`, and return what it says counted from 0."""
     key = f"windows_{name}"
     now = st.session_state.get(key_of(key), 1 if name == "filter" else most // 2)
     return place.slider(name, 1, most, now, **bound(key)) - 1
@@ -69,9 +70,9 @@ def _one(twin: Twin, look: Seen, image: int, filtered: np.ndarray, row: int, col
 
 
 def _click(key: str, columns: int) -> None:
-    """Have the sliders say which pixel was clicked; a map of one column leaves theirs alone."""
+    """Move the sliders to the clicked pixel; the column stays if the map has only one."""
     pixels = st.session_state[key].selection.get(charts.PIXEL)
-    if not pixels:  # beside the map
+    if not pixels:  # the click was beside the map
         return
     put("windows_row", int(pixels[0]["row"]))
     if columns > 1:
@@ -80,7 +81,7 @@ def _click(key: str, columns: int) -> None:
 
 
 def sentence(found: Window) -> str:
-    """Which pixels of the digit a window holds."""
+    """The sentence that tells which pixels of the digit a window holds."""
     rows, columns = ([at for at in side if 0 <= at < charts.SIDE] for side in found)
     across = f"columns {columns[0] + 1} to {columns[-1] + 1}"
     if len(columns) == charts.SIDE:
