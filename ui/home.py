@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ui.live import POLL_SECONDS, device
 from ui.pages import PAGES
 from ui.state import rerun
 from ui.story.twin import all_done, viewers
+from ui.waiting import draw_until
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
 RUNS = {
@@ -46,9 +48,7 @@ def race() -> bool:
     """
     if (seed := st.session_state.get(SEED)) is not None:
         held = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
-        ended = all_done(held)
-        st.fragment(_live, run_every=None if ended else POLL_SECONDS)(held, ended)
-        return ended
+        return draw_until(partial(all_done, held), partial(_live, held), POLL_SECONDS)
     recorded = json.loads(RECORDED.read_text())
     _draw(recorded["rows"], ended=True)
     st.caption(
@@ -59,8 +59,6 @@ def race() -> bool:
 
 
 def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
-    if not drawn_ended and all_done(held):
-        rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
     rows = [row(label, look) for label, view in views.items() for look in view.snapshots]
     _draw(rows, drawn_ended)

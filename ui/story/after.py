@@ -8,8 +8,6 @@ from core.study.convolutions import Seen, trained
 from ui.engine import engine
 from ui.story.twin import Twins
 
-POLL_SECONDS = 0.5
-
 
 def errand(config: RunConfig) -> Errand:
     """The errand that trains a run again and then looks into its network."""

@@ -1,6 +1,7 @@
 """BatchNorm at test time: an answer depends on the other images in the batch."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -8,9 +9,9 @@ from core.study.batch_norm import SIZES, Evaluated
 from ui.charts import batches as charts
 from ui.charts.frame import share
 from ui.draw import chart, colour_key
-from ui.state import rerun
 from ui.story import after, predict
 from ui.story.twin import Twin, Twins
+from ui.waiting import draw_until
 
 OPTIONS = ("About as many are right", "Some fewer are right", "Fewer than half are right")
 USUAL = 100  # images in a test batch of the post
@@ -29,16 +30,13 @@ def together(twins: Twins) -> None:
         OPTIONS,
     )
     if guess is not None:
-        done = after.done(twins)
         colour_key(charts.ORDERS)
-        st.fragment(_together, run_every=None if done else after.POLL_SECONDS)(twins, done)
+        done = draw_until(partial(after.done, twins), partial(_together, twins))
         if done and not after.failure(twins):
             guess.judge(*_measured(twins[0]))
 
 
 def _together(twins: Twins, drawn_done: bool) -> None:
-    if not drawn_done and after.done(twins):
-        rerun()
     if failed := after.failure(twins):
         st.error(failed, icon=":material/error:")
         return

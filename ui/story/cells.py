@@ -13,8 +13,8 @@ from ui.charts.palette import TRAIN
 from ui.draw import code
 from ui.engine import engine
 from ui.state import rerun
+from ui.waiting import draw_until
 
-POLL_SECONDS = 0.5
 LONGEST = {"of the longest": TRAIN}
 Times = Callable[[], Iterator[tuple[str, float]]]  # gives what was timed, and its seconds
 
@@ -31,8 +31,11 @@ def timed(times: Times, *before: Callable[..., object]) -> None:
     """
     source(*before, times)
     pressed = f"{times.__name__}_pressed"
-    done = _errand(times, st.session_state.get(pressed)).done
-    st.fragment(_timed, run_every=None if done else POLL_SECONDS)(times, pressed, done)
+
+    def errand() -> Errand:
+        return _errand(times, st.session_state.get(pressed))
+
+    done = draw_until(lambda: errand().done, lambda _: _timed(times, errand()))
     if st.button("Measure again", icon=":material/timer:", key=times.__name__, disabled=not done):
         st.session_state[pressed] = time.time_ns()
         rerun()
@@ -42,10 +45,7 @@ def _errand(times: Times, pressed: int | None) -> Errand:
     return engine().errands.look(("times", times.__name__, pressed), times)
 
 
-def _timed(times: Times, pressed: str, drawn_done: bool) -> None:
-    errand = _errand(times, st.session_state.get(pressed))
-    if errand.done and not drawn_done:
-        rerun()
+def _timed(times: Times, errand: Errand) -> None:
     with st.container(key=f"times_{times.__name__}"):  # of fixed height, so nothing below moves
         if errand.failure:
             st.error(errand.failure, icon=":material/error:")

@@ -13,8 +13,8 @@ from core.study import band
 from ui.charts import twins as charts
 from ui.draw import chart, colour_key
 from ui.engine import engine
-from ui.state import rerun
 from ui.story.twin import Twins
+from ui.waiting import draw_until
 
 PERTURBATIONS = 100
 SEEDS = range(10)
@@ -47,9 +47,12 @@ def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
         ):  # fmt: skip
             return
         asked.add(pair)
-    done = all(errand.done for errand in _errands(twins).values())
+
+    def done() -> bool:
+        return all(errand.done for errand in _errands(twins).values())
+
     beside = () if elsewhere else published
-    st.fragment(_chance, run_every=None if done else POLL_SECONDS)(twins, beside, done)
+    draw_until(done, lambda drawn_done: _chance(twins, beside, drawn_done), POLL_SECONDS)
     if elsewhere:
         told = " and ".join(f"{value:.1%}" for value in published)
         st.caption(f"Published at {elsewhere}: {told}.")
@@ -76,8 +79,6 @@ def _repeat(config: RunConfig, kind: str) -> Iterator[band.Outcomes | None]:
 
 def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
     found = _errands(twins)
-    if not drawn_done and all(errand.done for errand in found.values()):
-        rerun()
     if failure := next((errand.failure for errand in found.values() if errand.failure), ""):
         st.error(failure, icon=":material/error:")
         return

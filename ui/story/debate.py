@@ -9,15 +9,12 @@ from core.study.lasagne import CLAIMS, Claim, Verdict
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
-from ui.state import rerun
-
-POLL_SECONDS = 0.5
+from ui.waiting import draw_until
 
 
 def debate() -> None:
     """Draw the thread's claims, each with its verdict once computed; all other runs go first."""
-    done = _errand().done
-    st.fragment(_debate, run_every=None if done else POLL_SECONDS)(done)
+    draw_until(lambda: _errand().done, lambda _: _debate(_errand()))
 
 
 def _errand() -> Errand:
@@ -30,10 +27,7 @@ def _verdicts() -> Iterator[tuple[str, Verdict] | None]:
         yield key, claim.verdict()
 
 
-def _debate(drawn_done: bool) -> None:
-    errand = _errand()
-    if errand.done and not drawn_done:
-        rerun()
+def _debate(errand: Errand) -> None:
     if errand.failure:
         st.error(errand.failure, icon=":material/error:")
     found = dict(errand.pieces)

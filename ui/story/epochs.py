@@ -12,10 +12,10 @@ from core.study.reproduce.printed import Printed
 from ui.charts import errors
 from ui.charts.palette import BEFORE
 from ui.draw import chart, colour_key
-from ui.live import POLL_SECONDS
 from ui.story.cells import duration
 from ui.story.published import beside_measured, settings
 from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of
+from ui.waiting import draw_until
 from ui.words import explained
 
 PRINTED = "printed in the post"
@@ -31,11 +31,10 @@ def by_epoch(twins: Twins, post: Printed, asked: RunConfig) -> None:
       twins: the post's network comes first.
       asked: the run as the post trained it.
     """
-    done = all_done(viewers_of(twins))
     st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
     colour_key({PRINTED: BEFORE, **{twin.label: twin.colour for twin in twins}})
-    st.fragment(_by_epoch, run_every=None if done else POLL_SECONDS)(twins, post)
-    if done:
+    held = viewers_of(twins)
+    if draw_until(lambda: all_done(held), lambda _: _by_epoch(twins, post)):
         _, here = _ends(twins[0], snapshots(twins[0]))
         title = f"Test accuracy of “{twins[0].label}”"
         beside_measured(_findings(post.test, here), title, settings(asked, twins[0].config))

@@ -1,5 +1,7 @@
 """The first step at which the gradients of two twins differ, and the images that cause it."""
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
@@ -12,24 +14,20 @@ from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.cards import Shown, sheet
 from ui.engine import engine
-from ui.state import rerun
 from ui.story.twin import Twin
+from ui.waiting import draw_until
 from ui.words import explained
 
 SHOWN = 6  # samples
-POLL_SECONDS = 0.5
 
 
 def parting(a: Twin, b: Twin) -> None:
     """Draw at which step and in which layer the gradients first differ, and for which images."""
-    done = _search(a.config, b.config).done
-    st.fragment(_parting, run_every=None if done else POLL_SECONDS)(a, b, done)
+    search = partial(_search, a.config, b.config)
+    draw_until(lambda: search().done, lambda _: _parting(a, b, search()))
 
 
-def _parting(a: Twin, b: Twin, drawn_done: bool) -> None:
-    search = _search(a.config, b.config)
-    if search.done and not drawn_done:
-        rerun()
+def _parting(a: Twin, b: Twin, search: Errand) -> None:
     if search.failure:
         st.error(search.failure, icon=":material/error:")
     elif search.pieces:

@@ -1,6 +1,7 @@
 """The accuracies that two training loops print: with units dropped, and after the update."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -13,10 +14,9 @@ from ui.charts import twins as charts
 from ui.charts.palette import HELD_OUT, PINS, TRAIN
 from ui.draw import chart, colour_key
 from ui.engine import engine
-from ui.state import rerun
 from ui.story.twin import Twin, Twins
+from ui.waiting import draw_until
 
-POLL_SECONDS = 0.5
 SERIES = {
     "in training, with units dropped: what Keras's fit prints": HELD_OUT,
     "the same batches after the update, all units: what the TensorFlow loop prints": TRAIN,
@@ -41,8 +41,11 @@ def trap(twins: Twins, on: RunConfig) -> None:
         for twin in twins
     ]
     colour_key(SERIES)
-    done = all(_errand(twin.config).done for twin in twins)
-    st.fragment(_trap, run_every=None if done else POLL_SECONDS)(twins, done)
+
+    def errands() -> list[Errand]:
+        return [_errand(twin.config) for twin in twins]
+
+    draw_until(lambda: all(each.done for each in errands()), lambda _: _trap(twins, errands()))
 
 
 def _errand(config: RunConfig) -> Errand:
@@ -52,13 +55,11 @@ def _errand(config: RunConfig) -> Errand:
     )
 
 
-def _trap(twins: Twins, drawn_done: bool) -> None:
-    found = {twin.label: _errand(twin.config) for twin in twins}
-    if not drawn_done and all(each.done for each in found.values()):
-        rerun()
-    for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
+def _trap(twins: Twins, errands: Sequence[Errand]) -> None:
+    columns = st.columns(len(twins), gap="medium")
+    for column, twin, errand in zip(columns, twins, errands, strict=True):
         with column:
-            _one(twin, found[twin.label])
+            _one(twin, errand)
 
 
 def _one(twin: Twin, errand: Errand) -> None:

@@ -21,12 +21,11 @@ from ui.charts.frame import told
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.draw import chart, code, colour_key
 from ui.engine import engine
-from ui.state import rerun
 from ui.story.twin import Twin, Twins, snapshots
+from ui.waiting import draw_until
 from ui.words import explained
 
 SEEDS = range(5)
-POLL_SECONDS = 1.0
 BETTER, SAME, WORSE = "Nearer to the truth", "About as near", "Further from the truth"
 CLOSE = 0.05  # an error within this share of the error of copying counts as the same
 
@@ -156,8 +155,7 @@ def key_reuse(config: RunConfig) -> None:
                          type="primary", key="key_reuse"):  # fmt: skip
             return
         asked.add(config)
-    done = _ends(config).done
-    st.fragment(_key_reuse, run_every=None if done else POLL_SECONDS)(config, done)
+    draw_until(lambda: _ends(config).done, lambda _: _key_reuse(_ends(config)))
 
 
 def _ends(config: RunConfig) -> Errand:
@@ -168,16 +166,13 @@ def _ends(config: RunConfig) -> Errand:
     return engine().errands.look(("key reuse", config, SEEDS), run)
 
 
-def _key_reuse(config: RunConfig, drawn_done: bool) -> None:
-    found = _ends(config)
-    if found.done and not drawn_done:
-        rerun()
+def _key_reuse(found: Errand) -> None:
     if found.failure:
         st.error(found.failure, icon=":material/error:")
         return
     ends: list[series.End] = found.pieces
     of = len(SEEDS) * len(series.KEYS)
-    if not drawn_done:
+    if not found.done:
         st.progress(
             len(ends) / of, text=f"{len(ends)} of {of} runs. The runs on this page go first"
         )

@@ -1,6 +1,7 @@
 """The first layer of each twin: its filters, and the maps that they make of a digit."""
 
 import math
+from functools import partial
 from html import escape
 
 import numpy as np
@@ -12,9 +13,9 @@ from ui.bars import Bars, bars
 from ui.charts.palette import PINS
 from ui.draw import colour_key
 from ui.pictures import data_url, picture_url
-from ui.state import rerun
 from ui.story import after
 from ui.story.twin import Twin, Twins
+from ui.waiting import draw_until
 
 SHOWN = 10  # digits to choose from
 WIDE = 2  # a sheet of pictures is about this many times as wide as high
@@ -32,8 +33,7 @@ def sights(twins: Twins) -> int:
         "digit", range(SHOWN), key="sights_image", format_func=lambda i: str(i + 1)
     )
     colour_key({name: f"rgb{colour}" for name, colour in COLOURS.items()})
-    drawn = _drawn(twins)
-    st.fragment(_sights, run_every=None if drawn else after.POLL_SECONDS)(twins, image, drawn)
+    draw_until(partial(_drawn, twins), lambda _: _sights(twins, image))
     st.caption(f"After training on {twins[0].config.train_size:,} images.")
     return image
 
@@ -45,9 +45,7 @@ def _drawn(twins: Twins) -> bool:
     return all(looks) or bool(after.failure(twins))
 
 
-def _sights(twins: Twins, image: int, drawn: bool) -> None:
-    if not drawn and _drawn(twins):
-        rerun()
+def _sights(twins: Twins, image: int) -> None:
     looks = [after.seen(twin.config) for twin in twins]
     if failed := after.failure(twins):
         st.error(failed, icon=":material/error:")
@@ -132,7 +130,7 @@ def channels(twins: Twins) -> None:
         "weights for every column. Four of the kernel's five rows meet nothing but padding, so "
         "their gradient is always exactly zero."
     )
-    st.fragment(_moved, run_every=None if _drawn(twins) else after.POLL_SECONDS)(twins)
+    draw_until(partial(_drawn, twins), lambda _: _moved(twins))
     st.markdown(
         "Channels have no order. Shuffle the columns of all digits in one way, and the channels of "
         "the first kernel in the same way, and this network computes the same as before:"

@@ -14,9 +14,9 @@ from ui.charts import twins as charts
 from ui.charts.frame import share, told
 from ui.draw import chart, colour_key
 from ui.live import POLL_SECONDS
-from ui.state import rerun
 from ui.story.series import of_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
+from ui.waiting import draw_until
 from ui.words import explained
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
@@ -32,19 +32,17 @@ def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
       predictions: whether to draw each run's predicted probabilities as well.
     """
     held = viewers_of(twins)
-    ended = all_done(held)
     colour_key({twin.label: twin.colour for twin in twins})
-    st.fragment(_watch, run_every=None if ended else POLL_SECONDS)(
-        twins, held, ended, key, predictions
+    return draw_until(
+        lambda: all_done(held),
+        lambda ended: _watch(twins, held, ended, key, predictions),
+        POLL_SECONDS,
     )
-    return ended
 
 
 def _watch(
     twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
 ) -> None:
-    if not drawn_ended and all_done(held):
-        rerun()
     views = {label: viewer.view() for label, viewer in held.items()}
     for view in views.values():
         if view.status is Status.FAILED:
