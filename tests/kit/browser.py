@@ -168,7 +168,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
             ends = {
                 "jax_vs_keras": "Their gradients",
                 "keep_or_drop": "has three accuracies",
-                "epsilon": "from logits, which have none",
+                "epsilon": "from logits, which needs no epsilon",
                 "jax_basics": "A key that is used twice",
                 "jax_cnn": "slices and a product, inside lax.scan",
                 "gru": "Their gradients",

@@ -225,7 +225,7 @@ def test_pixels_from_0_to_1_leave_no_nan_and_nothing_to_trade() -> None:
     page = told(EPSILON, {"scaling": "unit"}, guess=2)
     assert "Without a clip 0% of the gradient is NaN" in said(page)
     assert "is now a gradient of exactly zero" not in said(page)
-    assert "Here the clip trades no NaN for silence" in [each.value for each in page.header]
+    assert any("Here the clip trades no NaN for silence" in each.value for each in page.header)
 
 
 def test_both_batches_can_be_looked_at() -> None:

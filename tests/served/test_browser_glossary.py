@@ -20,7 +20,7 @@ def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, serve
     expect(progress).to_contain_text("running")
     page.get_by_role("button", name="What do these words mean?").focus()
     page.keyboard.press("Enter")
-    says = page.get_by_test_id("stPopoverBody").get_by_text("Images held out")
+    says = page.get_by_test_id("stPopoverBody").get_by_text("Held-out images")
     expect(says).to_be_visible()
     expect(progress).to_contain_text("step 30 of 30, done", timeout=3000 * MINUTE)
     expect(says).to_be_visible()

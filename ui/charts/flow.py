@@ -21,6 +21,8 @@ BANDS = {
     "wrong, silent": DEAD,
     "NaN or inf": BROKEN,
 }
+# In two columns of which the first is narrow: a phone's legend has no room for two wide ones.
+LEGEND = ("right, silent", "right, with gradient", "wrong, silent", "wrong, with gradient")
 FLOW = pa.schema(
     [
         ("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64()),
@@ -107,7 +109,7 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
         axis=alt.Axis(format="%", tickCount=5),
     )
     bands = alt.Scale(domain=list(BANDS), range=list(BANDS.values()))
-    named = list(BANDS) if broken else list(BANDS)[:-1]
+    named = [*LEGEND, "NaN or inf"] if broken else list(LEGEND)
     legend = alt.Legend(columns=2, labelLimit=150, symbolType="square", values=named)
     area = (
         alt.Chart(alt.NamedData("flow"))
@@ -120,6 +122,4 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
             tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return frame.zoomable(
-        "Which images are right, and which are silent, by step", area, frame.cursor_rule(steps)
-    )
+    return frame.zoomable("Right, wrong and silent images by step", area, frame.cursor_rule(steps))

@@ -128,7 +128,7 @@ def _hyperparameter() -> Verdict:
         f"{highest:.0%} of the images are right for epsilons from {number(min(EPSILONS))} to "
         f"{number(max(EPSILONS))}. The best, {number(best)}, reaches "
         f"{'more' if highest > logits else 'no more'} than the {logits:.0%} from logits, which "
-        "need no epsilon.",
+        "needs no epsilon.",
         {"lowest": lowest, "highest": highest, "best": best, "logits": logits},
     )
 
