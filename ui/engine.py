@@ -33,7 +33,8 @@ def engine() -> Engine:
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
     memory.keep_buffers()  # where app.py runs as a script there is no lifespan to do it
-    if jax.config.read("jax_compilation_cache_dir") is None:  # JAX_COMPILATION_CACHE_DIR goes first
+    set_by_host = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if set_by_host is None:  # JAX_COMPILATION_CACHE_DIR goes first
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     _log_to_stderr(os.environ.get("SAMENET_LOG", "WARNING"))
