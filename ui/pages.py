@@ -1,7 +1,7 @@
-"""PAGES: every page, where it stands in the navigation, and what it is for.
+"""PAGES: every page, its place in the navigation, and what it is for.
 
 No page is named anywhere else; ui/main.py and the home page read this table. Nothing heavy is
-imported here: app.py imports it before the server listens.
+imported here, because app.py imports it before the server listens.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Page(Row):
 
     @property
     def path(self) -> Path:
-        """Its script. Absolute: Streamlit takes others from the main script, which may be any."""
+        """The path of its script. Absolute: Streamlit looks for others beside the main script."""
         return ROOT / self.file
 
 
@@ -48,7 +48,7 @@ PAGES = Registry(
             label="A loss under the microscope",
             latex="",
             summary="Every framework's cross-entropy against the logit: where its gradient is "
-            "exactly 0, half, or NaN.",
+            "exactly 0, NaN, or half of what it should be.",
             reference="",
             section="Lab",
             file="pages/lab/microscope.py",
@@ -59,7 +59,7 @@ PAGES = Registry(
             label="Take two apart",
             latex="",
             summary="Any two runs side by side: what differs, the first step and layer where their "
-            "gradients part, by which images, and how much of it is chance.",
+            "gradients differ, which images make them differ, and how much of it is chance.",
             reference="",
             section="Lab",
             file="pages/lab/twins.py",
@@ -103,7 +103,7 @@ PAGES = Registry(
             label="Story: NaN or silence?",
             latex="",
             summary="An epsilon that keeps a loss finite, and what it costs: a NaN that everybody "
-            "sees becomes a gradient of exactly 0 that nobody does.",
+            "sees becomes a gradient of exactly 0 that nobody sees.",
             reference="Lasagne issue 567",
             section="Stories",
             file="pages/stories/epsilon.py",
@@ -147,7 +147,7 @@ PAGES = Registry(
 
 
 def navigation() -> dict[str, list[StreamlitPage]]:
-    """The pages as `st.navigation` takes them, the home page first."""
+    """Return the pages as `st.navigation` takes them, the home page first."""
     sections = {"": [st.Page(ROOT / "pages/home.py", title="Same(?) net", default=True)]}
     for row in PAGES.values():
         page = st.Page(row.path, title=row.label, icon=row.icon, url_path=row.key)

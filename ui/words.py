@@ -38,8 +38,8 @@ GLOSSARY = {
     "that float32 keeps. Where the copies end differently, that difference is chance.",
     "ornstein-uhlenbeck process": "An **Ornstein-Uhlenbeck process** is a value that is pushed "
     "about by chance and pulled back to its mean, the more strongly the further away it is.",
-    "squared error": "The mean **squared error** is the mean of (prediction - target)², here of "
-    "each prediction and its own target, whatever the loss compares.",
+    "squared error": "The mean **squared error** is the mean of (prediction - target)², here "
+    "always of each prediction and its own target, even if the loss compares others.",
     "teacher forcing": "With **teacher forcing** a network is given each true (here: noisy) value "
     "before it predicts the next one, instead of its own prediction.",
     "epoch": "An **epoch** is one pass over all training images.",
@@ -66,5 +66,5 @@ GLOSSARY = {
 
 
 def explained(*terms: str) -> str:
-    """What these terms mean, for a widget's or a heading's `help`."""
+    """Return what these terms mean, for the `help` of a widget or a heading."""
     return "\n\n".join(GLOSSARY[term] for term in terms)

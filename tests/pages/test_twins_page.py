@@ -52,7 +52,7 @@ def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(chance, "CHEAP", 20.0)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree to rounding at every step" in said(page)
-    assert said(page).count("Steady: 7 copies") == 2
+    assert said(page).count("Steady: 7 nudged copies") == 2
     drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     assert "Accuracy of the copies by step." in drawn
 
