@@ -18,7 +18,7 @@ from ui.state import rerun
 
 COPIES = 7
 CHEAP = 20.0  # seconds: copies that cost less are trained unasked
-STEADY = 0.01  # a spread up to this, of accuracies or as a share of the error, is called steady
+STEADY = 0.01  # copies are called steady up to this spread of accuracies, or of relative errors
 
 
 def copies(config: RunConfig, view: View) -> Errand | None:
@@ -53,11 +53,11 @@ def words(view: View, found: Errand | None) -> str:
     if view.status is not Status.DONE:
         return ""
     if view.long:
-        return "How much of this result is chance is not measured: its steps take too long."
+        return "Chance is not measured for this run: its steps take too long."
     if found is None:
-        return "How much of this result is chance has not been measured."
+        return "How far chance decides this result has not been measured."
     if found.failure:
-        return f"How much of this result is chance could not be measured: {found.failure}"
+        return f"How far chance decides this result could not be measured: {found.failure}"
     if not found.done:
         return f"Measuring chance: nudged copy {len(found.pieces) + 1} of {COPIES}."
     is_error = view.snapshots[-1].fit is not None

@@ -95,7 +95,7 @@ def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
 
 
 def zones(found: Edges, right: bool) -> list[Zone]:
-    """Return where a loss gives wrong (or right) images gradient 0, NaN or inf."""
+    """Return where wrong (or right) images have a gradient of 0, NaN or inf."""
     starts = (found.dead, Gradient.ZERO), (precision.first_broken(found), Gradient.NONFINITE)
     return [
         Zone(

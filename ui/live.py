@@ -45,7 +45,7 @@ WAITING_POLL_SECONDS = 1.0
 # before on the screen; and how long it waits if something must be compiled first.
 FIRST_FRAME_SECONDS, READYING_SECONDS = 2.0, 0.15
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
-NOTABLE_SECONDS = 2.0  # the time left is shown from here up
+NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
@@ -270,7 +270,7 @@ def _frame_in_turn(frame: Frame) -> None:
 
 
 def _give_way() -> None:
-    """End this frame if its visitor has clicked: at any access to the state, Streamlit checks."""
+    """End this frame if its visitor has clicked: Streamlit checks when the state is accessed."""
     _ = "viewer" in st.session_state
 
 

@@ -69,7 +69,7 @@ PAGES = Registry(
             key="sweep",
             label="Sweep",
             latex="",
-            summary="Hundreds of small runs over seeds, learning rates, losses, formats: where "
+            summary="Hundreds of small runs over seeds, learning rates, losses and formats: where "
             "training works, and how often.",
             reference="",
             section="Lab",
@@ -80,7 +80,7 @@ PAGES = Registry(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             latex="",
-            summary="The same network in JAX and in Keras, from the same weights. In one of them "
+            summary="The same network in JAX and in Keras, from the same weights. In one of them, "
             "half of the images are wrong and silent.",
             reference="the JAX/Keras question",
             section="Stories",
@@ -91,8 +91,8 @@ PAGES = Registry(
             key="keep_or_drop",
             label="Story: 98% or 96%?",
             latex="",
-            summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras, "
-            "and two results, every time.",
+            summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras: "
+            "two different results, every time.",
             reference="the keep_prob question",
             section="Stories",
             file="pages/stories/keep_or_drop.py",
@@ -124,8 +124,8 @@ PAGES = Registry(
             key="jax_cnn",
             label="Story: What does a filter look at?",
             latex="",
-            summary="A network of convolutions that takes the columns of a digit for channels, and "
-            "gets 98% right. Its twin has the axes put right.",
+            summary="A convolutional network that takes the columns of a digit for channels, and "
+            "still gets 98% right. Its twin has the axes in the right order.",
             reference="Getting started with JAX (a post)",
             section="Stories",
             file="pages/stories/jax_cnn.py",

@@ -62,7 +62,7 @@ def warm_up() -> None:
 
 
 def _exit_with_zero() -> None:
-    """Let uvicorn's own signals end it, but not be raised once more when it has ended."""
+    """Let uvicorn's own signals end the server without being raised again at its end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, uvicorn.Server):

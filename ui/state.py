@@ -152,7 +152,8 @@ class PageState:
         st.session_state[self.key("written")] = self.values()
         query, before = self.to_query(dict(values)), st.session_state.get(self.key("query"))
         st.session_state[self.key("query")] = st.session_state[OWN] = query
-        # Write a right query, too, if the last one written was another: that is still on its way.
+        # Even a query that is right already is written again if the last one written was another,
+        # because that one is still on its way to the browser.
         if not query == before == st.query_params.to_dict():
             st.query_params.from_dict(query)
 

@@ -25,7 +25,7 @@ BAR = ("side", "state", "left", "right", "step", "turn")
 
 
 class Zone(NamedTuple):
-    """A stretch of the axis where a loss gives wrong (or right) images gradient 0, NaN or inf."""
+    """A stretch of the axis where wrong (or right) images have a gradient of 0, NaN or inf."""
 
     start: float
     end: float  # may be inf, and `start` may be -inf

@@ -167,7 +167,7 @@ def powers(low: int, high: int, most: int = TICKS) -> list[int]:
         first = -(-low // stride) * stride
         if len(found := list(range(first, high + 1, stride))) <= most:
             return found
-    raise ValueError(f"{low} to {high} is no range of float32 exponents")
+    raise ValueError(f"{low} to {high} is not a range of float32 exponents")
 
 
 def power_labels(value: str = "datum.value") -> str:

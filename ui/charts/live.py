@@ -34,7 +34,7 @@ class Drawing(NamedTuple):
     tables: Tables
     alt: str  # for screen readers
     zoom: bool
-    says: str = ""  # the result once the run has ended; for screen readers, too, beside the chart
+    says: str = ""  # also for screen readers, beside the chart: the result of a run that has ended
 
 
 def ended(run: Snapshots, steps: int) -> bool:

@@ -10,7 +10,7 @@ from ui.charts import frame
 from ui.charts.live import Drawing
 from ui.charts.palette import BEFORE, PINS
 
-SIDE = 28  # of a digit, in pixels
+SIDE = 28  # pixels of a digit, each way
 UNIT = 8  # screen pixels per side of a digit's pixel; fewer where there is no room
 MAP = SIDE + 4  # where the map begins: a window reaches up to two pixels past the digit
 EDGE = 0.25  # room around both, for the frames

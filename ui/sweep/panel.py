@@ -19,7 +19,7 @@ def panel(plan: Plan) -> None:
         )
         _plan_download(plan)
         return
-    results.unpick()  # a visitor who comes back from an opened run has none open
+    results.unpick()  # such as the run that the visitor comes back from
     found = course.course(plan)
     waits = found is None or (course.asked(plan) and not found.done)
     _buttons(plan, found)
@@ -30,7 +30,9 @@ def panel(plan: Plan) -> None:
 
 def _example(plan: Plan, rows: Rows) -> None:
     """Draw the recorded results of the plan, until somebody starts it here."""
-    st.caption(f"An example, measured with {example.measured_with()}. Start it to measure it here.")
+    st.caption(
+        f"An example, measured with {example.measured_with()}. Start the sweep to measure it here."
+    )
     results.results(plan, rows, ended=True)
 
 
@@ -52,7 +54,7 @@ def _buttons(plan: Plan, found: Errand | None) -> None:
         if found is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
     if found is not None and not course.started(plan):
-        st.caption("This sweep was begun in another visit. Everybody on this server sees it.")
+        st.caption("This sweep was started in another visit. Everybody on this server sees it.")
 
 
 def _plan_download(plan: Plan) -> None:

@@ -35,7 +35,10 @@ class Roles(NamedTuple):
 
 
 def roles(plan: Plan) -> Roles:
-    """Give each axis its role: seeds are averaged if two others make a grid; the longer is wide."""
+    """Give each axis its role.
+
+    Seeds are averaged if two other axes make a grid; of these, the columns have more values.
+    """
     names = [name for name in plan.axes if name != "seed"]
     if len(names) < 2 and "seed" in plan.axes:
         names.append("seed")

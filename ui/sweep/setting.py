@@ -21,7 +21,7 @@ from ui.widgets import LABELS, WIDGETS, said
 
 OVER = "over_"  # prefix of an axis in a link
 AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged
-SEEDS = 1000  # the most of them
+SEEDS = 1000  # the most seeds of a sweep
 DEFAULT = next(iter(SWEEPS.values())).plan
 
 
