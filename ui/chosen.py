@@ -88,7 +88,7 @@ def mark(config: RunConfig, now: Look | None) -> Mark:
 
 
 def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
-    """Return the chosen images that this run measures; none if its data is another source's."""
+    """Return the chosen images that this run measures; none if its data has another source."""
     if chosen is None or chosen.run.source != config.source:
         return np.zeros(0, int)
     return chosen.images[chosen.images < min(PROBE, config.train_size)]

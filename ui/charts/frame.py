@@ -27,7 +27,7 @@ NAMES_GAP = 16  # pixels from the name of one curve to the next
 LETTER = 8  # pixels per letter of a name, at most
 AROUND = 60  # pixels of a chart's height outside its plot
 NAMED = 2  # the most curves that words over a chart name
-FOOT, ROW = 14, 18  # pixels: the lowest gap markers above the plot's foot, and the rows apart
+FOOT, ROW = 14, 18  # pixels from the plot's foot to the lowest gap markers, and between their rows
 NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]

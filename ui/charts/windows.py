@@ -31,9 +31,9 @@ class Chosen(NamedTuple):
 
 
 def windows(key: str, digit: np.ndarray, filtered: np.ndarray, chosen: Chosen, of: str) -> Drawing:
-    """Draw a digit, uint8 [28, 28], and its map, float [rows, columns], with the pixel framed.
+    """Draw a digit, uint8 [28, 28], and its map, float [rows, columns], with frames.
 
-    `of` says whose map it is.
+    Frames mark the chosen pixel of the map and its window on the digit; `of` says whose map it is.
     """
     return Drawing(
         key=key,
