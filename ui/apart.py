@@ -1,4 +1,4 @@
-"""The page of twins: what differs between two runs, and how much of either is chance."""
+"""The twins page: what differs between two runs, and how much of each result is chance."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ from ui.widgets import LABELS, said
 
 
 def twins_of(a: RunConfig, b: RunConfig) -> Twins:
-    """Two runs as twins, or why they are none, and then nothing more is drawn."""
+    """Return two runs as twins; if they are not twins, say why and draw no more of the page."""
     if a == b:
         st.info("Both are the same run: choose another one.", icon=":material/info:")
         st.stop()
@@ -32,7 +32,7 @@ def twins_of(a: RunConfig, b: RunConfig) -> Twins:
 
 
 def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
-    """Say why two runs are no twins, and offer the nearest two that are."""
+    """Say why two runs are not twins, and offer the nearest two that are."""
     reasons = [
         f"{LABELS[name]} ({said(name, getattr(a, name))} and {said(name, getattr(b, name))})"
         for name in unlike
@@ -45,7 +45,7 @@ def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
     )
     near = nearest_twin(a, b)
     if near == a:
-        st.markdown("In all else they are the same run: there is no pair to compare.")
+        st.markdown("Otherwise they are the same run, so there is no pair to compare.")
     else:
         _, name = names([a, near])
         st.button(
@@ -56,7 +56,7 @@ def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
 
 
 def settings(twins: Twins) -> None:
-    """What differs between twins."""
+    """Show what differs between twins."""
     a, b = (twin.config for twin in twins)
     differ = apart(a, b)
     if len(differ) == 1:
@@ -77,7 +77,7 @@ def settings(twins: Twins) -> None:
 
 
 def verdicts(twins: Twins) -> None:
-    """Fact or chance: how much of either result copies say is chance, or a button to have some."""
+    """Say for each run how much of its result is chance, or offer a button that measures it."""
     waits = _waits(_copies(twins))
     st.fragment(_verdicts, run_every=WAITING_POLL_SECONDS if waits else None)(twins, waits)
 
@@ -107,23 +107,24 @@ def _copies(twins: Twins) -> dict[str, Errand | None]:
 
 
 def bands(twins: Twins) -> None:
-    """Where the copies of a run went, once all are there; `verdicts` has the page run again then.
+    """Draw where the copies of each run went, once they are all there.
 
-    Errors of series have no axis of shares: of them the verdicts say it.
+    `verdicts` runs the page again at that moment. Series have errors, which this axis of shares
+    cannot show: for them `verdicts` says it in words.
     """
     drawn = _as_bands(_views(twins), _copies(twins))
     if not drawn or TASKS[twins[0].config.task].series:
         return
-    st.header("Where the copies went")
+    st.header("Where the nudged copies went")
     colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
     colour_key(colours)
     steps, low = twins[0].config.steps, charts.axis_start(drawn)
     spec = charts.band_spec(tuple(colours), tuple(colours.values()), steps, low)
-    chart("pair_bands", spec, charts.band_tables(drawn), "Accuracy of the copies by step.")
+    chart("pair_bands", spec, charts.band_tables(drawn), "Accuracy of the nudged copies by step.")
 
 
 def _as_bands(views: Mapping[str, View], found: Mapping[str, Errand | None]) -> list[charts.Band]:
-    """The runs whose copies are all there, each with its copies."""
+    """Return the runs whose copies are all there, each with its copies."""
     bands = []
     for label, copies in found.items():
         if copies is None or not copies.done or not copies.pieces:

@@ -1,4 +1,4 @@
-"""Shares as bars with their words, in HTML: whole names on any screen, and read as text."""
+"""Shares as bars in HTML: names are never cut, and a screen reader reads the figures."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,15 +8,15 @@ import streamlit as st
 
 
 class Bars(NamedTuple):
-    """One row: what it is of, a line more about it, and the share of each series."""
+    """One row: its label, the share of each series, and a note under the label."""
 
     label: str
-    values: Mapping[str, float | None]  # series -> share of 1, NaN, or None where there is none
+    values: Mapping[str, float | None]  # series -> share of 1, NaN, or None if there is none
     note: str = ""
 
 
 def bars(rows: Sequence[Bars], colours: Mapping[str, str]) -> None:
-    """Rows of bars from 0% to 100%; `colours` are the series', which the page names."""
+    """Draw rows of bars from 0% to 100%, in the `colours` of the series; the page names them."""
     st.html(f'<ul class="bars">{"".join(_row(row, colours) for row in rows)}</ul>')
 
 
@@ -27,7 +27,7 @@ def _row(row: Bars, colours: Mapping[str, str]) -> str:
 
 
 class Stack(NamedTuple):
-    """One row: what it is of, the shares of its parts, and a figure beside it."""
+    """One row: its label, the shares of its parts, and a figure beside it."""
 
     label: str
     parts: Mapping[str, float]
@@ -35,7 +35,7 @@ class Stack(NamedTuple):
 
 
 def stacks(rows: Sequence[Stack], colours: Mapping[str, str]) -> None:
-    """Rows of parts that add up to the whole, each in its colour."""
+    """Draw rows of parts that add up to the whole, each part in its colour."""
     st.html(f'<ul class="bars stacks">{"".join(_stack(row, colours) for row in rows)}</ul>')
 
 

@@ -1,4 +1,4 @@
-"""Training images as cards, in HTML: the picture, what it is, and its figures."""
+"""Training images as cards, in HTML: the picture, its label, and its figures."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,16 +10,16 @@ from ui.pictures import data_url
 
 
 class Shown(NamedTuple):
-    """What is told of a training image."""
+    """What a card says about a training image."""
 
-    image: int  # its place among the training images
+    image: int  # its index among the training images
     head: str  # in bold
     label: int
     figures: Mapping[str, str]  # name -> value
 
 
 def sheet(source: str, found: Sequence[Shown], wide: bool = False) -> str:
-    """The HTML of a list of cards, as many a row as fit; `wide` ones have room for long names."""
+    """Return the HTML of a list of cards, as many in a row as fit; `wide` ones fit long names."""
     kind = "cards wide" if wide else "cards"
     return f'<ul class="{kind}">{"".join(_card(source, each) for each in found)}</ul>'
 
@@ -37,6 +37,6 @@ def _card(source: str, shown: Shown) -> str:
 
 @lru_cache(maxsize=4096)
 def _picture(source: str, image: int) -> tuple[str, int]:
-    """The picture of a training image as an address, and its digit."""
+    """Return the picture of a training image as a data URL, and the digit that it shows."""
     data = load(source)
     return data_url(data.train_images[image]), int(data.train_labels[image])

@@ -1,7 +1,7 @@
 """Is a run's result chance? Nudged copies start from its weights changed in the last digit.
 
-They run behind the visitor's own when nobody waits: by themselves where they cost little, else
-when asked for.
+Copies train when no visitor waits for a run: unasked if they cost little, otherwise when the
+visitor asks for them.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ from ui.engine import engine
 from ui.state import rerun
 
 COPIES = 7
-CHEAP = 20.0  # seconds that copies may take unasked
-STEADY = 0.01  # a spread of accuracies, or a share of errors, up to this is not called chaos
+CHEAP = 20.0  # seconds: copies that cost less are trained unasked
+STEADY = 0.01  # copies are called steady up to this spread of accuracies, or of relative errors
 
 
 def copies(config: RunConfig, view: View) -> Errand | None:
-    """The copies of a run that has ended, as far as they are; None where nobody asked for them."""
+    """Return the copies of a finished run, as far as they are; None if they are not asked for."""
     if view.status is not Status.DONE or view.long:
         return None
     if view.seconds * COPIES > CHEAP and config not in st.session_state.get("copies_asked", ()):
@@ -31,7 +31,7 @@ def copies(config: RunConfig, view: View) -> Errand | None:
 
 
 def waits(config: RunConfig, view: View) -> bool:
-    """Whether copies are on their way."""
+    """True if copies are still on their way."""
     found = copies(config, view)
     return found is not None and not found.done
 
@@ -41,7 +41,7 @@ def _run(config: RunConfig) -> band.Copies:
 
 
 def ribbon(found: Errand | None) -> Ribbon | None:
-    """Where the copies went, once all are there."""
+    """Return the range of the copies at each step, once they are all there."""
     if found is None or not found.done or not found.pieces:
         return None
     scores = np.stack([piece.score for piece in found.pieces])
@@ -49,15 +49,15 @@ def ribbon(found: Errand | None) -> Ribbon | None:
 
 
 def words(view: View, found: Errand | None) -> str:
-    """What is known of chance in the result of a run."""
+    """Return what is known so far about chance in the result of a run."""
     if view.status is not Status.DONE:
         return ""
     if view.long:
-        return "How much of this result is chance is not measured: its steps take too long."
+        return "Chance is not measured for this run: its steps take too long."
     if found is None:
-        return "How much of this result is chance has not been measured."
+        return "How far chance decides this result has not been measured."
     if found.failure:
-        return f"How much of this result is chance could not be measured: {found.failure}"
+        return f"How far chance decides this result could not be measured: {found.failure}"
     if not found.done:
         return f"Measuring chance: nudged copy {len(found.pieces) + 1} of {COPIES}."
     is_error = view.snapshots[-1].fit is not None
@@ -65,22 +65,22 @@ def words(view: View, found: Errand | None) -> str:
 
 
 def verdict(ends: list[float], is_error: bool = False) -> str:
-    """What copies say that end at these accuracies, or errors."""
+    """Return what the copies' final accuracies (or errors) say: steady, chaotic, or NaN."""
     who = f"{len(ends)} nudged copies"
     low, high = min(ends), max(ends)
     if broken := int(np.isnan(ends).sum()):
-        return f"Of {who} {'all' if broken == len(ends) else broken} end in NaN."
+        return f"Of {who}, {'all' if broken == len(ends) else broken} end in NaN."
     if is_error and high - low <= STEADY * high:
-        return f"Steady: {who} end within {(high - low) / high:.1%} of their error."
+        return f"Steady: {who} end at errors that differ by {(high - low) / high:.1%}."
     if is_error:
         return f"Chaotic: {who} end at errors from {low:.3g} to {high:.3g}."
     if high - low <= STEADY:
-        return f"Steady: {who} end within {100 * (high - low):.1f} points."
+        return f"Steady: {who} end within {100 * (high - low):.1f} points of each other."
     return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}."
 
 
 def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies") -> None:
-    """A button that has the copies run where they cost more than a little."""
+    """Draw a button that trains the copies, if they cost too much to be trained unasked."""
     if view.status is not Status.DONE or view.long or found is not None:
         return
     cost = f"about {view.seconds * COPIES:.0f} s, after everybody's runs"

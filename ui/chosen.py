@@ -1,7 +1,7 @@
-"""Chosen digits: what a visitor has clicked, as pictures, and what becomes of them.
+"""Chosen digits: the images that a visitor has clicked, and what becomes of them.
 
-They are remembered by their places among the training images: the run goes on, the bars move, a
-new run begins, and they stay the same digits.
+They are remembered by their indices among the training images, so they stay the same digits while
+the run goes on, the bars move, or a new run begins.
 """
 
 import math
@@ -29,19 +29,19 @@ from ui.charts.digits import Images, Mark, Zone
 from ui.charts.live import GRADIENTS
 from ui.draw import chart, colour_key
 
-MOST = 24  # pictures
-DIGITS = 3  # of the numbers beside them
+MOST = 24  # the most pictures shown
+DIGITS = 3  # of each number beside them
 KEY, TURN = "chosen", "chosen_turn"
 PULLS = dict(zip(GRADIENTS, ("with a gradient", "gradient exactly 0", "gradient NaN or inf"),
                  strict=True))  # fmt: skip
 
 
 class Chosen(NamedTuple):
-    """Images, the one that the network was surest of first; compared by identity."""
+    """Chosen images, those the network was surest of first; compared by identity."""
 
-    run: RunConfig  # in which they were chosen
-    images: np.ndarray  # int [k], places among the training images
-    what: str  # as in: wrong, silent
+    run: RunConfig  # the run in which they were chosen
+    images: np.ndarray  # int [k], indices among the training images
+    what: str  # for example: wrong, silent
 
 
 Look = Snapshot | Answers
@@ -52,50 +52,50 @@ class Run(Protocol):
 
     @property
     def config(self) -> RunConfig:
-        """What is being run."""
+        """The configuration of the run."""
 
     def looks(self) -> Sequence[Look]:
-        """What has been seen of it until now, at each step."""
+        """Return the snapshots that there are so far."""
 
 
 class Judge(NamedTuple):
-    """The loss by which pictures are judged."""
+    """The loss that is evaluated on the pictures."""
 
     form: Form
     key: str
     epsilon: float
     dtype: np.dtype[Any]
     own: bool = True  # whether the run trains with it, so that the run's gradients are its own
-    label: int = 1  # of one logit that stands for the true class of ten
+    label: int = 1  # with ten classes: the label that the true class's logit is given
 
 
 def judge(config: RunConfig) -> Judge:
-    """The loss that a run trains with."""
+    """Return the loss that a run trains with."""
     form = TASKS[config.task].form
     dtype = PRECISIONS[config.precision].loss.dtype
     return Judge(form, config.loss, config.epsilon, dtype)
 
 
 def held() -> Chosen | None:
-    """What the visitor holds."""
+    """Return the images that the visitor has chosen."""
     return st.session_state.get(KEY)
 
 
 def mark(config: RunConfig, now: Look | None) -> Mark:
-    """What the digits chart of a look needs to be clicked, and to mark what is held."""
+    """Return what the digits chart needs to be clicked, and to outline the chosen images."""
     turn = st.session_state.get(TURN, 0)
     return Mark(now.step if now else 0, turn, _in_run(held(), config))
 
 
 def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
-    """Those of the chosen images that the run looks at: the same digits, if of the same source."""
+    """Return the chosen images that this run measures; none if its data has another source."""
     if chosen is None or chosen.run.source != config.source:
         return np.zeros(0, int)
     return chosen.images[chosen.images < min(PROBE, config.train_size)]
 
 
 def zones(found: Edges, right: bool) -> list[Zone]:
-    """Where a loss gives wrong (or right) images no gradient, or none that is a number."""
+    """Return where wrong (or right) images have a gradient of 0, NaN or inf."""
     starts = (found.dead, Gradient.ZERO), (precision.first_broken(found), Gradient.NONFINITE)
     return [
         Zone(
@@ -106,20 +106,20 @@ def zones(found: Edges, right: bool) -> list[Zone]:
     ]
 
 
-# Choosing. A click tells which look its bar was drawn from: the run may have gone on meanwhile.
+# Choosing. A click says which snapshot its bar was drawn from: the run may have gone on since.
 
-Find = Callable[[Look], Images]  # the images of a look as they are drawn
+Find = Callable[[Look], Images]  # the images of a snapshot as they are drawn
 
 
 def clicked(page: str, chart_key: str, run: Run, find: Find) -> Callable[[], None]:
-    """What to do after a click in the digits chart of this key."""
+    """Return what to do after a click in the digits chart of this key."""
     return partial(_clicked, page, chart_key, run, find)
 
 
 def _clicked(page: str, chart_key: str, run: Run, find: Find) -> None:
     st.session_state[f"{page}_band"] = None
     bars = st.session_state[chart_key].selection.get(digits.CLICKED)
-    if not bars:  # beside all bars
+    if not bars:  # the click was beside all bars
         st.session_state[KEY] = None
         return
     bar = bars[0]
@@ -147,7 +147,7 @@ def _hold(run: Run, found: Images, those: np.ndarray, what: str) -> None:
 
 
 def let_go(page: str = "") -> None:
-    """Hold nothing; the bar that was clicked last can be clicked again."""
+    """Forget the chosen images; the bar that was clicked last can be clicked again."""
     st.session_state[KEY] = None
     st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
     if page:
@@ -169,9 +169,9 @@ def panel(
     judged: Judge,
     find: Find = digits.images,
 ) -> None:
-    """A way to choose without a mouse, and what is held. `at` is the last step to look at."""
+    """Draw a way to choose without a mouse, and the chosen images as they are at step `at`."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.pills(  # which go on in another line on a phone
+        st.pills(  # pills wrap on a phone
             "Which digits? Click a bar of the chart, or choose", list(flow.BANDS),
             key=f"{page}_band", on_change=_band_chosen, args=(page, run, at, find),
             width="stretch",
@@ -207,12 +207,12 @@ def _panel(run: Run, at: int, judged: Judge) -> None:
     with pictures:
         st.html(_sheet(config.source, shown, cards(seen[-1], shown, binary, judged)))
         st.caption(_legend(binary, len(images)))
-        if binary and judged.form == "binary":  # with classes other logits decide, too
+        if binary and judged.form == "binary":  # with ten classes, other logits matter, too
             origin.explained(_broken(seen[-1], shown, judged), "chosen_origin")
 
 
 def _broken(now: Look, images: np.ndarray, judged: Judge) -> list[origin.Case]:
-    """The first of these images whose loss or slope is NaN or infinite, of each label."""
+    """Return for each label the first of these images whose loss or slope is NaN or infinite."""
     margins, labels = now.margins[images], now.labels[images]
     loss, slope = losses_and_slopes(judged, charts.towards(margins, labels, True), labels)
     gone = np.isfinite(margins) & ~(np.isfinite(loss) & np.isfinite(slope))
@@ -227,27 +227,27 @@ def _broken(now: Look, images: np.ndarray, judged: Judge) -> list[origin.Case]:
 
 
 def words(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:
-    """Which images these are, and what they are at this look."""
+    """Return which images these are, and how many are right or silent at this snapshot."""
     what = chosen.what if config == chosen.run else f"{chosen.what} of an earlier run"
     many = f"{len(chosen.images):,} image{'' if len(chosen.images) == 1 else 's'}"
     if not len(images):
-        none = "no image" if not len(chosen.images) else f"{many}, which this run does not look at"
+        none = "no image" if not len(chosen.images) else f"{many}, which this run does not measure"
         return f"**{what}: {none}.**"
     right = int(np.count_nonzero(now.correct[images]))
     silent = int(np.count_nonzero(now.gradients[images] == Gradient.ZERO))
     gone = int(np.count_nonzero(np.isnan(now.margins[images])))
-    here = "" if len(images) == len(chosen.images) else f"; this run looks at {len(images):,}"
-    told = f"Of these {len(images):,} images {right:,} are right at step {now.step:,}"
+    here = "" if len(images) == len(chosen.images) else f"; this run measures {len(images):,}"
+    told = f"Of these {len(images):,} images, {right:,} are right at step {now.step:,}"
     if len(images) == 1:
         told = f"It is {'right' if right else 'wrong'} at step {now.step:,}"
-    told += f", with gradient exactly 0: {silent:,}"
+    told += f"; gradient exactly 0: {silent:,}"
     if gone:
-        told += f", with logit NaN: {gone:,}"
+        told += f"; logit NaN: {gone:,}"
     return f"**{what}: {many}{here}.** {told}."
 
 
 class Card(NamedTuple):
-    """What is told of an image."""
+    """What a card says about an image."""
 
     label: int
     right: bool
@@ -258,10 +258,10 @@ class Card(NamedTuple):
 
 
 def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Card]:
-    """A look's images one by one, with what `judged` makes of their logits.
+    """Return a card per image, with the loss and slope that `judged` gives its logit.
 
-    With ten classes a row may turn to NaN for a logit that is not known here. What a run says of
-    its own gradients is then believed, and no loss is told.
+    With ten classes, an image's gradient may be NaN because of a logit that is not known here. Then
+    the run's own gradients are believed, and no loss is shown.
     """
     margins, labels = now.margins[images], now.labels[images]
     towards = charts.towards(margins, labels, binary)
@@ -287,7 +287,7 @@ def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Ca
 def losses_and_slopes(
     judged: Judge, towards: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and derivative by the logit of images with these logits of their labels: float [k]."""
+    """Return loss and derivative, each float [k], of images whose labels have these logits."""
 
     def under(label: int) -> tuple[np.ndarray, np.ndarray]:
         return precision.losses_and_slopes(
@@ -301,7 +301,7 @@ def losses_and_slopes(
 
 
 def share(p: float) -> str:
-    """A probability, whose distance from 1 is told where it would be rounded away."""
+    """Return a probability; one so close to 1 that it would be rounded is written as 1 - …."""
     return f"1 - {number(1 - p, DIGITS)}" if 0.999 < p < 1 else number(p, DIGITS)
 
 
@@ -323,4 +323,7 @@ def _sheet(source: str, images: np.ndarray, rows: list[Card]) -> str:
 def _legend(binary: bool, count: int) -> str:
     first = f"The {MOST} that the network was surest of. " if count > MOST else ""
     of = "“5 or more”, which is label 1" if binary else "the label"
-    return f"{first}p and logit: of {of}. Loss in nats; slope: dL/dz, its gradient by the logit."
+    return (
+        f"{first}p and logit are those of {of}. The loss is in nats; the slope is dL/dz, its "
+        "derivative by the logit."
+    )

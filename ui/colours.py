@@ -1,4 +1,4 @@
-"""The colour of a variant: the same on every page, and apart from its neighbours' in a chart."""
+"""The colour of a variant: the same on every page, and unlike the others in its chart."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,18 +8,18 @@ from core.parts.losses import LOSSES, WorksOn
 from core.study.twins import apart
 from ui.charts.palette import HELD_OUT, LAYERS, PINS, TRAIN
 
-OF_LOSS: dict[WorksOn, tuple[str, ...]] = {  # by what it works on, the first one before the others
+OF_LOSS: dict[WorksOn, tuple[str, ...]] = {  # by what a loss works on, its first choice first
     "probability": (PINS[2],),
     "clipped probability": (HELD_OUT, LAYERS[-1]),
     "logits": (TRAIN, PINS[0], PINS[3]),
     "predictions": (TRAIN, HELD_OUT),
 }
-FIRST = ("question_stable", "from_logits")  # keep theirs beside others of their kind
+FIRST = ("question_stable", "from_logits")  # these choose before others of their kind
 SPARE = [each for each in LAYERS if each not in {own for own, *_ in OF_LOSS.values()}]
 
 
 def of_losses(keys: Collection[str]) -> dict[str, str]:
-    """The colour of each loss: one of what it works on, while there is one left."""
+    """Return the colour of each loss: one of those for what it works on, while any is left."""
     found: dict[str, str] = {}
     table = list(LOSSES)
     for key in sorted({*keys}, key=lambda key: (key not in FIRST, -table.index(key))):
@@ -29,10 +29,10 @@ def of_losses(keys: Collection[str]) -> dict[str, str]:
 
 
 def of_runs(configs: Sequence[RunConfig]) -> list[str]:
-    """The colour of each of the runs that are compared: that of its loss, where each has its own.
+    """Return the colours of runs that are compared: those of their losses, if all differ.
 
-    Else of two runs: by the first setting in which they differ, the first of its registry, or the
-    smaller number, has the run's own colour.
+    Otherwise there are two runs, and the first setting in which they differ decides: the run whose
+    value is first in its registry, or the smaller number, has the run's own colour.
     """
     colours = of_losses({config.loss for config in configs})
     if len(colours) == len(configs):

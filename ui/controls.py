@@ -26,14 +26,14 @@ from ui.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 
 
-UNTIL, END = "until", math.inf  # the step that the run is played to, so that a link can join it
+UNTIL, END = "until", math.inf  # the step up to which the run is played; a link carries it
 
 
 def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     config, notes = from_query({name: text for name, text in query.items() if name != UNTIL})
     text = query.get(UNTIL, "0")
     if text != "end" and not (text.isascii() and text.isdigit()):
-        notes, text = [*notes, "until has to be a step or “end”, and was ignored"], "0"
+        notes, text = [*notes, "until must be a step or “end”; it was ignored"], "0"
     until = END if text == "end" else min(int(text[:9]), config.steps)
     return {**asdict(config), UNTIL: until}, notes
 
@@ -48,17 +48,17 @@ STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query, LABELS)
 
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
-    """The RunConfig nearest to these values."""
+    """Return the RunConfig nearest to these values."""
     return agree({name: value for name, value in values.items() if name != UNTIL})[0]
 
 
 def until() -> float:
-    """The step that the visitor plays the run to; END where he lets it go on."""
+    """Return the step that the visitor plays the run to; END if they let it go on."""
     return STATE.value(UNTIL)
 
 
 def set_until(step: float) -> None:
-    """Play the run to this step; only in a callback, for the link tells of it."""
+    """Play the run to this step; only in a callback, because the link carries the step."""
     st.session_state[STATE.key(UNTIL)] = step if step == END else int(step)
 
 
@@ -87,12 +87,12 @@ def set_config(chosen: RunConfig) -> None:
 
 
 def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
-    """What plays goes on playing with other settings; what does not starts anew."""
+    """Set every widget; a run that plays goes on playing, any other starts at step 0."""
     STATE.set({**asdict(chosen), UNTIL: END if until() == END else 0}, notes)
 
 
 def _changed() -> None:
-    """After any widget: make the values fit together and say what had to move."""
+    """Make the values fit together after any change, and say which had to move."""
     values = STATE.values()
     notes: list[str] = []
     if isinstance(typed := values["widths"], str):
@@ -105,7 +105,7 @@ def _changed() -> None:
 
 
 def _loss_changed() -> None:
-    """A loss comes with its own epsilon, as its framework has it."""
+    """Set the epsilon of the chosen loss's framework, too."""
     own = LOSSES[STATE.value("loss")].epsilon
     if own is not None:
         STATE.put("epsilon", own)
@@ -113,7 +113,7 @@ def _loss_changed() -> None:
 
 
 def move(name: str, value: Any) -> None:
-    """Set one control as a visitor does who moves it; only in a callback."""
+    """Set one control as if the visitor had moved it; only in a callback."""
     STATE.put(name, value)
     _loss_changed() if name == "loss" else _changed()
 
@@ -136,14 +136,14 @@ def _preset() -> None:
         placeholder="your own settings",
         **bound("preset", _apply_preset),
     )
-    with st.container(key="preset_summary"):  # of one height, or the sliders below would jump
+    with st.container(key="preset_summary"):  # a fixed height keeps the sliders below in place
         st.caption(
-            PRESETS[preset].summary if preset else "Changing a setting retrains to the same step."
+            PRESETS[preset].summary if preset else "Changing a setting starts a new run at step 0."
         )
 
 
 def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> None:
-    """The losses of a task, in the order of what they work on."""
+    """Draw a slider over the losses of a task, in the order of what they work on."""
     st.select_slider(
         WIDGETS["loss"].label,
         losses_for(TASKS[task].form),
@@ -162,7 +162,7 @@ def _loss() -> None:
     if form != "regression" and losses_ready(form, dtype):
         where = precision.where(form, row.key, STATE.value("epsilon"), dtype)
     st.caption(f"Computed from **{WORKS_ON[row.works_on]}**.")
-    # What there is to read is folded, so that the other controls stand in the first screen.
+    # The text is folded, so that the other controls fit on the first screen.
     with st.popover("What it does, how it fails", icon=":material/function:"):
         st.markdown(f"{row.summary} *Failure:* {row.failure} {where}")
         _formula_and_code(row, form)
@@ -187,21 +187,21 @@ def _under_the_microscope(row: Loss) -> None:
 
 
 def _formula_and_code(row: Loss, form: Form) -> None:
-    """How a loss is written: on paper, and in this program."""
+    """Show how a loss is written: on paper, and in this program."""
     if row.latex:
         st.latex(row.latex)
-    st.caption(f"Here, for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
+    st.caption(f"Its code for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")
     code(marked(row, form), mark=row.kills)
 
 
 def _unread(name: str) -> bool:
-    """Whether the model does not look at this setting."""
+    """True if the model ignores this setting."""
     return name in MODELS[STATE.value("model")].ignores
 
 
 def _dropout() -> None:
     if _of_series():
-        return  # what is learnt from series drops nothing
+        return  # a model of series has no dropout
     segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
     off = STATE.value("dropout") == "off"
     slider(STATE, "dropout_value", on_change=_changed, disabled=off)

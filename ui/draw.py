@@ -1,4 +1,4 @@
-"""A chart on a page, what its colours mean, a table, and code."""
+"""Draw a chart, the meaning of its colours, a table, or code."""
 
 import html
 import re
@@ -19,9 +19,9 @@ def chart(
     height: Literal["content", "stretch"] = "content",
     width: Literal["content", "stretch"] = "stretch",
 ) -> None:
-    """A constant spec with this run's tables; `key` keeps its place in the browser.
+    """Draw a constant spec with this run's tables; `key` keeps its place in the browser.
 
-    `clicked` is called after a click that selects; what, is in the session state under `key`.
+    `clicked` is called after a click that selects; the session state has the selection under `key`.
     """
     drawn = {**spec, "datasets": tables}
     answer: Any = clicked or "ignore"
@@ -29,7 +29,7 @@ def chart(
 
 
 def colour_key(colours: Mapping[str, str]) -> None:
-    """What each colour stands for: whole names, in as many lines as the screen needs."""
+    """Draw what each colour means: whole names, in as many lines as the screen needs."""
     items = (
         f'<li><i style="background: {colour}"></i>{html.escape(name)}</li>'
         for name, colour in colours.items()
@@ -38,10 +38,10 @@ def colour_key(colours: Mapping[str, str]) -> None:
 
 
 def table_of(columns: Mapping[str, Sequence[str]], what: str) -> None:
-    """Columns of text by their heads; what stands between two ` is code.
+    """Draw columns of text under their heads; text between two backticks is code.
 
-    Focusable and named `what`, for one that is too wide is scrolled with the arrow keys; st.table's
-    own box takes no focus.
+    The box is named `what` and can take the focus, because a table that is too wide is scrolled
+    with the arrow keys; st.table's own box takes no focus.
     """
     heads = "".join(f'<th scope="col">{_cell(head)}</th>' for head in columns)
     rows = zip(*columns.values(), strict=True)
@@ -55,10 +55,10 @@ def _cell(text: str) -> str:
 
 
 def code(text: str, mark: str | None = None) -> None:
-    """A program's text, in one colour; the lines that `mark` stands in are the ones that matter.
+    """Show a program's text in one colour, and highlight the lines that contain `mark`.
 
-    st.code has the browser fetch 1.6 MB to colour four lines. Focusable, for what is too wide is
-    scrolled with the arrow keys.
+    st.code would have the browser fetch 1.6 MB to colour four lines. The box can take the focus,
+    because text that is too wide is scrolled with the arrow keys.
     """
     lines = []
     for line in text.splitlines():

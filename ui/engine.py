@@ -28,29 +28,29 @@ COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 
 @st.cache_resource(show_spinner=False)  # a spinner needs a session; the warm-up has none
 def engine() -> Engine:
-    """One engine for all visitors of this server.
+    """Return the one engine for all visitors of this server.
 
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
-    memory.keep_buffers()  # where app.py runs as a script there is no lifespan to do it
+    memory.keep_buffers()  # if app.py runs as a script, no lifespan has done this
     set_by_host = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
-    if set_by_host is None:  # JAX_COMPILATION_CACHE_DIR goes first
+    if set_by_host is None:  # the variable of that name takes precedence
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     _log_to_stderr(os.environ.get("SAMENET_LOG", "WARNING"))
-    # What is imported stays: a full collection that walks all of it holds everything up for
-    # 150 ms, and 33 ms without it.
+    # Freeze what is imported, because it stays: a full collection that walks all of it stops
+    # everything for 150 ms, and one that does not for 33 ms.
     gc.collect()
     gc.freeze()
     made = Engine()
-    # Registered again, for what is registered last is called first: no page is at work when the
-    # engine closes, and neither is inside JAX when that cleans up.
+    # Registered again, because what is registered last is called first: no page is at work when the
+    # engine closes, and neither is inside JAX when JAX cleans up.
     atexit.register(wait_for_scripts)
     return made
 
 
 def _log_to_stderr(level: str) -> None:
-    """SAMENET_LOG=INFO tells which runs start, pause and are freed."""
+    """Log to stderr; SAMENET_LOG=INFO says which runs start, pause and are freed."""
     log = logging.getLogger("samenet")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
@@ -58,7 +58,7 @@ def _log_to_stderr(level: str) -> None:
 
 
 def losses_ready(form: Form, dtype: np.dtype[Any]) -> bool:
-    """Whether losses can be evaluated in a format at once; else that is seen to behind all runs."""
+    """True if losses of this format can be evaluated now; if not, compile them behind all runs."""
     if precision.ready(form, dtype):
         return True
     look = engine().errands.look
@@ -71,15 +71,15 @@ def _compile(form: Form, dtype: np.dtype[Any]) -> Iterator[None]:
 
 
 def warm_up() -> None:
-    """See to it, behind all else, that a run of the default settings waits for no compilation."""
+    """Compile what a run of the default settings needs, behind everything else."""
     engine().errands.look("warm-up", _warm_up, lease=math.inf)
 
 
 def _warm_up() -> Iterator[None]:
     default = RunConfig()
     dtype = PRECISIONS[default.precision].loss.dtype
-    precision.compiled(TASKS[default.task].form, dtype)  # small, and every page's
+    precision.compiled(TASKS[default.task].form, dtype)  # small, and every page needs it
     yield
     yield from ahead(default)
     yield
-    engine().submit(default, until=0)  # its first look, too
+    engine().submit(default, until=0)  # and its first snapshot

@@ -1,4 +1,4 @@
-"""The home page's race: three ways to write one loss, recorded, and live at a click."""
+"""The home page's race: three ways to write one loss, recorded, or live after a click."""
 
 import json
 import math
@@ -30,21 +30,21 @@ RUNS = {
     "from logits": RunConfig(loss="from_logits"),
 }
 STEPS = RunConfig().steps
-SEED = "race_seed"  # of the race that is live
+SEED = "race_seed"  # the seed of the live race
 SHOWS = "Training accuracy by step for three ways to write the same loss"
 
 
 def row(label: str, look: Snapshot) -> dict[str, Any]:
-    """One point of a run's curve; NaN predictions have no accuracy."""
+    """Return one point of a run's curve; NaN predictions have no accuracy."""
     nan = look.saturation.nonfinite > 0
     accuracy = None if nan else round(look.train_accuracy, 4)
     return {"step": look.step, "accuracy": accuracy, "loss": label}
 
 
 def race() -> bool:
-    """The recorded curves, or the same runs here and now once the visitor asks for them.
+    """Draw the recorded curves, or the same runs live once the visitor asks for them.
 
-    Returns whether another race may begin.
+    Return whether another race may begin.
     """
     if (seed := st.session_state.get(SEED)) is not None:
         held = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
@@ -53,7 +53,7 @@ def race() -> bool:
     _draw(recorded["rows"], ended=True)
     st.caption(
         f"Measured with {recorded['measured_with']}. The clipped curve is chaotic: rounding alone "
-        "moves its end: repeat it elsewhere and the last digits change."
+        "changes where it ends, so on another machine it may end elsewhere."
     )
     return True
 
@@ -83,7 +83,7 @@ SECTIONS = {"Stories": "Stories: it happened to others", "Lab": "Lab: change wha
 
 
 def cards() -> None:
-    """What there is to see: the stories, and below them the lab."""
+    """Draw a card for each page: the stories, and below them the lab."""
     for section, words in SECTIONS.items():
         st.header(words, anchor=False)
         with st.container(key=f"cards_{section}"):
@@ -97,7 +97,7 @@ def cards() -> None:
 
 
 def race_button(ready: bool) -> None:
-    """Have the runs go live, or once more from another seed."""
+    """Draw the button that starts the race live, and then again with another seed."""
     seed = st.session_state.get(SEED)
     if st.button(
         "Race them here, live" if seed is None else "Another seed", type="primary",

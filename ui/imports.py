@@ -1,7 +1,7 @@
-"""Everything that a page, a thread or a library would import late, imported at once and first.
+"""Import at once, and first, all that a page, a thread or a library would import late.
 
 Late imports in one visitor's thread broke others: Altair found a half-made pandas, and while
-tensorflow_datasets is imported, every `import` of the process may give a stand-in.
+tensorflow_datasets is being imported, any `import` of the process may give a stand-in.
 tests/served/test_slow_host.py finds what is missing here.
 """
 
@@ -16,7 +16,7 @@ from pkgutil import walk_packages
 import core
 import ui
 
-SWAPPING = ["tensorflow_datasets"]  # exchange builtins.__import__ while they are imported
+SWAPPING = ["tensorflow_datasets"]  # replace builtins.__import__ while they are imported
 LIBRARIES = [
     *SWAPPING,
     "tensorflow_datasets.core.data_sources.array_record",
@@ -26,8 +26,8 @@ LIBRARIES = [
     "array_record.python.array_record_data_source",
     "importlib_resources",
     "requests",
-    "encodings.idna",  # a look-up of a host
-    "jaxlib.mlir.dialects.builtin",  # the first lowering
+    "encodings.idna",  # looking up a host
+    "jaxlib.mlir.dialects.builtin",  # lowering the first program
     "jaxlib.mlir.dialects.mhlo",
     "tree",
     "pandas",
@@ -50,9 +50,9 @@ _lock = threading.Lock()
 
 
 def load(names: Sequence[str] = ()) -> None:
-    """Import these modules, or else all that there are; who comes meanwhile waits.
+    """Import these modules, or all that there are; a second caller waits for the first.
 
-    A package that is not installed is told of by the feature that needs it.
+    A package that is not installed is reported by the feature that needs it.
     """
     with _lock:
         for name in names or _all():

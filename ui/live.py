@@ -1,7 +1,7 @@
 """The live panel: polls a run and draws it.
 
-The run belongs to the engine; the session holds a Viewer of it. Controls stay outside the
-polling fragment. When the run ends, one full rerun takes the timer away.
+The run belongs to the engine; the session holds a Viewer of it. Controls stay outside the polling
+fragment. When the run ends, one full rerun removes the timer.
 """
 
 import os
@@ -41,18 +41,18 @@ from ui.words import explained
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open
 WAITING_POLL_SECONDS = 1.0
-# How long a changed control waits for the new run's first step, with the charts of the run before
-# on the screen; and where something must be compiled first.
+# How long a changed control waits for the new run's first snapshot, with the charts of the run
+# before on the screen; and how long it waits if something must be compiled first.
 FIRST_FRAME_SECONDS, READYING_SECONDS = 2.0, 0.15
 POLLS_A_SECOND = 30.0  # of all visitors together: a frame takes about 12 ms of one core
-NOTABLE_SECONDS = 2.0  # that a run may take without a word of it
+NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
 MOVING = (*READYING, Status.QUEUED, Status.RUNNING)
 
 
 def device() -> str:
-    """The accelerator in use, in words."""
+    """Return the device in use, in words."""
     first = jax.devices()[0]
     if first.platform == "cpu":
         return f"CPU, {os.cpu_count()} cores"
@@ -60,7 +60,7 @@ def device() -> str:
 
 
 def panel(title: str, config: RunConfig) -> None:
-    """The page from its title down: all that is said and drawn of the run of `config`."""
+    """Draw the page for the run of `config`, from its title down."""
     viewer = _viewer(config)
     status = _first_frame(viewer).status
     _transport(title, status)
@@ -82,7 +82,7 @@ def panel(title: str, config: RunConfig) -> None:
 
 
 def _viewer(config: RunConfig) -> Viewer:
-    """The session's viewer, of a new run if a control has changed."""
+    """Return the session's viewer, with a new run if a control has changed."""
     viewer: Viewer | None = st.session_state.get("viewer")
     if viewer is not None and viewer.config == config and viewer.alive():
         return viewer
@@ -100,7 +100,7 @@ def _first_frame(viewer: Viewer) -> View:
 
 
 def _let_go(viewer: Viewer) -> None:
-    """Leave a run; what it has shown stays as the grey curves behind the next one."""
+    """Leave a run; its curves stay in grey behind those of the next one."""
     if snapshots := viewer.view().snapshots:
         st.session_state["before"] = snapshots
         st.session_state["shown_config"] = viewer.config
@@ -109,26 +109,26 @@ def _let_go(viewer: Viewer) -> None:
 
 
 def _remember(viewer: Viewer) -> None:
-    """Note a run that has trained."""
+    """Remember a run that has trained."""
     if (snapshots := viewer.view().snapshots) and snapshots[-1].step:
         runs.remember(viewer.config, snapshots)
 
 
 def _waits(config: RunConfig, view: View) -> bool:
-    """Whether something is on its way that comes behind everybody's runs."""
+    """True if something is on its way that is computed behind everybody's runs."""
     form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
     losses_known = form == "regression" or losses_ready(form, dtype)
     return not losses_known or chance.waits(config, view) or origin.waits(config, view)
 
 
 def _poll_seconds(status: Status) -> float | None:
-    if status in MOVING:  # while all wait for a compilation, looks would take its time
+    if status in MOVING:  # while a run compiles, frequent looks would slow it
         polls = POLLS_A_SECOND / 3 if status in READYING else POLLS_A_SECOND
         return max(POLL_SECONDS, engine().viewers() / polls)
     return PAUSED_POLL_SECONDS if status is Status.PAUSED else None
 
 
-# A second click may come before the script has got a new viewer after the first.
+# In these callbacks there may be no viewer: a second click may come before the script has made one.
 
 
 def _train() -> None:
@@ -138,7 +138,7 @@ def _train() -> None:
 
 
 def _held(move: Callable[[Viewer], None]) -> None:
-    """Move the viewer to where it stays, and tell the link."""
+    """Move the viewer to a step where it stays, and put that step into the link."""
     if viewer := st.session_state.get("viewer"):
         move(viewer)
         controls.set_until(viewer.limit)
@@ -153,25 +153,25 @@ def _reset() -> None:
 
 
 def _pin() -> None:
-    """Keep the run in the charts, or let go of it."""
+    """Keep the run in the charts, or remove it from them."""
     if viewer := st.session_state.get("viewer"):
         runs.toggle(viewer.config, viewer.view().snapshots)
 
 
 def _open(config: RunConfig) -> None:
-    """Go back to a run of this session, as far as it was trained."""
+    """Go back to a run of this session, and let it go on to its end."""
     controls.set_config(config)
     controls.set_until(controls.END)
 
 
 def _abandon() -> None:
-    """Back to the last settings that had something to show."""
+    """Go back to the last settings that had something to show."""
     _reset()
     controls.set_config(st.session_state.get("shown_config", RunConfig()))
 
 
 def _transport(title: str, status: Status) -> None:
-    """The title and the buttons, each with its key."""
+    """Draw the title and the buttons, each with its shortcut."""
     playing, done = controls.until() == controls.END, status is Status.DONE
     with st.container(horizontal=True, vertical_alignment="center", key="transport", gap="small"):
         st.title(title, width="stretch", anchor=False)
@@ -196,7 +196,7 @@ def _transport(title: str, status: Status) -> None:
 
 
 def _words_explained() -> None:
-    """The words of the figures and of the charts, outside the frames that draw these."""
+    """Explain the page's words, outside the frames, which are drawn again and again."""
     label, icon = "What do these words mean?", ":material/help:"
     with st.popover(label, icon=icon, type="tertiary", key="terms"):
         st.markdown(
@@ -209,8 +209,8 @@ def _words_explained() -> None:
 
 
 def _looking_at(config: RunConfig) -> int:
-    """The step to look at: the last one means the newest there is."""
-    known = "scrubber" in st.session_state  # it is dropped while the visitor is on another page
+    """Return the step to look at; the run's last step means the newest snapshot."""
+    known = "scrubber" in st.session_state  # Streamlit drops it on other pages
     if not known or st.session_state.get("scrubbed_steps") != config.steps:
         st.session_state["scrubbed_steps"] = st.session_state["scrubber"] = config.steps
     return st.session_state["scrubber"]
@@ -224,7 +224,10 @@ def _scrubber(config: RunConfig) -> None:
 
 
 def _shelf(viewer: Viewer) -> None:
-    """The session's runs; of two pinned ones, or of the run and a pinned one, the way to twins."""
+    """Draw the session's runs, and a link to the twins page.
+
+    The link compares the last two pinned runs, or this run and the only pinned one.
+    """
     _remember(viewer)
     runs.shelf(_open, viewer.config)
     *_, a, b = [viewer.config, viewer.config, *runs.pinned()]
@@ -233,24 +236,24 @@ def _shelf(viewer: Viewer) -> None:
 
 
 class Frame(NamedTuple):
-    """What a frame is drawn from, besides what the run says."""
+    """What a frame is drawn from, besides the run itself."""
 
     viewer: Viewer
-    drawn_as: Status  # for which the buttons and the timer stand
-    waited: bool  # whether the timer waits for copies or for what there is to say of the loss
-    at: int  # the step looked at
+    drawn_as: Status  # the status for which buttons and timer were drawn
+    waited: bool  # whether the timer waits for something behind the runs, see `_waits`
+    at: int  # the step that is looked at
     pins: list[Pin]
-    held: chosen.Chosen | None  # the digits below
+    held: chosen.Chosen | None  # the chosen digits, drawn below
 
 
 _one_frame = threading.Lock()
-TURN_SECONDS = 0.02  # a frame that waits looks this often whether its own visitor has clicked
+TURN_SECONDS = 0.02  # how often a waiting frame checks whether its own visitor has clicked
 
 
 def _frame_in_turn(frame: Frame) -> None:
-    """A frame at a time: thirty that fight for the interpreter take twice the CPU of a queue.
+    """Draw one frame at a time: thirty at once take twice the CPU of a queue.
 
-    The frame that answers a click goes before all others.
+    A frame that answers a click goes before all others.
     """
     if engine().answers():
         _frame(frame)
@@ -267,18 +270,18 @@ def _frame_in_turn(frame: Frame) -> None:
 
 
 def _give_way() -> None:
-    """End this frame here if its visitor has clicked: Streamlit looks for that at any access."""
+    """End this frame if its visitor has clicked: Streamlit checks when the state is accessed."""
     _ = "viewer" in st.session_state
 
 
 def _frame(frame: Frame) -> None:
-    """One frame. Runs alone, several times a second."""
+    """Draw one frame; runs alone, several times a second."""
     view, config, at = frame.viewer.view(), frame.viewer.config, frame.at
     other_buttons = _buttons(view.status) != _buttons(frame.drawn_as)
     if other_buttons or _waits(config, view) != frame.waited:
-        rerun()  # other buttons, another timer, words on the loss
+        rerun()  # for other buttons, another timer, or what was waited for
     if chosen.held() is not frame.held:
-        rerun()  # other digits below
+        rerun()  # for other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
     _progress(view)
@@ -300,7 +303,7 @@ def _frame(frame: Frame) -> None:
 
 
 def _buttons(status: Status) -> Status:
-    """Statuses that draw the same buttons are one."""
+    """Return one status for all those that draw the same buttons."""
     if status in READYING:
         return Status.PREPARING
     return Status.RUNNING if status is Status.QUEUED else status
@@ -328,18 +331,18 @@ def _progress(view: View) -> None:
 
 
 def pace(steps_per_second: float) -> str:
-    """Whole steps, and of a slow run two digits: none of them is 0."""
+    """Return steps per second as text: whole, or for a slow run two digits, so never just 0."""
     return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else number(steps_per_second, 2)
 
 
 def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
-    """The diagnosis: what fits first is said, the rest behind it, and what may help is a button."""
+    """Say the diagnosis that fits first, then the others, and offer what may help as a button."""
     findings = diagnose(config, shown) if shown else []
     with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
         if view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
         elif not findings:
-            st.info("The first look at the network comes in a moment.", icon=":material/search:")
+            st.info("The first measurement comes in a moment.", icon=":material/search:")
         else:
             first, *others = findings
             says = f"After step {shown[-1].step:,}: **{first.sentence}**"
@@ -352,7 +355,7 @@ def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
 
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
-    """A button that sets the controls to what may help."""
+    """Draw a button that sets the controls to what may help."""
     words = ", ".join(named(name, value) for name, value in cure.items())
     if st.button(f"Try {words}", key="try_cure", icon=":material/healing:"):
         st.session_state["cure"] = agree({**asdict(config), **cure})[0]
@@ -360,7 +363,7 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
 
 
 def _numbers(config: RunConfig, now: Snapshot | None) -> None:
-    """The figures of the look, and the network."""
+    """Draw the figures of the snapshot, and the network."""
     names: tuple[str, ...] = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
@@ -371,26 +374,26 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
         )  # fmt: skip
         census = (f"{now.census.zero_gradient:.1%}", f"{now.census.stuck:.1%}")
         numbers = dict(zip(numbers, (number(now.loss, 4), *told, *census), strict=False))
-    # One element in place of five metrics, which took a tenth of a frame's time.
+    # One element instead of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
     st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>')
 
 
 def _accuracy(now: Snapshot, value: float) -> str:
-    """An accuracy; NaN predictions have none."""
+    """Return an accuracy as text; NaN if any prediction is NaN."""
     return "NaN" if now.saturation.nonfinite > 0 else f"{value:.1%}"
 
 
 def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
-    """What the figures are over, and how much of them is chance."""
+    """Say which images the figures are of, and how much of them is chance."""
     if now is None:
         st.empty()
         return
     probe, of = len(now.gradients), config.train_size
     over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
     what, measured = ("series", "squared error") if now.fit else ("images", "accuracy")
-    held_out = f"held-out {measured}: {now.test_examples:,} others"
+    held_out = f"held-out {measured}: over {now.test_examples:,} others"
     printed = ""
     if not now.fit and now.saturation.nonfinite > 0:
         accuracies = f"{now.train_accuracy:.1%} and {now.test_accuracy:.1%}"
@@ -400,7 +403,7 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
 
 
 def _before() -> list[Snapshot]:
-    """What the run before has shown."""
+    """Return the snapshots of the run before."""
     return st.session_state.get("before", [])
 
 
@@ -413,7 +416,7 @@ def drawings(
     ribbon: Ribbon | None = None,
     pins: Sequence[Pin] = (),
 ) -> list[Drawing]:
-    """The charts of a frame."""
+    """Return the charts of a frame."""
     curves = (snapshots, before, config.steps, scrubbed)
     if TASKS[config.task].series:
         drawn = [
@@ -424,7 +427,8 @@ def drawings(
         ]
     else:
         drawn = _of_images(config, curves, now, ribbon, pins)
-    # Last, so that no chart moves when it comes: a healthy gradient's strip says nothing.
+    # Last, so that no chart moves when it comes; the strip of a healthy float32 gradient says
+    # nothing.
     if now and (health.is_sick(now) or config.precision != "float32"):
         names = train.parameters(train.shape(config))
         drawn.append(health.health(snapshots, config.steps, names, scrubbed))
@@ -438,7 +442,7 @@ def _of_images(
     ribbon: Ribbon | None,
     pins: Sequence[Pin],
 ) -> list[Drawing]:
-    """The charts of answers that are right or wrong."""
+    """Return the charts of a run whose answers are right or wrong."""
     snapshots, before, steps, scrubbed = curves
     binary = TASKS[config.task].form == "binary"
     of = "“5 or more”" if binary else "the true digit"
@@ -451,7 +455,7 @@ def _of_images(
         charts.gradients(*curves),
         digits.digits(
             now,
-            digits.widest(snapshots or before),  # until it has a look of its own, no other axis
+            digits.widest(snapshots or before),  # without a snapshot, the axis of the run before
             f"logit of {of}" if binary else "margin",
             _zones(config) if binary else (),
             broken,
@@ -463,9 +467,9 @@ def _of_images(
 
 
 def _zones(config: RunConfig) -> list[digits.Zone]:
-    """Where a binary loss is silent on what is wrong, or is not a number, in its own logit.
+    """Return where a binary loss is silent, NaN or infinite, on the axis of its logit.
 
-    The larger logits favour label 1: label 0 is wrong there, and right at the other end.
+    Large logits favour label 1: images of label 0 are wrong there, and right at the other end.
     """
     dtype = PRECISIONS[config.precision].loss.dtype
     if not losses_ready("binary", dtype):
@@ -481,7 +485,7 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
 
 
 def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
-    columns = st.columns(2, gap="medium")  # two rows of two take two more blocks a frame
+    columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
     for i, drawing in enumerate(drawn):
         key = f"chart_{drawing.key}"
         click = chosen.clicked("train", key, viewer, digits.images)
@@ -491,6 +495,6 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
             alt=drawing.alt,
             on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
         )
-    # Beside the charts and not in their texts: for another text the browser builds a chart anew.
+    # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
     said = "".join(f"<li>{drawing.says}</li>" for drawing in drawn if drawing.says)
     st.html(f'<ul class="unseen">{said}</ul>')

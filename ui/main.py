@@ -1,4 +1,4 @@
-"""The frame that all pages share: config, style, navigation. Each visitor's run starts here."""
+"""The frame that all pages share: settings, style, navigation. Each visitor's run starts here."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from ui.state import OWN
 def main() -> None:
     """Draw the page that the visitor is on."""
     st.session_state.pop(OWN, None)
-    imports.load()  # done before, unless nothing warmed this server up
+    imports.load()  # already done, unless nothing warmed this server up
     st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
-    from ui.engine import engine  # heavy: by now it is imported
+    from ui.engine import engine  # heavy, but imported by now
 
     try:
         with engine().answering():
@@ -28,5 +28,5 @@ def main() -> None:
     delivery.wait_until_sent()
 
 
-if __name__ == "__main__":  # as Streamlit runs it, and not as app.py imports it
+if __name__ == "__main__":  # run by Streamlit, not imported by app.py
     main()

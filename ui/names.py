@@ -1,4 +1,4 @@
-"""Runs by name: what a visitor would call them, among others."""
+"""Names of runs: what a visitor would call them, among others."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from core.config import FIELDS, RunConfig
 from core.presets import PRESETS
 from ui.widgets import named, said
 
-FEW = 3  # settings that a name may list
+FEW = 3  # the most settings in a name
 
 
 def names(configs: Sequence[RunConfig]) -> list[str]:
-    """Each run by what differs among them; where that is much, by the preset that it is nearest to.
+    """Name each run by what differs among them or, if that is much, by its nearest preset.
 
     Different runs have different names.
     """
@@ -22,7 +22,7 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
 
 
 def near_preset(config: RunConfig) -> str:
-    """A run as the preset that it differs least from, and in what it differs."""
+    """Name a run by the preset that it differs least from, and by what differs."""
     differing, row = min(
         ((_differing(config, RunConfig(**row.overrides)), row) for row in PRESETS.values()),
         key=lambda found: len(found[0]),
@@ -31,7 +31,7 @@ def near_preset(config: RunConfig) -> str:
 
 
 def _differing(a: RunConfig, b: RunConfig) -> list[str]:
-    """The fields that tell the one from the other and that the one does not ignore."""
+    """Return the fields in which the first differs from the second, except those it ignores."""
     return [f for f in FIELDS if getattr(a, f) != getattr(b, f) and f not in a.ignored()]
 
 
@@ -40,6 +40,6 @@ def _settings(config: RunConfig, fields: Sequence[str]) -> str:
 
 
 def _setting(config: RunConfig, field: str) -> str:
-    """As on the page; a loss by its name alone."""
+    """Return a setting as the page words it; a loss by its name alone."""
     value = getattr(config, field)
     return said(field, value) if field == "loss" else named(field, value)

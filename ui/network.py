@@ -1,4 +1,4 @@
-"""The network as a row of boxes, from data to output, in the colours of what a step does to it."""
+"""The network as a row of boxes, from data to output, coloured by what a step does to it."""
 
 import math
 from html import escape
@@ -9,17 +9,17 @@ from core.parts.choices import TASKS
 from core.run.snapshot import Snapshot
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
-SLOW, FAST = -6.0, -1.0  # powers of ten of a weight's relative move: the palest and the fullest box
+SLOW, FAST = -6.0, -1.0  # log10 of a weight's relative move, for the palest and the fullest box
 FULL = 85  # per cent of the colour in the fullest box
 OUTPUTS = {"binary": 1, "softmax": 10, "regression": 1}
 
 
 def network(config: RunConfig, now: Snapshot | None) -> str:
-    """HTML: the layers with their widths, and of the look's next step what it does to each.
+    """Return HTML: the layers with their widths, and what the next step does to each.
 
-    A box is filled in blue by how far the step moves the layer's weights, relative to their norm;
-    from below in red by the share of its units that are dead; its frame is red where its gradient
-    is exactly 0, and purple where that is NaN or inf. What the colours say is also told in words.
+    A box is filled with blue by how far the step moves the layer's weights, relative to their norm,
+    and from below with red by the share of its units that are dead. Its frame is red if its
+    gradient is exactly 0, and purple if it has NaN or inf. Words say the same as the colours.
     """
     if now is None:
         layers = [_box(width, "", "") for width in _widths(config)]
@@ -58,14 +58,14 @@ def _layer(config: RunConfig, now: Snapshot, layer: int) -> str:
 
 
 def _widths(config: RunConfig) -> list[str]:
-    """How many units each layer of an MLP has; none of other networks, whose layers are no rows."""
+    """Return how many units each layer of an MLP has; nothing for other networks."""
     if config.model != "mlp":
         return []
     return [f"{width:,}" for width in (*config.widths, OUTPUTS[TASKS[config.task].form])]
 
 
 def _fullness(moved: float) -> float:
-    """Per cent of the colour for a relative move; 0 for none, and for one that is no number."""
+    """Return the per cent of the colour for a relative move; 0 if it is 0, NaN or infinite."""
     if not math.isfinite(moved) or moved <= 0:
         return 0.0
     place = (math.log10(moved) - SLOW) / (FAST - SLOW)

@@ -1,4 +1,4 @@
-"""Where NaN comes from: of a run, searched for at a click, and of a loss at one logit."""
+"""Where NaN comes from: in a run, if the visitor asks, and in a loss at one logit."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ ASKED = "origins_asked"  # the runs whose NaN the visitor has asked about
 
 
 def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
-    """Of the looks that are shown, where the first NaN comes from; nothing where there is none."""
+    """Say where the first NaN in the shown snapshots comes from; nothing if there is none."""
     looks = _until_broken(shown)
     if looks is None:
         return
     if view.long:
-        st.caption("Where the NaN comes from is not searched: a step of this run takes too long.")
+        st.caption("The source of the NaN is not searched for: a step of this run takes too long.")
         return
     found = _search(config, looks)
     if found is None:
@@ -34,20 +34,20 @@ def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
             st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
             rerun()
     elif found.failure:
-        st.warning(f"Where the NaN comes from could not be found: {found.failure}")
+        st.warning(f"The source of the NaN could not be found: {found.failure}")
     elif found.pieces:
         told = origin.sentence(found.pieces[0])
         st.warning(f"**The first NaN.** {told}", icon=":material/search:")
     else:
         before = looks[-2].step if len(looks) > 1 else 0
         st.caption(
-            f"Training again up to step {looks[-1].step:,}, one update at a time from step "
-            f"{before:,} on, behind everybody's runs."
+            f"Searching: training again up to step {looks[-1].step:,}, one update at a time from "
+            f"step {before:,} on. Everybody's runs go first."
         )
 
 
 def waits(config: RunConfig, view: View) -> bool:
-    """Whether an origin is being searched."""
+    """True if an origin is being searched for."""
     looks = _until_broken(view.snapshots)
     found = None if looks is None else _search(config, looks)
     return found is not None and not found.done
@@ -78,12 +78,12 @@ class Case(NamedTuple):
 
 
 def explained(cases: Sequence[Case], key: str) -> None:
-    """Behind a click, which operations make each of these NaN or infinite; nothing of none."""
+    """Show, once opened, which operations make each case NaN or infinite; nothing without cases."""
     if not cases:
         return
     title = "Where does NaN or inf come from?"
     with st.expander(title, key=key, icon=":material/search:", on_change="rerun") as box:
-        if not box.open:  # for each operation is compiled once
+        if not box.open:  # because each operation is compiled once
             return
         for case in cases:
             made = origin.at_logit(*case[1:])

@@ -1,7 +1,7 @@
-"""PAGES: every page, where it stands in the navigation, and what it is for.
+"""PAGES: every page, its place in the navigation, and what it is for.
 
 No page is named anywhere else; ui/main.py and the home page read this table. Nothing heavy is
-imported here: app.py imports it before the server listens.
+imported here, because app.py imports it before the server listens.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Page(Row):
 
     @property
     def path(self) -> Path:
-        """Its script. Absolute: Streamlit takes others from the main script, which may be any."""
+        """The path of its script. Absolute: Streamlit looks for others beside the main script."""
         return ROOT / self.file
 
 
@@ -45,7 +45,7 @@ PAGES = Registry(
             key="microscope",
             label="A loss under the microscope",
             summary="Every framework's cross-entropy against the logit: where its gradient is "
-            "exactly 0, half, or NaN.",
+            "exactly 0, NaN, or half of what it should be.",
             section="Lab",
             file="pages/lab/microscope.py",
             icon=":material/biotech:",
@@ -54,7 +54,7 @@ PAGES = Registry(
             key="twins",
             label="Take two apart",
             summary="Any two runs side by side: what differs, the first step and layer where their "
-            "gradients part, by which images, and how much of it is chance.",
+            "gradients differ, which images make them differ, and how much of it is chance.",
             section="Lab",
             file="pages/lab/twins.py",
             icon=":material/difference:",
@@ -62,7 +62,7 @@ PAGES = Registry(
         Page(
             key="sweep",
             label="Sweep",
-            summary="Hundreds of small runs over seeds, learning rates, losses, formats: where "
+            summary="Hundreds of small runs over seeds, learning rates, losses and formats: where "
             "training works, and how often.",
             section="Lab",
             file="pages/lab/sweep.py",
@@ -71,7 +71,7 @@ PAGES = Registry(
         Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
-            summary="The same network in JAX and in Keras, from the same weights. In one of them "
+            summary="The same network in JAX and in Keras, from the same weights. In one of them, "
             "half of the images are wrong and silent.",
             reference="the JAX/Keras question",
             section="Stories",
@@ -81,8 +81,8 @@ PAGES = Registry(
         Page(
             key="keep_or_drop",
             label="Story: 98% or 96%?",
-            summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras, "
-            "and two results, every time.",
+            summary="The same network with the same dropout of 0.7, in TensorFlow and in Keras: "
+            "two different results, every time.",
             reference="the keep_prob question",
             section="Stories",
             file="pages/stories/keep_or_drop.py",
@@ -92,7 +92,7 @@ PAGES = Registry(
             key="epsilon",
             label="Story: NaN or silence?",
             summary="An epsilon that keeps a loss finite, and what it costs: a NaN that everybody "
-            "sees becomes a gradient of exactly 0 that nobody does.",
+            "sees becomes a gradient of exactly 0 that nobody sees.",
             reference="Lasagne issue 567",
             section="Stories",
             file="pages/stories/epsilon.py",
@@ -111,8 +111,8 @@ PAGES = Registry(
         Page(
             key="jax_cnn",
             label="Story: What does a filter look at?",
-            summary="A network of convolutions that takes the columns of a digit for channels, and "
-            "gets 98% right. Its twin has the axes put right.",
+            summary="A convolutional network that takes the columns of a digit for channels, and "
+            "still gets 98% right. Its twin has the axes in the right order.",
             reference="Getting started with JAX (a post)",
             section="Stories",
             file="pages/stories/jax_cnn.py",
@@ -133,7 +133,7 @@ PAGES = Registry(
 
 
 def navigation() -> dict[str, list[StreamlitPage]]:
-    """The pages as `st.navigation` takes them, the home page first."""
+    """Return the pages as `st.navigation` takes them, the home page first."""
     sections = {"": [st.Page(ROOT / "pages/home.py", title="Same(?) net", default=True)]}
     for row in PAGES.values():
         page = st.Page(row.path, title=row.label, icon=row.icon, url_path=row.key)

@@ -1,4 +1,4 @@
-"""Two runs to be taken apart: any two of the session's, of the presets, or of pasted links."""
+"""Choose two runs to take apart: any of the session's, of the presets, or of pasted links."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,13 +18,13 @@ from ui.runs import pinned, seen
 from ui.state import PageState, Values
 from ui.widgets import LABELS
 
-SECOND = "b_"  # before the name of a setting in which the second run differs
+SECOND = "b_"  # prefix of a setting in which the second run differs
 DEFAULT = {"a": RunConfig(), "b": RunConfig(loss="from_logits")}
 ORDER = {"a": "the first run", "b": "the second run"}
 
 
 def link(a: RunConfig, b: RunConfig) -> dict[str, str]:
-    """The query of two runs: the first one's, and what differs in the second."""
+    """Return the query of two runs: the first one's, and what differs in the second."""
     if {"a": a, "b": b} == DEFAULT:
         return {}
     told = [f for f in FIELDS if getattr(b, f) != getattr(a, f)]
@@ -51,7 +51,7 @@ STATE = PageState("pair", ("a", "b"), _from_query, _to_query, LABELS)
 
 
 def choose() -> tuple[RunConfig, RunConfig]:
-    """Draw the choice of the two and return it."""
+    """Draw the choice of the two runs and return them."""
     STATE.take_over()
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
     first: RunConfig = STATE.value("a")
@@ -64,9 +64,9 @@ def choose() -> tuple[RunConfig, RunConfig]:
                 words, configs, configs.index(STATE.value(which)),
                 format_func=near_preset, **STATE.bound(which),
             )  # fmt: skip
-            with st.popover("From a link of the trainer", icon=":material/link:"):
+            with st.popover("From a link to the trainer", icon=":material/link:"):
                 st.text_input(
-                    f"a link of the trainer, as {words}", key=f"pasted_{which}", max_chars=2000,
+                    f"a link to the trainer, for {words}", key=f"pasted_{which}", max_chars=2000,
                     placeholder="…/train?loss=naive&seed=3", on_change=_paste, args=[which],
                 )  # fmt: skip
     values = STATE.values()
@@ -80,16 +80,16 @@ def _paste(which: str) -> None:
     query = _query_in(st.session_state[f"pasted_{which}"].strip())
     config, notes = from_query(query)
     if not query:
-        notes = ["that is no link of the trainer: it has no settings in it"]
+        notes = ["that is not a link to the trainer: it has no settings in it"]
         config = STATE.value(which)
     STATE.set({**STATE.values(), which: config}, notes)
 
 
 def _query_in(text: str) -> dict[str, str]:
-    """The settings in a link, or in what stands behind its question mark."""
+    """Return the settings in a link, or in the part after its question mark."""
     try:
         query = dict(parse_qsl(urlsplit(text).query or text))
-    except ValueError:  # an address that is none
+    except ValueError:  # not an address
         return {}
     return {name: value for name, value in query.items() if name != UNTIL}
 
@@ -100,6 +100,6 @@ def compare(a: RunConfig, b: RunConfig) -> None:
 
 
 def page_link(a: RunConfig, b: RunConfig, words: str) -> None:
-    """A link that takes two runs apart."""
+    """Draw a link that takes two runs apart."""
     page = PAGES["twins"]
     st.page_link(page.path, label=words, icon=page.icon, query_params=link(a, b))

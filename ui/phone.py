@@ -1,7 +1,7 @@
 """A phone's trainer: one control over one chart, both chosen by the visitor.
 
-On a wider screen style.css hides this, and here hides the charts that a phone has not chosen: what
-a visitor's screen is, a server does not know.
+On a wider screen style.css hides this. On a phone, the style written here hides the charts that are
+not chosen; it is CSS because the server does not know how wide a visitor's screen is.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ CONTROLS = (
     "loss", "learning_rate", "epsilon", "seed", "dropout", "dropout_value", "scaling", "optimizer",
     "epochs", "noise", "sigma", "tau", "mu",
 )  # fmt: skip
-# By its key, in the order in which the panel draws them, in two columns (ui/live.py).
+# Key -> name, in the order in which the panel draws them, in two columns (ui/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
     "digits": "every image", "flow": "right or silent", "health": "health",
@@ -32,19 +32,19 @@ HIDE = """<style>@media (max-width: 640px) {{
 .st-key-live .stColumn .stElementContainer {{ display: none; }}
 {chart} {{ display: flex; }} }}</style>"""
 
-# The chosen control once more, for the sidebar that holds the other lies over the charts.
+# A second widget for the chosen control: on a phone, the sidebar with the first covers the charts.
 MIRROR = PageState("phone", CONTROLS, lambda query: ({}, []), lambda values: {}, LABELS)
 
 
 def one_control_over_one_chart(config: RunConfig) -> None:
-    """What stands between the buttons and the charts of a phone."""
+    """Draw what a phone has between the buttons and the charts."""
     useful = [name for name in CONTROLS if name not in config.ignored()]
     with st.container(key="phone", gap="xsmall"):
         left, right = st.columns(2, gap="small")
         name = left.selectbox(
             "control", useful, key="phone_control", format_func=lambda name: LABELS[name]
         )
-        # The strip of a healthy float32 gradient is not drawn.
+        # In float32, a healthy gradient has no strip to choose.
         series = TASKS[config.task].series
         drawn, key = (OF_SERIES, "phone_series") if series else (CHARTS, "phone_chart")
         charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
@@ -61,5 +61,5 @@ def one_control_over_one_chart(config: RunConfig) -> None:
 
 
 def _moved(name: str) -> None:
-    """What the phone's control says, the sidebar's says too."""
+    """Set the sidebar's control to what the phone's says."""
     controls.move(name, MIRROR.value(name))

@@ -19,17 +19,17 @@ Seen = dict[RunConfig, list[Snapshot]]
 
 
 def seen() -> Seen:
-    """The runs that this session has watched, with what they showed, the newest last."""
+    """Return the runs that this session has watched, with their snapshots, the newest last."""
     return st.session_state.setdefault(SEEN, {})
 
 
 def pinned() -> list[RunConfig]:
-    """The pinned runs, the first one first."""
+    """Return the pinned runs, the oldest pin first."""
     return st.session_state.setdefault(PINNED, [])
 
 
 def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
-    """Note what a run has shown; the oldest unpinned ones are forgotten."""
+    """Remember the snapshots of a run, and forget the oldest runs that are not pinned."""
     runs = seen()
     runs.pop(config, None)
     runs[config] = snapshots
@@ -39,7 +39,7 @@ def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
 
 
 def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
-    """Pin a run, the first one making room if need be, or let go of it."""
+    """Unpin a run if it is pinned; otherwise pin it, unpinning the oldest if there are too many."""
     if config in pinned():
         pinned().remove(config)
         return
@@ -49,16 +49,17 @@ def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
 
 
 def pins(series: bool) -> list[Pin]:
-    """The pinned runs of images, or of series, as charts draw them, named by what differs."""
+    """Return the pinned runs of images, or of series, for charts, named by what differs."""
     configs = [config for config in pinned() if TASKS[config.task].series == series]
     return [pin(name, seen()[c]) for name, c in zip(names(configs), configs, strict=True)]
 
 
 def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
-    """The session's runs under the trainer: which are pinned, which to go back to, which to part.
+    """Draw the session's runs under the trainer: which are pinned, and which to go back to.
 
-    `open_run` sets the trainer to a run; it is called in a callback. The menus call a run by its
-    preset, whatever else is in them: a browser tells what is chosen by its name.
+    `open_run` sets the trainer to a run; it is called in a callback. The menus name a run after its
+    nearest preset, whatever else they list: the browser reports a choice by its name, so the name
+    must not change.
     """
     configs = list(reversed(seen()))
     if not configs:

@@ -1,6 +1,6 @@
-"""The server around the pages: what it does before its first visitor and after its last.
+"""What the server does before its first visitor and after its last.
 
-For a plain script Streamlit itself opens a browser and exits with 0; an App has to see to it.
+For a plain script, Streamlit itself opens a browser and exits with 0; an App has to do so itself.
 """
 
 import atexit
@@ -26,10 +26,10 @@ from core.run import memory
 from ui import imports
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
-FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody without it
+FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody if unset
 GRACE_SECONDS = 1.0
-SCRIPT_THREAD = "ScriptRunner.scriptThread"  # Streamlit's name for a visitor's
-SCRIPT_SECONDS = 30.0  # that a page may take to come to its end
+SCRIPT_THREAD = "ScriptRunner.scriptThread"  # Streamlit's name for a visitor's thread
+SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
 
 
 @asynccontextmanager
@@ -44,14 +44,14 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if engine := sys.modules.get("ui.engine"):  # else nobody has used it
+        if engine := sys.modules.get("ui.engine"):  # otherwise nobody has used it
             engine.engine().close()
 
 
 def warm_up() -> None:
-    """Import what is needed, and have compiled what the default settings take.
+    """Import what is needed, then compile what the default settings need.
 
-    That begins a little later: who comes at once may need something else first.
+    The second begins a little later: a visitor who comes at once may need something else first.
     """
     imports.load()
     from ui.engine import warm_up
@@ -62,7 +62,7 @@ def warm_up() -> None:
 
 
 def _exit_with_zero() -> None:
-    """Let uvicorn's own signals end it without being raised once more at its end."""
+    """Let uvicorn's own signals end the server without being raised again at its end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, uvicorn.Server):
@@ -70,13 +70,13 @@ def _exit_with_zero() -> None:
 
 
 def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
-    server.force_exit = server.should_exit  # the second time, wait for nobody
+    server.force_exit = server.should_exit  # a second signal waits for nobody
     server.should_exit = True
 
 
 @atexit.register
 def wait_for_scripts() -> None:
-    """A process that ends while a visitor's thread is inside JAX crashes instead."""
+    """Wait for visitors' threads: a process that ends while one is inside JAX crashes."""
     deadline = time.monotonic() + SCRIPT_SECONDS
     for thread in threading.enumerate():
         if thread.name == SCRIPT_THREAD:
@@ -86,7 +86,7 @@ def wait_for_scripts() -> None:
 def _open_browser() -> None:
     """Show the home page to the person who typed `streamlit run`, unless headless.
 
-    The socket listens already: what the browser asks for is answered after the warm-up.
+    The socket already listens, so the browser is answered after the warm-up.
     """
     if config._server_mode != "starlette-app" or config.get_option("server.headless"):
         return
@@ -94,13 +94,13 @@ def _open_browser() -> None:
     bound = config.get_option("server.address")
     if bound and not config.is_manually_set("browser.serverAddress"):
         host = server_util.get_display_address(bound)
-    # In a thread, for a browser in a terminal returns when it is closed.
+    # In a thread, because a browser in a terminal returns only when it is closed.
     url = server_util.get_url(host)
     threading.Thread(target=cli_util.open_browser, args=[url], daemon=True).start()
 
 
 def middleware() -> list[Middleware]:
-    """The headers of every response."""
+    """Return the middleware that sets the headers of every response."""
     headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
     if ancestors := os.environ.get(FRAME_ANCESTORS):
         headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
@@ -114,7 +114,7 @@ class Headers:
         self.app, self.headers = app, headers
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer a request, with no frame of its own in what goes wrong inside."""
+        """Answer a request, adding no frame to the traceback of an error inside."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,15 +1,17 @@
 """A page's settings in three places: its widgets, its URL, and the session's memory.
 
-The URL holds what differs from the defaults. A query that the page did not write itself (a
-shared link, the back button) sets the widgets; after that the widgets write the query. The
-session remembers the settings while the visitor is on another page, where widgets are dropped.
+The URL holds what differs from the defaults. A query that the page did not write itself (a shared
+link, the back button) sets the widgets; after that the widgets write the query. The session
+remembers the settings while the visitor is on another page, where Streamlit drops widgets.
 
-A quick visitor is ahead of the page: while one change is answered, the next is on its way. So a
-widget that was moved since the page last wrote its query wins over the query that came with it,
-which the browser sent before it had the new one; and a widget that the page sets to something
-else is replaced by a new one, for what the browser still says of the old one would count as a
-visitor's change. Nor does Streamlit's word that a widget was changed count for much: it is given
-for a widget that has been replaced, and for one that says again what the page has set it to.
+A quick visitor is ahead of the page: while one change is answered, the next is on its way. So:
+
+- A widget that was moved since the page last wrote its query wins over the query that came with it,
+because the browser sent that query before it had the new one.
+- A widget that the page sets to another value is replaced by a new widget. Otherwise, what the
+browser still says of the old one would count as a visitor's change.
+- Streamlit's word that a widget was changed is not enough: it is also given for a widget that has
+been replaced, and for one that only repeats what the page has set it to.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,22 +21,22 @@ from typing import Any
 import streamlit as st
 
 Values = dict[str, Any]
-OWN = "own_query"  # what the page that is shown has written, until its script runs again
+OWN = "own_query"  # the query that the shown page has written, until its script runs again
 TURNS = "turns"  # name of a widget -> how often it has been replaced
-SAID = "said"  # key of a widget -> what the page knows that it says
+SAID = "said"  # key of a widget -> the value that the page knows it to have
 
 
 def key_of(name: str) -> str:
-    """The key of a widget that the page sets, too: another one once it has replaced it."""
+    """Return the key of a widget that the page sets, too; a new one after each replacement."""
     turn = st.session_state.get(TURNS, {}).get(name, 0)
     return f"{name}-{turn}" if turn else name
 
 
 def put(name: str, value: Any) -> None:
-    """Have a widget say `value`; only before it is drawn, or in a callback.
+    """Give a widget this value; only before it is drawn, or in a callback.
 
-    It is to be drawn with `value` as its default, too: of a run of the script that the next one
-    interrupts, the browser may have got the new widget and not what it was set to.
+    Draw it with `value` as its default, too: if the next run of the script interrupts this one, the
+    browser may have got the new widget but not what it was set to.
     """
     key, said = key_of(name), st.session_state.setdefault(SAID, {})
     if key in st.session_state:
@@ -49,7 +51,7 @@ def put(name: str, value: Any) -> None:
 
 
 def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, Any]:
-    """The key of a widget that the page sets, too, and the callback of a change by the visitor."""
+    """Return the key of a widget that the page sets, too, and a callback for visitors' changes."""
     key = key_of(name)
 
     def answer() -> None:
@@ -63,9 +65,9 @@ def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, A
 
 
 def rerun() -> None:
-    """Run the whole page again, with the query that it wrote itself if it wrote one.
+    """Run the whole page again, with the query that it wrote itself, if it wrote one.
 
-    A fragment's timer may have come with an older one: the browser sent it before it had that.
+    A fragment's timer may have come with an older query, sent before the browser had the new one.
     """
     own = st.session_state.get(OWN)
     if own is not None and own != st.query_params.to_dict():
@@ -74,7 +76,7 @@ def rerun() -> None:
 
 
 def _as_tuple(value: Any) -> Any:
-    """A widget for several values gives a list, whatever it was set to."""
+    """Turn a list into a tuple: a widget for several values gives a list, whatever it was given."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -84,32 +86,32 @@ class PageState:
 
     prefix: str
     names: tuple[str, ...]
-    from_query: Callable[[Mapping[str, str]], tuple[Values, list[str]]]  # all names, and notes
+    from_query: Callable[[Mapping[str, str]], tuple[Values, list[str]]]  # values, and notes
     to_query: Callable[[Values], dict[str, str]]
-    labels: Mapping[str, str]  # the page's words for the settings whose names are not
+    labels: Mapping[str, str]  # what the page calls its settings, if not by their names
 
     def key(self, name: str) -> str:
-        """The widget key of a setting, as it is now."""
+        """Return the present widget key of a setting."""
         return key_of(self.name(name))
 
     def name(self, name: str) -> str:
-        """The name of a setting's widget, which its keys begin with."""
+        """Return the name of a setting's widget, with which its keys begin."""
         return f"{self.prefix}_{name}"
 
     def bound(self, name: str, on_change: Callable[[], None] | None = None) -> dict[str, Any]:
-        """The key of a setting's widget, and the callback of a change by the visitor."""
+        """Return the key of a setting's widget, and a callback for visitors' changes."""
         return bound(self.name(name), on_change)
 
     def value(self, name: str) -> Any:
-        """What one widget says, also before it is drawn."""
+        """Return the value of one widget, even before it is drawn."""
         return st.session_state[self.key(name)]
 
     def values(self) -> Values:
-        """What the widgets say."""
+        """Return the values of the widgets."""
         return {name: self.value(name) for name in self.names}
 
     def remembered(self) -> Values | None:
-        """The settings when they were last complete, if this session has been here."""
+        """Return the settings when they were last complete, if this session has been here."""
         return st.session_state.get(self.key("remembered"))
 
     def set(
@@ -117,7 +119,7 @@ class PageState:
     ) -> None:
         """Set every widget; only before they are drawn, or in a callback.
 
-        Notes go by themselves, or `stay` until they are closed.
+        Notes disappear by themselves, or `stay` until the visitor closes them.
         """
         for name in self.names:
             self.put(name, values[name])
@@ -129,44 +131,45 @@ class PageState:
         put(self.name(name), value)
 
     def take_over(self) -> None:
-        """Before the widgets: set them from a query that is not this page's own."""
+        """Set the widgets from a query that is not this page's own; call before drawing them."""
         query = st.query_params.to_dict()
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
         back = bool(dropped) and not query  # from another page, by the page's bare address
         own = back or self._moved() or query == st.session_state.get(self.key("query"))
         if remembered is None or not own:
-            # What opens a page may compile for longer than a note is read.
+            # Notes stay, because a page that is opened may compile for longer than a note is shown.
             self.set(*self.from_query(query), stay=True)
             st.session_state[self.key("query")] = query
             return
-        # Streamlit drops a widget that was not drawn: on another page, or in a figure yet to come.
+        # Streamlit drops a widget that was not drawn, on another page or in a figure yet to come.
         for name in dropped:
             self.put(name, remembered[name])
 
     def write(self, values: Mapping[str, Any]) -> None:
-        """After the widgets: write the query and remember."""
+        """Write the query and remember the settings; call after drawing the widgets."""
         st.session_state[self.key("remembered")] = dict(values)
         st.session_state[self.key("written")] = self.values()
         query, before = self.to_query(dict(values)), st.session_state.get(self.key("query"))
         st.session_state[self.key("query")] = st.session_state[OWN] = query
-        # The query that came may be right and yet be old: that of the run before is on its way.
+        # Even a query that is right already is written again if the last one written was another,
+        # because that one is still on its way to the browser.
         if not query == before == st.query_params.to_dict():
             st.query_params.from_dict(query)
 
     def _moved(self) -> bool:
-        """Whether a widget says something else than when the query was last written."""
+        """True if a widget has another value than when the query was last written."""
         written = st.session_state.get(self.key("written"), {})
         there = (name for name in written if self.key(name) in st.session_state)
         return any(self.value(name) != written[name] for name in there)
 
     def note(self, notes: list[str]) -> None:
-        """Add notes to those that are told next."""
+        """Add notes to those that will be shown next."""
         before, duration = st.session_state.get(self.key("notes"), ([], "long"))
         st.session_state[self.key("notes")] = ([*before, *notes], duration)
 
     def tell_notes(self) -> None:
-        """Say once what of the URL or of the last change could not be used as it was."""
+        """Show once what could not be used of the URL or of the last change."""
         notes, duration = st.session_state.pop(self.key("notes"), ([], "long"))
         if notes:
             told = (in_words(note, self.labels) for note in notes)
@@ -174,6 +177,6 @@ class PageState:
 
 
 def in_words(note: str, labels: Mapping[str, str]) -> str:
-    """A note that begins with a setting's name, with the label that the page has for it."""
+    """Replace the setting's name that a note begins with by what the page calls it."""
     name, space, rest = note.partition(" ")
     return labels.get(name, name) + space + rest

@@ -15,12 +15,12 @@ from ui.words import explained
 
 
 def count(value: int) -> str:
-    """60000 as 60,000."""
+    """Return a number with its thousands apart: 60,000."""
     return f"{value:,}"
 
 
 def decades(name: str) -> tuple[float, ...]:
-    """1, 2, 5, 10, 20 … over the range of a field: a slider's log scale."""
+    """Return 1, 2, 5, 10, 20 … over the range of a field, for a slider with a log scale."""
     allowed = FIELDS[name]
     assert isinstance(allowed, Range)
     grid = [float(f"{digit}e{power}") for power in range(-12, 4) for digit in (1, 2, 5)]
@@ -29,7 +29,7 @@ def decades(name: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Widget:
-    """How a field is asked for: a slider over `grid`, or without one a menu or a number."""
+    """How a field is asked for: with a slider over `grid`, or without one a menu or a number."""
 
     label: str
     grid: Sequence[Any] = ()
@@ -98,12 +98,12 @@ WIDGETS: dict[str, Widget] = {
 }
 
 
-# The fields in the page's words; what follows a colon explains.
+# What the page calls the fields; a label's words after a colon only explain.
 LABELS = {name: row.label.partition(":")[0] for name, row in WIDGETS.items()}
 
 
 def said(name: str, value: Any) -> str:
-    """A field's value in the page's words."""
+    """Return a field's value in the page's words."""
     allowed = FIELDS[name]
     if isinstance(allowed, Choice):
         return allowed.registry[value].label
@@ -113,19 +113,19 @@ def said(name: str, value: Any) -> str:
 
 
 def exact(value: float) -> str:
-    """All digits of a number, and no more than it takes."""
+    """Return a number with all the digits that it needs, and no more."""
     return number(value) if float(number(value)) == value else to_text(value)
 
 
 def named(name: str, value: Any) -> str:
-    """A setting in the words of its widget, as in: learning rate 0.01."""
+    """Return a setting in the words of its widget, such as: learning rate 0.01."""
     if name == "loss":
         return f"the loss “{said(name, value)}”"
     return f"{LABELS[name]} {said(name, value)}"
 
 
 def options(state: PageState, name: str, grid: Sequence[Any]) -> list[Any]:
-    """The grid, with the value that a URL or preset has put beside it, as far as allowed."""
+    """Return the allowed values of the grid, and the present one, which a URL may have set."""
     allowed = FIELDS[name]
     return sorted({*(value for value in grid if not allowed.fault(value)), state.value(name)})
 
@@ -139,7 +139,7 @@ def slider(
     text: Callable[[Any], str] | None = None,
     disabled: bool = False,
 ) -> None:
-    """A slider over the field's grid, or over another one, and a box for any other value."""
+    """Draw a slider over the field's grid, or over another one, and a box for any other value."""
     row = WIDGETS[name]
     with with_box(state, name, row.label, FIELDS[name], on_change, disabled):
         st.select_slider(
@@ -211,7 +211,7 @@ def menu(
     disabled: bool = False,
     keys: Sequence[str] | None = None,
 ) -> None:
-    """A menu of the rows of the field's registry, or of those with the given keys."""
+    """Draw a menu of the rows of the field's registry, or of those with the given keys."""
     registry = _registry(name)
     keys = list(registry) if keys is None else list(keys)
     st.selectbox(
@@ -232,7 +232,7 @@ def segments(
     on_change: Callable[[], None] | None = None,
     disabled: bool = False,
 ) -> None:
-    """The rows of the field's registry side by side."""
+    """Draw the rows of the field's registry side by side."""
     registry = _registry(name)
     st.segmented_control(
         WIDGETS[name].label,
@@ -247,7 +247,7 @@ def segments(
 
 
 def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
-    """A whole number to be typed."""
+    """Draw a box in which a whole number is typed."""
     row, allowed = WIDGETS[name], FIELDS[name]
     assert isinstance(allowed, Range)
     st.number_input(
@@ -257,7 +257,7 @@ def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None
 
 
 def knob(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
-    """A field's widget by its kind: what a page shows for a setting that it knows by name alone."""
+    """Draw the widget that suits a field, for a page that knows the setting only by its name."""
     if WIDGETS[name].grid:
         slider(state, name, on_change=on_change)
     elif isinstance(FIELDS[name], Choice):

@@ -28,18 +28,18 @@ GLOSSARY = {
     "silent": "An image is **silent** if its gradient is exactly 0: the step learns nothing from "
     "it. A wrong and silent image can still become right, because all images share the weights.",
     "saturated": "A prediction is **saturated** when its probability is exactly 0 or 1, because "
-    "float32 has no number closer to it.",
+    "the exact value is too close to it for float32.",
     "clipped": "A probability is **clipped** when it is so close to 0 or 1 that the loss replaces "
     "it by a fixed value a little further away: beyond that value the loss is flat.",
     "epsilon": "**Epsilon** is how far from 0 and 1 a clipping loss keeps the probability.",
     "NaN": "**NaN**, not a number, is what arithmetic gives where there is no answer, as in 0 "
     "times infinity; almost everything computed from it is NaN as well.",
-    "nudged copies": "**Nudged copies** of a run start from its weights changed in the last digit "
-    "that float32 keeps. Where the copies end differently, that difference is chance.",
+    "nudged copies": "**Nudged copies** of a run start from its initial weights changed in the "
+    "last digit that float32 keeps. Where the copies end differently, that difference is chance.",
     "ornstein-uhlenbeck process": "An **Ornstein-Uhlenbeck process** is a value that is pushed "
     "about by chance and pulled back to its mean, the more strongly the further away it is.",
-    "squared error": "The mean **squared error** is the mean of (prediction - target)², here of "
-    "each prediction and its own target, whatever the loss compares.",
+    "squared error": "The mean **squared error** is the mean of (prediction - target)², here "
+    "always of each prediction and its own target, even if the loss compares others.",
     "teacher forcing": "With **teacher forcing** a network is given each true (here: noisy) value "
     "before it predicts the next one, instead of its own prediction.",
     "epoch": "An **epoch** is one pass over all training images.",
@@ -66,5 +66,5 @@ GLOSSARY = {
 
 
 def explained(*terms: str) -> str:
-    """What these terms mean, for a widget's or a heading's `help`."""
+    """Return what these terms mean, for the `help` of a widget or a heading."""
     return "\n\n".join(GLOSSARY[term] for term in terms)

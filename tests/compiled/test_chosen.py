@@ -66,8 +66,8 @@ def test_the_words_count_only_the_chosen_images() -> None:
     held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, silent at step 0")
     now_in = RunConfig()
     assert chosen.words(held, np.array([0, 3, 9]), now, now_in) == (
-        "**wrong, silent at step 0: 4 images; this run looks at 3.** Of these 3 images 2 are right "
-        "at step 4, with gradient exactly 0: 2."
+        "**wrong, silent at step 0: 4 images; this run measures 3.** Of these 3 images, 2 are "
+        "right at step 4; gradient exactly 0: 2."
     )
     assert "It is wrong at step 4" in chosen.words(held, np.array([0]), now, now_in)
     nobody = held._replace(images=np.zeros(0, int))

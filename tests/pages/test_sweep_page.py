@@ -91,7 +91,7 @@ def test_every_preset_has_its_own_link() -> None:
     ("query", "note"),
     [
         ({"over_seed": "0,x"}, "seed: one value is left out"),
-        ({"over_nothing": "1"}, "an axis that is no setting was ignored"),
+        ({"over_nothing": "1"}, "an axis that is not a setting was ignored"),
         ({"over_loss": "clip,hinge"}, "loss: one value is left out"),
         ({"over_batch_size": "10,5000"}, "batch_size is 5000; allowed is"),
         ({"colour": "red", "over_seed": "1"}, "is not a setting and was ignored"),
@@ -189,7 +189,7 @@ def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
     assert page.query_params["over_seed"] == "0,1"
     page = keyed(page.multiselect, "sweep_values_optimizer").set_value([]).run()
     assert len(keyed(page.multiselect, "sweep_values_optimizer").value) > 1
-    assert "an axis has one value at least" in page.toast[0].value
+    assert "an axis needs at least one value" in page.toast[0].value
     plan = stated(page, "sweep_plan")
     page = go(go(page, "pages/home.py"), PAGE)
     assert stated(page, "sweep_plan") == plan, "remembered while on another page"

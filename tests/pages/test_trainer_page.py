@@ -152,8 +152,8 @@ def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chance, "CHEAP", math.inf)  # however slow this machine is
     told = caption_when_copied(press(trainer(), "train"))
     assert "Chaotic: 7 nudged copies end anywhere from" in told
-    assert "Over all 1,000 training images; held-out accuracy: 1,000 others." in told
-    assert "Steady: 7 copies" in caption_when_copied(press(trainer(**FAST), "train"))
+    assert "Over all 1,000 training images; held-out accuracy: over 1,000 others." in told
+    assert "Steady: 7 nudged copies" in caption_when_copied(press(trainer(**FAST), "train"))
     broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
     assert "all end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
 
@@ -162,7 +162,7 @@ def test_costly_copies_are_trained_only_on_request() -> None:
     page = press(trainer(**FAST), "train")
     assert "has not been measured" in caption_when_copied(page)
     page.button(key="copies").click().run()
-    assert "Steady: 7 copies" in caption_when_copied(page)
+    assert "Steady: 7 nudged copies" in caption_when_copied(page)
 
 
 def test_naive_is_shown_as_nan() -> None:
@@ -243,7 +243,7 @@ def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     page = trainer()
     page.pills(key="train_band").set_value("wrong, silent").run()
     assert held(page) == (
-        "**wrong, silent at step 0: 484 images.** Of these 484 images 0 are right at step 0, with "
+        "**wrong, silent at step 0: 484 images.** Of these 484 images, 0 are right at step 0; "
         "gradient exactly 0: 484."
     )
     shown = pictures(page)
@@ -252,7 +252,7 @@ def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     ended(page)
     page.run()
     assert pictures(page) == shown
-    assert re.search("Of these 484 images [1-9]\\d+ are right at step 10", held(page))
+    assert re.search("Of these 484 images, [1-9]\\d+ are right at step 10", held(page))
     page.slider(key="scrubber").set_value(0).run()
     assert "0 are right at step 0" in held(page)
     page.slider(key="scrubber").set_value(10).run()

@@ -52,9 +52,9 @@ def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(chance, "CHEAP", 20.0)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree at every step, up to rounding" in said(page)
-    assert said(page).count("Steady: 7 copies") == 2
+    assert said(page).count("Steady: 7 nudged copies") == 2
     drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
-    assert "Accuracy of the copies by step." in drawn
+    assert "Accuracy of the nudged copies by step." in drawn
 
 
 def test_a_different_learning_rate_parts_twins_after_the_first_update() -> None:

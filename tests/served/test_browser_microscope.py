@@ -79,7 +79,7 @@ def test_a_click_shows_the_digits_that_sit_there(visit: Visit, server: str) -> N
     page = microscope(visit, server, reload=False)
     click_tallest_bar(page.locator('[aria-label^="Histogram of"] svg.marks'))
     expect(
-        page.get_by_text(re.compile(r"Of these \d+ images 0 are right at step 0"))
+        page.get_by_text(re.compile(r"Of these \d+ images, 0 are right at step 0"))
     ).to_be_visible()
     assert len(set(pictures(page))) == 24
     first = page.locator(".cards li").first

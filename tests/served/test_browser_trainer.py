@@ -172,7 +172,7 @@ def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) ->
     page.evaluate("window.first = [...document.querySelectorAll('svg.marks')]")
     click_tallest_bar(digits)
     panel = page.locator(".st-key-train_chosen")
-    words = panel.get_by_text(re.compile(r"Of these [\d,]+ images [\d,]+ are right at step \d+"))
+    words = panel.get_by_text(re.compile(r"Of these [\d,]+ images, [\d,]+ are right at step \d+"))
     expect(words).to_be_visible()
     shown, told = pictures(page), words.inner_text()
     assert 2 <= len(set(shown)) == len(shown) <= 24

@@ -16,7 +16,7 @@ HEIGHT = 240
 
 @frame.built_once()
 def spec(sizes: tuple[int, ...]) -> dict[str, Any]:
-    """A line an order over the sizes, which stand side by side. The page names the colours."""
+    """Return a line per order over the sizes, evenly spaced; the page names the colours."""
     x = alt.X(
         "size:O", title="images evaluated together", sort=list(sizes),
         scale=alt.Scale(domain=list(sizes)), axis=alt.Axis(labelAngle=0, format=",d", grid=False),
@@ -38,7 +38,7 @@ def spec(sizes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def tables(accuracies: Mapping[str, Mapping[int, float]]) -> Tables:
-    """order -> size -> accuracy as rows of size, accuracy and order."""
+    """Turn order -> size -> accuracy into rows of size, accuracy and order."""
     rows: Sequence[tuple[int, float, str]] = [
         (size, accuracy, order)
         for order, by_size in accuracies.items()

@@ -1,4 +1,4 @@
-"""Where chosen images go: the logit of each over the steps."""
+"""The paths of chosen images: the logit of each over the steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,26 +11,26 @@ from core.run.snapshot import Snapshot
 from ui.charts import digits, flow, frame
 from ui.charts.live import Drawing
 
-LOOKS = 60  # drawn at most
+LOOKS = 60  # the most that are drawn
 HEIGHT = 240  # pixels
 
 
 def towards(margins: np.ndarray, labels: np.ndarray, binary: bool) -> np.ndarray:
-    """The logit of each image's own label: above 0 it is given more than half."""
+    """Return the logit of each image's own label: above 0, the label gets more than one half."""
     return np.where(labels == 0, -margins, margins) if binary else margins
 
 
 def paths(
     run: Sequence[Snapshot], images: np.ndarray, steps: int, binary: bool, at: int | None
 ) -> Drawing:
-    """A line an image: the logit of its label at each look, coloured by what it was there.
+    """Draw a line per image: its label's logit at each snapshot, coloured by its band there.
 
-    A line is broken where the logit is NaN or infinite. Of many looks LOOKS are drawn, evenly;
-    there must be one.
+    A line is broken where the logit is NaN or infinite. At most LOOKS snapshots are drawn, evenly
+    spaced; there must be at least one.
 
     Args:
-      images: int [k], places among the images that were looked at.
-      binary: whether the run asks for one logit, that of label 1.
+      images: int [k], indices among the images that were measured.
+      binary: whether the run gives one logit, that of label 1.
       at: the step that the visitor looks back to.
     """
     kept = np.unique(np.linspace(0, len(run) - 1, min(LOOKS, len(run))).astype(int))

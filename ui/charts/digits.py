@@ -1,4 +1,4 @@
-"""Every digit on the logit axis: where each image of a look stands, and what pulls at it."""
+"""Every image on the logit axis: where it is in a snapshot, and what gradient it has."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,52 +14,53 @@ from ui.charts.live import GRADIENTS, Drawing
 
 AxisType = Literal["linear", "symlog"]
 BINS = 60  # of equal width on the axis as drawn
-# Where the axis may end: few, for a new one is a new chart. The last holds every float32.
+# Where the axis may end. These are few, because with a new end the browser builds a new chart. The
+# last one holds every float32.
 TOPS = (100.0, 1e4, 1e6, 1e12, 3.5e38)
-ROOMS = (10, 25, 50, 100, 250, 500, 1000)  # images that a bar may hold, either way
+ROOMS = (10, 25, 50, 100, 250, 500, 1000)  # the axis has room for so many images each way
 SIDES = ("wrong", "right")
 SHOWS = "Every image at its logit, right ones above the line and wrong ones below"
-CLICKED = "bar"  # the name of the selection, and what it tells of the bar
+CLICKED = "bar"  # the name of the click's selection; BAR is what it returns
 BAR = ("side", "state", "left", "right", "step", "turn")
 
 
 class Zone(NamedTuple):
-    """A stretch of the axis in which a loss gives wrong (or right) images no gradient."""
+    """A stretch of the axis where wrong (or right) images have a gradient of 0, NaN or inf."""
 
     start: float
-    end: float  # may be inf, as `start` may be -inf
+    end: float  # may be inf, and `start` may be -inf
     right: bool
-    what: str  # a name of GRADIENTS
+    what: str  # a key of GRADIENTS
 
 
 class Images(NamedTuple):
-    """The images of a look, all [n]."""
+    """The images of a snapshot; each array is [n]."""
 
-    place: np.ndarray  # int, each one's place among the training images
-    at: np.ndarray  # float, the logit where it stands; NaN and infinities stand nowhere
+    place: np.ndarray  # int, each image's index among the training images
+    at: np.ndarray  # float, its logit on the axis; one that is NaN or infinite is not drawn
     correct: np.ndarray  # bool
-    kinds: np.ndarray  # each one's Gradient
+    kinds: np.ndarray  # each image's Gradient
 
 
 class Mark(NamedTuple):
-    """What a click is told with its bar, and which images the visitor looks at."""
+    """What a bar hands to a click, and which images the visitor has chosen."""
 
-    step: int = 0  # of the look that is drawn
-    turn: int = 0  # with another one the bar that was clicked last can be clicked again
-    chosen: Sequence[int] | np.ndarray = ()  # places among the training images
+    step: int = 0  # of the snapshot that is drawn
+    turn: int = 0  # a new value lets the bar that was clicked last be clicked again
+    chosen: Sequence[int] | np.ndarray = ()  # indices among the training images
 
 
 def images(snapshot: Snapshot | Answers) -> Images:
-    """All images of a look, each at its margin."""
+    """Return all images of a snapshot, each at its margin."""
     place = np.arange(len(snapshot.margins))
     return Images(place, snapshot.margins, snapshot.correct, snapshot.gradients)
 
 
 def members(found: Images, bar: Mapping[str, Any]) -> np.ndarray:
-    """Which images stand in a bar that was clicked: bool [n]."""
+    """Return which images are in the bar that was clicked: bool [n]."""
     kind = list(GRADIENTS).index(bar["state"])
     side = found.correct == (bar["side"] == "right")
-    at = np.asarray(found.at, float)  # the edges are, and float32 would round them
+    at = np.asarray(found.at, float)  # float64, as the edges are: float32 would round
     return side & (found.kinds == kind) & (at >= bar["left"]) & (at < bar["right"])
 
 
@@ -72,15 +73,15 @@ def digits(
     mark: Mark = Mark(),  # noqa: B008, a NamedTuple never changes
     last: Snapshot | None = None,
 ) -> Drawing:
-    """The images of a look as bars over their logit: right ones up, wrong ones down.
+    """Draw the images of a snapshot as bars over their logit: right ones up, wrong ones down.
 
     Args:
       widest: the largest finite |logit| that the axis must hold; see `widest`.
-      of: what the logit is of, for the title.
-      zones: where the loss gives no gradient, shaded.
+      of: what the logit belongs to, for the title.
+      zones: where the loss gives no gradient; they are shaded.
       broken: whether the legend names NaN and inf.
-      mark: what a click is told, and the images that are marked in their bars.
-      last: the run's last look once it has ended, which the chart's text tells of.
+      mark: what a bar hands to a click, and the images that are outlined in their bars.
+      last: the run's last snapshot once it has ended, which the chart's text describes.
     """
     top = top_of(widest)
     return Drawing(
@@ -94,12 +95,12 @@ def digits(
 
 
 def top_of(widest: float) -> float:
-    """Where an axis ends that holds logits up to `widest`."""
+    """Return where an axis ends that holds logits up to `widest`."""
     return next((top for top in TOPS if widest <= top), TOPS[-1])
 
 
 def _told(last: Snapshot | None) -> str:
-    """How many images are right in a run's last look, and how many are wrong and silent."""
+    """Return how many images are right in a run's last snapshot, and how many wrong and silent."""
     if last is None:
         return ""
     right, images = int(np.count_nonzero(last.correct)), len(last.correct)
@@ -110,30 +111,30 @@ def _told(last: Snapshot | None) -> str:
 
 
 def widest(run: Sequence[Snapshot]) -> float:
-    """The largest finite |margin| of all looks; 0 where there is none."""
+    """Return the largest finite |margin| of all snapshots; 0 if there is none."""
     if not run:
         return 0.0
     sizes = np.abs(np.array([s.margins for s in run]))
     largest = sizes.max(initial=0.0)
-    if not np.isfinite(largest):  # looked for only then: it takes longer than all the rest
+    if not np.isfinite(largest):  # only then, because this takes longer than all the rest
         largest = sizes.max(initial=0.0, where=np.isfinite(sizes))
     return float(largest)
 
 
 def spaced(end: float, count: int, axis: AxisType = "symlog") -> np.ndarray:
-    """`count` logits from -end to end, as far from each other as they are drawn."""
+    """Return `count` logits from -end to end, evenly spaced as the axis draws them."""
     if axis != "symlog":
         return np.linspace(-end, end, count)
     drawn = np.linspace(-1, 1, count) * np.log1p(end)
     z = np.sign(drawn) * np.expm1(np.abs(drawn))
-    z[[0, -1]] = -end, end  # which expm1 may miss by a rounding, and a logit there be lost
+    z[[0, -1]] = -end, end  # expm1 may miss the ends by a rounding and so lose a logit there
     return z
 
 
 def tables(
     found: Images | None, edges: np.ndarray, zones: Sequence[Zone], mark: Mark
 ) -> frame.Tables:
-    """The tables of `layers`: images by bins that end at `edges`, float [bins + 1]."""
+    """Return the tables of `layers`, with images in bins between `edges`, float [bins + 1]."""
     counts = chosen = np.zeros((2, len(Gradient), len(edges) - 1), int)
     lost = ""
     if found is not None:
@@ -153,7 +154,7 @@ def tables(
 
 
 def _counts(found: Images, edges: np.ndarray) -> np.ndarray:
-    """How many images stand in each bin: int [wrong or right, len(Gradient), bins]."""
+    """Return how many images are in each bin: int [wrong or right, len(Gradient), bins]."""
     bins = len(edges) - 1
     known = np.isfinite(found.at)
     place = np.searchsorted(edges[1:-1], found.at[known], side="right")
@@ -163,7 +164,7 @@ def _counts(found: Images, edges: np.ndarray) -> np.ndarray:
 
 
 def _lost(margins: np.ndarray) -> str:
-    """How many images have no place on the axis, by what their logit is; "" where none."""
+    """Return how many images have a logit that is NaN or infinite, or an empty text."""
     found = {
         "NaN": int(np.isnan(margins).sum()),
         "-inf": int(np.isneginf(margins).sum()),
@@ -174,7 +175,7 @@ def _lost(margins: np.ndarray) -> str:
 
 
 def _bars(counts: np.ndarray, chosen: np.ndarray, edges: np.ndarray, mark: Mark) -> pa.Table:
-    """A row a bin, side and Gradient with images; each stands on those nearer to the line."""
+    """Return a row per bin, side and Gradient with images; those of a bin and side are stacked."""
     side, kind, place = np.nonzero(counts)
     sign = 2 * side - 1
     high, n = counts.cumsum(axis=1)[side, kind, place], counts[side, kind, place]
@@ -185,7 +186,7 @@ def _bars(counts: np.ndarray, chosen: np.ndarray, edges: np.ndarray, mark: Mark)
             "right": edges[place + 1],
             "low": low,
             "high": sign * high,
-            "marked": low + sign * chosen[side, kind, place],  # the chosen, from `low` to here
+            "marked": low + sign * chosen[side, kind, place],  # chosen ones: from `low` to here
             "images": n,
             "side": pa.array(np.array(SIDES)[side], pa.string()),
             "state": pa.array(np.array(list(GRADIENTS))[kind], pa.string()),
@@ -197,13 +198,13 @@ def _bars(counts: np.ndarray, chosen: np.ndarray, edges: np.ndarray, mark: Mark)
 
 @frame.built_once()
 def _sides(room: int) -> pa.Table:
-    """Two words that hold the axis open: it moves seldom, and the spec stays."""
+    """Return two words at `room` and -`room`, which set the axis's range without a new spec."""
     return pa.table({"count": [room, -room], "word": SIDES[::-1]})
 
 
 @frame.built_once(256)
 def _zones(zones: tuple[Zone, ...], top: float, room: int) -> pa.Table:
-    """The part of each zone that the axis shows."""
+    """Return the part of each zone that the axis shows."""
     inside = [zone for zone in zones if zone.start < top and zone.end > -top]
     return pa.table(
         {
@@ -217,7 +218,7 @@ def _zones(zones: tuple[Zone, ...], top: float, room: int) -> pa.Table:
 
 
 def symlog(top: float) -> tuple[alt.Scale, alt.Axis]:
-    """Scale and axis of logits from -top to top, with few powers of ten."""
+    """Return the scale and axis of logits from -top to top, labelled at few powers of ten."""
     powers = [10.0**power for power in frame.powers(1, math.floor(math.log10(top)), 3)]
     return (
         alt.Scale(type="symlog", domain=[-top, top], nice=False),
@@ -245,9 +246,10 @@ def layers(
     y_axis: Mapping[str, Any],
     legend: alt.Legend | None,
 ) -> Any:
-    """Zones, bars that can be clicked, the chosen ones' outline, and words.
+    """Draw zones, bars that can be clicked, the outlines of the chosen images, and words.
 
-    The logit axis is told once, with the zones: a spec is read at every frame.
+    The logit axis is written once, with the zones, because the browser reads the spec at every
+    frame.
     """
     y = alt.Y(
         "count:Q",
@@ -290,8 +292,8 @@ def layers(
         .properties(name="bars")
         .add_params(clicked)
     )  # fmt: skip
-    # As the text is, it differs from every bar in both themes. No filter: of an empty table Vega
-    # warns at every frame.
+    # Outlined in the colour of text, which differs from every bar's in both themes. The others are
+    # transparent and not filtered out, because Vega warns at every frame about an empty table.
     outlined = alt.when(alt.datum.marked != alt.datum.low).then(alt.value("currentColor"))
     marked = stacked.mark_bar(binSpacing=0, fill="transparent", strokeWidth=1.5).encode(
         y2="marked:Q", stroke=outlined.otherwise(alt.value("transparent"))

@@ -1,4 +1,4 @@
-"""Test images that are wrong, by epoch: small shares, on a log axis."""
+"""The share of test images that are wrong, by epoch, on a log axis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ from ui.charts import frame
 from ui.charts.frame import Tables
 from ui.charts.twins import Names
 
-LOW, HIGH = 0.005, 1.0  # the axis: half a percent to all
+LOW, HIGH = 0.005, 1.0  # the axis goes from half a percent to 100%
 
 
 @frame.built_once()
 def spec(labels: Names, colours: Names, epochs: int) -> dict[str, Any]:
-    """A line a series, with a point an epoch. The page names the colours."""
+    """Return a line per series with a point per epoch; the page names the colours."""
     x = alt.X(
         "epoch:Q", title="epoch",
         scale=alt.Scale(domain=[0.7, epochs + 0.3], nice=False),
@@ -40,7 +40,7 @@ def spec(labels: Names, colours: Names, epochs: int) -> dict[str, Any]:
 
 
 def tables(accuracies: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
-    """series -> (epochs, accuracies) as rows of epoch, share wrong and series; NaN is a gap."""
+    """Turn series -> (epochs, accuracies) into rows of epoch, share wrong, series; NaN is a gap."""
     epoch = np.concatenate([np.asarray(epochs, np.int64) for epochs, _ in accuracies.values()])
     wrong = 1 - np.concatenate([np.asarray(right, float) for _, right in accuracies.values()])
     names = np.repeat(list(accuracies), [len(epochs) for epochs, _ in accuracies.values()])

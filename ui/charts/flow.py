@@ -1,4 +1,4 @@
-"""Flow over steps: which images are right, which are silent, and how that changes."""
+"""Which images are right and which are silent: their shares over the steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from ui.charts import frame, live
 from ui.charts.live import Drawing
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
 
-STEPS = 120  # drawn at most
-# From the foot up: where the wrong begin is the accuracy.
+STEPS = 120  # the most that are drawn
+# From the bottom up: the line between right and wrong is the accuracy.
 BANDS = {
     "right, silent": BEFORE,
     "right, with gradient": TRAIN,
@@ -32,9 +32,10 @@ FLOW = pa.schema(
 
 
 def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = False) -> Drawing:
-    """Shares of the probe images over steps, by right or wrong and by what pulls at them.
+    """Draw the shares of the measured images over the steps: right or wrong, silent or not.
 
-    `broken`: whether the legend names NaN and inf.
+    Args:
+      broken: whether the legend names NaN and inf.
     """
     return Drawing(
         key="flow",
@@ -46,31 +47,31 @@ def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = Fal
     )
 
 
-CODES = (3, 1, 0, 2)  # of the bands but the last, as `_codes` has them
+CODES = (3, 1, 0, 2)  # the code of each band but the last, see `_codes`
 
 
 def _codes(correct: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Twice the Gradient, and one more where the image is right: uint8."""
+    """Return twice each image's Gradient, plus one if it is right: uint8."""
     return 2 * gradients + correct
 
 
 def band(correct: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """The place in BANDS of images of any shape: int."""
+    """Return the index in BANDS of each image, in an array of any shape: int."""
     places = [CODES.index(code) if code in CODES else len(CODES) for code in range(6)]
     return np.array(places)[_codes(correct, gradients)]
 
 
 def shares(run: Sequence[Snapshot]) -> np.ndarray:
-    """Of each look the share of the images in each band: float64 [len(BANDS), looks]."""
+    """Return the share of images in each band at each snapshot: float64 [len(BANDS), looks]."""
     codes = _codes(np.array([s.correct for s in run]), np.array([s.gradients for s in run]))
-    # A short integer holds PROBE, and is added up three times as fast as NumPy's own choice.
+    # uint16 is enough for PROBE, and sums three times as fast as NumPy's own choice.
     counts = np.array([(codes == code).sum(axis=1, dtype=np.uint16) for code in CODES], int)
     images = codes.shape[1]
     return np.array([*counts, images - counts.sum(axis=0)]) / images
 
 
 def _ends(run: Sequence[Snapshot], steps: int) -> dict[str, np.ndarray]:
-    """Of a run that has ended the first and the last share of each band that it has seen."""
+    """Return the first and last share of each band that has any, once the run has ended."""
     if not live.ended(run, steps):
         return {}
     ends = zip(BANDS, shares([run[0], run[-1]]), strict=True)
@@ -78,14 +79,14 @@ def _ends(run: Sequence[Snapshot], steps: int) -> dict[str, np.ndarray]:
 
 
 def _table(run: Sequence[Snapshot], steps: int) -> pa.Table:
-    """Rows of step, low, high, share and band.
+    """Return rows of step, low, high, share and band.
 
-    The last look reaches a little further than its step, or else a single one could not be seen.
+    The last snapshot is drawn a little past its step; otherwise a single one could not be seen.
     """
     if not run:
         return FLOW.empty_table()
     known = shares(run)
-    kept = frame.extremes(known[[0, 3]], STEPS - 1)  # the silent, right and wrong
+    kept = frame.extremes(known[[0, 3]], STEPS - 1)  # of the two silent bands
     at = np.array([run[i].step for i in kept])
     at = np.append(at, at[-1] + max(1, steps // 100))
     drawn = known[:, np.append(kept, kept[-1])]

@@ -1,6 +1,6 @@
 """What all charts share: size, axes, gap markers, the cursor, and the finished spec.
 
-A chart is a constant Vega-Lite spec with named data; a frame sends only new tables.
+A chart is a constant Vega-Lite spec with named data; each frame sends only new tables.
 """
 
 import math
@@ -18,16 +18,17 @@ from ui.charts.palette import BEFORE, DEAD, PINS
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
-# Of the trainer's charts, title included: the first two, and the others. Four fit a small laptop.
+# Heights of the trainer's charts with their titles: of the first two, and of the others. Four
+# charts fit on a small laptop.
 TALL, TITLED = 218, 186
-TICKS = 6  # on an axis at most
-LEGEND_COLUMNS = 4  # of short names: what a phone has room for
-NAMES_GAP = 16  # pixels from the name of one curve to that of the next
-LETTER = 8  # pixels of a name, at most
-AROUND = 60  # pixels of a chart's height that are not its plot's
-NAMED = 2  # curves that words over a chart have room for
-FOOT, ROW = 14, 18  # pixels above the foot of the plot, where gap markers stand, row by row
-NUMBER, SHARE = ".5~g", ".1%"  # how a tooltip writes a value
+TICKS = 6  # the most on an axis
+LEGEND_COLUMNS = 4  # with short names; a phone has no room for more
+NAMES_GAP = 16  # pixels from the name of one curve to the next
+LETTER = 8  # pixels per letter of a name, at most
+AROUND = 60  # pixels of a chart's height outside its plot
+NAMED = 2  # the most curves that words over a chart name
+FOOT, ROW = 14, 18  # pixels from the plot's foot to the lowest gap markers, and between their rows
+NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
@@ -39,9 +40,9 @@ R = TypeVar("R")
 
 
 def built_once(maxsize: int | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """As lru_cache; and threads that ask at the same time wait for the one that builds.
+    """Cache like lru_cache, but let threads that ask at the same time wait for one build.
 
-    Thirty visitors who open a page at once would else build each of its specs thirty times.
+    Otherwise thirty visitors who open a page at once would build each of its specs thirty times.
     """
 
     def decorate(build: Callable[P, R]) -> Callable[P, R]:
@@ -66,7 +67,7 @@ class Ribbon(NamedTuple):
 
 
 def share(value: float) -> str:
-    """43.5%; NaN as NaN."""
+    """Return a share as a percentage, such as 43.5%; NaN stays NaN."""
     return "NaN" if math.isnan(value) else f"{value:.1%}"
 
 
@@ -76,7 +77,7 @@ def told(
     steps: int,
     text: Callable[[float], str] = share,
 ) -> str:
-    """What a chart shows, in words: how each curve began and ended; nothing without curves."""
+    """Return how each curve began and ended, in words; nothing without curves."""
     if not curves:
         return ""
     ways = (
@@ -87,12 +88,12 @@ def told(
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
-    """NaN and infinities as None, which Vega-Lite draws as a gap."""
+    """Replace NaN and infinities by None, which Vega-Lite draws as a gap."""
     return [value if math.isfinite(value) else None for value in map(float, values)]
 
 
 def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
-    """Curves (name -> steps and values) as rows of step, value and series, the curve's name."""
+    """Turn curves, name -> (steps, values), into rows of step, value and series (the name)."""
     assert all(len(steps) == len(values) for steps, values in named.values())
     steps = np.concatenate([np.asarray(each, np.int64) for each, _ in named.values()])
     values = np.concatenate([np.asarray(each, np.float64) for _, each in named.values()])
@@ -107,7 +108,7 @@ def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
 
 
 def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str = "") -> pa.Table:
-    """Where a curve cannot be drawn: NaN, inf, and on a log axis 0. Its first row names them."""
+    """Return where a curve is NaN, inf or, with `zero`, exactly 0; the first row names these."""
     known = np.asarray(values, np.float64)
     assert len(steps) == len(known)
     infinite = np.where(known > 0, "inf", "-inf")
@@ -118,13 +119,13 @@ def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str =
 
 
 def join_gaps(tables: Iterable[pa.Table]) -> pa.Table:
-    """The gaps of several curves as one table, whose first row names what is found in any."""
+    """Join the gaps of several curves into one table, whose first row names all kinds found."""
     joined = pa.concat_tables(tables)
     return _gap_table(*(joined[name].to_numpy() for name in ("step", "what", "series")))
 
 
 def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Table:
-    """In the order of the steps; `first` is said once, or else words would stand over words."""
+    """Return the gaps in the order of their steps; only the first has words, so none overlap."""
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
     kinds = [_told(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
@@ -137,7 +138,7 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
 
 
 def _told(kind: str, series: np.ndarray) -> str:
-    """What is missing, and where one cannot see it, of which curves: exactly 0 in layer 1."""
+    """Return a kind of gap and, if they have names, its curves: exactly 0 in layer 1."""
     names = [name for name in dict.fromkeys(sorted(series.tolist())) if name]
     if not names:
         return kind
@@ -145,9 +146,9 @@ def _told(kind: str, series: np.ndarray) -> str:
 
 
 def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
-    """The neighbours among `edges` that hold all finite values: an axis that moves seldom.
+    """Return the two nearest `edges` around all finite values, so that an axis seldom moves.
 
-    There must be such a value.
+    There must be a finite value.
     """
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
@@ -161,16 +162,16 @@ def bracket(values: Values, edges: Sequence[float]) -> tuple[float, float]:
 
 
 def powers(low: int, high: int, most: int = TICKS) -> list[int]:
-    """The exponents from `low` to `high`, or every second, third, fifth … multiple: `most`."""
+    """Return at most `most` exponents from `low` to `high`: all, or the multiples of 2, 3, 5 …"""
     for stride in (1, 2, 3, 5, 10, 20, 50):
         first = -(-low // stride) * stride
         if len(found := list(range(first, high + 1, stride))) <= most:
             return found
-    raise ValueError(f"{low} to {high} is no range of float32 exponents")
+    raise ValueError(f"{low} to {high} is not a range of float32 exponents")
 
 
 def power_labels(value: str = "datum.value") -> str:
-    """A Vega expression that writes a power of ten as 10ⁿ from a thousand up and down."""
+    """Return a Vega expression that writes 10ⁿ for powers of ten from 1000 up and 0.001 down."""
     power = f"round(log(abs({value})) / LN10)"
     digit = f"'⁰¹²³⁴⁵⁶⁷⁸⁹'[abs({power}) % 10]"
     tens = f"(abs({power}) > 9 ? '⁰¹²³⁴⁵⁶⁷⁸⁹'[floor(abs({power}) / 10)] : '')"
@@ -181,9 +182,9 @@ def power_labels(value: str = "datum.value") -> str:
 
 
 def filled(table: pa.Table) -> pa.Table:
-    """The table, or for an empty one a row of zeros, which draws nothing.
+    """Return the table, or if it is empty one row of zeros, which draws nothing.
 
-    Of an axis that is as long as its data, Vega warns at every frame while there are none.
+    Vega warns at every frame about an axis whose length comes from an empty table.
     """
     if table.num_rows:
         return table
@@ -192,9 +193,10 @@ def filled(table: pa.Table) -> pa.Table:
 
 
 def extremes(values: np.ndarray, most: int) -> np.ndarray:
-    """Which of the columns of float [series, n] to draw, at most `most`: int, increasing.
+    """Return which columns of float [series, n] to draw: int, increasing, at most `most`.
 
-    The first and the last, and of each of equal stretches the lowest and highest of each series.
+    They are the first and the last, and in each of several equal stretches the lowest and the
+    highest of each series.
     """
     series, n = values.shape
     if n <= most:
@@ -208,24 +210,24 @@ def extremes(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def cursor(step: int | None) -> pa.Table:
-    """The step that the visitor has scrubbed to, or nothing."""
+    """Return a table of the step that the visitor looks back to, or an empty one."""
     return pa.table({"step": pa.array([] if step is None else [step], pa.int64())})
 
 
 def step_axis(steps: int, room: int = 0) -> alt.X:
-    """A step axis that does not move while the run grows, `room` pixels shorter than the plot."""
+    """Return a step axis that stays put as the run grows, `room` pixels narrower than the plot."""
     extent: Any = [0, alt.expr(f"width - {room}")] if room else alt.Undefined
     return alt.X(
         "step:Q",
-        title=None,  # the chart's own says it: a line more would be a line of plot less
-        # Room for end points.
+        title=None,  # the chart's title says it; here it would cost the plot a line
+        # Leave room for the end points.
         scale=alt.Scale(domain=[-0.02 * steps, 1.02 * steps], nice=False, range=extent),
         axis=alt.Axis(tickMinStep=1, grid=False, tickCount=5),
     )
 
 
 def tooltip(value: str) -> list[Any]:
-    """What a point of a curve tells; `value` is how its value is written."""
+    """Return what a point of a curve shows in its tooltip; `value` is its value's format."""
     return ["series:N", "step:Q", alt.Tooltip("value:Q", format=value)]
 
 
@@ -237,10 +239,10 @@ def curves(
     value: str = NUMBER,
     pins: Sequence[str] = (),
 ) -> Any:
-    """The lines of the table `run`, coloured by `series`, broken where a value is missing.
+    """Draw the lines of the table `run`, coloured by `series`, broken where a value is missing.
 
-    Below them those of the table `pins`, if there are `pins`: the names of runs that are kept. The
-    page names the colours: names of runs are long, and no chart has room for them.
+    With `pins`, the names of pinned runs, the lines of the table `pins` are drawn below them. The
+    page names the colours: names of runs are too long for a chart.
     """
     colour = _colours(series, colours, pins)
 
@@ -258,16 +260,16 @@ def _colours(series: Sequence[str], colours: Sequence[str], pins: Sequence[str] 
 
 
 class Along(NamedTuple):
-    """An axis from 0, its foot, to 1: where a value stands, and which value stands there."""
+    """An axis from 0, its foot, to 1: `place` is where a value is, `value` what is at a place."""
 
     place: Callable[[float], float]
     value: Callable[[float], float]
 
 
 def names(curves: Mapping[str, Values], along: Along, height: int) -> Tables:
-    """The table `names`: where each curve of a chart of that height is named.
+    """Return the table `names`: where the name of each curve goes, in a chart of that height.
 
-    At its last value, no name nearer to another than a line, and none outside the plot.
+    A name is at its curve's last value, but inside the plot and at least a line from other names.
     """
     last = {}
     for name, values in curves.items():
@@ -288,7 +290,7 @@ def names(curves: Mapping[str, Values], along: Along, height: int) -> Tables:
     return {"names": pa.table(rows, pa.schema([("series", pa.string()), ("value", pa.float64())]))}
 
 
-DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # of grey curves, which have no colours
+DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # to tell grey curves apart
 
 
 def curves_over_before(
@@ -299,11 +301,11 @@ def curves_over_before(
     value: str = NUMBER,
     pins: Sequence[str] = (),
 ) -> tuple[alt.Chart, Any]:
-    """The curves of the table `before`, in grey, and over them those of `pins` and of `run`.
+    """Draw the curves of the table `before` in grey, and those of `pins` and `run` over them.
 
-    Two or more series are named at the end of the plot, by the table `names`. The grey ones have a
-    table of their own: it changes with a control and not with a frame, and what has not changed the
-    browser leaves alone.
+    Two or more series are named at the end of the plot, from the table `names`. The grey curves
+    have their own table, because it changes only when a control does: the browser does not draw
+    unchanged data again.
     """
     room = 12 + LETTER * max(map(len, series)) if len(series) > 1 else 0
     dashes = {
@@ -342,16 +344,16 @@ def curves_over_before(
 
 
 def _line(steps: int, **looks: Any) -> dict[str, Any]:
-    """A line, with its points where they are few."""
+    """Return the settings of a line; its points are drawn only if there are few."""
     points = {"size": 35, "filled": True, **looks} if steps <= 60 else False
     return {"strokeWidth": 2.5, "clip": True, "point": points, **looks}
 
 
 def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] = (DEAD,)) -> Any:
-    """A cross at the foot of the chart for each missing value, and once above them their names.
+    """Draw a cross at the foot of the chart for each missing value, and above them once its kind.
 
-    Several series stand one above the other, each in its colour, the last one lowest, nearer to
-    each other where the plot is low.
+    Each series has a row of crosses in its colour, the last series lowest; the rows are closer
+    together in a low plot.
     """
     row = f"min({ROW}, (height - {FOOT + 2 * ROW}) / {len(series)})"
     base = alt.Chart(alt.NamedData("gaps")).encode(
@@ -378,7 +380,7 @@ def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] 
 
 
 def ribbon(known: Ribbon | None) -> pa.Table:
-    """Rows of step, low and high, or none."""
+    """Return rows of step, low and high; none without a ribbon."""
     if known is None:
         return RIBBON.empty_table()
     columns = (np.asarray(known.steps), np.asarray(known.low), np.asarray(known.high))
@@ -386,23 +388,23 @@ def ribbon(known: Ribbon | None) -> pa.Table:
 
 
 def ribbon_area(steps: int, colour: str, title: str) -> alt.Chart:
-    """The range of the table `ribbon` as a thin area; `title` is the y axis's."""
+    """Draw the range in the table `ribbon` as a pale area; `title` is that of the y axis."""
     area = alt.Chart(alt.NamedData("ribbon")).mark_area(
-        color=colour, opacity=0.25, clip=True, description="copies moved by one rounding"
+        color=colour, opacity=0.25, clip=True, description="nudged copies"
     )
     return area.encode(x=step_axis(steps), y=alt.Y("low:Q", title=title), y2="high:Q")
 
 
 def cursor_rule(steps: int) -> alt.Chart:
-    """A vertical line at the step that the visitor looks back to."""
+    """Draw a vertical line at the step that the visitor looks back to."""
     rule = alt.Chart(alt.NamedData("cursor")).mark_rule(strokeWidth=2, color=BEFORE)
     return rule.encode(x=step_axis(steps))
 
 
 def zoomable(title: str, lowest: alt.Chart, *rest: Any, height: int = TITLED) -> dict[str, Any]:
-    """The finished spec of layers, from the lowest up.
+    """Return the finished spec of layers, given from the lowest up.
 
-    Shift and wheel zoom, drag pans, a double click resets.
+    Shift with the wheel zooms, dragging pans, a double click resets.
     """
     window = alt.selection_interval(
         name="window", bind="scales", encodings=["x"], zoom="wheel![event.shiftKey]"
@@ -411,13 +413,13 @@ def zoomable(title: str, lowest: alt.Chart, *rest: Any, height: int = TITLED) ->
 
 
 def spec(chart: Any, title: str = "", height: int = TITLED) -> dict[str, Any]:
-    """The spec as Streamlit takes it, without data; `height` is that of a chart with a title."""
+    """Return the spec that Streamlit takes, without data; `height` counts only with a title."""
     if title:
         chart = chart.properties(title=alt.Title(title, offset=8), height=height)
     else:
         chart = chart.properties(height=HEIGHT)
     finished: dict[str, Any] = (
-        chart.configure_mark(aria=False)  # a chart has a text of its own
+        chart.configure_mark(aria=False)  # the chart has a text of its own for screen readers
         .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
         .configure_legend(
             labelFontSize=13,

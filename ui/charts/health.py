@@ -1,4 +1,4 @@
-"""The health strip: what the numbers of a gradient are, by parameter and by sample, over steps."""
+"""The health strip: which shares of each gradient are fine, 0, inf or NaN, over the steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from ui.charts import frame
 from ui.charts.live import SPECS, Drawing
 from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
 
-CELLS = 480  # drawn at most: with more than 2,000 marks a chart is no longer SVG
-# In the order in which they are stacked in a row, from its foot up.
+CELLS = 480  # the most that are drawn: with more than 2,000 marks a chart is no longer SVG
+# In the order in which a row stacks them, from the bottom up.
 HEALTH = {
     Health.FINE: ("fine", TRAIN),
     Health.ZERO: ("exactly 0", DEAD),
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 def health(
     run: Sequence[Snapshot], steps: int, parameters: Sequence[str], at: int | None
 ) -> Drawing:
-    """A row a parameter and one for the images: of each look the shares of each Health.
+    """Draw a row per parameter and one for the images: the shares of each Health at each snapshot.
 
     Args:
       parameters: their names, in the order of a Snapshot's `health`.
@@ -43,26 +43,26 @@ def health(
         key="health",
         spec=_spec(rows, steps),
         tables={"cells": _cells(run, steps, rows), "cursor": frame.cursor(at)},
-        alt="By step: which numbers of each gradient are fine, exactly 0, inf or NaN.",
+        alt="By step: the shares of each gradient that are fine, exactly 0, inf or NaN.",
         zoom=False,
     )
 
 
 def is_sick(look: Snapshot) -> bool:
-    """Whether a gradient has NaN or inf in it, or a parameter none that is not 0."""
+    """True if a gradient has NaN or inf in it, or that of a parameter is 0 throughout."""
     nan_or_inf = look.health[:, [Health.NAN, Health.INF]]
     return bool(nan_or_inf.any() or (look.health[:, Health.ZERO] == 1).any())
 
 
 def shares(run: Sequence[Snapshot]) -> np.ndarray:
-    """float64 [looks, parameters + 1, len(Health)], the images' own last."""
+    """Return float64 [looks, parameters + 1, len(Health)]; the images' own gradients come last."""
     parameters = np.array([s.health for s in run], np.float64)
     images = np.array([s.sample_health for s in run], np.float64)
     return np.concatenate([parameters, images[:, None]], axis=1)
 
 
 def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table:
-    """A row a look, parameter and kind with a share; a look reaches to the next one."""
+    """Return a row per snapshot, parameter and kind found; a snapshot reaches to the next one."""
     if not run:
         return SCHEMA.empty_table()
     known = shares(run)
@@ -74,7 +74,7 @@ def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table
     drawn = known[kept][..., order]
     high = drawn.cumsum(axis=-1)
     look, row, kind = np.nonzero(drawn)
-    foot = len(rows) - 1 - row + 0.08  # the first parameter on top, with a line of paper between
+    foot = len(rows) - 1 - row + 0.08  # the first parameter on top, and a thin gap between rows
     share = drawn[look, row, kind]
     top = foot + 0.84 * high[look, row, kind]
     names = np.array([HEALTH[each][0] for each in order])

@@ -6,18 +6,18 @@ from typing import Any
 
 import pyarrow as pa
 
-FOOT = 14  # pixels above the foot of the plot, where NaN stands
+FOOT = 14  # pixels above the foot of the plot, where NaN is marked
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of step, accuracy (None where predictions are NaN) and loss, the curve's name."""
+    """Return rows of step, accuracy (None if predictions are NaN) and loss, the curve's name."""
     schema = pa.schema([("step", pa.int64()), ("accuracy", pa.float64()), ("loss", pa.string())])
     return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
 @cache
 def spec(losses: tuple[str, ...], colours: tuple[str, ...], last: int) -> dict[str, Any]:
-    """Accuracy of the table `rows` up to step `last`: a line a loss, in its colour and named."""
+    """Return a line per loss, coloured and named, of the accuracies in `rows` up to step `last`."""
     colour = {
         "field": "loss",
         "type": "nominal",

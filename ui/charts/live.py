@@ -18,15 +18,15 @@ from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
 NATS, SQUARED = "nats", "squared error"  # the units of a cross-entropy and of a regression's loss
-PIN_POINTS = 120  # of a kept run, at most
-SPECS = 256  # kept of charts that name runs, for names are many
+PIN_POINTS = 120  # the most that are drawn of a pinned run
+SPECS = 256  # the most that are cached of each chart that names runs, because names are many
 
 
 class Drawing(NamedTuple):
     """What a page needs for one chart.
 
-    Only the tables change from frame to frame, unless an axis must grow: for another spec, or
-    another `alt`, the browser builds the whole chart anew.
+    Only the tables change from frame to frame, unless an axis must grow: for another spec or
+    another `alt`, the browser builds the whole chart again.
     """
 
     key: str
@@ -34,28 +34,28 @@ class Drawing(NamedTuple):
     tables: Tables
     alt: str  # for screen readers
     zoom: bool
-    says: str = ""  # what a run that has ended came to, for the same; beside the chart
+    says: str = ""  # also for screen readers, beside the chart: the result of a run that has ended
 
 
 def ended(run: Snapshots, steps: int) -> bool:
-    """Whether a run has come to its last step: what can be told of it stands."""
+    """True if a run has reached its last step, so that its result is final."""
     return bool(run) and run[-1].step == steps
 
 
 class Pin(NamedTuple):
-    """A run that is kept beside the run itself: its name, and what it showed at each look."""
+    """A pinned run: its name, and what it showed at each snapshot."""
 
     name: str
     steps: list[int]
     loss: list[float]
-    score: list[float]  # each Snapshot's
+    score: list[float]  # Snapshot.score
 
 
 def pin(name: str, run: Snapshots) -> Pin:
-    """A run as a pin; its name says where it is lost, for its curve then ends."""
+    """Return a run as a pin; its name says where its loss is NaN or inf and the curve ends."""
     losses = [s.loss for s in run]
     lost = next((s.step for s in run if not math.isfinite(s.loss)), None)
-    shown = name if lost is None else f"{name}: no number from step {lost}"
+    shown = name if lost is None else f"{name}: NaN or inf from step {lost}"
     return Pin(shown, _steps(run), losses, [s.score for s in run])
 
 
@@ -67,7 +67,7 @@ def loss(
     pins: Sequence[Pin] = (),
     unit: str = NATS,
 ) -> Drawing:
-    """Mean loss over steps; NaN and inf are marked at the foot."""
+    """Draw the mean loss over the steps; NaN and inf are marked at the foot."""
     now, then = [s.loss for s in run], [s.loss for s in before]
     kept = {each.name: (each.steps, each.loss) for each in pins}
     top = loss_top if unit == NATS else error_top
@@ -101,10 +101,10 @@ def accuracy(
     ribbon: Ribbon | None = None,
     pins: Sequence[Pin] = (),
 ) -> Drawing:
-    """Accuracy on the training and on the held-out images over steps; of pins on the former.
+    """Draw the accuracy on training and held-out images over the steps; pins show only training.
 
-    Where predictions are NaN there is none: a gap, and a mark at the foot. `ribbon` is where copies
-    of the run went whose weights were moved by one rounding.
+    Where predictions are NaN there is a gap, and a mark at the foot. `ribbon` is the range of the
+    run's nudged copies.
     """
 
     def curves(snapshots: Snapshots) -> dict[str, list[float]]:
@@ -135,7 +135,7 @@ def accuracy(
 
 
 def accuracies(run: Snapshots, values: Sequence[float]) -> list[float]:
-    """These accuracies of a run; NaN where predictions are, for NaN is no answer."""
+    """Return these accuracies of a run, but NaN where any prediction is NaN."""
     return [
         math.nan if s.saturation.nonfinite > 0 else value
         for s, value in zip(run, values, strict=True)
@@ -143,11 +143,11 @@ def accuracies(run: Snapshots, values: Sequence[float]) -> list[float]:
 
 
 def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
-    """Norm of each layer's gradient over steps, log axis; 0, NaN and inf are marked at the foot.
+    """Draw the norm of each layer's gradient over the steps, on a log axis.
 
-    A row of marks a layer, the last layer's lowest.
+    0, NaN and inf are marked at the foot, in a row per layer, the last layer's lowest.
     """
-    known = run or before  # a run that has shown nothing yet keeps the axis of the one before
+    known = run or before  # until a run has a snapshot, the axis is that of the run before
     layers = len(known[0].gradient_norms) if known else 1
     same = [s for s in before if len(s.gradient_norms) == layers]
     now, then = _norms(run, layers), _norms(same, layers)
@@ -159,7 +159,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
         return dict(zip(_layer_names(layers), norms.T, strict=True))
 
     def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
-        # A log axis has no 0: a gap here, and a mark at the foot when all layers are 0.
+        # A log axis has no 0: leave a gap here, and let `gaps` mark it at the foot.
         return curve_table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
 
     low, high = frame.bracket(span, GRADIENT_EDGES)
@@ -189,31 +189,31 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
 
 
 def in_units(value: float, unit: str = NATS) -> str:
-    """A loss in words."""
+    """Return a loss with its unit, or NaN or inf without one."""
     return f"{number(value, 3)} {unit}" if math.isfinite(value) else number(value)
 
 
 def _norms(snapshots: Snapshots, layers: int) -> np.ndarray:
-    """float64 [snapshots, layers]"""
+    """Return the norms of the gradients: float64 [snapshots, layers]."""
     rows = [s.gradient_norms for s in snapshots]
     return np.array(rows, np.float64).reshape(-1, layers)
 
 
-# Units of the axis: the ends are wide enough for their names, the bins between narrow.
+# Widths in units of the axis: the ends are wide enough for their names, the bins are narrow.
 _END, _BIN, _NAN, _GAP = 12.6, 1.0, 8.6, 2.5
 
 
 class Place(NamedTuple):
-    """A bar of the histogram: its name, its axis label and where it stands."""
+    """A bar of the histogram: its name, its axis label, and its left and right edge."""
 
     name: str
-    label: str  # of at most two lines; none for the bins
+    label: str  # two lines at most; empty for the bins
     left: float
     right: float
 
 
 def _places() -> tuple[Place, ...]:
-    """The places of core.run.snapshot.Saturation, from left to right."""
+    """Return the places of core.run.snapshot.Saturation, from left to right."""
     bins = [(f"{i / BINS:.2f} to {(i + 1) / BINS:.2f}", "", 0.0, _BIN) for i in range(BINS)]
     left = 0.0
     places = []
@@ -234,25 +234,25 @@ def _places() -> tuple[Place, ...]:
 
 
 PLACES = _places()
-MARKED = np.array([bool(place.label) for place in PLACES])  # their share stands above the bar
-# By core.run.snapshot.Gradient.
+MARKED = np.array([bool(place.label) for place in PLACES])  # their share is written above the bar
+# In the order of core.run.snapshot.Gradient.
 GRADIENTS = {"has a gradient": TRAIN, "exactly 0": DEAD, "NaN or inf": BROKEN}
 
 
 def saturation(
     snapshot: Snapshot | None,
     of: str,
-    title: str = "Where the predictions stand",
+    title: str = "Where the predictions are",
     broken: bool = False,
     last: Snapshot | None = None,
 ) -> Drawing:
-    """Where the predictions stand in [0, 1], each in the colour of its own gradient.
+    """Draw where the predictions are in [0, 1], each in the colour of its own gradient.
 
     Args:
-      of: what the probability is of; the axis title.
+      of: what the probability belongs to; the title of the axis if the chart has none.
       title: above the chart; may be empty.
-      broken: whether the legend names NaN and inf, even if this look has none.
-      last: the run's last look once it has ended, which the chart's text tells of.
+      broken: whether the legend names NaN and inf, even if this snapshot has none.
+      last: the run's last snapshot once it has ended, which the chart's text describes.
     """
     shares = _shares(snapshot)
     broken = broken or bool(shares[Gradient.NONFINITE].any())
@@ -289,13 +289,13 @@ def saturation(
 
 
 def _shares(snapshot: Snapshot | None) -> np.ndarray:
-    """The share of the images at each place by their gradient: float64 [GRADIENTS, PLACES]."""
+    """Return the share of images at each place, by gradient: float64 [GRADIENTS, PLACES]."""
     counts = snapshot.saturation.histogram if snapshot else np.zeros((len(GRADIENTS), len(PLACES)))
     return counts / max(1, counts.sum())
 
 
 def _saturation_told(last: Snapshot | None) -> str:
-    """What the histogram of a run's last look says."""
+    """Return the histogram of a run's last snapshot in words."""
     if last is None:
         return ""
     shares = _shares(last).sum(axis=0)
@@ -309,18 +309,18 @@ def _saturation_told(last: Snapshot | None) -> str:
 
 
 def broken(run: Snapshots) -> bool:
-    """Whether any sample of any look has had a gradient of NaN or inf."""
+    """True if any sample in any snapshot has had a gradient of NaN or inf."""
     return bool((np.array([s.gradients for s in run]) == Gradient.NONFINITE).any())
 
 
 def curve_table(run: Snapshots, values: Mapping[str, frame.Values]) -> pa.Table:
-    """A run's curves by name, as frame.table."""
+    """Turn a run's curves, by name, into a table as frame.table makes it."""
     steps = _steps(run)
     return frame.table({name: (steps, curve) for name, curve in values.items()})
 
 
 def kept_table(kept: Mapping[str, tuple[list[int], list[float]]]) -> Tables:
-    """The table of the runs that are kept, if there are any, thinned out."""
+    """Return the table of the pinned runs, thinned out; nothing if there are none."""
     if not kept:
         return {}
     thin = {}
@@ -340,12 +340,12 @@ GRADIENT_EDGES = (1e-38, 1e-18, 1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e12, 1e
 
 
 def loss_top(losses: Sequence[float]) -> float:
-    """Where a loss axis ends, from a few round values."""
+    """Return where a loss axis ends: one of a few round values."""
     return frame.bracket([0.0, *losses], LOSS_EDGES)[1]
 
 
 def loss_axis(top: float) -> alt.Y:
-    """Linear near 0, logarithmic above 0.1 nats, from 0 to `top`."""
+    """Return an axis from 0 to `top`, linear near 0 and logarithmic above 0.1 nats."""
     ticks = [
         0.0,
         *(10.0**power for power in frame.powers(-1, math.floor(math.log10(top)), frame.TICKS - 1)),
@@ -364,12 +364,12 @@ def loss_axis(top: float) -> alt.Y:
 
 
 def linear(top: float) -> frame.Along:
-    """An axis from 0 to `top`."""
+    """Return a linear axis from 0 to `top`."""
     return frame.Along(lambda value: value / top, lambda place: place * top)
 
 
 def logarithmic(low: float, high: float) -> frame.Along:
-    """A log axis."""
+    """Return a logarithmic axis from `low` to `high`."""
     span = math.log(high / low)
     return frame.Along(
         lambda value: math.log(value / low) / span, lambda place: low * math.exp(place * span)
@@ -377,12 +377,12 @@ def logarithmic(low: float, high: float) -> frame.Along:
 
 
 def error_top(errors: Sequence[float]) -> float:
-    """Where an axis of squared errors ends, from a few round values."""
+    """Return where an axis of squared errors ends: one of a few round values."""
     return frame.bracket([0.0, *errors], ERROR_EDGES)[1]
 
 
 def error_axis(top: float) -> alt.Y:
-    """Linear, from 0 to `top`."""
+    """Return a linear axis of squared errors from 0 to `top`."""
     return alt.Y(
         "value:Q",
         title=SQUARED,
@@ -402,7 +402,7 @@ def _loss_spec(steps: int, top: float, pins: tuple[str, ...], unit: str) -> dict
 
 
 def accuracy_axis(low: float = 0.0) -> alt.Y:
-    """From 0% to 100%, always; with room for words below 0% where `low` is negative."""
+    """Return an axis from 0% to 100%; a negative `low` leaves room for words below 0%."""
     return alt.Y(
         "value:Q",
         title="share right",
@@ -431,7 +431,7 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(
             values=[10.0**power for power in powers],
-            tickCount=len(powers),  # Vega leaves out values beyond what it counts itself
+            tickCount=len(powers),  # without this, Vega leaves out values beyond its own count
             labelExpr=frame.power_labels(),
             labelOverlap="greedy",
         ),
@@ -448,7 +448,7 @@ def _gradient_spec(steps: int, layers: int, low: float, high: float) -> dict[str
 
 
 def _gradient_height(layers: int) -> int:
-    """As others, and more for more names than that has room for."""
+    """Return the usual height of a chart, or more if the layers' names need it."""
     return max(frame.TITLED, frame.AROUND + frame.NAMES_GAP * (layers + 1))
 
 
@@ -457,7 +457,7 @@ def _layer_names(layers: int) -> list[str]:
 
 
 def _saturation_axis(field: str, of: str | None) -> alt.X:
-    """The names of the ends and of NaN, in two lines, and 0, ½ and 1 between them."""
+    """Return an axis with the names of the ends and of NaN, and 0, ½ and 1 between them."""
     ticks = {(place.left + place.right) / 2: place.label for place in PLACES if place.label}
     bins = [place for place in PLACES if not place.label]
     inside = {bins[0].left: "0", bins[BINS // 2].left: "½", bins[-1].right: "1"}
@@ -484,7 +484,7 @@ def _saturation_axis(field: str, of: str | None) -> alt.X:
 
 @frame.built_once()
 def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
-    of_axis = None if title else of  # a title says it already
+    of_axis = None if title else of  # the title already says it
     y = alt.Y(
         "low:Q",
         title=None,
@@ -509,7 +509,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
     text = (
         alt.Chart(alt.NamedData("ends"))
         .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
-        # The same axis, or else Vega-Lite joins it with one of its own that hides names.
+        # Repeat the same axis: otherwise Vega-Lite joins it with one of its own that hides names.
         .encode(x=_saturation_axis("at:Q", of_axis), y="top:Q", text="text:N")
     )
     return frame.spec(alt.layer(bars, text), title)

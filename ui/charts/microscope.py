@@ -1,8 +1,8 @@
-"""The microscope's charts: curves over the logit, where they fall silent, and who is there.
+"""The microscope's charts: curves over the logit, where losses fall silent, and a run's images.
 
-Four charts share one logit axis, and their plots stand exactly above each other: the gradient, a
-strip a variant with its dead zone, the loss, and the images of a run. Their colours are
-named beside them, in HTML: a legend of Vega's cuts long names, and does not wrap on a phone.
+Four charts share one logit axis, and their plots are exactly above each other: the gradient, a
+strip per variant with its dead zone, the loss, and the images of a run. Their colours are named
+beside them in HTML, because Vega's legend cuts long names and does not wrap on a phone.
 """
 
 import json
@@ -20,13 +20,13 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE, BROKEN, DEAD, PINS
 
 EXACT = "exact"
-AXIS = 60  # pixels left of every plot: title and labels of the y axis, on every chart the same
-STRIP = 58  # pixels a strip, with its two lines of words
+AXIS = 60  # pixels left of every plot, for the y axis; the same in all charts
+STRIP = 58  # pixels per strip, with its two lines of words
 Curves = Mapping[str, tuple[frame.Values, frame.Values]]  # label -> (z, value)
 
 
 def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
-    """Where an axis has labels; a symlog one at 0 and at the powers of ten on both sides."""
+    """Return where an axis has labels: a symlog axis at 0 and at powers of ten on both sides."""
     if axis == "linear":
         return {"tickCount": count}
     powers = [10.0**power for power in range(math.floor(math.log10(span)) + 1)]
@@ -34,29 +34,29 @@ def _ticks(axis: AxisType, span: float, count: int) -> dict[str, Any]:
 
 
 def _z(span: float, axis: AxisType) -> tuple[alt.Scale, alt.Axis, str]:
-    """Scale, axis and title of logits from -span to span; `axis` is "linear" or "symlog"."""
+    """Return scale, axis and title of the logits from -span to span."""
     scale = alt.Scale(type=axis, domain=[-span, span], nice=False)
     return scale, alt.Axis(grid=False, format=",~r", **_ticks(axis, span, 9)), "logit z"
 
 
 def z_axis(span: float, axis: AxisType) -> alt.X:
-    """The logit axis of all charts."""
+    """Return the logit axis of all charts."""
     scale, labels, title = _z(span, axis)
     return alt.X("z:Q", title=title, scale=scale, axis=labels)
 
 
 def _y_axis(**kwargs: Any) -> dict[str, Any]:
-    """A y axis that takes AXIS pixels whatever its labels: the logit axes then line up."""
+    """Return a y axis AXIS pixels wide, whatever its labels, so that the logit axes line up."""
     return {"minExtent": AXIS, "maxExtent": AXIS, "titleX": 16 - AXIS, "labelPadding": 4, **kwargs}
 
 
 def _slot(i: int) -> str:
-    """A curve's column behind the pointer: a label may hold what Vega takes for syntax."""
+    """Return the column name of a curve: its label may hold what Vega takes for syntax."""
     return f"curve{i}"
 
 
 def slope_range(label: int, gradients: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The y axis of the gradients: from 0 to the side that they push to, or both if need be."""
+    """Return the range of the gradients' axis: the side that they push to, or both if need be."""
     known = np.concatenate([each[np.isfinite(each)] for each in gradients])
     low, high = (-1.1, 0.1) if label else (-0.1, 1.1)
     return (low, high) if ((known >= low) & (known <= high)).all() else (-1.1, 1.1)
@@ -73,7 +73,7 @@ def curve_spec(
     axis: AxisType,
     y_axis: AxisType = "linear",
 ) -> dict[str, Any]:
-    """Curves over the logit, the exact one a wide band below them; a rule names all values.
+    """Draw curves over the logit, the exact one as a wide band below; a rule shows all values.
 
     A curve that lies under others is wider than they are, so that none is hidden.
     """
@@ -86,7 +86,8 @@ def curve_spec(
     x = z_axis(span, axis)
     every = [*labels, EXACT]
     scale = alt.Scale(domain=every, range=[*colours, BEFORE])
-    # Conditions, and no scale: a legend of widths would join that of the colours.
+    # Conditions instead of a scale, because Vega would merge the legend of a scale with the
+    # colours'.
     widths = [
         {"test": f"datum.variant == {json.dumps(label)}", "value": 2 + 4 * (1 - i / len(labels))}
         for i, label in enumerate(labels)
@@ -135,7 +136,7 @@ def curve_spec(
 
 
 def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tables:
-    """Curves as rows of variant, z, value and exact text; `gone` as (variant, what, z)."""
+    """Turn curves into rows of variant, z, value and exact text, and `gone`, (variant, what, z)."""
     rows: dict[str, list[Any]] = {"variant": [], "slot": [], "z": [], "value": [], "text": []}
     for i, (variant, (z, values)) in enumerate(curves.items()):
         rows["variant"] += [variant] * len(z)
@@ -160,9 +161,9 @@ STATES = {"gradient exactly 0": DEAD, "half the gradient": PINS[1], "NaN or inf"
 
 @frame.built_once()
 def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str, Any]:
-    """One strip a variant: where it learns, and in colour where it does not.
+    """Draw one strip per variant: grey where it learns, in colour where it does not.
 
-    Its name and its words stand in two lines above it, from the chart's left edge.
+    Its name and its words are in two lines above it, from the chart's left edge.
     """
     x = z_axis(span, axis)
     y = alt.Y(
@@ -179,7 +180,7 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
     bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True, **low)
 
     def line(of: str, dy: int, **looks: Any) -> alt.Chart:
-        room = alt.expr(f"width + {AXIS - 4}")  # else a long name would push the plot aside
+        room = alt.expr(f"width + {AXIS - 4}")  # otherwise a long name pushes the plot aside
         mark = alt.Chart(alt.NamedData("live")).mark_text(
             align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **looks
         )
@@ -203,7 +204,7 @@ def strip_tables(
     texts: Sequence[str],
     span: float,
 ) -> Tables:
-    """Zones as (variant, state, from, to), cut to the view; `texts` stand in each strip."""
+    """Cut zones, (variant, state, from, to), to the view; `texts` has the words of each strip."""
     cut = [
         (v, state, max(-span, min(a, b)), min(span, max(a, b)), a)
         for v, state, a, b in zones
@@ -233,6 +234,6 @@ def strip_tables(
 
 @frame.built_once()
 def who_spec(span: float, axis: AxisType) -> dict[str, Any]:
-    """The images of a look under the same axis; its tables are those of digits.py."""
+    """Draw the images of a snapshot under the same axis; digits.py makes its tables."""
     bars = digits.layers(*_z(span, axis), _y_axis(), None)
     return {**frame.spec(bars), "height": 240}

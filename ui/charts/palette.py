@@ -5,5 +5,5 @@ HELD_OUT = "#d7730f"
 BEFORE = "#828da3"  # the run before the last change
 DEAD = "#e0454f"  # clipped, zero gradient, NaN
 BROKEN = "#a56be0"  # NaN or inf, where it must differ from DEAD
-PINS = ["#299f77", "#aa8917", "#e15e9e", "#3097bd"]  # runs kept beside the run itself
+PINS = ["#299f77", "#aa8917", "#e15e9e", "#3097bd"]  # pinned runs
 LAYERS = [TRAIN, HELD_OUT, PINS[0], BROKEN, *PINS[1:], "#8d6e52"]

@@ -16,7 +16,7 @@ HEIGHT = 230
 
 @frame.built_once()
 def spec() -> dict[str, Any]:
-    """The share of units that is kept, over the number, with a line at the visitor's number."""
+    """Draw the share of units kept over the number, with a line at the visitor's number."""
     scale = alt.Scale(domain=list(READINGS), range=list(READINGS.values()))
     share = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X(
@@ -40,7 +40,7 @@ def spec() -> dict[str, Any]:
 
 
 def _shares(here: alt.Chart) -> list[alt.Chart]:
-    """Each reading's share beside its point, where its own line does not pass."""
+    """Write each reading's share beside its point, on the side where its line does not pass."""
     bold: dict[str, Any] = {"fontSize": 14, "fontWeight": "bold"}
     keep, _ = READINGS
     words = []
@@ -62,7 +62,7 @@ def _shares(here: alt.Chart) -> list[alt.Chart]:
 
 
 def tables(number: float) -> Tables:
-    """The two lines, and where they stand at a number."""
+    """Return the two lines, and their points at a number."""
     return {"lines": _rows(np.array([0.0, 1.0])), "here": _rows(np.array([number]))}
 
 

@@ -1,4 +1,4 @@
-"""ReLU, and the line that a slope gives it at a point."""
+"""ReLU, and the line through one of its points with a given slope."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from ui.charts.frame import Tables
 from ui.charts.palette import HELD_OUT, TRAIN
 
 END = 2.0  # the axes reach from -END to END
-LINES = {"ReLU": TRAIN, "the slope that grad says": HELD_OUT}
+LINES = {"ReLU": TRAIN, "the slope that grad gives": HELD_OUT}
 HEIGHT = 260
 
 
 @frame.built_once()
 def spec() -> dict[str, Any]:
-    """ReLU, the straight line of the slope at the visitor's point, and the point."""
+    """Draw ReLU, the visitor's point on it, and the line through that point with the slope."""
     scale = alt.Scale(domain=[-END, END], nice=False)
     axis = alt.Axis(values=[-2, -1, 0, 1, 2], grid=True)
     x = alt.X("x:Q", title="x", scale=scale, axis=axis)
@@ -35,7 +35,7 @@ def spec() -> dict[str, Any]:
 
 
 def tables(x: float, slope: float) -> Tables:
-    """The two lines, and the point on ReLU at x."""
+    """Return the two lines, and the point on ReLU at x."""
     at, ends = max(0.0, x), np.array([-END, END])
     relu, line = LINES
     return {

@@ -1,4 +1,4 @@
-"""A regression on series: its error beside that of copying, and what it predicts."""
+"""Charts of a regression on series: its error beside that of copying, and its predictions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def error(
     ribbon: Ribbon | None = None,
     pins: Sequence[Pin] = (),
 ) -> Drawing:
-    """Mean squared error of held-out series over steps, and that of copying the noisy input."""
+    """Draw the squared error on held-out series over the steps, and that of copying the input."""
 
     def curves(snapshots: Snapshots) -> dict[str, list[float]]:
         fits = [s.fit for s in snapshots if s.fit is not None]
@@ -57,7 +57,7 @@ def error(
 
 
 def number(value: float) -> str:
-    """An error; NaN as NaN."""
+    """Return an error as text; NaN stays NaN."""
     return "NaN" if math.isnan(value) else f"{value:.3g}"
 
 
@@ -71,20 +71,20 @@ def _error_spec(steps: int, highest: float, pins: tuple[str, ...]) -> dict[str, 
 
 
 def predictions(
-    now: Snapshot | None, title: str = "Held-out series, and what it predicts"
+    now: Snapshot | None, title: str = "Held-out series, and their predictions"
 ) -> Drawing:
-    """Some held-out series as they are, as they are seen, and as one run predicts them."""
+    """Draw some held-out series: the true values, the noisy ones, and one run's predictions."""
     fits = {"predicted": now.fit} if now and now.fit else {}
     return following(fits, {"predicted": PINS[0]}, title)
 
 
 def following(fits: Mapping[str, Fit], colours: Mapping[str, str], title: str = "") -> Drawing:
-    """The same series, predicted by several runs.
+    """Draw the same series with the predictions of several runs.
 
     Args:
-      fits: by the name of the run, all of the same series.
-      colours: of all runs that there may be.
-      title: above the chart; without one the page names the colours.
+      fits: name of a run -> its Fit; all of the same series.
+      colours: those of all runs that may come.
+      title: above the chart; without one, the page names the colours.
     """
     some = next(iter(fits.values()), None)
     span = _span(some) if some else (0.0, 1.0)
@@ -92,20 +92,20 @@ def following(fits: Mapping[str, Fit], colours: Mapping[str, str], title: str = 
         key="series",
         spec=_following_spec(tuple(colours), tuple(colours.values()), *span, title),
         tables={"run": _values(fits)},
-        alt="Held-out series, and what is predicted of them.",
+        alt="Held-out series, and their predictions.",
         zoom=False,
     )
 
 
 def _span(fit: Fit) -> tuple[float, float]:
-    """Whole halves that hold the series: they do not move while a run learns."""
+    """Return a range in halves that holds the series, so that the axis stays put."""
     known = np.concatenate([fit.inputs, fit.targets])
     low, high = math.floor(2 * known.min()) / 2, math.ceil(2 * known.max()) / 2
     return low, max(high, low + 0.5)
 
 
 def _values(fits: Mapping[str, Fit]) -> pa.Table:
-    """Rows of at, value, what and series; the series stand side by side."""
+    """Return rows of at, value, what and series; the series are side by side."""
     rows: list[tuple[int, float, str, int]] = []
 
     def add(what: str, values: np.ndarray, first: int) -> None:
@@ -167,7 +167,7 @@ BEATEN = "copying the input"
 def errors_spec(
     labels: tuple[str, ...], colours: tuple[str, ...], steps: int, highest: float
 ) -> dict[str, Any]:
-    """Errors of runs by step, and of copying, up to `highest`; the page names the colours."""
+    """Draw the errors of runs and of copying by step; the page names the colours."""
     names = [*labels, BEATEN]
     y = live.error_axis(highest)
     lines = frame.curves(y, steps, names, [*colours, BEFORE])
@@ -175,7 +175,7 @@ def errors_spec(
 
 
 def errors_tables(runs: Mapping[str, Sequence[Snapshot]]) -> Tables:
-    """The rows of `errors_spec`: each run's errors by its label, and those of copying."""
+    """Return the tables of `errors_spec`: each run's errors by its label, and those of copying."""
     curves = {
         label: ([s.step for s in run], [s.fit.error for s in run if s.fit])
         for label, run in runs.items()
@@ -188,9 +188,10 @@ def errors_tables(runs: Mapping[str, Sequence[Snapshot]]) -> Tables:
 
 @frame.built_once()
 def compared_spec(times: int, highest: float, colour: str) -> dict[str, Any]:
-    """Which prediction meets which target: a square for each pair that a loss compares.
+    """Draw which prediction meets which target: a square for each pair that a loss compares.
 
-    The darker, the larger its squared difference, up to `highest`; framed: a prediction's own.
+    The darker the square, the larger the squared difference, up to `highest`. A frame marks a
+    prediction and its own target.
     """
 
     def axis(field: str, title: str, kind: type[alt.X] | type[alt.Y]) -> Any:
@@ -212,7 +213,7 @@ def compared_spec(times: int, highest: float, colour: str) -> dict[str, Any]:
 
 
 def compared_tables(squares: np.ndarray) -> Tables:
-    """The pairs of `compared_spec` from core.study.series.compared; NaN is no pair."""
+    """Return the pairs of `compared_spec`; NaN in `squares` means that a pair is not compared."""
     prediction, target = np.nonzero(np.isfinite(squares))
     return {
         "pairs": pa.table(
@@ -227,7 +228,7 @@ def compared_tables(squares: np.ndarray) -> Tables:
 
 @frame.built_once()
 def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) -> dict[str, Any]:
-    """Each gate's weights, [rows, width], side by side: blue is above 0, orange below."""
+    """Draw each gate's weights, [rows, width], side by side: blue above 0, orange below."""
     signs = alt.Scale(domain=[1, -1], range=[TRAIN, HELD_OUT])
     each = width + 1
     middles = {each * i + (width - 1) / 2: name for i, name in enumerate(names)}
@@ -256,7 +257,7 @@ def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) ->
 
 
 def gates_tables(weights: Mapping[str, np.ndarray]) -> Tables:
-    """Rows of a square each from each gate's weights, float [rows, width], by its name."""
+    """Return a row per weight, from name -> float [rows, width] for each gate."""
     parts = []
     for i, (name, matrix) in enumerate(weights.items()):
         rows, columns = np.indices(matrix.shape)
@@ -277,7 +278,7 @@ def gates_tables(weights: Mapping[str, np.ndarray]) -> Tables:
 
 @frame.built_once()
 def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) -> dict[str, Any]:
-    """Final errors as ticks, a row a kind of run; dashed at that of copying."""
+    """Draw final errors as ticks, a row per kind of run; a dashed line is the error of copying."""
     y = alt.Y(
         "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
         axis=alt.Axis(labelLimit=160, ticks=False, domain=False),
@@ -296,7 +297,7 @@ def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) ->
 
 
 def ends_tables(found: Sequence[tuple[str, int, float]]) -> Tables:
-    """The rows of `ends_spec`: its row, the seed, the error."""
+    """Return the table of `ends_spec` from (row, seed, error)."""
     rows, seeds, errors = list(zip(*found, strict=True)) or [(), (), ()]
     return {
         "ends": pa.table(

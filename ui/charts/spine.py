@@ -1,7 +1,7 @@
-"""A story's spine: the probability and the slope over the logit axis on which the digits stand.
+"""A story's spine: the probability and the slope over the logit axis, and a run's images.
 
-Three plots stand exactly above each other on one axis: what the loss takes for the probability,
-how hard it pushes, and the images of a run (ui/charts/digits.py).
+Three plots are exactly above each other on one axis: what the loss takes for the probability, how
+hard it pushes, and the images of a run (ui/charts/digits.py).
 """
 
 import json
@@ -17,9 +17,9 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE, DEAD, HELD_OUT, TRAIN
 
 POINTS = 361  # logits at which curves are drawn
-# Of one width, so that the plots stand in one line.
+# All of one width, so that the plots line up.
 Y_AXIS: dict[str, Any] = {"minExtent": 60, "maxExtent": 60, "titleX": -50}
-SPECS = 32  # kept: axes end at few logits
+SPECS = 32  # cached: an axis ends at one of a few logits
 PROBABILITIES = {"sigmoid(z)": BEFORE, "what the loss takes": TRAIN}
 SLOPES = {"label 1, “5 or more”": TRAIN, "label 0, “below 5”": HELD_OUT}
 SILENT = {"wrong, and the slope is exactly 0": DEAD}
@@ -34,12 +34,12 @@ class Curve(NamedTuple):
 
 
 def grid(top: float) -> np.ndarray:
-    """The logits that curves are evaluated at, from -top to top: float32 [POINTS]."""
+    """Return the logits at which curves are evaluated, from -top to top: float32 [POINTS]."""
     return digits.spaced(top, POINTS).astype(np.float32)
 
 
 def tables(curves: Sequence[Curve], silent: Sequence[tuple[float, float]] = ()) -> Tables:
-    """Rows of z, value and series; and the stretches of the axis in which a loss is silent."""
+    """Return rows of z, value and series, and the stretches of the axis where a loss is silent."""
     z = np.concatenate([each.z for each in curves]).astype(np.float64)
     value = np.concatenate([each.value for each in curves]).astype(np.float64)
     names = np.repeat([each.name for each in curves], [len(each.z) for each in curves])
@@ -61,7 +61,7 @@ def tables(curves: Sequence[Curve], silent: Sequence[tuple[float, float]] = ()) 
 
 
 def _x(top: float) -> alt.X:
-    """The logit axis, without the labels that stand under the lowest plot."""
+    """Return the logit axis without labels, which only the lowest plot has."""
     scale, axis = digits.symlog(top)
     bare = alt.Axis(**{**axis.to_dict(), "labels": False, "ticks": False})
     return alt.X("z:Q", title=None, scale=scale, axis=bare)
@@ -72,7 +72,7 @@ def _curves(
 ) -> dict[str, Any]:
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     x = _x(top)
-    # The first curve lies under the second where they agree, and is seen beside it.
+    # Where the first two curves agree, the first is below; it is wider, so that it can be seen.
     first = {"test": f"datum.series == {json.dumps(next(iter(colours)))}", "value": 7}
     widths = {"condition": [first] if wide else [], "value": 2.5}
     lines = (
@@ -97,7 +97,7 @@ def _curves(
 
 @frame.built_once(SPECS)
 def probability_spec(top: float) -> dict[str, Any]:
-    """The probability over the logit, before and after the loss has clipped it."""
+    """Draw the probability over the logit, before and after the loss has clipped it."""
     y = alt.Y(
         "value:Q",
         title="p",
@@ -109,7 +109,7 @@ def probability_spec(top: float) -> dict[str, Any]:
 
 @frame.built_once(SPECS)
 def slope_spec(top: float) -> dict[str, Any]:
-    """The derivative of the loss over the logit, for both labels; thick where it is lost."""
+    """Draw the derivative of the loss over the logit for both labels, thick where it is silent."""
     y = alt.Y(
         "value:Q",
         title="slope dL/dz",
@@ -121,8 +121,8 @@ def slope_spec(top: float) -> dict[str, Any]:
 
 @frame.built_once(SPECS)
 def digits_spec(top: float) -> dict[str, Any]:
-    """The images of a look on the same axis."""
+    """Draw the images of a snapshot on the same axis."""
     scale, axis = digits.symlog(top)
-    flush = alt.Axis(**{**axis.to_dict(), "labelFlush": True})  # no label beyond the plot
+    flush = alt.Axis(**{**axis.to_dict(), "labelFlush": True})  # keep labels inside the plot
     chart = digits.layers(scale, flush, "logit z", Y_AXIS, None)
     return {**frame.spec(chart), "height": 230}

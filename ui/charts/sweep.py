@@ -1,4 +1,4 @@
-"""A sweep: what its runs came to on a grid, and where each of them ended."""
+"""A sweep: its results on a grid, and where each run ended."""
 
 import json
 import math
@@ -13,17 +13,17 @@ from ui.charts import frame
 from ui.charts.frame import Tables
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
-PICKED = "picked"  # the name of the selection: the cell whose run was clicked
-WIDTH, LINE = 18, 13  # letters of a name in a line; its height in pixels
-ROOM = 12  # columns whose squares have room for a number
-DARK = 0.5  # from here up a square is light and its number dark
+PICKED = "picked"  # the name of the click's selection, which returns the cell of a run
+WIDTH, LINE = 18, 13  # letters in a line of a name; its height in pixels
+ROOM = 12  # the most columns whose squares have room for a number
+DARK = 0.5  # where the numbers on squares change between dark and light
 OUTCOMES = {"trains": TRAIN, "silent": DEAD, "broken": BROKEN}
 NAMES = {
     "trains": "has a gradient",
     "silent": "gradient exactly 0",
     "broken": "NaN or inf",
 }
-AT_NAN = -0.08  # where runs without an accuracy stand on the axis
+AT_NAN = -0.08  # where runs without an accuracy are on the axis
 Labels = tuple[str, ...]
 Scheme = Literal["viridis", "reds"]
 GOOD: Scheme = "viridis"  # light where much is right
@@ -31,30 +31,30 @@ BAD: Scheme = "reds"  # dark where much is lost
 
 
 class Square(NamedTuple):
-    """Runs that share a column and a row."""
+    """The runs of one column and row."""
 
     column: str
     row: str
-    value: float  # a share; NaN where no run has one
+    value: float  # a share; NaN if no run has one
     runs: int
-    cell: int  # one of them
+    cell: int  # that of one of them
 
 
 class End(NamedTuple):
-    """One run."""
+    """The tick of one run."""
 
     row: str
-    accuracy: float  # NaN of one that broke
+    accuracy: float  # NaN if the run broke
     outcome: str  # a key of OUTCOMES
-    name: str  # what tells it from the others of its row
+    name: str  # what tells it apart within its row
     cell: int
 
 
 def _names(labels: Labels) -> alt.Axis:
-    """An axis of names, long ones over several lines."""
+    """Return an axis of names, the long ones on several lines."""
     lines = json.dumps({label: wrap(label, WIDTH) for label in labels})
     words = f"{lines}[datum.label]"
-    middle = alt.expr(f"-{LINE / 2} * (length({words}) - 1)")  # Vega centres the first line alone
+    middle = alt.expr(f"-{LINE / 2} * (length({words}) - 1)")  # Vega centres only the first line
     return alt.Axis(
         labelExpr=words, labelOffset=middle, labelLineHeight=LINE, labelLimit=140,
         labelFlush=False, ticks=False, domain=False,
@@ -63,7 +63,7 @@ def _names(labels: Labels) -> alt.Axis:
 
 @frame.built_once()
 def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str, Any]:
-    """A square a column and row, coloured by its share; `x` names the columns."""
+    """Draw a square per column and row, coloured by its share; `x` is the title of the columns."""
     angle = -45 if len(columns) > 3 and max(map(len, columns)) > 3 else 0
     base = alt.Chart(alt.NamedData("squares")).encode(
         x=alt.X(
@@ -101,7 +101,7 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
 
 
 def grid_tables(squares: Sequence[Square], scheme: Scheme) -> Tables:
-    """Rows of squares, in the colours of a scheme: GOOD or BAD."""
+    """Return a row per square, its text dark or light as a scheme, GOOD or BAD, needs it."""
     rows = []
     for square in squares:
         missing = math.isnan(square.value)
@@ -127,7 +127,7 @@ GRID = pa.schema(
 
 @frame.built_once()
 def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
-    """Every run as a tick at its accuracy, from `low` up, a row a variant; NaN beside the axis."""
+    """Draw each run as a tick at its accuracy, from `low` up, in a row per variant; NaN at left."""
     at_nan = low + AT_NAN * (1 - low)
     y = alt.Y(
         "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
@@ -170,7 +170,7 @@ ENDS = pa.schema(
 
 
 def ends_tables(ends: Sequence[End]) -> Tables:
-    """A row a run."""
+    """Return a row per run."""
     rows = [
         {
             **end._asdict(),

@@ -1,4 +1,4 @@
-"""Runs side by side: shared axes, the rounding band, and outcomes as a strip."""
+"""Runs side by side: curves on shared axes, the range of copies, and final accuracies."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
 
 BAND = ("series", "step", "low", "high", "own")  # NaN is a gap
-FOOT = -0.15  # an accuracy of one answer for all runs above the words at the foot
-Names = tuple[str, ...]  # labels of runs, or their colours, in one order
+FOOT = -0.15  # where the axis starts: below 0%, so that words at the foot cover no curve
+Names = tuple[str, ...]  # labels of runs, or their colours, in the same order
 
 
 class Band(NamedTuple):
-    """One run repeated: accuracies, float [runs, looks], the unperturbed one first."""
+    """A run and its copies: accuracies, float [runs, looks], its own first."""
 
     label: str
-    steps: Sequence[int]  # of the looks
+    steps: Sequence[int]  # of the snapshots
     accuracy: np.ndarray
 
 
 def axis_start(bands: Sequence[Band]) -> float:
-    """Where an axis of accuracies starts: a tenth below the lowest, from few values."""
+    """Return where an accuracy axis starts: at a full tenth, a tenth or more below the lowest."""
     known = [band.accuracy[np.isfinite(band.accuracy)] for band in bands]
     lowest = min((float(values.min()) for values in known if values.size), default=0.0)
     return max(0.0, math.floor(10 * lowest - 1) / 10)
@@ -36,7 +36,7 @@ def axis_start(bands: Sequence[Band]) -> float:
 def curves_spec(
     labels: Names, colours: Names, steps: int, top: float | None = None
 ) -> dict[str, Any]:
-    """Runs over the same steps: their losses up to `top` nats, or their accuracies.
+    """Draw runs over the same steps: their losses up to `top` nats, or else their accuracies.
 
     The page names the colours.
     """
@@ -47,14 +47,14 @@ def curves_spec(
 
 
 def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
-    """label -> (steps, values) as rows of step, value and series; and the gaps."""
+    """Turn label -> (steps, values) into rows of step, value and series, and a table of gaps."""
     gaps = frame.join_gaps(frame.gaps(*curve) for curve in curves.values())
     return {"run": frame.table(curves), "gaps": gaps}
 
 
 @frame.built_once()
 def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str, Any]:
-    """For each run the range of its repetitions, from `low` up, and the run itself as a line."""
+    """Draw for each run the range of its copies, from `low` up, and the run itself as a line."""
     scale = alt.Scale(domain=list(labels), range=list(colours))
     colour = alt.Color("series:N", scale=scale, legend=None)  # the page names the colours
     y = alt.Y(
@@ -70,7 +70,7 @@ def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str
 
 
 def band_tables(bands: Sequence[Band]) -> Tables:
-    """Rows of series, step, low, high, own."""
+    """Return rows of series, step, low, high and own."""
     tables = []
     for band in bands:
         values = band.accuracy.min(axis=0), band.accuracy.max(axis=0), band.accuracy[0]
@@ -85,7 +85,7 @@ def band_tables(bands: Sequence[Band]) -> Tables:
 def strip_spec(
     rows: Names, colours: Names, published: tuple[float, ...], low: float
 ) -> dict[str, Any]:
-    """Final accuracies from `low` up as ticks, a row each; dashed rules at the published ones."""
+    """Draw final accuracies from `low` up as ticks in rows; dashed lines are published ones."""
     y = alt.Y(
         "row:N",
         title=None,
@@ -111,18 +111,18 @@ def strip_spec(
 
 
 def _published(value: float, scale: alt.Scale) -> list[alt.Chart]:
-    """A dashed rule at a published accuracy, and its name above the plot."""
+    """Draw a dashed line at a published accuracy, and its name above the plot."""
     base = alt.Chart(alt.NamedData("strip")).encode(x=alt.XDatum(value, scale=scale))
     rule = base.mark_rule(strokeDash=[4, 4], color=BEFORE)
     words = ["published", f"{value:.1%}"]
-    # One mark for all rows of the data, or as many texts would lie over each other.
+    # Aggregate to one row of data: a text for each would be drawn over the others.
     one = base.transform_aggregate(count="count()")
     name = one.mark_text(text=words, baseline="bottom", lineBreak="", color=BEFORE, dy=-18)
     return [rule.transform_aggregate(count="count()"), name.encode(y=alt.value(0))]
 
 
 def strip_tables(outcomes: Mapping[str, tuple[int, Sequence[float], Sequence[str]]]) -> Tables:
-    """row label -> (which twin, final accuracies, their names)."""
+    """Turn row label -> (which twin, final accuracies, their names) into a row per accuracy."""
     return {
         "strip": pa.Table.from_pylist(
             [

@@ -1,4 +1,4 @@
-"""A digit beside a filter's map of it: the window of one pixel of the map, which can be clicked."""
+"""A digit beside a filter's map of it, and the window behind one pixel of the map."""
 
 from typing import Any, NamedTuple
 
@@ -10,13 +10,13 @@ from ui.charts import frame
 from ui.charts.live import Drawing
 from ui.charts.palette import BEFORE, PINS
 
-SIDE = 28  # of a digit, in pixels
-UNIT = 8  # pixels of the screen, a side of one of the digit; fewer where there is no room
-MAP = SIDE + 4  # where the map begins: a window goes up to two pixels beyond the digit
-EDGE = 0.25  # around both, for the frames
-COLOURS = ("#cdd4e2", "#1f57bb")  # of a pixel that is 0, and of the filter's largest
+SIDE = 28  # pixels of a digit, each way
+UNIT = 8  # screen pixels per side of a digit's pixel; fewer where there is no room
+MAP = SIDE + 4  # where the map begins: a window reaches up to two pixels past the digit
+EDGE = 0.25  # room around both, for the frames
+COLOURS = ("#cdd4e2", "#1f57bb")  # of 0, and of the filter's largest value
 FRAMES = {"digit": BEFORE, "window": PINS[2]}
-PIXEL = "pixel"  # the name of the selection, and what it tells of the pixel
+PIXEL = "pixel"  # the name of the click's selection; FIELDS is what it returns
 FIELDS = ("row", "column", "turn")
 
 
@@ -27,13 +27,13 @@ class Chosen(NamedTuple):
     column: int
     rows: range
     columns: range
-    turn: int  # with another one the pixel that was clicked last can be clicked again
+    turn: int  # a new value lets the pixel that was clicked last be clicked again
 
 
 def windows(key: str, digit: np.ndarray, filtered: np.ndarray, chosen: Chosen, of: str) -> Drawing:
-    """A digit uint8 [28, 28] and its map float [rows, columns], with frames where the pixel is.
+    """Draw a digit, uint8 [28, 28], and its map, float [rows, columns], with frames.
 
-    `of` tells whose map it is.
+    Frames mark the chosen pixel of the map and its window on the digit; `of` says whose map it is.
     """
     return Drawing(
         key=key,
@@ -43,19 +43,19 @@ def windows(key: str, digit: np.ndarray, filtered: np.ndarray, chosen: Chosen, o
             "map": _map(filtered, chosen.turn),
             "frames": _frames(SIDE // len(filtered), chosen),
         },
-        alt=f"A digit and a filter's map of it, {of}: a click on the map chooses a pixel, and so "
-        "do the sliders.",
+        alt=f"A digit and a filter's map of it, {of}: choose a pixel with the sliders, or with "
+        "a click on the map.",
         zoom=False,
     )
 
 
 def _boxes(left: Any, top: Any, wide: Any, high: Any) -> dict[str, np.ndarray]:
-    """The columns of rectangles, in pixels of the digit."""
+    """Return the columns of rectangles, in pixels of the digit."""
     return {"left": left, "right": left + wide, "top": top, "bottom": top + high}
 
 
 def _digit(digit: np.ndarray) -> pa.Table:
-    """The paper, then each pixel with ink."""
+    """Return the paper, then each pixel with ink."""
     rows, columns = np.nonzero(digit)
     sizes = np.array([SIDE] + [1] * len(rows))
     left, top = (np.concatenate([[0], places]) for places in (columns, rows))
@@ -64,7 +64,7 @@ def _digit(digit: np.ndarray) -> pa.Table:
 
 
 def _map(filtered: np.ndarray, turn: int) -> pa.Table:
-    """A row a pixel of the map, which is counted from 1."""
+    """Return a row per pixel of the map; rows and columns count from 1."""
     rows, columns = (places.ravel() for places in np.indices(filtered.shape))
     size = SIDE // len(filtered)
     value = filtered.ravel().astype(float)
@@ -82,7 +82,7 @@ def _map(filtered: np.ndarray, turn: int) -> pa.Table:
 
 
 def _frames(size: int, chosen: Chosen) -> pa.Table:
-    """Around the digit, around the window on it, and around the pixel of the map."""
+    """Return frames around the digit, around the window on it, and around the pixel of the map."""
     left = np.array([0, chosen.columns.start, MAP + size * chosen.column])
     top = np.array([0, chosen.rows.start, size * chosen.row])
     wide = np.array([SIDE, len(chosen.columns), size])

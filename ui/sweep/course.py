@@ -1,6 +1,6 @@
-"""A sweep on this server: what it would cost, how far it is, and its start, rest and end.
+"""A sweep on this server: what it would cost, how far it is, and how it starts, rests and ends.
 
-It takes turns behind everybody's own runs, as every errand does.
+Like every errand, it runs behind everybody's own runs.
 """
 
 import os
@@ -19,42 +19,42 @@ from core.study.sweep.run import families, measured
 from core.study.sweep.store import ROOM, forget, kept_in, taken_in
 from ui.engine import engine
 
-FOLDER = "SAMENET_SWEEPS"  # the folder in which sweeps are kept; in memory without it
-SCHEDULER = "SAMENET_SCHEDULER"  # the Dask cluster that they run on; on this machine without it
-MOST = 2000  # cells that the page sweeps
+FOLDER = "SAMENET_SWEEPS"  # the folder in which sweeps are kept; if unset, in memory
+SCHEDULER = "SAMENET_SCHEDULER"  # the Dask cluster that they run on; if unset, this machine
+MOST = 2000  # the most cells that the page sweeps
 POLL_SECONDS = 1.0
-ASKED = "sweeps_asked"  # the sweeps that this session wants to go on
-STARTED = "sweeps_started"  # those that it began: another one may not forget them
+ASKED = "sweeps_asked"  # the sweeps that this session wants to continue
+STARTED = "sweeps_started"  # those that it began, and only it may forget
 
 
 class Piece(NamedTuple):
-    """A batch of cells, and the seconds that the sweep has been worked on until then."""
+    """A batch of cells, and the seconds of work on the sweep up to its end."""
 
     rows: Rows
     seconds: float
 
 
 class Cost(NamedTuple):
-    """What one run took here."""
+    """The time that one run took here."""
 
     compiled: float  # seconds, before the first step
-    step: float  # seconds, of a run alone, from its beginning to its end
+    step: float  # seconds, the mean over a run by itself
 
 
 def asked(plan: Plan) -> bool:
-    """Whether this session wants the sweep to go on."""
+    """True if this session wants the sweep to continue."""
     return plan.key in st.session_state.get(ASKED, ())
 
 
 def course(plan: Plan) -> Errand | None:
-    """How far the sweep is; a session that wants it to go on keeps it going by looking."""
+    """Return how far the sweep is; if this session wants it to continue, asking keeps it going."""
     if asked(plan):
         return engine().errands.look(_key(plan), lambda: _timed(plan))
     return engine().errands.found(_key(plan))
 
 
 def start(plan: Plan) -> None:
-    """Begin the sweep, or go on with it; one that failed is begun anew, from what is kept."""
+    """Begin the sweep or continue it; one that failed begins again, from what is kept."""
     found = engine().errands.found(_key(plan))
     if found is not None and found.failure:
         engine().errands.forget(_key(plan))
@@ -63,18 +63,18 @@ def start(plan: Plan) -> None:
 
 
 def started(plan: Plan) -> bool:
-    """Whether this session started the sweep, so that it may end it, too."""
+    """True if this session started the sweep, and so may end it."""
     return plan.key in st.session_state.get(STARTED, ())
 
 
 def rest(plan: Plan) -> None:
-    """Let it rest after the batch at hand, if nobody else looks."""
+    """Pause the sweep after the current batch, unless another session wants it to continue."""
     st.session_state[ASKED] = {*st.session_state.get(ASKED, ())} - {plan.key}
     engine().errands.rest(_key(plan))
 
 
 def cancel(plan: Plan) -> None:
-    """End it and forget what was measured."""
+    """End the sweep and forget what was measured."""
     rest(plan)
     engine().errands.forget(_key(plan))
     if root := kept_at():
@@ -106,7 +106,7 @@ def _batches(plan: Plan) -> Iterator[Rows | None]:
 
 
 def rows_of(found: Errand | None) -> Rows:
-    """What is measured so far, by cell."""
+    """Return what is measured so far, by cell."""
     rows: Rows = {}
     for piece in found.pieces if found else ():
         rows |= piece.rows
@@ -114,7 +114,7 @@ def rows_of(found: Errand | None) -> Rows:
 
 
 def left(found: Errand, size: int) -> float | None:
-    """Seconds of work left, by the batches after the first, which waited for a compilation."""
+    """Return the seconds of work left, at the pace after the first batch, which had to compile."""
     done = sum(len(piece.rows) for piece in found.pieces)
     if len(found.pieces) < 2 or done == size:
         return None
@@ -124,14 +124,14 @@ def left(found: Errand, size: int) -> float | None:
 
 
 def words_of_time(seconds: float) -> str:
-    """As in: 40 s; 12 min."""
+    """Return seconds in words, such as 40 s or 12 min."""
     if seconds < 1:
         return f"{seconds:.1g} s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def cost(plan: Plan) -> Errand:
-    """What the plan's first run costs, as an errand of one Cost."""
+    """Return an errand that measures the Cost of the plan's first run."""
     first = plan.cells[0]
     return engine().errands.look(("cost", lanes.family(first)), lambda: _cost(plan))
 
@@ -154,7 +154,7 @@ def _cost(plan: Plan) -> Iterator[Cost | None]:
 
 
 def estimate(plan: Plan, found: Cost) -> tuple[int, int, float]:
-    """Runs, programs to be compiled, and about how many seconds all would take."""
+    """Return the runs, the programs to compile, and about how many seconds all would take."""
     groups = families(plan, {})
     runs = sum(map(len, groups))
     steps = sum(config.steps for group in groups for config in group)
@@ -162,13 +162,13 @@ def estimate(plan: Plan, found: Cost) -> tuple[int, int, float]:
 
 
 def kept_at() -> Path | None:
-    """The folder that the host names for sweeps."""
+    """Return the folder that the host names for sweeps, if it names one."""
     told = os.environ.get(FOLDER)
     return Path(told).expanduser() if told else None
 
 
 def where() -> str:
-    """Where sweeps run and are kept, for the page."""
+    """Return where sweeps run and are kept, in words for the page."""
     on = "on the Dask cluster that the host names" if os.environ.get(SCHEDULER) else "here"
     root = kept_at()
     if root is None:

@@ -1,4 +1,4 @@
-"""A sweep that is recorded, for the page to show before anybody has started one."""
+"""A recorded sweep, which the page shows until somebody has started one."""
 
 import json
 from functools import cache
@@ -14,18 +14,18 @@ RECORDED = Path(__file__).parents[2] / "assets/ten_seeds.parquet"
 
 @cache
 def _recorded() -> tuple[dict[str, object], Rows]:
-    """What the table was made by, and its rows; scripts/measure_sweep.py writes it."""
+    """Return how the table was made, and its rows; scripts/measure_sweep.py writes it."""
     found = pq.ParquetFile(RECORDED).read()  # read_table would import pyarrow.dataset, too
     return json.loads(found.schema.metadata[b"samenet"]), measured_in(found)
 
 
 def rows_of(plan: Plan) -> Rows:
-    """What is recorded of a plan; nothing of another one."""
+    """Return what is recorded of this plan; nothing if another plan was recorded."""
     made, rows = _recorded()
     return rows if made["plan"] == json.loads(to_json(plan)) else {}
 
 
 def measured_with() -> str:
-    """The library and the device, for the page."""
+    """Return the library and the device, in words for the page."""
     made, _ = _recorded()
     return f"JAX {made['jax']} on a {str(made['device']).upper()}"

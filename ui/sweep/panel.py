@@ -1,4 +1,4 @@
-"""The plan's cost and course, and what has been measured so far."""
+"""The plan's cost and progress, and what has been measured so far."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
 
 
 def panel(plan: Plan) -> None:
-    """Start, rest and end a sweep, and watch it."""
+    """Draw the buttons that start, pause and end a sweep, and how far it is."""
     if plan.size > MOST:
         st.warning(
             f"{plan.size:,} runs: this page sweeps up to {MOST:,}. "
@@ -19,7 +19,7 @@ def panel(plan: Plan) -> None:
         )
         _plan_download(plan)
         return
-    results.unpick()  # as where one comes back from a run that was opened
+    results.unpick()  # such as the run that the visitor comes back from
     found = course.course(plan)
     waits = found is None or (course.asked(plan) and not found.done)
     _buttons(plan, found)
@@ -29,8 +29,10 @@ def panel(plan: Plan) -> None:
 
 
 def _example(plan: Plan, rows: Rows) -> None:
-    """The plan as it was recorded, until somebody starts it here."""
-    st.caption(f"An example, measured with {example.measured_with()}. Start it to measure it here.")
+    """Draw the recorded results of the plan, until somebody starts it here."""
+    st.caption(
+        f"An example, measured with {example.measured_with()}. Start the sweep to measure it here."
+    )
     results.results(plan, rows, ended=True)
 
 
@@ -51,14 +53,14 @@ def _buttons(plan: Plan, found: Errand | None) -> None:
         if found is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
     if found is not None and not course.started(plan):
-        st.caption("This sweep was begun in another visit. Everybody on this server sees it.")
+        st.caption("This sweep was started in another visit. Everybody on this server sees it.")
 
 
 def _plan_download(plan: Plan) -> None:
     st.download_button(
         "plan.json", to_json(plan), "plan.json", "application/json",
         icon=":material/download:", on_click="ignore",
-        help="For python -m core.study.sweep plan.json, without a screen.",
+        help="To sweep without this page: python -m core.study.sweep plan.json",
     )  # fmt: skip
 
 

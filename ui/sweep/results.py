@@ -1,4 +1,4 @@
-"""What a sweep has found: squares of a grid, where each run ended, and that run itself."""
+"""What a sweep has found: squares of a grid, where each run ended, and a way to open a run."""
 
 import math
 from collections import defaultdict
@@ -20,14 +20,14 @@ from ui.draw import chart, colour_key, table_of
 from ui.pages import PAGES
 from ui.widgets import LABELS, said
 
-PANELS = 6  # grids side by side or below each other
-LINKS = 12  # runs of a square; more are found by name
+PANELS = 6  # the most grids that are drawn
+LINKS = 12  # the most runs of a square that are listed; the others are found by name
 PICKED = "sweep_picked"  # the cells that were clicked
-TURN = "sweep_turn"  # how often a click has been forgotten
+TURN = "sweep_turn"  # how often clicks have been forgotten: part of the charts' keys
 
 
 class Roles(NamedTuple):
-    """What each axis is in the pictures: names of axes; "" where there is none."""
+    """Which axis is the columns, the rows and the panels: its name, or "" for none."""
 
     column: str
     row: str
@@ -35,7 +35,10 @@ class Roles(NamedTuple):
 
 
 def roles(plan: Plan) -> Roles:
-    """Seeds are averaged over where two other axes make a grid; the longer one lies."""
+    """Give each axis its role.
+
+    Seeds are averaged if two other axes make a grid; of these, the columns have more values.
+    """
     names = [name for name in plan.axes if name != "seed"]
     if len(names) < 2 and "seed" in plan.axes:
         names.append("seed")
@@ -50,12 +53,12 @@ def _many(plan: Plan, name: str) -> int:
 
 
 def files(plan: Plan, rows: Rows) -> tuple[bytes, bytes]:
-    """The table as CSV and as Parquet."""
+    """Return the table as CSV and as Parquet."""
     found = table(plan, rows)
     return to_csv(found), to_parquet(found)
 
 
-NOT_YET = "–"  # of a figure that nothing has been measured for
+NOT_YET = "–"  # for a figure that has not been measured yet
 
 
 class Run(NamedTuple):
@@ -67,12 +70,12 @@ class Run(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """NaN of a run that broke, as in the trainer."""
+        """The training accuracy; NaN if the run broke, as in the trainer."""
         return math.nan if self.row["outcome"] == BROKEN else self.row["train_accuracy"]
 
 
 def results(plan: Plan, rows: Rows, ended: bool) -> None:
-    """Draw what there is; more of it once no more comes."""
+    """Draw what there is so far, and the table once the sweep has ended."""
     if TASKS[plan.base.task].series:
         st.info("Series have no accuracy to draw: their errors are in the table.")
         return
@@ -95,7 +98,7 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
 
 
 def runs_of(plan: Plan, rows: Rows) -> list[Run]:
-    """What is measured so far, in the plan's order."""
+    """Return what is measured so far, in the plan's order."""
     return [Run(cell, _said(plan, cell), rows[cell]) for cell in sorted(rows)]
 
 
@@ -105,7 +108,7 @@ def _said(plan: Plan, cell: int) -> dict[str, str]:
 
 
 def _labels(plan: Plan, name: str) -> tuple[str, ...]:
-    """The values of an axis in their order."""
+    """Return the values of an axis in their order."""
     if not name:
         return ()
     at = list(plan.axes).index(name)
@@ -151,7 +154,7 @@ def _ends(plan: Plan, shown: Roles, runs: Sequence[Run]) -> None:
         charts.End(
             run.values[by], run.accuracy, run.row["outcome"], _name(run, besides=by), run.cell
         )
-        for run in sorted(runs, key=lambda run: run.row["outcome"] != TRAINS)  # the dead on top
+        for run in sorted(runs, key=lambda run: run.row["outcome"] != TRAINS)  # dead ones on top
     ]
     st.markdown("**Where every run ended.** Click one, or a square above: it opens in the trainer.")
     colour_key(dict(zip(charts.NAMES.values(), charts.OUTCOMES.values(), strict=True)))
@@ -167,7 +170,7 @@ def _name(run: Run, besides: str = "") -> str:
 
 
 def _click(plan: Plan, key: str, square: bool) -> None:
-    """Hold the run of a tick, or those of a square."""
+    """Remember the run of a clicked tick, or those of a clicked square."""
     found = st.session_state[key].selection.get(charts.PICKED)
     if not found:
         st.session_state[PICKED] = ()
@@ -186,7 +189,7 @@ def _click(plan: Plan, key: str, square: bool) -> None:
 
 
 def _open(plan: Plan, picked: Sequence[Run]) -> None:
-    """What was clicked: one run opens in the trainer, of several a list opens over the charts."""
+    """Open the clicked run in the trainer; if there are several, list them over the charts."""
     if len(picked) == 1:
         unpick()
         st.switch_page(PAGES["train"].path, query_params=_query(plan, picked[0]))
@@ -194,13 +197,13 @@ def _open(plan: Plan, picked: Sequence[Run]) -> None:
 
 
 def unpick() -> None:
-    """Forget what was clicked, in charts that are drawn as new: an old one keeps its selection."""
+    """Forget what was clicked, and give charts new keys: an old chart keeps its selection."""
     if st.session_state.pop(PICKED, ()):
         st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def _key(name: str) -> str:
-    """The key of a chart that is clicked."""
+    """Return the key of a chart that can be clicked."""
     return f"sweep_{name}_{st.session_state.get(TURN, 0)}"
 
 
@@ -212,7 +215,7 @@ def _links(plan: Plan, picked: Sequence[Run]) -> None:
 
 
 def _link(plan: Plan, run: Run) -> None:
-    """A run's way into the trainer."""
+    """Draw a link that opens a run in the trainer."""
     page = PAGES["train"]
     st.page_link(
         page.path, icon=page.icon, query_params=_query(plan, run),
@@ -230,7 +233,7 @@ def _ending(run: Run) -> str:
 
 
 def _find_by_name(plan: Plan, runs: Sequence[Run], told: str, key: str) -> None:
-    """A way to a run without a mouse."""
+    """Draw a way to find a run without a mouse."""
     by_cell = {run.cell: run for run in runs}
     cell = st.selectbox(
         "Find a run by name", list(by_cell), index=None, key=key, placeholder=told,
@@ -241,7 +244,7 @@ def _find_by_name(plan: Plan, runs: Sequence[Run], told: str, key: str) -> None:
 
 
 def lines(plan: Plan, shown: Roles, runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The table by column: a line a variant."""
+    """Return the table by column, with a line per variant."""
     by = shown.row or shown.column
     found: dict[str, list[str]] = defaultdict(list)
     for label in _labels(plan, by):

@@ -19,9 +19,9 @@ from ui.runs import pinned, seen
 from ui.state import PageState, Values, bound, key_of, put
 from ui.widgets import LABELS, WIDGETS, said
 
-OVER = "over_"  # before the name of an axis in a link
-AXES = 3  # at most: two make a grid, the third small multiples of it, or its average
-SEEDS = 1000  # at most
+OVER = "over_"  # prefix of an axis in a link
+AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged
+SEEDS = 1000  # the most seeds of a sweep
 DEFAULT = next(iter(SWEEPS.values())).plan
 
 
@@ -42,7 +42,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     axes: dict[str, tuple[Any, ...]] = {}
     for name, text in list(told.items())[:AXES]:
         if name not in FIELDS:
-            notes.append("an axis that is no setting was ignored")
+            notes.append("an axis that is not a setting was ignored")
             continue
         values, more = parsed(name, text.split(","))
         notes += more
@@ -53,7 +53,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
 
 
 def parsed(name: str, texts: list[str]) -> tuple[tuple[Any, ...], list[str]]:
-    """The values of an axis in these texts, and a note for each that is none."""
+    """Return the values of an axis in these texts, and a note for each text that is not one."""
     values, notes = [], []
     for text in texts:
         try:
@@ -68,7 +68,7 @@ def parsed(name: str, texts: list[str]) -> tuple[tuple[Any, ...], list[str]]:
 
 
 def _plan(base: RunConfig, axes: Mapping[str, tuple[Any, ...]]) -> tuple[Plan | None, list[str]]:
-    """The plan, if its cells fit together, or why not."""
+    """Return the plan if its cells fit together, or else why they do not."""
     try:
         plan = Plan(base=base, axes=dict(axes))
         plan.cells  # noqa: B018
@@ -117,7 +117,7 @@ def _axes(plan: Plan) -> None:
         "What varies", [name for name in FIELDS if name not in ignored], list(plan.axes),
         format_func=LABELS.__getitem__, max_selections=AXES,
         **bound("sweep_axes", lambda: _axes_changed(plan)),
-        help="Two axes make a grid, a third one several of them; seeds are averaged over.",
+        help="Two axes make a grid, a third makes several; seeds are averaged beside two others.",
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _axes_changed(plan: Plan) -> None:
 
 
 def first_values(base: RunConfig, name: str) -> tuple[Any, ...]:
-    """The values of a new axis: what stands around the one that there is."""
+    """Return the values of a new axis: those around the present one."""
     if name == "seed":
         return tuple(range(5))
     near = _options(base, name)
@@ -138,7 +138,7 @@ def first_values(base: RunConfig, name: str) -> tuple[Any, ...]:
 
 
 def _options(base: RunConfig, name: str) -> list[Any]:
-    """The values that a widget offers for an axis."""
+    """Return the values that a widget offers for an axis."""
     if name == "loss":
         return list(losses_for(TASKS[base.task].form))
     allowed, own = FIELDS[name], getattr(base, name)
@@ -190,12 +190,12 @@ def _values_changed(plan: Plan, name: str) -> None:
         if not isinstance(FIELDS[name], Choice):
             values = tuple(sorted(values))
     if not values:
-        notes = [*notes, f"{name} stays as it was: an axis has one value at least"]
+        notes = [*notes, f"{name} stays as it was: an axis needs at least one value"]
         values = _grid(plan)[name]
     _set(plan.base, {**_grid(plan), name: values}, notes)
 
 
 def _set(base: RunConfig, axes: Mapping[str, Any], notes: list[str] | None = None) -> None:
-    """Take over a plan, if it is one; only in a callback."""
+    """Take over a plan, if it is valid; only in a callback."""
     plan, why = _plan(base, axes)
     STATE.set({"plan": plan or STATE.value("plan")}, [*(notes or []), *why])
