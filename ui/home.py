@@ -15,13 +15,13 @@ from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
 from ui.charts.frame import told
-from ui.colours import of_runs
-from ui.draw import chart
-from ui.live import POLL_SECONDS, device
 from ui.pages import PAGES
+from ui.pieces.colours import of_runs
+from ui.pieces.draw import chart
+from ui.pieces.waiting import draw_until
 from ui.state import rerun
 from ui.story.twin import all_done, viewers
-from ui.waiting import draw_until
+from ui.trainer.live import POLL_SECONDS, device
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
 RUNS = {

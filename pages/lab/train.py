@@ -1,5 +1,5 @@
 """The trainer page: the visitor moves a slider and sees what changes."""
 
-from ui import controls, live
+from ui.trainer import controls, live
 
 live.panel("Train a network", controls.config())

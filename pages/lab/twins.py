@@ -3,11 +3,11 @@
 import streamlit as st
 
 from core.parts.choices import TASKS
-from ui.apart import bands, settings, twins_of, verdicts
-from ui.pair import choose
 from ui.story.census import census
 from ui.story.parting import parting
 from ui.story.watch import watch
+from ui.twins.apart import bands, settings, twins_of, verdicts
+from ui.twins.pair import choose
 
 st.title("Take two apart")
 st.markdown(

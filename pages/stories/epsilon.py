@@ -5,14 +5,15 @@ from dataclasses import replace
 import streamlit as st
 
 from core.study.lasagne import CONFIG
-from ui.draw import code
-from ui.story import gradients, predict
+from ui.pieces.draw import code
+from ui.story import predict
 from ui.story.chapters import chapter, section
-from ui.story.debate import debate
 from ui.story.diagnosis import diagnoses
+from ui.story.epsilon import gradients
+from ui.story.epsilon.debate import debate
+from ui.story.epsilon.strips import strips
 from ui.story.knobs import knobs
 from ui.story.onward import as_trained, onward
-from ui.story.strips import strips
 from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if

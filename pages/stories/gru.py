@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.parts.choices import TASKS
 from core.study.series import POST
-from ui.draw import code
+from ui.pieces.draw import code
 from ui.story import predict, series
 from ui.story.chapters import chapter, section
 from ui.story.diagnosis import diagnoses

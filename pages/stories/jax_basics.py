@@ -6,12 +6,12 @@ from core.config import RunConfig
 from core.presets import PRESETS
 from core.study import basics
 from ui.story import predict
-from ui.story.basics import answer, outs, reused, slopes
 from ui.story.cells import source, timed
 from ui.story.chapters import chapter, section
+from ui.story.jax_basics.basics import answer, outs, reused, slopes
+from ui.story.jax_basics.reduction import sum_or_mean
 from ui.story.knobs import knobs
 from ui.story.onward import onward
-from ui.story.reduction import sum_or_mean
 from ui.story.scale import as_asked
 from ui.story.twin import twins
 

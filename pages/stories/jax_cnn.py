@@ -7,16 +7,17 @@ import streamlit as st
 from core.config import RunConfig
 from core.presets import PRESETS
 from core.study.reproduce import printed
-from ui.draw import code
-from ui.story import predict, sights, windows
-from ui.story.batches import together
+from ui.pieces.draw import code
+from ui.story import predict
 from ui.story.chapters import chapter, section
 from ui.story.epochs import by_epoch
+from ui.story.jax_cnn import sights, windows
+from ui.story.jax_cnn.batches import together
+from ui.story.jax_cnn.loops import loops
+from ui.story.jax_cnn.shapes import OPTIONS, answer, shapes
 from ui.story.knobs import knobs
-from ui.story.loops import loops
 from ui.story.onward import onward
 from ui.story.scale import as_asked, scale
-from ui.story.shapes import OPTIONS, answer, shapes
 from ui.story.twin import twins
 from ui.story.watch import watch
 

@@ -4,16 +4,17 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce import question
-from ui.draw import code
-from ui.story import census, framework, predict
-from ui.story.chance import chance
+from ui.pieces.draw import code
+from ui.story import census, predict
 from ui.story.chapters import chapter, section
+from ui.story.jax_vs_keras import framework
+from ui.story.jax_vs_keras.chance import chance
+from ui.story.jax_vs_keras.spine import spine
+from ui.story.jax_vs_keras.swap import swapped
 from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.parting import parting
 from ui.story.published import settings
-from ui.story.spine import spine
-from ui.story.swap import swapped
 from ui.story.twin import ends, twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if

@@ -6,13 +6,14 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.presets import PRESETS
-from ui.draw import code
-from ui.story import predict, readings
+from ui.pieces.draw import code
+from ui.story import predict
 from ui.story.chapters import chapter, section
 from ui.story.diagnosis import diagnoses
+from ui.story.keep_or_drop import readings
+from ui.story.keep_or_drop.reporting import trap
 from ui.story.knobs import knobs
 from ui.story.onward import onward
-from ui.story.reporting import trap
 from ui.story.scale import as_asked, scale
 from ui.story.twin import twins
 from ui.story.watch import watch

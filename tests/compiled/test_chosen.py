@@ -13,9 +13,9 @@ from core.data import load
 from core.parts.choices import TASKS
 from core.run.snapshot import Gradient
 from tests.kit.runs import DIGITS, look, tiny, trained
-from ui import chosen
 from ui.charts.chosen import towards
-from ui.pictures import data_url
+from ui.pieces import chosen
+from ui.pieces.pictures import data_url
 
 RUNS = [
     RunConfig(),

@@ -71,7 +71,7 @@ def bodies(page: AppTest) -> str:
 
 
 def bars(page: AppTest, label: str) -> dict[str, str]:
-    """The values of a row of bars (ui/bars.py), by series."""
+    """The values of a row of bars (ui/pieces/bars.py), by series."""
     rows = re.findall("<li>(.*?)</li>", bodies(page))
     row = next(row for row in rows if f"<span>{html.escape(label)}</span>" in row)
     found = re.findall(r'class="unseen">(.*?): </span>(.*?)</b>', row)
@@ -79,7 +79,7 @@ def bars(page: AppTest, label: str) -> dict[str, str]:
 
 
 def tables(page: AppTest) -> list[dict[str, list[str]]]:
-    """The tables of a page (ui/draw.py), each with its columns by heading."""
+    """The tables of a page (ui/pieces/draw.py), each with its columns by heading."""
     found = []
     for body in re.findall(r'<div class="table".*?</div>', bodies(page), re.DOTALL):
         heads = map(_text, re.findall(r"<th .*?>(.*?)</th>", body))

@@ -8,8 +8,8 @@ import pytest
 from core.study import lasagne, series
 from core.study.lasagne import claims
 from tests.kit.small import SMALL, few_steps
-from ui import chance
 from ui.engine import engine
+from ui.trainer import chance
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,7 +12,8 @@ from core.fields import to_text
 from core.presets import PRESETS
 from tests.kit import ROOT
 from tests.kit.pages import go, keyed, open_page
-from ui import live, widgets
+from ui.pieces import widgets
+from ui.trainer import live
 
 # SERIES is a run on series. OTHER has a value for every field that is neither the default nor in
 # the grid of a slider.

@@ -18,10 +18,10 @@ from tests.kit.pages import go, open_page, tables
 from tests.kit.runs import DIGITS, look, trained
 from ui.charts import digits
 from ui.charts import microscope as charts
-from ui.chosen import Judge
 from ui.engine import engine
 from ui.microscope import curves, samples
 from ui.microscope.setting import AXES, STATE, Setting, link
+from ui.pieces.chosen import Judge
 
 PAGE = "pages/lab/microscope.py"
 

@@ -28,7 +28,9 @@ from ui.charts import twins as charts
 from ui.engine import engine
 from ui.pages import PAGES
 from ui.state import key_of
-from ui.story import batches, chance, readings, sights, windows
+from ui.story.jax_cnn import batches, sights, windows
+from ui.story.jax_vs_keras import chance
+from ui.story.keep_or_drop import readings
 from ui.story.twin import Twin
 from ui.story.watch import hidden
 from ui.story.what_if import GOES, STAYS, TURNS, _answer

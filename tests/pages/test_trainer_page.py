@@ -14,9 +14,9 @@ from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
 from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
-from ui import chance, live, phone
 from ui.engine import engine
 from ui.pages import PAGES
+from ui.trainer import chance, live, phone
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))

@@ -11,9 +11,10 @@ from core.study.twins import apart, differences, nearest_twin
 from tests.kit import MINUTE
 from tests.kit.pages import bars, go, keyed, open_page, settled, stated
 from tests.kit.runs import configs, tiny
-from ui import chance, pair, runs
 from ui.charts.palette import PINS
 from ui.engine import engine
+from ui.trainer import chance, runs
+from ui.twins import pair
 
 PAGE, TRAINER = "pages/lab/twins.py", "pages/lab/train.py"
 A, B = tiny(learning_rate=0.1), tiny(loss="clip", learning_rate=0.1)

@@ -19,7 +19,7 @@ from tests.kit.browser import (
     wait_until_drawn,
 )
 from tests.kit.runs import DROPPING, SERIES
-from ui.phone import CHARTS, OF_SERIES
+from ui.trainer.phone import CHARTS, OF_SERIES
 
 Visit = Callable[..., Page]
 GRU = urlencode(to_query(replace(SERIES, model="gru")))

@@ -16,8 +16,8 @@ from core.fields import Choice, parse_query, to_text
 from core.parts.losses import losses_for
 from tests.kit import MINUTE, more
 from tests.kit.browser import GENTLE, button, expect_page, trainer
-from ui.controls import UNTIL
-from ui.widgets import WIDGETS
+from ui.pieces.widgets import WIDGETS
+from ui.trainer.controls import UNTIL
 
 Visit = Callable[..., Page]
 EACH = 10  # sequences of inputs in a visit

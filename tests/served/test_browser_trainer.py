@@ -25,7 +25,7 @@ from tests.kit.browser import (
     seed,
     trainer,
 )
-from ui.widgets import WIDGETS
+from ui.pieces.widgets import WIDGETS
 
 Visit = Callable[..., Page]
 LOSS = WIDGETS["loss"].label

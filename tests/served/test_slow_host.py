@@ -16,7 +16,7 @@ from tests.kit.servers import SMALL, Server, served
 from tests.kit.visitor import PATIENCE, TRAIN, Session, everybody, together
 from ui.imports import LIBRARIES
 from ui.pages import PAGES
-from ui.widgets import WIDGETS
+from ui.pieces.widgets import WIDGETS
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -8,8 +8,8 @@ import pytest
 from core.config import RunConfig, agree
 from core.parts.losses import LOSSES, losses_for
 from ui.charts.palette import HELD_OUT, TRAIN
-from ui.colours import FIRST, OF_LOSS, of_losses, of_runs
 from ui.microscope.setting import FIELDS
+from ui.pieces.colours import FIRST, OF_LOSS, of_losses, of_runs
 
 CLIPPED = RunConfig(loss="question_stable")
 LOGITS = RunConfig(loss="keras_tf")

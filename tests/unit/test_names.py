@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from core.config import RunConfig
 from core.presets import PRESETS
 from tests.kit.runs import configs
-from ui.names import names
+from ui.pieces.names import names
 
 QUESTION = RunConfig()
 

@@ -9,7 +9,7 @@ import pytest
 from core.config import RunConfig
 from tests.kit.runs import look
 from ui.charts.palette import BROKEN, DEAD
-from ui.network import FULL, _fullness, network
+from ui.pieces.network import FULL, _fullness, network
 
 QUESTION = RunConfig()
 

@@ -9,15 +9,15 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
 from core.study import precision
 from core.study.precision import Edges
-from ui import origin
 from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
-from ui.colours import of_losses
-from ui.draw import chart, colour_key
 from ui.microscope.setting import Setting
-from ui.words import explained
+from ui.pieces.colours import of_losses
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.words import explained
+from ui.trainer import origin
 
 POINTS = 481  # how many logits a curve is evaluated at
 

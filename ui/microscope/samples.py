@@ -17,10 +17,10 @@ from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.charts.digits import Images, Zone
 from ui.charts.live import GRADIENTS
-from ui.chosen import Judge, Run, clicked, judge, mark, panel, zones
-from ui.draw import chart, colour_key
 from ui.microscope.curves import Look
 from ui.microscope.setting import Setting
+from ui.pieces.chosen import Judge, Run, clicked, judge, mark, panel, zones
+from ui.pieces.draw import chart, colour_key
 
 Seen = Snapshot | Answers
 

@@ -11,8 +11,8 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, Form, losses_for
 from core.registry import Registry, Row
 from ui.charts.digits import AxisType
+from ui.pieces.widgets import decades, with_box
 from ui.state import PageState, Values
-from ui.widgets import decades, with_box
 
 SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)
 AXES = Registry(

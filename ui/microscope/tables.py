@@ -8,8 +8,8 @@ from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES, losses_for
 from core.study import precision
 from core.study.precision import Edges
-from ui.draw import table_of
 from ui.microscope.setting import Setting
+from ui.pieces.draw import table_of
 
 
 def edge_table(chosen: Setting) -> None:

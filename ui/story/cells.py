@@ -8,12 +8,12 @@ from textwrap import dedent
 import streamlit as st
 
 from core.run.errands import Errand
-from ui.bars import Stack, stacks
 from ui.charts.palette import TRAIN
-from ui.draw import code
 from ui.engine import engine
+from ui.pieces.bars import Stack, stacks
+from ui.pieces.draw import code
+from ui.pieces.waiting import draw_until
 from ui.state import rerun
-from ui.waiting import draw_until
 
 LONGEST = {"of the longest": TRAIN}
 Times = Callable[[], Iterator[tuple[str, float]]]  # gives what was timed, and its seconds

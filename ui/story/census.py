@@ -9,11 +9,11 @@ from core.fields import number
 from core.parts.losses import LOSSES
 from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
-from ui.bars import Bars, bars
-from ui.draw import colour_key
+from ui.pieces.bars import Bars, bars
+from ui.pieces.draw import colour_key
+from ui.pieces.words import explained
 from ui.story.chapters import chapter
 from ui.story.twin import Twin, Twins, snapshots
-from ui.words import explained
 
 
 def why(twin: Twin, other: Twin) -> None:

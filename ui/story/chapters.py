@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.words import explained
+from ui.pieces.words import explained
 
 CHAPTERS = {
     "puzzle": "The puzzle",

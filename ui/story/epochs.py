@@ -11,12 +11,12 @@ from core.study.reproduce.finding import Finding, Kind, near
 from core.study.reproduce.printed import Printed
 from ui.charts import errors
 from ui.charts.palette import BEFORE
-from ui.draw import chart, colour_key
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.waiting import draw_until
+from ui.pieces.words import explained
 from ui.story.cells import duration
 from ui.story.published import beside_measured, settings
 from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of
-from ui.waiting import draw_until
-from ui.words import explained
 
 PRINTED = "printed in the post"
 ROWS = (1, 2, 3)  # the epochs whose accuracies are told as bars, beside the best

@@ -8,8 +8,8 @@ import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree
 from core.fields import parse_query, to_text
+from ui.pieces.widgets import LABELS, knob
 from ui.state import PageState, Values
-from ui.widgets import LABELS, knob
 
 
 class Knobs(NamedTuple):

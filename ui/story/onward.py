@@ -8,9 +8,9 @@ from core.config import RunConfig, to_query
 from core.parts.choices import TASKS
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
-from ui.pair import page_link
 from ui.story.chapters import chapter
 from ui.story.twin import Twin
+from ui.twins.pair import page_link
 
 
 def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) -> None:

@@ -12,11 +12,11 @@ from core.parts.choices import TASKS
 from core.run.errands import Errand
 from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
-from ui.cards import Shown, sheet
 from ui.engine import engine
+from ui.pieces.cards import Shown, sheet
+from ui.pieces.waiting import draw_until
+from ui.pieces.words import explained
 from ui.story.twin import Twin
-from ui.waiting import draw_until
-from ui.words import explained
 
 SHOWN = 6  # samples
 

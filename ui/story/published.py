@@ -7,10 +7,10 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce.finding import Finding
 from core.study.twins import apart
-from ui.bars import Bars, bars
 from ui.charts.palette import BEFORE, TRAIN
-from ui.draw import colour_key
-from ui.widgets import named
+from ui.pieces.bars import Bars, bars
+from ui.pieces.draw import colour_key
+from ui.pieces.widgets import named
 
 COLOURS = {"published": BEFORE, "measured here": TRAIN}
 

@@ -19,11 +19,11 @@ from ui.charts import live
 from ui.charts import series as charts
 from ui.charts.frame import told
 from ui.charts.palette import HELD_OUT, TRAIN
-from ui.draw import chart, code, colour_key
 from ui.engine import engine
+from ui.pieces.draw import chart, code, colour_key
+from ui.pieces.waiting import draw_until
+from ui.pieces.words import explained
 from ui.story.twin import Twin, Twins, snapshots
-from ui.waiting import draw_until
-from ui.words import explained
 
 SEEDS = range(5)
 BETTER, SAME, WORSE = "Nearer to the truth", "About as near", "Further from the truth"

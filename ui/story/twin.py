@@ -10,8 +10,8 @@ from core.config import RunConfig
 from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
-from ui.colours import of_runs
 from ui.engine import engine
+from ui.pieces.colours import of_runs
 
 HELD = 16  # viewers that a session keeps
 

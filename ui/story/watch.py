@@ -12,12 +12,12 @@ from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
 from ui.charts import twins as charts
 from ui.charts.frame import share, told
-from ui.draw import chart, colour_key
-from ui.live import POLL_SECONDS
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.waiting import draw_until
+from ui.pieces.words import explained
 from ui.story.series import of_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
-from ui.waiting import draw_until
-from ui.words import explained
+from ui.trainer.live import POLL_SECONDS
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
 SAME = 1e-3  # of two curves nearer than this, one hides the other

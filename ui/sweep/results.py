@@ -15,10 +15,10 @@ from core.study.sweep import BROKEN, SILENT, TRAINS, Plan, Rows, table, to_csv, 
 from core.study.sweep.table import Row
 from ui.charts import sweep as charts
 from ui.charts.frame import share
-from ui.controls import UNTIL
-from ui.draw import chart, colour_key, table_of
 from ui.pages import PAGES
-from ui.widgets import LABELS, said
+from ui.pieces.draw import chart, colour_key, table_of
+from ui.pieces.widgets import LABELS, said
+from ui.trainer.controls import UNTIL
 
 PANELS = 6  # the most grids that are drawn
 LINKS = 12  # the most runs of a square that are listed; the others are found by name

@@ -13,11 +13,11 @@ from core.parts.choices import TASKS
 from core.parts.losses import losses_for
 from core.presets import PRESETS
 from core.study.sweep import SWEEPS, Plan
-from ui.controls import UNTIL, WIDTHS
-from ui.names import near_preset
-from ui.runs import pinned, seen
+from ui.pieces.names import near_preset
+from ui.pieces.widgets import LABELS, WIDGETS, said
 from ui.state import PageState, Values, bound, key_of, put
-from ui.widgets import LABELS, WIDGETS, said
+from ui.trainer.controls import UNTIL, WIDTHS
+from ui.trainer.runs import pinned, seen
 
 OVER = "over_"  # prefix of an axis in a link
 AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged

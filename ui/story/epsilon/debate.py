@@ -9,7 +9,7 @@ from core.study.lasagne import CLAIMS, Claim, Verdict
 from ui.engine import engine
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
-from ui.waiting import draw_until
+from ui.pieces.waiting import draw_until
 
 
 def debate() -> None:

@@ -10,15 +10,15 @@ from core.parts.choices import TASKS
 from core.run.errands import Errand
 from core.run.job import View
 from core.study.twins import MAY_DIFFER, apart, nearest_twin
-from ui import chance
 from ui.charts import twins as charts
-from ui.draw import chart, colour_key, table_of
-from ui.live import WAITING_POLL_SECONDS
-from ui.names import names
-from ui.pair import compare
+from ui.pieces.draw import chart, colour_key, table_of
+from ui.pieces.names import names
+from ui.pieces.widgets import LABELS, said
 from ui.state import rerun
 from ui.story.twin import Twins, coloured, viewers_of
-from ui.widgets import LABELS, said
+from ui.trainer import chance
+from ui.trainer.live import WAITING_POLL_SECONDS
+from ui.twins.pair import compare
 
 
 def twins_of(a: RunConfig, b: RunConfig) -> Twins:

@@ -11,10 +11,10 @@ from core.data import load
 from core.run.errands import Errand
 from core.study import band
 from ui.charts import twins as charts
-from ui.draw import chart, colour_key
 from ui.engine import engine
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.waiting import draw_until
 from ui.story.twin import Twins
-from ui.waiting import draw_until
 
 PERTURBATIONS = 100
 SEEDS = range(10)

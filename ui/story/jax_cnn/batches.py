@@ -8,10 +8,11 @@ import streamlit as st
 from core.study.batch_norm import SIZES, Evaluated
 from ui.charts import batches as charts
 from ui.charts.frame import share
-from ui.draw import chart, colour_key
-from ui.story import after, predict
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.waiting import draw_until
+from ui.story import predict
+from ui.story.jax_cnn import after
 from ui.story.twin import Twin, Twins
-from ui.waiting import draw_until
 
 OPTIONS = ("About as many are right", "Some fewer are right", "Fewer than half are right")
 USUAL = 100  # images in a test batch of the post

@@ -10,12 +10,12 @@ from core.fields import number
 from core.run.diagnosis import share
 from core.study import lasagne
 from core.study.lasagne import Gradients
-from ui.bars import Stack, stacks
 from ui.charts.health import HEALTH
-from ui.draw import colour_key
+from ui.pieces.bars import Stack, stacks
+from ui.pieces.draw import colour_key
+from ui.pieces.words import explained
 from ui.story.chapters import chapter
 from ui.story.twin import Twins
-from ui.words import explained
 
 COLOURS = dict(HEALTH.values())
 

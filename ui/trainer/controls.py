@@ -16,12 +16,12 @@ from core.parts.models import MODELS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.study import precision
-from ui.draw import code
 from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
+from ui.pieces.draw import code
+from ui.pieces.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 from ui.state import PageState, Values, bound, key_of, put
-from ui.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
 
 WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
 

@@ -16,8 +16,8 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.run.prepare import device_data
 from core.study import masks
 from ui.charts import readings as charts
-from ui.draw import chart, code, colour_key, table_of
-from ui.pictures import data_url, picture_url
+from ui.pieces.draw import chart, code, colour_key, table_of
+from ui.pieces.pictures import data_url, picture_url
 from ui.story.onward import as_trained
 
 SHOWN = 10  # digits to choose from

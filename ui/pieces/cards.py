@@ -6,7 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from core.data import load
-from ui.pictures import data_url
+from ui.pieces.pictures import data_url
 
 
 class Shown(NamedTuple):

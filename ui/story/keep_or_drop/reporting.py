@@ -12,10 +12,10 @@ from core.run.prepare import device_data
 from core.study import reporting
 from ui.charts import twins as charts
 from ui.charts.palette import HELD_OUT, PINS, TRAIN
-from ui.draw import chart, colour_key
 from ui.engine import engine
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.waiting import draw_until
 from ui.story.twin import Twin, Twins
-from ui.waiting import draw_until
 
 SERIES = {
     "in training, with units dropped: what Keras's fit prints": HELD_OUT,

@@ -11,12 +11,12 @@ from core.fields import parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.losses import losses_for
 from core.presets import PRESETS
-from ui.controls import UNTIL
-from ui.names import near_preset
 from ui.pages import PAGES
-from ui.runs import pinned, seen
+from ui.pieces.names import near_preset
+from ui.pieces.widgets import LABELS
 from ui.state import PageState, Values
-from ui.widgets import LABELS
+from ui.trainer.controls import UNTIL
+from ui.trainer.runs import pinned, seen
 
 SECOND = "b_"  # prefix of a setting in which the second run differs
 DEFAULT = {"a": RunConfig(), "b": RunConfig(loss="from_logits")}

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.run import train
 from ui.charts.health import health
-from ui.draw import chart
+from ui.pieces.draw import chart
 from ui.story.twin import Twins, snapshots
 
 

@@ -10,15 +10,15 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
-from ui import controls
+from ui.pieces.widgets import LABELS, knob
 from ui.state import PageState
-from ui.widgets import LABELS, knob
+from ui.trainer import controls
 
 CONTROLS = (
     "loss", "learning_rate", "epsilon", "seed", "dropout", "dropout_value", "scaling", "optimizer",
     "epochs", "noise", "sigma", "tau", "mu",
 )  # fmt: skip
-# Key -> name, in the order in which the panel draws them, in two columns (ui/live.py).
+# Key -> name, in the order in which the panel draws them, in two columns (ui/trainer/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
     "digits": "every image", "flow": "right or silent", "health": "health",

@@ -10,15 +10,15 @@ from core.data import load
 from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.study import real_keras
-from ui.bars import Bars, bars
 from ui.charts import twins as charts
 from ui.charts.palette import LAYERS
-from ui.draw import chart, colour_key
 from ui.engine import engine
-from ui.live import POLL_SECONDS
+from ui.pieces.bars import Bars, bars
+from ui.pieces.draw import chart, colour_key
 from ui.state import rerun
 from ui.story.twin import all_done, viewers, with_own_epsilon
 from ui.story.watch import curve
+from ui.trainer.live import POLL_SECONDS
 
 one_at_a_time = threading.Lock()  # two frameworks at once would slow down all visitors' runs
 FINAL = "training accuracy at the end"

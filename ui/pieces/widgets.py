@@ -10,8 +10,8 @@ import streamlit as st
 from core.config import FIELDS
 from core.fields import Choice, Field, Range, number, parse_query, to_text
 from core.registry import Registry, Row
+from ui.pieces.words import explained
 from ui.state import PageState, bound, put
-from ui.words import explained
 
 
 def count(value: int) -> str:

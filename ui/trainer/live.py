@@ -24,19 +24,21 @@ from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
-from ui import chance, chosen, controls, origin, pair, phone, runs
 from ui.charts import digits, flow, health, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
-from ui.draw import colour_key
 from ui.engine import engine, losses_ready
-from ui.names import names
-from ui.network import network
+from ui.pieces import chosen
+from ui.pieces.draw import colour_key
+from ui.pieces.names import names
+from ui.pieces.network import network
+from ui.pieces.widgets import named
+from ui.pieces.words import explained
 from ui.state import rerun
-from ui.widgets import named
-from ui.words import explained
+from ui.trainer import chance, controls, origin, phone, runs
+from ui.twins import pair
 
 POLL_SECONDS = 0.3
 PAUSED_POLL_SECONDS = 5.0  # keeps the lease while the tab is open

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.config import FIELDS, RunConfig
 from core.presets import PRESETS
-from ui.widgets import named, said
+from ui.pieces.widgets import named, said
 
 FEW = 3  # the most settings in a name
 

@@ -21,13 +21,13 @@ from core.parts.precisions import PRECISIONS
 from core.run.snapshot import PROBE, Answers, Gradient, Snapshot
 from core.study import precision
 from core.study.precision import Edges
-from ui import origin
-from ui.cards import Shown, sheet
 from ui.charts import chosen as charts
 from ui.charts import digits, flow
 from ui.charts.digits import Images, Mark, Zone
 from ui.charts.live import GRADIENTS
-from ui.draw import chart, colour_key
+from ui.pieces.cards import Shown, sheet
+from ui.pieces.draw import chart, colour_key
+from ui.trainer import origin
 
 MOST = 24  # the most pictures shown
 DIGITS = 3  # of each number beside them

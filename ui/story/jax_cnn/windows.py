@@ -11,10 +11,10 @@ from core.data import load
 from core.parts.models import MODELS
 from core.study.convolutions import Seen, Window, window
 from ui.charts import windows as charts
-from ui.draw import chart
+from ui.pieces.draw import chart
 from ui.state import bound, key_of, put
-from ui.story import after
-from ui.story.sights import upright
+from ui.story.jax_cnn import after
+from ui.story.jax_cnn.sights import upright
 from ui.story.twin import Twin, Twins
 
 TURN = "windows_turn"  # how many times a pixel was clicked

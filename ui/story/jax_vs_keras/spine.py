@@ -11,14 +11,14 @@ from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.study import precision
 from core.study.precision import Edges
-from ui import chosen
 from ui.charts import digits
 from ui.charts import spine as charts
-from ui.draw import chart, colour_key
+from ui.pieces import chosen
+from ui.pieces.draw import chart, colour_key
+from ui.pieces.words import explained
 from ui.state import rerun
 from ui.story.knobs import Knobs
 from ui.story.twin import Twin, snapshots, viewers_of
-from ui.words import explained
 
 PAGE = "spine"
 STEP = "spine_step"  # the step that the slider is at

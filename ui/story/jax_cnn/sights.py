@@ -9,13 +9,13 @@ import streamlit as st
 
 from core.data import load
 from core.study.convolutions import Seen
-from ui.bars import Bars, bars
 from ui.charts.palette import PINS
-from ui.draw import colour_key
-from ui.pictures import data_url, picture_url
-from ui.story import after
+from ui.pieces.bars import Bars, bars
+from ui.pieces.draw import colour_key
+from ui.pieces.pictures import data_url, picture_url
+from ui.pieces.waiting import draw_until
+from ui.story.jax_cnn import after
 from ui.story.twin import Twin, Twins
-from ui.waiting import draw_until
 
 SHOWN = 10  # digits to choose from
 WIDE = 2  # a sheet of pictures is about this many times as wide as high

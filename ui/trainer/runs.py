@@ -9,7 +9,7 @@ from core.parts.choices import TASKS
 from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
-from ui.names import names, near_preset
+from ui.pieces.names import names, near_preset
 from ui.state import bound, key_of, put
 
 LAST = 8  # runs that are remembered besides the pinned ones

@@ -1,0 +1,1 @@
+"""What pages draw with: charts, widgets, words, and the digits that a visitor chose."""

@@ -1,0 +1,1 @@
+"""What only the story of 79% or 91% draws."""

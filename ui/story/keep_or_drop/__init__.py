@@ -1,0 +1,1 @@
+"""What only the story of one dropout number draws."""

@@ -1,0 +1,1 @@
+"""The page of twins: which two, and what differs."""
