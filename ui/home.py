@@ -21,7 +21,8 @@ from ui.pieces.draw import chart
 from ui.pieces.waiting import draw_until
 from ui.state import rerun
 from ui.story.twin import all_done, viewers
-from ui.trainer.live import POLL_SECONDS, device
+from ui.trainer.frame import device
+from ui.trainer.live import POLL_SECONDS
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
 RUNS = {

@@ -16,7 +16,7 @@ from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.trainer import chance, live, phone
+from ui.trainer import chance, frame, phone
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))
@@ -315,7 +315,7 @@ def test_two_visitors_share_one_run() -> None:
 def test_a_phone_has_the_panel_s_charts_in_the_same_order() -> None:
     config = tiny(precision="float16")
     run = trained(config)
-    drawn = live.drawings(config, run, [], run[-1], None)
+    drawn = frame.drawings(config, run, [], run[-1], None)
     assert [drawing.key for drawing in drawn] == list(phone.CHARTS)
 
 
@@ -324,7 +324,7 @@ def test_a_phone_has_the_panel_s_charts_in_the_same_order() -> None:
     [(0.0567, "0.057"), (2.0, "2"), (9.96, "10"), (12.3, "12"), (1234.4, "1,234")],
 )
 def test_a_slow_run_s_pace_is_not_0(steps: float, words: str) -> None:
-    assert live.pace(steps) == words
+    assert frame.pace(steps) == words
 
 
 def test_a_nan_is_traced_to_its_operation() -> None:

@@ -14,7 +14,7 @@ import pytest
 from core.run.snapshot import BINS, Fit, Gradient, Saturation, Snapshot
 from tests.kit import ROOT
 from tests.kit.runs import look
-from ui.charts import (
+from ui.charts import (  # fmt: skip
     batches,
     chosen,
     digits,
@@ -25,10 +25,11 @@ from ui.charts import (
     live,
     palette,
     relu,
+    saturation,
     series,
     sweep,
     windows,
-)  # fmt: skip
+)
 
 NAN, INF = float("nan"), float("inf")
 CURVES = {"loss": live.loss, "accuracy": live.accuracy, "gradients": live.gradients}
@@ -60,7 +61,7 @@ def drawings(
     now = run[-1] if run else None
     last = now if live.ended(run, steps) else None
     digit = digits.digits(now, 10.0, "z", ZONES, last=last)
-    histogram = live.saturation(now, "p", last=last)
+    histogram = saturation.saturation(now, "p", last=last)
     paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
     pixels = windows.windows("windows", DIGIT, FILTERED, windows.Chosen(0, 1, *WINDOW, 0), "a net")
     of_run = [*curves, histogram, digit, flow.flow(run, steps, None), *paths]
@@ -176,8 +177,8 @@ def test_looking_back_leaves_the_text_of_the_whole_run() -> None:
         assert draw(RUN, [], 4, 2).says == draw(RUN, [], 4, None).says
     assert flow.flow(RUN, 4, 2).says == flow.flow(RUN, 4, None).says
     for early in (RUN[0], RUN[2]):
-        assert live.saturation(early, "p", last=RUN[-1]).says == (
-            live.saturation(RUN[-1], "p", last=RUN[-1]).says
+        assert saturation.saturation(early, "p", last=RUN[-1]).says == (
+            saturation.saturation(RUN[-1], "p", last=RUN[-1]).says
         )
         assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).says
 
@@ -233,10 +234,10 @@ def test_a_run_without_a_step_keeps_the_axes_of_the_one_before() -> None:
 
 
 def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
-    drawing = live.saturation(RUN[-1], "p")
+    drawing = saturation.saturation(RUN[-1], "p")
     rows = drawing.tables["run"].to_pylist()
     assert sum(row["share"] for row in rows) == pytest.approx(1)
-    middles = {(place.left + place.right) / 2: place.name for place in live.PLACES}
+    middles = {(place.left + place.right) / 2: place.name for place in saturation.PLACES}
     shown = [(middles[row["at"]], row["text"]) for row in drawing.tables["ends"].to_pylist()]
     low, high = "clipped at the low end", "clipped at the high end"
     assert shown == [
@@ -256,17 +257,17 @@ def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
 
 
 def test_places_do_not_overlap() -> None:
-    assert len(live.PLACES) == BINS + 5
-    for one, other in zip(live.PLACES, live.PLACES[1:], strict=False):
+    assert len(saturation.PLACES) == BINS + 5
+    for one, other in zip(saturation.PLACES, saturation.PLACES[1:], strict=False):
         assert one.left < one.right <= other.left
 
 
 def test_the_legend_names_nan_when_it_can_be_drawn() -> None:
     fine = look(1, saturation=Saturation(np.ones((3, BINS + 5), int) * [[1], [1], [0]], 0, 0, 0, 0))
     for drawing, names in [
-        (live.saturation(fine, "p"), 2),
-        (live.saturation(RUN[-1], "p"), 3),
-        (live.saturation(fine, "p", broken=True), 3),
+        (saturation.saturation(fine, "p"), 2),
+        (saturation.saturation(RUN[-1], "p"), 3),
+        (saturation.saturation(fine, "p", broken=True), 3),
     ]:
         bars = next(layer for layer in drawing.spec["layer"] if "color" in layer["encoding"])
         assert len(bars["encoding"]["color"]["legend"]["values"]) == names

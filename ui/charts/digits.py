@@ -239,6 +239,25 @@ def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
     return frame.spec(layers(*symlog(top), None, {}, legend), f"Every image by its {of}")
 
 
+def _notes(y: alt.Y) -> tuple[Any, ...]:
+    """Return the words on either side of the line, and the count of what is NaN."""
+    bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
+    up = alt.datum.count > 0
+    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text="word:N")
+    words = (
+        base.transform_filter(up).mark_text(align="left", baseline="top", dx=4, dy=3, **bold),
+        base.transform_filter(~up).mark_text(align="left", baseline="bottom", dx=4, dy=-3, **bold),
+    )
+    lost = (
+        alt.Chart(alt.NamedData("lost"))
+        .mark_text(
+            align="right", baseline="top", dx=-4, **{**bold, "color": GRADIENTS["NaN or inf"]}
+        )
+        .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
+    )
+    return *words, lost
+
+
 def layers(
     scale: alt.Scale,
     axis: alt.Axis,
@@ -298,18 +317,4 @@ def layers(
     marked = stacked.mark_bar(binSpacing=0, fill="transparent", strokeWidth=1.5).encode(
         y2="marked:Q", stroke=outlined.otherwise(alt.value("transparent"))
     )
-    bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
-    up = alt.datum.count > 0
-    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text="word:N")
-    words = (
-        base.transform_filter(up).mark_text(align="left", baseline="top", dx=4, dy=3, **bold),
-        base.transform_filter(~up).mark_text(align="left", baseline="bottom", dx=4, dy=-3, **bold),
-    )
-    lost = (
-        alt.Chart(alt.NamedData("lost"))
-        .mark_text(
-            align="right", baseline="top", dx=-4, **{**bold, "color": GRADIENTS["NaN or inf"]}
-        )
-        .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
-    )
-    return alt.layer(zones, bars, marked, *words, lost)
+    return alt.layer(zones, bars, marked, *_notes(y))

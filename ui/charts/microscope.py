@@ -117,6 +117,12 @@ def curve_spec(
         )
         .add_params(near)
     )
+    gone, words = _gone(x, scale)
+    return frame.spec(alt.layer(band, lines, gone, words, rule))
+
+
+def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
+    """Return crosses where a curve ends in NaN or inf, and the words that say which."""
     gone = (
         alt.Chart(alt.NamedData("gone"))
         .mark_point(shape="cross", angle=45, size=110, filled=True, opacity=1)
@@ -132,7 +138,7 @@ def curve_spec(
         .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
         .encode(x=x, y=alt.value(14), text="what:N")
     )
-    return frame.spec(alt.layer(band, lines, gone, words, rule))
+    return gone, words
 
 
 def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tables:

@@ -10,6 +10,7 @@ from core.parts.choices import TASKS
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
+from ui.charts import saturation
 from ui.charts import twins as charts
 from ui.charts.frame import share, told
 from ui.pieces.draw import chart, colour_key
@@ -113,6 +114,6 @@ def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> N
         help=explained("saturated", "clipped", "zero gradient"),
     )
     now = run[-1] if run else None
-    drawing = live_charts.saturation(now, "predicted probability", "", last=now if ended else None)
+    drawing = saturation.saturation(now, "predicted probability", "", last=now if ended else None)
     words = f"{twin.label}: {drawing.says or drawing.alt}"
     chart(f"{key}_saturation_{twin.label}", drawing.spec, drawing.tables, words)

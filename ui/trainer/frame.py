@@ -1,0 +1,318 @@
+"""One frame of the live panel: what is said and drawn of a run, several times a second."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import jax
+import streamlit as st
+
+from core.config import RunConfig, agree
+from core.fields import number
+from core.parts.choices import TASKS
+from core.parts.precisions import PRECISIONS
+from core.run import train
+from core.run.diagnosis import diagnose
+from core.run.engine import COURTESY_SECONDS
+from core.run.job import Status, View, Viewer
+from core.run.snapshot import Snapshot
+from core.study import precision
+from ui.charts import digits, flow, health, saturation, series
+from ui.charts import live as charts
+from ui.charts.frame import Ribbon
+from ui.charts.live import Drawing, Pin
+from ui.charts.palette import PINS, TRAIN
+from ui.engine import engine, losses_ready
+from ui.pieces import chosen
+from ui.pieces.draw import colour_key
+from ui.pieces.network import network
+from ui.pieces.widgets import named
+from ui.state import rerun
+from ui.trainer import chance, origin
+
+NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
+COMPILING = "compiling the training step for this network"
+READYING = (Status.PREPARING, Status.COMPILING)
+
+
+def device() -> str:
+    """Return the device in use, in words."""
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return f"CPU, {os.cpu_count()} cores"
+    return f"{first.platform.upper()}, {first.device_kind}"
+
+
+def waits(config: RunConfig, view: View) -> bool:
+    """True if something is on its way that is computed behind everybody's runs."""
+    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
+    losses_known = form == "regression" or losses_ready(form, dtype)
+    return not losses_known or chance.waits(config, view) or origin.waits(config, view)
+
+
+class Frame(NamedTuple):
+    """What a frame is drawn from, besides the run itself."""
+
+    viewer: Viewer
+    drawn_as: Status  # the status for which buttons and timer were drawn
+    waited: bool  # whether the timer waits for something behind the runs, see `_waits`
+    at: int  # the step that is looked at
+    pins: list[Pin]
+    held: chosen.Chosen | None  # the chosen digits, drawn below
+
+
+_one_frame = threading.Lock()
+TURN_SECONDS = 0.02  # how often a waiting frame checks whether its own visitor has clicked
+
+
+def in_turn(frame: Frame) -> None:
+    """Draw one frame at a time: thirty at once take twice the CPU of a queue.
+
+    A frame that answers a click goes before all others.
+    """
+    if engine().answers():
+        _frame(frame)
+        return
+    late = time.monotonic() + COURTESY_SECONDS
+    while not engine().quiet(TURN_SECONDS) and time.monotonic() < late:
+        _give_way()
+    while not _one_frame.acquire(timeout=TURN_SECONDS):
+        _give_way()
+    try:
+        _frame(frame)
+    finally:
+        _one_frame.release()
+
+
+def _give_way() -> None:
+    """End this frame if its visitor has clicked: Streamlit checks when the state is accessed."""
+    _ = "viewer" in st.session_state
+
+
+def _frame(frame: Frame) -> None:
+    """Draw one frame; runs alone, several times a second."""
+    view, config, at = frame.viewer.view(), frame.viewer.config, frame.at
+    other_buttons = buttons(view.status) != buttons(frame.drawn_as)
+    if other_buttons or waits(config, view) != frame.waited:
+        rerun()  # for other buttons, another timer, or what was waited for
+    if chosen.held() is not frame.held:
+        rerun()  # for other digits below
+    shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
+    now = shown[-1] if shown else None
+    _progress(view)
+    _words(config, view, shown)
+    origin.panel(config, view, shown)
+    _numbers(config, now)
+    copies = chance.copies(config, view)
+    with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
+        _caption(config, now, chance.words(view, copies))
+        chance.ask(config, view, copies)
+        if frame.pins:
+            named = zip((pin.name for pin in frame.pins), PINS, strict=False)
+            colour_key({"this run": TRAIN, **dict(named)})
+    run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
+    scrubbed = now.step if now and at < config.steps else None
+    ribbon = chance.ribbon(copies)
+    drawn = drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
+    _charts(frame.viewer, drawn)
+
+
+def buttons(status: Status) -> Status:
+    """Return one status for all those that draw the same buttons."""
+    if status in READYING:
+        return Status.PREPARING
+    return Status.RUNNING if status is Status.QUEUED else status
+
+
+def _progress(view: View) -> None:
+    step = view.snapshots[-1].step if view.snapshots else 0
+    fraction = step / view.steps
+    match view.status:
+        case Status.QUEUED:
+            text = f"number {view.place} in the queue: others are training"
+        case Status.PREPARING:
+            text, fraction = view.message or "preparing data", view.fraction
+        case Status.COMPILING:
+            text, fraction = ", ".join(filter(None, [COMPILING, view.message])), view.fraction
+            if view.waited > 2:
+                text += f"; {view.waited:.0f} s so far"
+        case status:
+            text = f"step {step:,} of {view.steps:,}, {status}"
+    if view.status is Status.RUNNING and view.steps_per_second:
+        text += f" · {pace(view.steps_per_second)} steps/s · {view.seconds_left:.0f} s left"
+    elif view.seconds_left and view.seconds_left >= NOTABLE_SECONDS:
+        text += f" · about {view.seconds_left:,.0f} s to the end"
+    st.progress(min(1.0, fraction), text=f"{text} · {device()}")
+
+
+def pace(steps_per_second: float) -> str:
+    """Return steps per second as text: whole, or for a slow run two digits, so never just 0."""
+    return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else number(steps_per_second, 2)
+
+
+def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
+    """Say the diagnosis that fits first, then the others, and offer what may help as a button."""
+    findings = diagnose(config, shown) if shown else []
+    with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
+        if view.status is Status.FAILED:
+            st.error(view.message, icon=":material/error:")
+        elif not findings:
+            st.info("The first measurement comes in a moment.", icon=":material/search:")
+        else:
+            first, *others = findings
+            says = f"After step {shown[-1].step:,}: **{first.sentence}**"
+            if others:
+                says += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
+            st.info(says, icon=":material/stethoscope:")
+        cure = next((found.cure for found in findings if found.cure), None)
+        if cure and view.status is not Status.FAILED:
+            _offer(config, cure)
+
+
+def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
+    """Draw a button that sets the controls to what may help."""
+    words = ", ".join(named(name, value) for name, value in cure.items())
+    if st.button(f"Try {words}", key="try_cure", icon=":material/healing:"):
+        st.session_state["cure"] = agree({**asdict(config), **cure})[0]
+        rerun()
+
+
+def _numbers(config: RunConfig, now: Snapshot | None) -> None:
+    """Draw the figures of the snapshot, and the network."""
+    names: tuple[str, ...] = ("squared error, held out", "of copying the input", "zero gradient")
+    if not TASKS[config.task].series:
+        names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
+    numbers = dict.fromkeys(("loss", *names), "–")
+    if now:
+        told = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
+            _accuracy(now, now.train_accuracy), _accuracy(now, now.test_accuracy),
+        )  # fmt: skip
+        census = (f"{now.census.zero_gradient:.1%}", f"{now.census.stuck:.1%}")
+        numbers = dict(zip(numbers, (number(now.loss, 4), *told, *census), strict=False))
+    # One element instead of five metrics, which took a tenth of a frame's time.
+    rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
+    numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
+    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>')
+
+
+def _accuracy(now: Snapshot, value: float) -> str:
+    """Return an accuracy as text; NaN if any prediction is NaN."""
+    return "NaN" if now.saturation.nonfinite > 0 else f"{value:.1%}"
+
+
+def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
+    """Say which images the figures are of, and how much of them is chance."""
+    if now is None:
+        st.empty()
+        return
+    probe, of = len(now.gradients), config.train_size
+    over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
+    what, measured = ("series", "squared error") if now.fit else ("images", "accuracy")
+    held_out = f"held-out {measured}: over {now.test_examples:,} others"
+    printed = ""
+    if not now.fit and now.saturation.nonfinite > 0:
+        accuracies = f"{now.train_accuracy:.1%} and {now.test_accuracy:.1%}"
+        printed = f" A program that ignores NaN would print {accuracies}."
+    grey = " Grey: the run before." if before() else ""
+    st.caption(f"Over {over} training {what}; {held_out}.{printed} {on_chance}{grey}")
+
+
+def before() -> list[Snapshot]:
+    """Return the snapshots of the run before."""
+    return st.session_state.get("before", [])
+
+
+def drawings(
+    config: RunConfig,
+    snapshots: Sequence[Snapshot],
+    before: Sequence[Snapshot],
+    now: Snapshot | None,
+    scrubbed: int | None,
+    ribbon: Ribbon | None = None,
+    pins: Sequence[Pin] = (),
+) -> list[Drawing]:
+    """Return the charts of a frame."""
+    curves = (snapshots, before, config.steps, scrubbed)
+    if TASKS[config.task].series:
+        drawn = [
+            charts.loss(*curves, pins, unit=charts.SQUARED),
+            series.error(*curves, ribbon, pins),
+            series.predictions(now),
+            charts.gradients(*curves),
+        ]
+    else:
+        drawn = _of_images(config, curves, now, ribbon, pins)
+    # Last, so that no chart moves when it comes; the strip of a healthy float32 gradient says
+    # nothing.
+    if now and (health.is_sick(now) or config.precision != "float32"):
+        names = train.parameters(train.shape(config))
+        drawn.append(health.health(snapshots, config.steps, names, scrubbed))
+    return drawn
+
+
+def _of_images(
+    config: RunConfig,
+    curves: tuple[Sequence[Snapshot], Sequence[Snapshot], int, int | None],
+    now: Snapshot | None,
+    ribbon: Ribbon | None,
+    pins: Sequence[Pin],
+) -> list[Drawing]:
+    """Return the charts of a run whose answers are right or wrong."""
+    snapshots, before, steps, scrubbed = curves
+    binary = TASKS[config.task].form == "binary"
+    of = "“5 or more”" if binary else "the true digit"
+    broken = charts.broken(snapshots)
+    last = snapshots[-1] if charts.ended(snapshots, steps) else None
+    return [
+        charts.loss(*curves, pins),
+        charts.accuracy(*curves, ribbon, pins),
+        saturation.saturation(now, of, f"Predicted probability of {of}", broken, last),
+        charts.gradients(*curves),
+        digits.digits(
+            now,
+            digits.widest(snapshots or before),  # without a snapshot, the axis of the run before
+            f"logit of {of}" if binary else "margin",
+            _zones(config) if binary else (),
+            broken,
+            chosen.mark(config, now),
+            last,
+        ),
+        flow.flow(snapshots, steps, scrubbed, broken),
+    ]
+
+
+def _zones(config: RunConfig) -> list[digits.Zone]:
+    """Return where a binary loss is silent, NaN or infinite, on the axis of its logit.
+
+    Large logits favour label 1: images of label 0 are wrong there, and right at the other end.
+    """
+    dtype = PRECISIONS[config.precision].loss.dtype
+    if not losses_ready("binary", dtype):
+        return []
+    return [
+        zone
+        for label in (0, 1)
+        for right in (False, True)
+        for zone in chosen.zones(
+            precision.edges("binary", config.loss, label, config.epsilon, dtype, right=right), right
+        )
+    ]
+
+
+def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
+    columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
+    for i, drawing in enumerate(drawn):
+        key = f"chart_{drawing.key}"
+        click = chosen.clicked("train", key, viewer, digits.images)
+        columns[i % 2].vega_lite_chart(
+            {**drawing.spec, "datasets": drawing.tables},
+            key=key,
+            alt=drawing.alt,
+            on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
+        )
+    # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
+    said = "".join(f"<li>{drawing.says}</li>" for drawing in drawn if drawing.says)
+    st.html(f'<ul class="unseen">{said}</ul>')
