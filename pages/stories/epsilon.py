@@ -40,8 +40,7 @@ return theano.tensor.nnet.categorical_crossentropy(predictions, targets)""",
     mark="clip(",
 )
 chapter("predict", "Without the clip the first loss is finite. What is its gradient?")
-asks = "Pixels from 0 to 255, one-hot targets, the first batch of 512."
-guess = predict.predict("epsilon", asks, options)
+guess = predict.predict("epsilon", "One-hot targets, pixels from 0 to 255, 512 images.", options)
 if guess is None:
     st.stop()
 chapter("watch", "The gradients of the first two batches, and the training after them")

@@ -14,7 +14,7 @@ from ui.story.jax_vs_keras.swap import swapped
 from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.parting import parting
-from ui.story.published import settings
+from ui.story.published import as_told, settings
 from ui.story.twin import ends, twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
@@ -47,7 +47,7 @@ chapter("watch", "Ten steps, side by side")
 story.draw("seed", "learning_rate")
 if not watch(pair):
     st.stop()
-guess.judge(options[predict.highest(ends(pair))], predict.told(ends(pair)))
+guess.judge(options[predict.highest(ends(pair))], as_told(ends(pair), question.FINAL, elsewhere))
 chapter("inside", "The logit of every digit, and its gradient")
 spine(jax, story)
 census.why(jax, keras)
@@ -55,25 +55,25 @@ census.census(pair)
 section("From which step on they differ")
 parting(*pair)
 section("Swap the trained weights: the result follows the weights")
-swapped(jax, keras, question.as_printed, "The accuracies that the question prints", elsewhere)
+swapped(jax, keras, question.as_printed, "The accuracies that were published", elsewhere)
 section("Fact or chance?", "nudged copies")
 chance(pair, question.FINAL, elsewhere)
 section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)
 chapter("fix", "Give the loss the logits")
-code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()   # no sigmoid before it
-loss = keras.losses.BinaryCrossentropy(from_logits=True)           # no sigmoid in the last layer
-loss = torch.nn.BCEWithLogitsLoss()""")
+code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # no sigmoid before it
+loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
+loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
 chapter("break", "Make the gap vanish")
 asks = "All of this used pixels from 0 to 255. What happens to the gap with pixels from 0 to 1?"
 if what_if("pixels", pair, {"scaling": "unit"}, asks):
     story.draw("scaling")
 lessons = [
     "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
+    "Scale the pixels: the larger they are, the larger the logits, and the flatter such a loss.",
     "Silent images can still become right: the other images move the weights that all share.",
-    "Work on logits, and let the library take the logarithm: `from_logits=True`, "
-    "`BCEWithLogitsLoss`, `optax.sigmoid_binary_cross_entropy`.",
+    "Give the loss logits, and let the library take the logarithm of the probability.",
     "Repeat each run before you compare two: a chaotic run gives a range, not one number.",
 ]
 onward("jax_vs_keras", jax, keras, "A loss is more than its formula", lessons)

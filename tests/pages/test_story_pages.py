@@ -64,7 +64,7 @@ def test_a_story_page_is_short(story: str) -> None:
 
 def test_the_story_of_the_question_has_its_published_figures() -> None:
     page = told(QUESTION, {})
-    assert "Keras on TensorFlow ends at 90.9%: that was it." in answers(page)[0]
+    assert "and that is right. JAX, clipped ends at" in answers(page)[0]
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
     assert bars(page, "wrong and silent") == {
         "JAX, clipped": "48.4%",
@@ -93,7 +93,7 @@ def test_a_later_step_says_how_many_silent_images_became_right() -> None:
 
 def test_pixels_from_0_to_1_close_the_gap() -> None:
     page = told(QUESTION, {"scaling": "unit"}, guess=2)
-    assert answers(page)[0].endswith("that was it.")
+    assert "and that is right" in answers(page)[0]
     assert "every image that is wrong has a gradient" in said(page)
     assert "no wrong image has a slope of exactly 0" in said(page)
     assert not any("are silent" in each.value for each in page.header)
@@ -108,7 +108,7 @@ def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
     radio.set_value(GOES).run()
     page = settled(page)
     assert len(page.get("vega_lite_chart")) > charts_before
-    assert answers(page)[-1].endswith("that was it.")
+    assert "and that is right" in answers(page)[-1]
 
 
 def test_answers_of_a_second_prediction() -> None:
@@ -167,7 +167,7 @@ START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"
 
 def test_the_story_of_one_number_shows_both_readings() -> None:
     page = told(NUMBER, {})
-    left = re.search(r"leaves (\d+) in TensorFlow and (\d+) in Keras: that was", answers(page)[0])
+    left = re.search(r"leaves (\d+) in TensorFlow and (\d+) in Keras; chance", answers(page)[0])
     assert left and 150 <= int(left[1]) <= 205 and 50 <= int(left[2]) <= 105
     page.select_slider(key="keep_or_drop_step").set_value(80).run()
     strong = [info.value for info in page.info if "Dropout is too strong" in info.value]
@@ -208,9 +208,8 @@ def test_at_one_half_both_readings_are_the_same() -> None:
 
 def test_the_story_of_epsilon_shows_a_finite_loss_with_a_nan_gradient() -> None:
     page = told(EPSILON, {}, guess=2)
-    assert re.search(
-        r"The loss is 11\d\.\d, and 100% of its gradient is NaN: that was it", answers(page)[0]
-    )
+    measured = r"that is right. The loss is 11\d\.\d, and 100% of its gradient is NaN"
+    assert re.search(measured, answers(page)[0])
     words = said(page)
     assert re.search(r"Without a clip 100% of the gradient is NaN. With it 0% is NaN, and", words)
     verdicts = [
@@ -252,8 +251,8 @@ def test_a_curve_that_another_hides_is_named() -> None:
 
 def test_the_post_s_third_line_gives_a_function_and_its_second_ignores_its_batch() -> None:
     page = told(BASICS, {})
-    assert answers(page)[0].startswith("You said “A function”. `out` is `PjitFunction`")
-    assert answers(page)[0].endswith("that was it.")
+    assert "You said “A function”, and that is right. `out` is `PjitFunction`" in answers(page)[0]
+    assert "and that is right" in answers(page)[0]
     own, zeros, mended = (table["largest difference from the loop"] for table in tables(page))
     assert own[2] == zeros[2] == "–" and float(own[1]) < 1e-3 < 1 < float(zeros[1])
     assert [float(apart) for apart in mended] == [0, 0, 0]
@@ -364,7 +363,7 @@ def test_a_batch_of_one_has_other_statistics() -> None:
                      answers(page)[-1])  # fmt: skip
     assert says
     right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
-    assert (right == batches.OPTIONS[0]) == answers(page)[-1].endswith("that was it.")
+    assert (right == batches.OPTIONS[0]) == ("and that is right" in answers(page)[-1])
     assert len([c for c in page.get("vega_lite_chart") if "tested together" in c.proto.alt]) == 2
 
 

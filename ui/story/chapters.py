@@ -22,7 +22,7 @@ def chapter(key: str, headline: str) -> None:
     number = list(CHAPTERS).index(key) + 1
     if number == 1:
         _contents()
-    st.header(f"{number} · {headline}", anchor=key)
+    st.header(f"{number} · {CHAPTERS[key]}: {headline}", anchor=key)
 
 
 def _contents() -> None:

@@ -16,11 +16,13 @@ class Guess(NamedTuple):
 
     def judge(self, right: str, measured: str) -> None:
         """Draw whether the guess was right, and what was measured."""
-        said = f"You said “{self.text}”. {measured}: "
+        said = f"You said “{self.text}”"
         if self.text == right:
-            self.place.success(f"{said}that was it.", icon=":material/check_circle:")
+            words = f"{said}, and that is right. {measured}."
+            self.place.success(words, icon=":material/check_circle:")
         else:
-            self.place.warning(f"{said}the answer is “{right}”.", icon=":material/school:")
+            words = f"{said}. The answer is “{right}”. {measured}."
+            self.place.warning(words, icon=":material/school:")
 
 
 def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:

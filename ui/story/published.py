@@ -1,6 +1,6 @@
 """Published figures, beside the same ones measured here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -11,6 +11,7 @@ from ui.charts.palette import BEFORE, TRAIN
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
 from ui.pieces.widgets import named
+from ui.story.predict import told
 
 COLOURS = {"published": BEFORE, "measured here": TRAIN}
 
@@ -18,6 +19,14 @@ COLOURS = {"published": BEFORE, "measured here": TRAIN}
 def settings(asked: RunConfig, config: RunConfig) -> str:
     """The source's settings that this run does not share, such as "learning rate 0.01, seed 0"."""
     return ", ".join(named(name, value) for name, (value, _) in apart(asked, config).items())
+
+
+def as_told(ends: Mapping[str, float], published: Sequence[float], elsewhere: str) -> str:
+    """Where runs end; and what was published, if it was at these settings."""
+    if elsewhere:
+        return told(ends)
+    printed = " and ".join(f"{value:.1%}" for value in published)
+    return f"{told(ends)}. Published were {printed}; “Fact or chance?” says which one is chance"
 
 
 def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> None:
@@ -30,8 +39,8 @@ def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> 
     st.markdown(f"**{title}**")
     if elsewhere:
         bars([Bars(f.quantity, {measured: f.measured}) for f in findings], COLOURS)
-        told = ", ".join(f"{f.quantity} {f.published:.1%}" for f in findings)
-        st.caption(f"Published at {elsewhere}: {told}.")
+        figures = ", ".join(f"{f.quantity} {f.published:.1%}" for f in findings)
+        st.caption(f"Published at {elsewhere}: {figures}.")
         return
     colour_key(COLOURS)
     rows = [Bars(f.quantity, {published: f.published, measured: f.measured}) for f in findings]

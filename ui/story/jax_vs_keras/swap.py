@@ -16,6 +16,10 @@ def swapped(
     a: Twin, b: Twin, findings: Callable[[Swap], Sequence[Finding]], title: str, elsewhere: str
 ) -> None:
     """Draw the source's figures, published and measured; `findings` makes them from a Swap."""
+    st.markdown(
+        "Each program is given the weights that the other has trained, and trains no further. If "
+        "the programs differed in how they answer, the accuracy would stay with the program."
+    )
     beside_measured(findings(_swap(a.config, b.config)), title, elsewhere)
 
 

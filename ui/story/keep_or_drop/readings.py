@@ -1,5 +1,6 @@
 """What each reading of a dropout number, kept or dropped, leaves of a digit and of a layer."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
@@ -64,7 +65,12 @@ def answer(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
     kept, dropped = (survivors(replace(config, dropout=form)) for form in ("keep_prob", "rate"))
     most = config.widths[0] / 2
     right = 0 if dropped > most else 1 if kept > most else 2
-    return options[right], f"The first step leaves {kept} in TensorFlow and {dropped} in Keras"
+    share = config.dropout_value
+    usual = math.sqrt(config.widths[0] * share * (1 - share))
+    return options[right], (
+        f"The first step leaves {kept} in TensorFlow and {dropped} in Keras; chance moves such a "
+        f"count by about {usual:.0f}"
+    )
 
 
 def survivors(config: RunConfig) -> int:
@@ -95,12 +101,14 @@ def _card(form: str, config: RunConfig, layer: Layer, brightest: float) -> str:
     by = float(layer.multipliers.max()) if kept.any() else 0.0
     at_test = float(row.means(np.float32(value)).factor)
     told = (
-        f"{int(kept.sum())} of {kept.size} units survive this step, each × {number(by, 3)}; "
-        f"at test time all of them, each × {number(at_test, 3)}."
+        f"{int(kept.sum())} of {kept.size} units survive this step, each × {_factor(by)}; "
+        f"at test time all of them, each × {_factor(at_test)}."
     )
     digit = data_url(_digit(config, form, layer.image))
     units = picture_url(_squares(layer, brightest))
-    written = "".join(f"<li><code>{escape(call)}</code></li>" for call in who)
+    # A long call may go on in another line after a dot or a bracket, and nowhere else.
+    calls = (escape(call).replace(".", ".<wbr>").replace("(", "(<wbr>") for call in who)
+    written = "".join(f"<li><code>{call}</code></li>" for call in calls)
     return (
         f"<li><b>{escape(row.label)}</b><p>{escape(row.summary)}</p>"
         f'<div class="pair">'
@@ -108,6 +116,11 @@ def _card(form: str, config: RunConfig, layer: Layer, brightest: float) -> str:
         f'<img src="{units}" alt="the units of the layer"></div>'
         f"<p>{told}</p><ul>{written}</ul></li>"
     )
+
+
+def _factor(by: float) -> str:
+    """A factor, and what it is the inverse of where it is above 1: 1.43 gives 1.43 = 1/0.7."""
+    return f"{number(by, 3)} = 1/{number(1 / by, 3)}" if by > 1 else number(by, 3)
 
 
 def _digit(config: RunConfig, form: str, image: int) -> np.ndarray:
@@ -139,12 +152,12 @@ def crossing(number: float) -> None:
 
 def frameworks() -> None:
     """Draw a table of every framework's dropout and how it reads the number."""
-    columns: dict[str, list[str]] = {"written": [], "reading": [], "so": [], "read in": []}
+    columns: dict[str, list[str]] = {"written": [], "reading": [], "meaning": [], "source": []}
     for name in DROPOUT_NAMES.values():
         columns["written"].append(name.label)
         columns["reading"].append(DROPOUTS[name.means].label)
-        columns["so"].append(name.summary)
-        columns["read in"].append(name.reference)
+        columns["meaning"].append(name.summary)
+        columns["source"].append(name.reference)
     table_of(columns, "Every framework's dropout")
 
 
