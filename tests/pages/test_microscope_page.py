@@ -222,7 +222,7 @@ def test_digits_can_be_chosen_without_a_mouse() -> None:
     page.pills(key="microscope_band").set_value("wrong, silent").run()
     assert not page.exception
     told = next(text.value for text in page.markdown if "wrong, silent at step 0" in text.value)
-    assert told.startswith("**wrong, silent at step 0: 390 images.** Of these 390 images 0 are")
+    assert told.startswith("**wrong, silent at step 0: 390 images.** Of these 390 images, 0 are")
     cards = next(html.proto.body for html in page.get("html") if "cards" in html.proto.body)
     assert cards.count("<img") == 24 and cards.count("<b>wrong</b>, label 1") == 24
 

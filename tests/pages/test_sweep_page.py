@@ -111,7 +111,7 @@ def test_the_cost_is_shown_before_anything_starts() -> None:
         time.sleep(0.1)
         page.run()
     assert page.info[0].value.startswith("**8 runs**, compiled once. The first one took")
-    assert "Kept in memory" in page.caption[-1].value
+    assert "kept in memory" in page.caption[-1].value
     assert "Start the sweep" in labels(page)
 
 
@@ -164,7 +164,7 @@ def test_a_paused_sweep_can_continue_and_a_forgotten_one_is_gone() -> None:
     assert tables(page)[0]["runs"] == ["1"] * 40
     other = opened(plan)
     assert "Forget it" not in labels(other) and "CSV" not in labels(page)
-    assert any("begun in another visit" in each.value for each in other.caption)
+    assert any("started in another visit" in each.value for each in other.caption)
     page = press(page, "Forget it")
     assert "Start the sweep" in labels(page)
     assert engine().errands.found(("sweep", plan.key)) is None

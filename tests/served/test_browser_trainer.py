@@ -323,4 +323,4 @@ def test_pinned_runs_keep_their_names_while_others_come_and_go(visit: Visit, ser
     assert box is not None and box["y"] + box["height"] <= 800
     page.get_by_role("link", name="Take two apart").last.click()
     expect(page.get_by_role("heading", name="Take two apart")).to_be_visible()
-    expect(page.get_by_text("Their gradients part at step 0")).to_be_visible()
+    expect(page.get_by_text("Their gradients differ from step 0 on")).to_be_visible()
