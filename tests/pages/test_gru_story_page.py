@@ -30,7 +30,7 @@ def test_the_answer_follows_from_the_measured_errors(story: AppTest) -> None:
     answer = answers(story)[0]
     post, _, copied = map(float, re.findall(r"0\.\d{3}", answer))
     assert copied == pytest.approx(0.036, abs=0.0015)
-    assert f"the answer is “{series.WORSE}”" in answer and post > 1.05 * copied
+    assert f"The answer is “{series.WORSE}”" in answer and post > 1.05 * copied
 
 
 def test_the_story_says_which_pairs_are_compared(story: AppTest) -> None:

@@ -121,7 +121,7 @@ def test_answers_of_a_second_prediction() -> None:
 
 def test_a_wrong_guess_is_corrected_and_kept_on_another_page() -> None:
     page = told(QUESTION, {}, guess=0)
-    assert "the answer is “Keras: something in it keeps learning”" in answers(page)[0]
+    assert "The answer is “Keras: something in it keeps learning”" in answers(page)[0]
     page = go(go(page, "pages/home.py"), PAGES[QUESTION].file)
     assert page.radio(key=f"guess_{QUESTION}_widget").value == "JAX: its loss was made stable"
 
@@ -296,7 +296,7 @@ def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
 
 def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     page = told(PICTURES, {})
-    assert "(5, 5, 28, 32), and its output (1, 14, 32): that was" in answers(page)[0]
+    assert "(5, 5, 28, 32), and its output (1, 14, 32)." in answers(page)[0]
     assert "its 32 filters, where they meet the picture: 5 high, 28 wide" in bodies(page)
     assert "its 32 filters, where they meet the picture: 5 high, 5 wide" in bodies(page)
     assert bars(page, "axes of the post") == {sights.MOVED: "20.0%"}
