@@ -44,12 +44,12 @@ guess = predict.predict("jax_vs_keras", "Predict first, then see.", list(options
 if guess is None:
     st.stop()
 chapter("watch", "Ten steps, side by side")
-story.draw("seed", "learning_rate")
+story.draw("seed", "learning_rate", "epsilon")
 if not watch(pair):
     st.stop()
 guess.judge(options[predict.highest(ends(pair))], as_told(ends(pair), question.FINAL, elsewhere))
 chapter("inside", "The logit of every digit, and its gradient")
-spine(jax, story)
+spine(jax)
 census.why(jax, keras)
 census.census(pair)
 section("From which step on they differ")

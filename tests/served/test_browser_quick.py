@@ -104,7 +104,7 @@ class Hands:
     def type(self, name: str) -> Any:
         """Values in the box beside a slider, each with Enter."""
         for value in self.chance.choices(SLIDERS[name], k=self.chance.randint(1, 3)):
-            box = self.page.locator(f"[class*=st-key-{self.prefix}_{name}_typed] input")
+            box = self.page.locator(f"[class*=st-key-{self.prefix}_{name}_typed] input").last
             box.fill(to_text(value))
             box.press("Enter")
             self.pause()

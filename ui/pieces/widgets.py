@@ -11,7 +11,7 @@ from core.config import FIELDS
 from core.fields import Choice, Field, Range, number, parse_query, to_text
 from core.registry import Registry, Row
 from ui.pieces.words import explained
-from ui.state import PageState, bound, put
+from ui.state import PageState, bound, key_of, put
 
 
 def count(value: int) -> str:
@@ -175,7 +175,10 @@ def with_box(
 
     with st.container(key=f"box_{state.name(name)}", gap=None):
         yield
-        text = exact(state.value(name))
+        value, text = state.value(name), st.session_state.get(key_of(box), "")
+        # What says the same in other words stays: a new box would lose what is typed meanwhile.
+        if parse_query({name: allowed}, {name: text}) != ({name: value}, []):
+            text = exact(value)
         put(box, text)
         told = bound(box, take)
         key = told["key"]

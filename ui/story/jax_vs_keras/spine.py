@@ -17,7 +17,6 @@ from ui.pieces import chosen
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.words import explained
 from ui.state import rerun
-from ui.story.knobs import Knobs
 from ui.story.twin import Twin, snapshots, viewers_of
 
 PAGE = "spine"
@@ -26,10 +25,9 @@ PLAYS = "spine_plays"  # the step to show next; absent unless the figure plays
 PLAY_SECONDS = 0.8
 
 
-def spine(twin: Twin, knobs: Knobs) -> None:
-    """Draw a two-class twin's loss; visitors can move epsilon, play the steps and click a bar."""
+def spine(twin: Twin) -> None:
+    """Draw a two-class twin's loss; visitors can play the steps and click a bar."""
     run = snapshots(twin)
-    knobs.draw("epsilon")
     st.markdown(
         "**The probability and slope of each logit, and the logits of the digits**",
         help=explained("logit", "label"),
