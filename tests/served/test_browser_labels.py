@@ -44,7 +44,8 @@ def test_every_word_of_a_chart_can_be_read_on_a_phone(
     wait_until_drawn(page, "train")
     for _ in _charts(page, address):
         assert not (found := page.evaluate(FAULTS)), "\n".join(found)
-    if layers := 6 if FIVE_LAYERS in address else 4 if LAYERS in address else 0:
+    layers = 6 if FIVE_LAYERS in address else 4 if LAYERS in address else 0
+    if layers and "naive" not in address:  # a run that is NaN from the start has no lines to name
         _whole_legend(page, layers)
 
 

@@ -102,12 +102,12 @@ class Hands:
         return x + min(width * at / most, width - 1), y
 
     def type(self, name: str) -> Any:
-        """Values in the box beside a slider, each with Enter."""
-        for value in self.chance.choices(SLIDERS[name], k=self.chance.randint(1, 3)):
-            box = self.page.locator(f"[class*=st-key-{self.prefix}_{name}_typed] input").last
-            box.fill(to_text(value))
-            box.press("Enter")
-            self.pause()
+        """Type a value in the box beside a slider; nobody types two within 300 ms."""
+        value = self.chance.choice(SLIDERS[name])
+        box = self.page.locator(f"[class*=st-key-{self.prefix}_{name}_typed] input").last
+        box.fill(to_text(value))
+        box.press("Enter")
+        self.pause()
         return value
 
     def count(self, name: str) -> int:
