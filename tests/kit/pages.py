@@ -6,9 +6,10 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.run.errands import LEASE
+from core.run.errands import LEASE, Errand
 from core.run.job import Status, Viewer
 from tests.kit import MINUTE, ROOT
 from ui.engine import engine
@@ -33,16 +34,30 @@ def settled(page: AppTest) -> AppTest:
     while time.monotonic() < deadline:
         if "story_viewers" in page.session_state:  # missing until a story trains
             _wait_for(page.session_state["story_viewers"].values(), deadline)
-        waiting = engine().errands.waiting()
-        page.run()
+        errands = _drawn_with(page)
         assert not page.exception
-        if not waiting and not engine().errands.waiting():
+        if all(errand.done for errand in errands) and not engine().errands.waiting():
             return page
         # Rerun the page seldom, because that takes as much CPU time as what it waits for.
         again = time.monotonic() + LEASE / 4
         while engine().errands.waiting() and time.monotonic() < again:
             time.sleep(0.05)
     raise AssertionError("an errand did not end")
+
+
+def _drawn_with(page: AppTest) -> list[Errand]:
+    """Run the page; return every errand as the page saw it, which may have ended since."""
+    errands, seen = engine().errands, list[Errand]()
+    look = errands.look
+
+    def noted(*args: Any, **others: Any) -> Errand:
+        seen.append(look(*args, **others))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(errands, "look", noted)
+        page.run()
+    return seen
 
 
 def _wait_for(viewers: Collection[Viewer], deadline: float) -> None:
