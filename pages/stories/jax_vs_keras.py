@@ -5,6 +5,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce import question
 from ui.pieces.draw import code
+from ui.pieces.widgets import said
 from ui.story import census, predict
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
@@ -44,7 +45,7 @@ guess = predict.predict("jax_vs_keras", "Predict first, then see.", list(options
 if guess is None:
     st.stop()
 chapter("watch", "Ten steps, side by side")
-story.draw("seed", "learning_rate", "epsilon")
+story.draw("seed", "learning_rate", "epsilon", "scaling")
 if not watch(pair):
     st.stop()
 guess.judge(options[predict.highest(ends(pair))], as_told(ends(pair), question.FINAL, elsewhere))
@@ -65,10 +66,11 @@ chapter("fix", "Give the loss the logits")
 code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # no sigmoid before it
 loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
 loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
-chapter("break", "Make the gap vanish")
-asks = "All of this used pixels from 0 to 255. What happens to the gap with pixels from 0 to 1?"
-if what_if("pixels", pair, {"scaling": "unit"}, asks):
-    story.draw("scaling")
+chapter("break", "Is it the pixels?")
+other = "unit" if story.config.scaling == "raw" else "raw"
+before, after = said("scaling", story.config.scaling), said("scaling", other)
+asks = f"So far the pixels were “{before}”. What happens to the gap if they are “{after}”?"
+what_if(f"pixels_{other}", pair, {"scaling": other}, asks)
 lessons = [
     "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
     "Scale the pixels: the larger they are, the larger the logits, and the flatter such a loss.",

@@ -97,14 +97,14 @@ def test_pixels_from_0_to_1_close_the_gap() -> None:
     assert "every image that is wrong has a gradient" in said(page)
     assert "no wrong image has a slope of exactly 0" in said(page)
     assert not any("are silent" in each.value for each in page.header)
+    assert "if they are “raw, 0 to 255”?" in page.radio(key="guess_pixels_raw_widget").label
 
 
 def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
     page = told(QUESTION, {})
     charts_before = len(page.get("vega_lite_chart"))
-    radio = page.radio(key="guess_pixels_widget")
+    radio = page.radio(key="guess_pixels_unit_widget")
     assert radio.options == [STAYS, GOES, TURNS] and radio.value is None
-    assert not any("scaling" in str(each.key) for each in page.get("button_group"))
     radio.set_value(GOES).run()
     page = settled(page)
     assert len(page.get("vega_lite_chart")) > charts_before

@@ -27,7 +27,7 @@ SLIDERS: dict[str, Sequence[Any]] = {
     "loss": losses_for("binary"),
 }
 KNOBS = {
-    "jax_vs_keras": ("seed", "learning_rate", "epsilon"),
+    "jax_vs_keras": ("seed", "learning_rate", "epsilon", "scaling"),
     "epsilon": ("scaling", "seed", "learning_rate", "epsilon"),
     "keep_or_drop": ("dropout_value", "seed"),
     "gru": ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"),
