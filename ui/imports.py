@@ -15,6 +15,7 @@ from pkgutil import walk_packages
 
 import core
 import ui
+from ui.streamlit_privates import LATE_MODULES
 
 SWAPPING = ["tensorflow_datasets"]  # replace builtins.__import__ while they are imported
 LIBRARIES = [
@@ -41,9 +42,7 @@ LIBRARIES = [
     "PIL.JpegImagePlugin",
     "PIL.PngImagePlugin",
     "PIL.PpmImagePlugin",
-    "streamlit.material_icon_names",
-    "streamlit.runtime.scriptrunner.magic_funcs",
-    "streamlit.web.skills",
+    *LATE_MODULES,
 ]
 
 _lock = threading.Lock()

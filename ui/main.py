@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import StopException
 
-from ui import delivery, imports
+from ui import imports
 from ui.pages import ROOT, navigation
 from ui.state import OWN
+from ui.streamlit_privates import Stopped, forget_what_was_not_drawn, wait_until_sent
 
 
 def main() -> None:
@@ -21,11 +21,11 @@ def main() -> None:
     try:
         with engine().answering():
             st.navigation(navigation(), position="top").run()
-    except StopException:
-        delivery.forget_what_was_not_drawn()
-        delivery.wait_until_sent()
+    except Stopped:
+        forget_what_was_not_drawn()
+        wait_until_sent()
         raise
-    delivery.wait_until_sent()
+    wait_until_sent()
 
 
 if __name__ == "__main__":  # run by Streamlit, not imported by app.py

@@ -1,6 +1,6 @@
 """What the server does before its first visitor and after its last.
 
-For a plain script, Streamlit itself opens a browser and exits with 0; an App has to do so itself.
+For a plain script, Streamlit itself exits with 0; an App has to see to that.
 """
 
 import atexit
@@ -19,16 +19,13 @@ import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit import cli_util, config
-from streamlit.web.server import server_util
 
 from core.run import memory
-from ui import imports
+from ui import imports, streamlit_privates
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
 FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody if unset
 GRACE_SECONDS = 1.0
-SCRIPT_THREAD = "ScriptRunner.scriptThread"  # Streamlit's name for a visitor's thread
 SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
 
 
@@ -37,7 +34,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Set the allocator, open a browser and warm up; at the end, stop the engine."""
     memory.keep_buffers()
     _exit_with_zero()
-    _open_browser()
+    streamlit_privates.open_browser()
     imports.load(imports.SWAPPING)
     if os.environ.get(WARM_UP) != "0":
         warm_up()
@@ -78,25 +75,8 @@ def _stop(server: uvicorn.Server, _number: int, _frame: FrameType | None) -> Non
 def wait_for_scripts() -> None:
     """Wait for visitors' threads: a process that ends while one is inside JAX crashes."""
     deadline = time.monotonic() + SCRIPT_SECONDS
-    for thread in threading.enumerate():
-        if thread.name == SCRIPT_THREAD:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _open_browser() -> None:
-    """Show the home page to the person who typed `streamlit run`, unless headless.
-
-    The socket already listens, so the browser is answered after the warm-up.
-    """
-    if config._server_mode != "starlette-app" or config.get_option("server.headless"):
-        return
-    host = config.get_option("browser.serverAddress")
-    bound = config.get_option("server.address")
-    if bound and not config.is_manually_set("browser.serverAddress"):
-        host = server_util.get_display_address(bound)
-    # In a thread, because a browser in a terminal returns only when it is closed.
-    url = server_util.get_url(host)
-    threading.Thread(target=cli_util.open_browser, args=[url], daemon=True).start()
+    for thread in streamlit_privates.script_threads():
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def middleware() -> list[Middleware]:

@@ -1,0 +1,102 @@
+"""All that the app takes from Streamlit 1.67 without a promise that it stays.
+
+Each entry says what is seen without it, and which test says when it may go. Two more are kept where
+Streamlit looks for them: `global.disableWidgetStateDuplicationWarning` in .streamlit/config.toml,
+an option that its documentation leaves out, and the place of ui/main.py, beside which there is no
+folder called `pages` (tests/served/test_imports.py).
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, TimeoutError
+from typing import Any
+
+from streamlit import cli_util, config, runtime
+from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
+from streamlit.web.server import server_util
+
+Stopped = StopException  # what st.stop() raises
+
+# Modules that Streamlit imports late, in a visitor's thread, where a late import has broken other
+# visitors. tests/served/test_slow_host.py finds what is missing here.
+LATE_MODULES = (
+    "streamlit.material_icon_names",
+    "streamlit.runtime.scriptrunner.magic_funcs",
+    "streamlit.web.skills",
+)
+
+LONGEST_SECONDS = 2.0  # then give up: the tab may have been closed
+LOOK_SECONDS = 0.005  # as often as Streamlit sends
+
+
+def wait_until_sent() -> None:
+    """Wait until the visitor has been sent what this thread's run has drawn.
+
+    When a run of a session starts, Streamlit drops whatever the session has not been sent yet. If
+    a fragment's timer starts that run, right after a run of the whole page, the browser still hears
+    that the page has ended: it removes what it was not sent, and builds it again when the fragment
+    draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
+    (tests/served/test_slow_host.py). So a page's run ends only when all of it has been sent.
+    """
+    context = get_script_run_ctx()
+    server = runtime.get_instance() if runtime.exists() else None
+    sessions = getattr(server, "_session_mgr", None)  # an AppTest has no server, or a fake one
+    if context is None or sessions is None:
+        return
+    if (visitor := sessions.get_active_session_info(context.session_id)) is None:
+        return
+    session = visitor.session
+    if session._event_loop.is_closed():  # the server is ending
+        return
+    # This waits behind all that this thread has handed to the loop.
+    sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
+    try:
+        sent.result(LONGEST_SECONDS)
+    except (TimeoutError, CancelledError):
+        sent.cancel()
+
+
+async def _empty(queue: Any) -> None:
+    while not queue.is_empty():
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def forget_what_was_not_drawn() -> None:
+    """Drop the fragments that this run did not draw; Streamlit does so only without `st.stop()`.
+
+    When a page ends by `st.stop()`, the browser removes what was not drawn, but the server keeps
+    those fragments. If a request of such a fragment's timer is still on its way, the server answers
+    it with something that has no place on the page any more: the browser shows "Bad delta path",
+    and the page is dead until it is loaded again (tests/pages/test_main.py).
+    """
+    if context := get_script_run_ctx():
+        drawn = context.shared.new_fragment_ids.snapshot()
+        context.fragment_storage.clear(new_fragment_ids=drawn)
+
+
+def script_threads() -> Iterator[threading.Thread]:
+    """Yield the threads that run visitors' scripts, which Streamlit only gives a name.
+
+    A process that ends while one of them is inside JAX crashes (tests/served/test_lives.py).
+    """
+    named = "ScriptRunner.scriptThread"
+    return (thread for thread in threading.enumerate() if thread.name == named)
+
+
+def open_browser() -> None:
+    """Show the home page to the person who typed `streamlit run`, unless headless.
+
+    For a plain script Streamlit does so itself, for an App it does not
+    (tests/served/test_lives.py). The socket already listens, so the browser is answered after the
+    warm-up.
+    """
+    if config._server_mode != "starlette-app" or config.get_option("server.headless"):
+        return
+    host = config.get_option("browser.serverAddress")
+    bound = config.get_option("server.address")
+    if bound and not config.is_manually_set("browser.serverAddress"):
+        host = server_util.get_display_address(bound)
+    # In a thread, because a browser in a terminal returns only when it is closed.
+    url = server_util.get_url(host)
+    threading.Thread(target=cli_util.open_browser, args=[url], daemon=True).start()
