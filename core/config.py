@@ -100,8 +100,8 @@ class RunConfig:
         """The fields that have no effect on this run."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
-        data = ("scaling",) if SOURCES[self.source].series else Process._fields
-        return tuple(dict.fromkeys([*epsilon, *value, *data, *MODELS[self.model].ignores]))
+        unused = unused_by(self.source)
+        return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
 
     @property
     def process(self) -> Process:
@@ -135,6 +135,11 @@ BY_SOURCE: dict[str, Registry[Any]] = {"task": TASKS, "model": MODELS}
 def rows_for(name: str, source: str) -> tuple[str, ...]:
     """The keys of the tasks (or models) that fit a source: for series or for images."""
     return tuple(k for k, row in BY_SOURCE[name].items() if row.series == SOURCES[source].series)
+
+
+def unused_by(source: str) -> tuple[str, ...]:
+    """The fields that a source does not use: those of images, or those of series."""
+    return ("scaling",) if SOURCES[source].series else Process._fields
 
 
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}

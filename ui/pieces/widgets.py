@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.config import FIELDS
-from core.fields import Choice, Field, Range, number, parse_query, to_text
+from core.fields import Choice, Field, Range, Widths, number, parse_query, to_text
 from core.registry import Registry, Row
 from ui.pieces.words import explained
 from ui.state import PageState, bound, key_of, put
@@ -29,72 +29,109 @@ def decades(name: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Widget:
-    """How a field is asked for: with a slider over `grid`, or without one a menu or a number."""
+    """How a field is asked for, and where.
+
+    Attributes:
+      label: its name on pages.
+      grid: the values of its slider (or of its menu, for widths); a Choice has its registry's rows.
+      text: writes a value of the grid.
+      help: what stands behind its (?).
+      folded: whether the trainer draws it under "Network and data", in the order of WIDGETS.
+      phone: whether a phone's trainer offers it.
+    """
 
     label: str
     grid: Sequence[Any] = ()
     text: Callable[[Any], str] = number
     help: str | None = None
+    folded: bool = False
+    phone: bool = False
 
 
 WIDGETS: dict[str, Widget] = {
     "loss": Widget(
         "loss: probability … logits",
         help=explained("cross-entropy", "logit", "label", "clipped", "gradient"),
+        phone=True,
     ),
     "learning_rate": Widget(
-        "learning rate", decades("learning_rate"), help=explained("learning rate", "gradient")
+        "learning rate",
+        decades("learning_rate"),
+        help=explained("learning rate", "gradient"),
+        phone=True,
     ),
-    "epsilon": Widget("epsilon", decades("epsilon"), help=explained("epsilon", "clipped")),
+    "epsilon": Widget(
+        "epsilon", decades("epsilon"), help=explained("epsilon", "clipped"), phone=True
+    ),
     "seed": Widget(
-        "seed", help="Decides the initial weights, the order of the images and the dropped units."
+        "seed",
+        help="Decides the initial weights, the order of the images and the dropped units.",
+        phone=True,
     ),
-    "dropout": Widget("dropout: what the number means", help=explained("dropout")),
+    "dropout": Widget("dropout: what the number means", help=explained("dropout"), phone=True),
     "dropout_value": Widget(
         "dropout value",
         [round(0.05 * i, 2) for i in range(1, 20)],
         help="The number that dropout is given: what it means is chosen above.",
+        phone=True,
     ),
-    "source": Widget("data"),
+    "source": Widget("data", folded=True),
     "train_size": Widget(
         "training images",
         (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000),
         text=count,
         help=explained("held out"),
+        folded=True,
     ),
-    "task": Widget("task"),
-    "scaling": Widget("pixels"),
-    "model": Widget("model"),
+    "task": Widget("task", folded=True),
+    "model": Widget("model", folded=True),
+    "scaling": Widget("pixels", folded=True, phone=True),
+    "x0": Widget("start x₀", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0), folded=True),
+    "mu": Widget(
+        "mean μ",
+        (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0),
+        help=explained("ornstein-uhlenbeck process"),
+        folded=True,
+        phone=True,
+    ),
+    "tau": Widget(
+        "time τ back to the mean",
+        (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0),
+        folded=True,
+        phone=True,
+    ),
+    "sigma": Widget("spread σ", (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), folded=True, phone=True),
+    "noise": Widget(
+        "noise of what is seen", (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), folded=True, phone=True
+    ),
+    "dt": Widget("time step dt", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0), folded=True),
     "widths": Widget(
-        "hidden layers", help="How many units each has. Type your own, as in 300-100."
+        "hidden layers",
+        ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4),
+        text=to_text,
+        help="How many units each has. Type your own, as in 300-100.",
+        folded=True,
     ),
-    "initializer": Widget("initial weights"),
-    "precision": Widget("number format"),
-    "optimizer": Widget("optimizer"),
-    "reduction": Widget("loss of a batch", help=explained("batch", "loss")),
+    "initializer": Widget("initial weights", folded=True),
+    "precision": Widget("number format", folded=True),
+    "optimizer": Widget("optimizer", folded=True, phone=True),
+    "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),
         text=count,
         help=explained("batch", "epoch"),
+        folded=True,
     ),
     "epochs": Widget(
         "epochs",
         (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
         text=str,
         help=explained("epoch"),
+        folded=True,
+        phone=True,
     ),
-    "stream": Widget("random numbers", help=explained("random numbers")),
-    "x0": Widget("start x₀", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)),
-    "mu": Widget(
-        "mean μ",
-        (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0),
-        help=explained("ornstein-uhlenbeck process"),
-    ),
-    "tau": Widget("time τ back to the mean", (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)),
-    "sigma": Widget("spread σ", (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)),
-    "noise": Widget("noise of what is seen", (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)),
-    "dt": Widget("time step dt", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)),
+    "stream": Widget("random numbers", help=explained("random numbers"), folded=True),
 }
 
 
@@ -259,11 +296,36 @@ def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None
     )  # fmt: skip
 
 
-def knob(state: PageState, name: str, *, on_change: Callable[[], None] | None = None) -> None:
+def layers(
+    state: PageState,
+    name: str,
+    *,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+) -> None:
+    """Draw a menu of widths in which others can be typed."""
+    row = WIDGETS[name]
+    widths = options(state, name, row.grid)
+    st.selectbox(
+        row.label, widths, widths.index(state.value(name)),
+        format_func=row.text, accept_new_options=True, help=row.help, disabled=disabled,
+        **state.bound(name, on_change),
+    )  # fmt: skip
+
+
+def knob(
+    state: PageState,
+    name: str,
+    *,
+    on_change: Callable[[], None] | None = None,
+    disabled: bool = False,
+) -> None:
     """Draw the widget that suits a field, for a page that knows the setting only by its name."""
-    if WIDGETS[name].grid:
-        slider(state, name, on_change=on_change)
-    elif isinstance(FIELDS[name], Choice):
-        segments(state, name, on_change=on_change)
+    if isinstance(FIELDS[name], Choice):
+        segments(state, name, on_change=on_change, disabled=disabled)
+    elif isinstance(FIELDS[name], Widths):
+        layers(state, name, on_change=on_change, disabled=disabled)
+    elif WIDGETS[name].grid:
+        slider(state, name, on_change=on_change, disabled=disabled)
     else:
         integer(state, name, on_change=on_change)

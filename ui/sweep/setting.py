@@ -16,7 +16,7 @@ from core.study.sweep import SWEEPS, Plan
 from ui.pieces.names import near_preset
 from ui.pieces.widgets import LABELS, WIDGETS, said
 from ui.state import PageState, Values, bound, key_of, put
-from ui.trainer.controls import UNTIL, WIDTHS
+from ui.trainer.controls import UNTIL
 from ui.trainer.runs import pinned, seen
 
 OVER = "over_"  # prefix of an axis in a link
@@ -144,8 +144,7 @@ def _options(base: RunConfig, name: str) -> list[Any]:
     allowed, own = FIELDS[name], getattr(base, name)
     if isinstance(allowed, Choice):
         return list(allowed.registry)
-    grid = WIDTHS if name == "widths" else WIDGETS[name].grid
-    return sorted({*(value for value in grid if not allowed.fault(value)), own})
+    return sorted({*(value for value in WIDGETS[name].grid if not allowed.fault(value)), own})
 
 
 def _base(plan: Plan) -> None:

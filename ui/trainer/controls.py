@@ -7,9 +7,18 @@ from typing import Any
 
 import streamlit as st
 
-from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, rows_for, to_query
-from core.data import SOURCES, Process
-from core.fields import parse_query, to_text
+from core.config import (
+    BY_SOURCE,
+    FIELDS,
+    RunConfig,
+    agree,
+    from_query,
+    rows_for,
+    to_query,
+    unused_by,
+)
+from core.data import SOURCES
+from core.fields import Choice, parse_query
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.parts.models import MODELS
@@ -20,11 +29,8 @@ from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.pieces.draw import code
-from ui.pieces.widgets import LABELS, WIDGETS, integer, menu, options, segments, slider
+from ui.pieces.widgets import LABELS, WIDGETS, integer, knob, menu, segments, slider
 from ui.state import PageState, Values, bound, key_of, put
-
-WIDTHS = ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4)
-
 
 UNTIL, END = "until", math.inf  # the step up to which the run is played; a link carries it
 
@@ -212,31 +218,27 @@ def _of_series() -> bool:
 
 
 def _network_and_data() -> None:
-    menu(STATE, "source", on_change=_changed)
-    slider(STATE, "train_size", on_change=_changed)
-    for name in BY_SOURCE:
+    unused = unused_by(STATE.value("source"))
+    for name, row in WIDGETS.items():
+        if row.folded and name not in unused:
+            _folded(name)
+
+
+def _folded(name: str) -> None:
+    if name in BY_SOURCE:
         menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
-    if _of_series():
-        for name in Process._fields:
-            slider(STATE, name, on_change=_changed)
+    elif isinstance(FIELDS[name], Choice):
+        menu(STATE, name, on_change=_changed, disabled=_unread(name))
+    elif name == "batch_size":
+        _batch_size()
     else:
-        menu(STATE, "scaling", on_change=_changed)
-    widths = options(STATE, "widths", WIDTHS)
-    st.selectbox(
-        LABELS["widths"], widths, widths.index(STATE.value("widths")),
-        format_func=to_text, accept_new_options=True,
-        help=WIDGETS["widths"].help, disabled=_unread("widths"),
-        **STATE.bound("widths", _changed),
-    )  # fmt: skip
-    menu(STATE, "initializer", on_change=_changed, disabled=_unread("initializer"))
-    menu(STATE, "precision", on_change=_changed)
-    menu(STATE, "optimizer", on_change=_changed)
-    menu(STATE, "reduction", on_change=_changed)
+        knob(STATE, name, on_change=_changed, disabled=_unread(name))
+
+
+def _batch_size() -> None:
     most = STATE.value("train_size")
     slider(
         STATE, "batch_size", on_change=_changed,
         grid=[n for n in {*WIDGETS["batch_size"].grid, most} if n <= most],
         text=lambda n: f"all {n:,}" if n == most else f"{n:,}",
     )  # fmt: skip
-    slider(STATE, "epochs", on_change=_changed)
-    menu(STATE, "stream", on_change=_changed)

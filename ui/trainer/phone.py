@@ -10,14 +10,11 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
-from ui.pieces.widgets import LABELS, knob
+from ui.pieces.widgets import LABELS, WIDGETS, knob
 from ui.state import PageState
 from ui.trainer import controls
 
-CONTROLS = (
-    "loss", "learning_rate", "epsilon", "seed", "dropout", "dropout_value", "scaling", "optimizer",
-    "epochs", "noise", "sigma", "tau", "mu",
-)  # fmt: skip
+CONTROLS = tuple(name for name, row in WIDGETS.items() if row.phone)
 # Key -> name, in the order in which the panel draws them, in two columns (ui/trainer/live.py).
 CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",

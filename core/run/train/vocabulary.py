@@ -7,17 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from core.config import RunConfig
+from core.config import FIELDS, RunConfig
 from core.data import SOURCES, Dataset
-from core.parts.choices import REDUCTIONS, SCALINGS, TASKS
-from core.parts.dropout import DROPOUTS, Drop, meaning
+from core.fields import Choice
+from core.parts.choices import SCALINGS, TASKS
+from core.parts.dropout import Drop, meaning
 from core.parts.loss_scale import LossScale
 from core.parts.losses import losses_for
 from core.parts.models import Params
 
 
 class Shape(NamedTuple):
-    """What a program is compiled for: the static part of a configuration."""
+    """What a program is compiled for. Each field of RunConfig that is named here is static."""
 
     task: str
     model: str
@@ -42,7 +43,10 @@ class Shape(NamedTuple):
 
 
 class Knobs(NamedTuple):
-    """The traced scalars of a run. Choices are positions in their registries."""
+    """The scalars of a run that a program is given. Each field of RunConfig named here is traced.
+
+    Choices are positions in their registries.
+    """
 
     seed: Any
     loss: Any
@@ -75,34 +79,25 @@ class DeviceData(NamedTuple):
 
 def shape(config: RunConfig) -> Shape:
     """The static part of a configuration."""
-    return Shape(
-        task=config.task,
-        model=config.model,
-        widths=config.widths,
-        initializer=config.initializer,
-        precision=config.precision,
-        optimizer=config.optimizer,
-        stream=config.stream,
-        train_size=config.train_size,
-        test_size=SOURCES[config.source].test_size,
-        batch_size=config.batch_size,
-    )
+    fields = {name: getattr(config, name) for name in Shape._fields if name in FIELDS}
+    return Shape(**fields, test_size=SOURCES[config.source].test_size)
 
 
 def knobs(config: RunConfig) -> Knobs:
     """The traced part of a configuration."""
+    traced = {name: _traced(config, name) for name in Knobs._fields if name in FIELDS}
     scaling = SCALINGS[config.scaling]
-    return Knobs(
-        seed=np.int32(config.seed),
-        loss=np.int32(losses_for(TASKS[config.task].form).index(config.loss)),
-        epsilon=np.float32(config.epsilon),
-        reduction=np.int32(list(REDUCTIONS).index(config.reduction)),
-        dropout=np.int32(list(DROPOUTS).index(config.dropout)),
-        dropout_value=np.float32(config.dropout_value),
-        learning_rate=np.float32(config.learning_rate),
-        shift=np.float32(scaling.shift),
-        scale=np.float32(scaling.scale),
-    )
+    return Knobs(**traced, shift=np.float32(scaling.shift), scale=np.float32(scaling.scale))
+
+
+def _traced(config: RunConfig, name: str) -> np.int32 | np.float32:
+    """A field as a scalar: a choice's position, among those of the task if it is a loss."""
+    value, allowed = getattr(config, name), FIELDS[name]
+    if name == "loss":
+        return np.int32(losses_for(TASKS[config.task].form).index(value))
+    if isinstance(allowed, Choice):
+        return np.int32(list(allowed.registry).index(value))
+    return np.int32(value) if isinstance(value, int) else np.float32(value)
 
 
 def knob_types() -> Knobs:
