@@ -1,10 +1,10 @@
 """How often "fact" or "chance" is the right verdict after few runs: the basis of `ENOUGH`.
 
-`ENOUGH` is in ui/story/jax_vs_keras/chance.py. Each of the question's seeds is trained with both of
-its losses: once as it is, and --copies times from weights moved by one rounding. Where the final
-accuracies of these runs differ, the result is chance. A visitor sees only the run itself and a few
-of its copies. Such subsets are drawn at random --draws times, and a subset calls a result a fact by
-mistake when its own accuracies agree although the whole set's differ.
+`ENOUGH` is in ui/story/jax_vs_keras/repetitions.py. Each of the question's seeds is trained with
+both of its losses: once as it is, and --copies times from weights moved by one rounding. Where the
+final accuracies of these runs differ, the result is chance. A visitor sees only the run itself and
+a few of its copies. Such subsets are drawn at random --draws times, and a subset calls a result a
+fact by mistake when its own accuracies agree although the whole set's differ.
 
 JSON:
   copies, learning_rate, device
@@ -23,7 +23,7 @@ from benchmarks._server import say
 from core.config import RunConfig
 from core.data import load
 from core.study import band
-from ui.story.jax_vs_keras.chance import PERTURBATIONS, SAME, SEEDS
+from ui.story.jax_vs_keras.repetitions import PERTURBATIONS, SAME, SEEDS
 
 LOSSES = ("question_stable", "clip")
 COUNTS = (2, 3, 4, 5, 6, 8, 12, 20)  # including the run whose weights were not moved

@@ -4,7 +4,7 @@ import streamlit as st
 
 from ui.home import cards, race, race_button
 from ui.pages import PAGES
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 
 st.title("Same(?) net", anchor=False)
 st.markdown(

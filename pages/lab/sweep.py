@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.sweep.panel import panel
+from ui.sweep.progress import progress
 from ui.sweep.setting import choose
 
 st.title("Sweep")
@@ -10,4 +10,4 @@ st.markdown(
     "One seed proves little. A sweep trains every run of a grid and shows where training works, "
     "and how often."
 )
-panel(choose())
+progress(choose())

@@ -6,7 +6,7 @@ from core.parts.choices import TASKS
 from ui.story.census import census
 from ui.story.parting import parting
 from ui.story.watch import watch
-from ui.twins.apart import bands, settings, twins_of, verdicts
+from ui.twins.comparison import bands, settings, twins_of, verdicts
 from ui.twins.pair import choose
 
 st.title("Take two apart")

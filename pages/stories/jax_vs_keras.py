@@ -9,7 +9,7 @@ from ui.pieces.widgets import said
 from ui.story import census, predict
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
-from ui.story.jax_vs_keras.chance import chance
+from ui.story.jax_vs_keras.repetitions import repetitions
 from ui.story.jax_vs_keras.spine import spine
 from ui.story.jax_vs_keras.swap import swapped
 from ui.story.knobs import knobs
@@ -58,7 +58,7 @@ parting(*pair)
 section("Swap the trained weights: the result follows the weights")
 swapped(jax, keras, question.as_printed, "The accuracies that were published", elsewhere)
 section("Fact or chance?", "nudged copies")
-chance(pair, question.FINAL, elsewhere)
+repetitions(pair, question.FINAL, elsewhere)
 section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)

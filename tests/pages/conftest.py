@@ -9,7 +9,7 @@ from core.study import lasagne, series
 from core.study.lasagne import claims
 from tests.kit.small import SMALL, few_steps
 from ui.engine import engine
-from ui.trainer import chance
+from ui.trainer import nudged
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,7 +22,7 @@ def small_stories() -> Iterator[None]:
         patch.setattr(claims, "_trained", lambda config: trained(replace(config, **small)))
         for name in ("POST", "ALIGNED"):
             patch.setattr(series, name, replace(getattr(series, name), **SMALL["gru"]))
-        patch.setattr(chance, "CHEAP", 0.0)
+        patch.setattr(nudged, "CHEAP", 0.0)
         yield
 
 

@@ -29,7 +29,7 @@ from ui.engine import engine
 from ui.pages import PAGES
 from ui.state import key_of
 from ui.story.jax_cnn import batches, sights, windows
-from ui.story.jax_vs_keras import chance
+from ui.story.jax_vs_keras import repetitions
 from ui.story.keep_or_drop import readings
 from ui.story.twin import Twin
 from ui.story.watch import hidden
@@ -127,9 +127,9 @@ def test_a_wrong_guess_is_corrected_and_kept_on_another_page() -> None:
 
 
 def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chance, "PERTURBATIONS", 2)
-    monkeypatch.setattr(chance, "SEEDS", range(1))
-    monkeypatch.setattr(chance, "ENOUGH", 3)
+    monkeypatch.setattr(repetitions, "PERTURBATIONS", 2)
+    monkeypatch.setattr(repetitions, "SEEDS", range(1))
+    monkeypatch.setattr(repetitions, "ENOUGH", 3)
     page = told(QUESTION, {"seed": "3"})  # a seed that collapses every time
     next(b for b in page.button if b.label.startswith("Repeat both")).click().run()
     page = settled(page)
@@ -139,12 +139,12 @@ def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_few_runs_are_not_called_a_fact_and_different_ends_are_chance() -> None:
-    few = np.full(chance.ENOUGH - 1, 0.795)
-    assert chance.verdict(few) == (
+    few = np.full(repetitions.ENOUGH - 1, 0.795)
+    assert repetitions.verdict(few) == (
         f"ends at 79.5% so far, in {len(few)} runs: too few to call it a fact."
     )
-    assert chance.verdict(np.append(few, 0.795)) == "ends at 79.5% every time: a fact."
-    assert "from 74.1% to 79.5%" in chance.verdict(np.append(few, 0.741))
+    assert repetitions.verdict(np.append(few, 0.795)) == "ends at 79.5% every time: a fact."
+    assert "from 74.1% to 79.5%" in repetitions.verdict(np.append(few, 0.741))
 
 
 def test_band_tables_hold_the_whole_range_and_nan_is_a_gap() -> None:

@@ -16,7 +16,7 @@ from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.trainer import chance, frame, phone
+from ui.trainer import frame, nudged, phone
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))
@@ -149,7 +149,7 @@ def caption_when_copied(page: AppTest) -> str:
 
 
 def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chance, "CHEAP", math.inf)  # however slow this machine is
+    monkeypatch.setattr(nudged, "CHEAP", math.inf)  # however slow this machine is
     told = caption_when_copied(press(trainer(), "train"))
     assert "Chaotic: 7 nudged copies end anywhere from" in told
     assert "Over all 1,000 training images; held-out accuracy: over 1,000 others." in told

@@ -13,7 +13,7 @@ from tests.kit.pages import bars, go, keyed, open_page, settled, stated
 from tests.kit.runs import configs, tiny
 from ui.charts.palette import PINS
 from ui.engine import engine
-from ui.trainer import chance, runs
+from ui.trainer import nudged, runs
 from ui.twins import pair
 
 PAGE, TRAINER = "pages/lab/twins.py", "pages/lab/train.py"
@@ -50,7 +50,7 @@ def test_the_default_pair_is_the_questions() -> None:
 
 
 def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chance, "CHEAP", 20.0)
+    monkeypatch.setattr(nudged, "CHEAP", 20.0)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree at every step, up to rounding" in said(page)
     assert said(page).count("Steady: 7 nudged copies") == 2

@@ -16,7 +16,7 @@ from ui.charts.palette import BEFORE
 from ui.microscope.setting import Setting
 from ui.pieces.colours import of_losses
 from ui.pieces.draw import chart, colour_key
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 from ui.trainer import origin
 
 POINTS = 481  # how many logits a curve is evaluated at

@@ -10,7 +10,7 @@ import streamlit as st
 from core.config import FIELDS
 from core.fields import Choice, Field, Range, Widths, number, parse_query, to_text
 from core.registry import Registry, Row
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 from ui.state import PageState, bound, key_of, put
 
 

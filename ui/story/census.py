@@ -11,7 +11,7 @@ from core.run.diagnosis import share
 from core.run.snapshot import Snapshot, silent_and_wrong
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 from ui.story.chapters import chapter
 from ui.story.twin import Twin, Twins, snapshots
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 
 CHAPTERS = {
     "puzzle": "The puzzle",

@@ -12,8 +12,8 @@ from core.study.reproduce.printed import Printed
 from ui.charts import errors
 from ui.charts.palette import BEFORE
 from ui.pieces.draw import chart, colour_key
+from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
-from ui.pieces.words import explained
 from ui.story.cells import duration
 from ui.story.published import beside_measured, settings
 from ui.story.twin import Twin, Twins, all_done, snapshots, viewers_of

@@ -14,8 +14,8 @@ from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.engine import engine
 from ui.pieces.cards import Shown, sheet
+from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
-from ui.pieces.words import explained
 from ui.story.twin import Twin
 
 SHOWN = 6  # samples

@@ -21,8 +21,8 @@ from ui.charts.frame import told
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.engine import engine
 from ui.pieces.draw import chart, code, colour_key
+from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
-from ui.pieces.words import explained
 from ui.story.twin import Twin, Twins, snapshots
 
 SEEDS = range(5)

@@ -14,8 +14,8 @@ from ui.charts import saturation
 from ui.charts import twins as charts
 from ui.charts.frame import share, told
 from ui.pieces.draw import chart, colour_key
+from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
-from ui.pieces.words import explained
 from ui.story.series import of_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.trainer.live import POLL_SECONDS

@@ -31,7 +31,7 @@ from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import named
 from ui.state import rerun
-from ui.trainer import chance, origin
+from ui.trainer import nudged, origin
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
@@ -50,7 +50,7 @@ def waits(config: RunConfig, view: View) -> bool:
     """True if something is on its way that is computed behind everybody's runs."""
     form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
     losses_known = form == "regression" or losses_ready(form, dtype)
-    return not losses_known or chance.waits(config, view) or origin.waits(config, view)
+    return not losses_known or nudged.waits(config, view) or origin.waits(config, view)
 
 
 class Frame(NamedTuple):
@@ -106,16 +106,16 @@ def _frame(frame: Frame) -> None:
     _words(config, view, shown)
     origin.panel(config, view, shown)
     _numbers(config, now)
-    copies = chance.copies(config, view)
+    copies = nudged.copies(config, view)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
-        _caption(config, now, chance.words(view, copies))
-        chance.ask(config, view, copies)
+        _caption(config, now, nudged.words(view, copies))
+        nudged.ask(config, view, copies)
         if frame.pins:
             named = zip((pin.name for pin in frame.pins), PINS, strict=False)
             colour_key({"this run": TRAIN, **dict(named)})
     run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
     scrubbed = now.step if now and at < config.steps else None
-    ribbon = chance.ribbon(copies)
+    ribbon = nudged.ribbon(copies)
     drawn = drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
     _charts(frame.viewer, drawn)
 

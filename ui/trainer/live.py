@@ -13,8 +13,8 @@ from core.parts.choices import TASKS
 from core.run.job import Status, View, Viewer
 from ui.engine import engine
 from ui.pieces import chosen
+from ui.pieces.glossary import explained
 from ui.pieces.names import names
-from ui.pieces.words import explained
 from ui.trainer import controls, frame, phone, runs
 from ui.twins import pair
 

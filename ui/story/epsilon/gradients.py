@@ -13,7 +13,7 @@ from core.study.lasagne import Gradients
 from ui.charts.health import HEALTH
 from ui.pieces.bars import Stack, stacks
 from ui.pieces.draw import colour_key
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 from ui.story.chapters import chapter
 from ui.story.twin import Twins
 

@@ -10,7 +10,7 @@ from jax import Array
 from core.study import basics
 from ui.charts import relu
 from ui.pieces.draw import chart, colour_key, table_of
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 
 H = 1e-3  # half of the finite difference's step
 POINTS = (-2.0, -1.0, -0.5, -H, -H / 2, 0.0, H / 2, H, 0.5, 1.0, 2.0)

@@ -15,7 +15,7 @@ from ui.charts import digits
 from ui.charts import spine as charts
 from ui.pieces import chosen
 from ui.pieces.draw import chart, colour_key
-from ui.pieces.words import explained
+from ui.pieces.glossary import explained
 from ui.state import rerun
 from ui.story.twin import Twin, snapshots, viewers_of
 

@@ -16,7 +16,7 @@ from ui.pieces.names import names
 from ui.pieces.widgets import LABELS, said
 from ui.state import rerun
 from ui.story.twin import Twins, coloured, viewers_of
-from ui.trainer import chance
+from ui.trainer import nudged
 from ui.trainer.live import WAITING_POLL_SECONDS
 from ui.twins.pair import compare
 
@@ -91,8 +91,8 @@ def _verdicts(twins: Twins, waited: bool) -> None:
     for twin, column in zip(twins, st.columns(len(twins), gap="medium"), strict=True):
         view, copies = views[twin.label], found[twin.label]
         with column:
-            st.markdown(f"**{twin.label}**: {chance.words(view, copies)}")
-            chance.ask(twin.config, view, copies, key=f"copies_{twin.label}")
+            st.markdown(f"**{twin.label}**: {nudged.words(view, copies)}")
+            nudged.ask(twin.config, view, copies, key=f"copies_{twin.label}")
     if waited and not _waits(found):
         rerun()
 
@@ -103,7 +103,7 @@ def _views(twins: Twins) -> dict[str, View]:
 
 def _copies(twins: Twins) -> dict[str, Errand | None]:
     views = _views(twins)
-    return {twin.label: chance.copies(twin.config, views[twin.label]) for twin in twins}
+    return {twin.label: nudged.copies(twin.config, views[twin.label]) for twin in twins}
 
 
 def bands(twins: Twins) -> None:

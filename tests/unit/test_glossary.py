@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.kit import ROOT
-from ui.pieces.words import GLOSSARY, explained
+from ui.pieces.glossary import GLOSSARY, explained
 
 
 @pytest.mark.parametrize("term", GLOSSARY)

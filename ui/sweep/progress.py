@@ -9,7 +9,7 @@ from ui.sweep import course, example, results
 from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
 
 
-def panel(plan: Plan) -> None:
+def progress(plan: Plan) -> None:
     """Draw the buttons that start, pause and end a sweep, and how far it is."""
     if plan.size > MOST:
         st.warning(
@@ -86,12 +86,12 @@ def _watch(plan: Plan, waited: bool) -> None:
         st.error(found.failure.partition(": ")[2], icon=":material/error:")
     rows = course.rows_of(found)
     if not found.done:
-        _progress(plan, found, len(rows))
+        _progress_bar(plan, found, len(rows))
     if rows:
         results.results(plan, rows, ended=found.done or not waited)
 
 
-def _progress(plan: Plan, found: Errand, done: int) -> None:
+def _progress_bar(plan: Plan, found: Errand, done: int) -> None:
     seconds = course.left(found, plan.size)
     words = f"{done:,} of {plan.size:,} runs"
     if not course.asked(plan):

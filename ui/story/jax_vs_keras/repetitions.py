@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 KINDS = ("rounding", "seeds")
 
 
-def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
+def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
     """Draw a button and, once it is pressed, each twin's repetitions as they end.
 
     Args:
@@ -52,7 +52,7 @@ def chance(twins: Twins, published: Sequence[float], elsewhere: str) -> None:
         return all(errand.done for errand in _errands(twins).values())
 
     beside = () if elsewhere else published
-    draw_until(done, lambda drawn_done: _chance(twins, beside, drawn_done), POLL_SECONDS)
+    draw_until(done, lambda drawn_done: _repetitions(twins, beside, drawn_done), POLL_SECONDS)
     if elsewhere:
         told = " and ".join(f"{value:.1%}" for value in published)
         st.caption(f"Published at {elsewhere}: {told}.")
@@ -77,7 +77,7 @@ def _repeat(config: RunConfig, kind: str) -> Iterator[band.Outcomes | None]:
     return band.rounding_band(config, data, PERTURBATIONS)
 
 
-def _chance(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
+def _repetitions(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
     found = _errands(twins)
     if failure := next((errand.failure for errand in found.values() if errand.failure), ""):
         st.error(failure, icon=":material/error:")
