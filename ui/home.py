@@ -14,9 +14,9 @@ from core.config import RunConfig
 from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
-from ui.charts.frame import told
+from ui.charts.frame import curves_sentence
 from ui.pages import PAGES
-from ui.pieces.colours import of_runs
+from ui.pieces.colours import run_colours
 from ui.pieces.draw import chart
 from ui.pieces.waiting import draw_until
 from ui.state import rerun
@@ -35,11 +35,11 @@ SEED = "race_seed"  # the seed of the live race
 SHOWS = "Training accuracy by step for three ways to write the same loss"
 
 
-def row(label: str, look: Snapshot) -> dict[str, Any]:
+def row(label: str, snapshot: Snapshot) -> dict[str, Any]:
     """Return one point of a run's curve; NaN predictions have no accuracy."""
-    nan = look.saturation.nonfinite > 0
-    accuracy = None if nan else round(look.train_accuracy, 4)
-    return {"step": look.step, "accuracy": accuracy, "loss": label}
+    nan = snapshot.saturation.nonfinite > 0
+    accuracy = None if nan else round(snapshot.train_accuracy, 4)
+    return {"step": snapshot.step, "accuracy": accuracy, "loss": label}
 
 
 def race() -> bool:
@@ -48,8 +48,8 @@ def race() -> bool:
     Return whether another race may begin.
     """
     if (seed := st.session_state.get(SEED)) is not None:
-        held = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
-        return draw_until(partial(all_done, held), partial(_live, held), POLL_SECONDS)
+        racing = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
+        return draw_until(partial(all_done, racing), partial(_live, racing), POLL_SECONDS)
     recorded = json.loads(RECORDED.read_text())
     _draw(recorded["rows"], ended=True)
     st.caption(
@@ -59,9 +59,9 @@ def race() -> bool:
     return True
 
 
-def _live(held: Mapping[str, Viewer], drawn_ended: bool) -> None:
-    views = {label: viewer.view() for label, viewer in held.items()}
-    rows = [row(label, look) for label, view in views.items() for look in view.snapshots]
+def _live(racing: Mapping[str, Viewer], drawn_ended: bool) -> None:
+    views = {label: viewer.view() for label, viewer in racing.items()}
+    rows = [row(label, snapshot) for label, view in views.items() for snapshot in view.snapshots]
     _draw(rows, drawn_ended)
     status = "done" if drawn_ended else next(iter(views.values())).status
     seed = st.session_state[SEED]
@@ -73,11 +73,11 @@ def _draw(rows: list[dict[str, Any]], ended: bool) -> None:
     for each in rows if ended else ():
         accuracy = math.nan if each["accuracy"] is None else each["accuracy"]
         curves.setdefault(each["loss"], []).append(accuracy)
-    words = told(SHOWS, curves, STEPS) or f"{SHOWS}."
+    alt = curves_sentence(SHOWS, curves, STEPS) or f"{SHOWS}."
     with st.container(key="picture"):
         tables = {"rows": home.table(rows)}
-        colours = tuple(of_runs(list(RUNS.values())))
-        chart("race", home.spec(tuple(RUNS), colours, STEPS), tables, words, height="stretch")
+        colours = tuple(run_colours(list(RUNS.values())))
+        chart("race", home.spec(tuple(RUNS), colours, STEPS), tables, alt, height="stretch")
 
 
 SECTIONS = {"Stories": "Stories: it happened to others", "Lab": "Lab: change what you like"}
@@ -85,8 +85,8 @@ SECTIONS = {"Stories": "Stories: it happened to others", "Lab": "Lab: change wha
 
 def cards() -> None:
     """Draw a card for each page: the stories, and below them the lab."""
-    for section, words in SECTIONS.items():
-        st.header(words, anchor=False)
+    for section, headline in SECTIONS.items():
+        st.header(headline, anchor=False)
         with st.container(key=f"cards_{section}"):
             for row in PAGES.values():
                 if row.section == section:

@@ -54,14 +54,14 @@ def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, A
     """Return the key of a widget that the page sets, too, and a callback for visitors' changes."""
     key = key_of(name)
 
-    def answer() -> None:
+    def changed() -> None:
         said = st.session_state.setdefault(SAID, {})
         value = _as_tuple(st.session_state.get(key))
         if on_change is not None and key == key_of(name) and said.get(key) != value:
             said[key] = value
             on_change()
 
-    return {"key": key, "on_change": on_change and answer}
+    return {"key": key, "on_change": on_change and changed}
 
 
 def rerun() -> None:
@@ -172,8 +172,8 @@ class PageState:
         """Show once what could not be used of the URL or of the last change."""
         notes, duration = st.session_state.pop(self.key("notes"), ([], "long"))
         if notes:
-            told = (in_words(note, self.labels) for note in notes)
-            st.toast("  \n".join(told), icon=":material/info:", duration=duration)
+            texts = (in_words(note, self.labels) for note in notes)
+            st.toast("  \n".join(texts), icon=":material/info:", duration=duration)
 
 
 def in_words(note: str, labels: Mapping[str, str]) -> str:

@@ -13,9 +13,9 @@ st.markdown(
 )
 chosen = setting.setting()
 with st.spinner(f"compiling the losses for {chosen.dtype}"):
-    looks = [curves.look(chosen, key) for key in chosen.losses]
-curves.curves(chosen, looks)
-samples.who_sits(chosen, looks)
+    examined = [curves.examine(chosen, key) for key in chosen.losses]
+curves.curves(chosen, examined)
+samples.run_images(chosen, examined)
 calculator, edges = st.tabs(["The epsilon calculator", "Where each loss goes silent"])
 with calculator:
     tables.calculator(chosen)

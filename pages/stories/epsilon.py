@@ -51,7 +51,7 @@ st.markdown(
     "probability."
 )
 gradients.gradients(four)
-guess.judge(*gradients.answer(replace(CONFIG, loss="theano_onehot"), options))
+guess.judge(*gradients.solution(replace(CONFIG, loss="theano_onehot"), options))
 story.draw("learning_rate", "epsilon")
 if not watch(four, predictions=False):
     st.stop()

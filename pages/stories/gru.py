@@ -16,8 +16,8 @@ from ui.story.watch import watch
 from ui.story.what_if import copying_beaten
 
 story = knobs("gru", ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"), POST)
-ways = {"the post's loss": {}, "aligned": {"loss": "mse_aligned"}}
-pair = post, aligned = twins(story.config, ways)
+variants = {"the post's loss": {}, "aligned": {"loss": "mse_aligned"}}
+pair = post, aligned = twins(story.config, variants)
 options = [series.BETTER, series.SAME, series.WORSE]
 
 st.title("A loss that nobody meant", anchor=False)
@@ -39,7 +39,7 @@ story.draw("noise", "sigma", "tau")
 story.draw("mu", "dt", "seed", "learning_rate")
 if not watch(pair):
     st.stop()
-guess.judge(series.nearer(post), series.measured(pair))
+guess.judge(series.nearer(post), series.errors_sentence(pair))
 chapter("inside", "Which prediction is compared with which target")
 series.comparisons(pair)
 diagnoses(pair, "gru_step", at=1.0)

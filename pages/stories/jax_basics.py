@@ -8,16 +8,16 @@ from core.study import basics
 from ui.story import predict
 from ui.story.cells import source, timed
 from ui.story.chapters import chapter, section
-from ui.story.jax_basics.basics import answer, outs, reused, slopes
+from ui.story.jax_basics.basics import outs, reused, slopes, solution
 from ui.story.jax_basics.reduction import sum_or_mean
 from ui.story.knobs import knobs
 from ui.story.onward import onward
-from ui.story.scale import as_asked
+from ui.story.scale import at_full_size
 from ui.story.twin import twins
 
-start, asked = (RunConfig(**PRESETS[key].overrides) for key in ("jax_mlp", "jax_mlp_full"))
+start, full = (RunConfig(**PRESETS[key].overrides) for key in ("jax_mlp", "jax_mlp_full"))
 story = knobs("jax_basics", ("seed", "source"), start)
-size = as_asked(story.config, asked)
+size = at_full_size(story.config, full)
 pair = summed, mean = twins(size, {"sum": {}, "mean": {"reduction": "mean"}})
 outcomes = ["The same 32 rows once more", "A function", "An error stops the program"]
 
@@ -34,7 +34,7 @@ if guess is None:
     st.stop()
 chapter("watch", "The same cell, run here")
 outs("post")
-guess.judge(*answer(outcomes))
+guess.judge(*solution(outcomes))
 chapter("inside", "The tools, one at a time")
 section("jit: the first call and later calls", "jit", "dispatch")
 timed(basics.jit_times, basics.ReLU, basics.seconds, basics.median)
@@ -64,7 +64,7 @@ st.markdown(
 section("What vmap is for", "vmap")
 timed(basics.layer_times)
 chapter("break", "The post's network, and a gradient 100 times as large")
-sum_or_mean(story, pair, asked)
+sum_or_mean(story, pair, full)
 lessons = [
     "A function that is returned has not yet run. Look at the type and shape of what you get.",
     "A function that reads a global instead of its argument is right only while both are equal.",

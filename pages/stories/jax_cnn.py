@@ -14,18 +14,18 @@ from ui.story.epochs import by_epoch
 from ui.story.jax_cnn import sights, windows
 from ui.story.jax_cnn.batches import together
 from ui.story.jax_cnn.loops import loops
-from ui.story.jax_cnn.shapes import OPTIONS, answer, shapes
+from ui.story.jax_cnn.shapes import OPTIONS, shapes, solution
 from ui.story.knobs import knobs
 from ui.story.onward import onward
-from ui.story.scale import as_asked, scale
+from ui.story.scale import at_full_size, scale
 from ui.story.twin import twins
 from ui.story.watch import watch
 
-start, asked = (RunConfig(**PRESETS[f"jax_cnn_28_channels{on}"].overrides) for on in ("", "_full"))
+start, full = (RunConfig(**PRESETS[f"jax_cnn_28_channels{on}"].overrides) for on in ("", "_full"))
 story = knobs("jax_cnn", ("seed", "source"), start)
-size = as_asked(story.config, asked)
-ways = {"axes of the post": {}, "axes put right": {"model": "cnn"}}
-pair = post, right = twins(size, ways)
+size = at_full_size(story.config, full)
+variants = {"axes of the post": {}, "axes put right": {"model": "cnn"}}
+pair = post, right = twins(size, variants)
 small = [
     twin._replace(config=replace(start, model=twin.config.model, seed=size.seed)) for twin in pair
 ]
@@ -51,11 +51,11 @@ guess = predict.predict("jax_cnn", "Predict first, then see.", OPTIONS)
 if guess is None:
     st.stop()
 chapter("watch", "The same layers, with the post's axes and with those that stax expects")
-guess.judge(*answer(post.config))
+guess.judge(*solution(post.config))
 story.draw("seed")
-scale(story, asked)
+scale(story, full)
 ended = watch(pair, predictions=False)
-by_epoch(pair, printed.CNN, asked)
+by_epoch(pair, printed.CNN, full)
 if not ended:
     st.stop()
 chapter("inside", "From the picture to the logits")

@@ -15,7 +15,7 @@ from ui.story.jax_vs_keras.swap import swapped
 from ui.story.knobs import knobs
 from ui.story.onward import onward
 from ui.story.parting import parting
-from ui.story.published import as_told, settings
+from ui.story.published import ends_beside_published, settings
 from ui.story.twin import ends, twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
@@ -48,7 +48,8 @@ chapter("watch", "Ten steps, side by side")
 story.draw("seed", "learning_rate", "epsilon", "scaling")
 if not watch(pair):
     st.stop()
-guess.judge(options[predict.highest(ends(pair))], as_told(ends(pair), question.FINAL, elsewhere))
+measured = ends_beside_published(ends(pair), question.FINAL, elsewhere)
+guess.judge(options[predict.highest(ends(pair))], measured)
 chapter("inside", "The logit of every digit, and its gradient")
 spine(jax)
 census.why(jax, keras)

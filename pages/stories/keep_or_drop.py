@@ -14,17 +14,17 @@ from ui.story.keep_or_drop import readings
 from ui.story.keep_or_drop.reporting import trap
 from ui.story.knobs import knobs
 from ui.story.onward import onward
-from ui.story.scale import as_asked, scale
+from ui.story.scale import at_full_size, scale
 from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
 
 start = RunConfig(**PRESETS["keep_or_drop"].overrides)
 story = knobs("keep_or_drop", ("dropout_value", "seed", "source"), start)
-asked = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
-number, size = story.config.dropout_value, as_asked(story.config, asked)
-ways = {"kept: TensorFlow 1": {"dropout": "keep_prob"}, "dropped: Keras": {"dropout": "rate"}}
-pair = keeps, drops = twins(size, ways)
+full = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
+dropout_value, size = story.config.dropout_value, at_full_size(story.config, full)
+variants = {"kept: TensorFlow 1": {"dropout": "keep_prob"}, "dropped: Keras": {"dropout": "rate"}}
+pair = keeps, drops = twins(size, variants)
 options = ["About 179 in both", "About 179 in TensorFlow, about 77 in Keras", "About 77 in both"]
 
 st.title("98% or 96%?", anchor=False)
@@ -40,18 +40,18 @@ chapter("predict", "How many of a layer's 256 units are left in a training step?
 guess = predict.predict("keep_or_drop", "With 0.7 in both. Predict first, then see.", options)
 if guess is None:
     st.stop()
-chapter("watch", f"Two networks, both with {number:g}")
+chapter("watch", f"Two networks, both with {dropout_value:g}")
 story.draw("dropout_value", "seed")
-scale(story, asked)
+scale(story, full)
 if not watch(pair, predictions=False):
     st.stop()
-guess.judge(*readings.answer(replace(start, dropout_value=0.7), options))
+guess.judge(*readings.solution(replace(start, dropout_value=0.7), options))
 chapter("inside", "What the number leaves of a layer")
-readings.look_inside(replace(start, dropout_value=number, seed=story.config.seed))
+readings.look_inside(replace(start, dropout_value=dropout_value, seed=story.config.seed))
 st.markdown("What the trainer's diagnosis says of the two runs:")
 diagnoses(pair, "keep_or_drop_step", at=0.2)
 chapter("cause", "One framework keeps this share of the units, the other drops it")
-readings.crossing(number)
+readings.crossing(dropout_value)
 readings.frameworks()
 section("A second trap: what each program prints")
 st.markdown(
@@ -59,7 +59,7 @@ st.markdown(
     "prints the accuracy of the training step itself, with units dropped. Here are both, measured "
     "in the same training:"
 )
-trap(pair, on=start)
+trap(pair, small=start)
 chapter("fix", "Say whether the number is kept or dropped")
 code("""dropout = keras.layers.Dropout(rate=1 - keep_prob)
 dropout = flax.linen.Dropout(rate=1 - keep_prob)

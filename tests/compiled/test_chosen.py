@@ -33,7 +33,7 @@ def test_losses_and_slopes_of_all_images_are_the_runs_own(config: RunConfig) -> 
     for now in trained(config)[:: config.steps]:
         labels = now.labels if binary else np.ones(len(now.labels))
         loss, slope = chosen.losses_and_slopes(
-            chosen.judge(config), towards(now.margins, now.labels, binary), labels
+            chosen.own_loss(config), towards(now.margins, now.labels, binary), labels
         )
         assert loss.mean() == pytest.approx(now.loss, rel=1e-3)
         assert (np.abs(slope[now.gradients == Gradient.ZERO]) < 1e-30).all()
@@ -46,32 +46,33 @@ def test_a_loss_that_the_margin_does_not_determine_is_not_known() -> None:
     config = tiny(task="digits", loss="naive")
     now = look(0, 2, margins=np.float32([3, 3]), labels=np.uint8([7, 7]),
                gradients=np.uint8([Gradient.NONFINITE, Gradient.SOME]))  # fmt: skip
-    first, second = chosen.cards(now, np.array([0, 1]), False, chosen.judge(config))
+    first, second = chosen.cards(now, np.array([0, 1]), False, chosen.own_loss(config))
     assert (first.loss, first.slope) == ("not known", "NaN or inf")
     assert (second.loss, second.slope) == ("0.0486", "-0.0474")
 
 
 def test_nan_is_shown_as_nan() -> None:
     now = look(0, 1, margins=np.float32([np.nan]), gradients=np.uint8([Gradient.NONFINITE]))
-    (card,) = chosen.cards(now, np.array([0]), True, chosen.judge(tiny()))
+    (card,) = chosen.cards(now, np.array([0]), True, chosen.own_loss(tiny()))
     assert (card.p, card.logit, card.loss, card.slope) == ("NaN",) * 4
 
 
 def test_shares_close_to_one_are_shown_as_differences_from_one() -> None:
-    assert [chosen.share(p) for p in (0, 0.5, 1 - 2**-24, 1)] == ["0", "0.5", "1 - 5.96e-8", "1"]
+    texts = [chosen.probability_text(p) for p in (0, 0.5, 1 - 2**-24, 1)]
+    assert texts == ["0", "0.5", "1 - 5.96e-8", "1"]
 
 
 def test_the_words_count_only_the_chosen_images() -> None:
     now = look(4, 10, gradients=np.uint8([1] * 5 + [0] * 5))  # the first image is wrong
     held = chosen.Chosen(RunConfig(), np.array([0, 3, 9, 700]), "wrong, silent at step 0")
     now_in = RunConfig()
-    assert chosen.words(held, np.array([0, 3, 9]), now, now_in) == (
+    assert chosen.heading(held, np.array([0, 3, 9]), now, now_in) == (
         "**wrong, silent at step 0: 4 images; this run measures 3.** Of these 3 images, 2 are "
         "right at step 4; gradient exactly 0: 2."
     )
-    assert "It is wrong at step 4" in chosen.words(held, np.array([0]), now, now_in)
+    assert "It is wrong at step 4" in chosen.heading(held, np.array([0]), now, now_in)
     nobody = held._replace(images=np.zeros(0, int))
-    told = chosen.words(nobody, np.zeros(0, int), now, RunConfig(seed=1))
+    told = chosen.heading(nobody, np.zeros(0, int), now, RunConfig(seed=1))
     assert told == "**wrong, silent at step 0 of an earlier run: no image.**"
 
 

@@ -21,7 +21,7 @@ from ui.charts import microscope as charts
 from ui.engine import engine
 from ui.microscope import curves, samples
 from ui.microscope.setting import AXES, STATE, Setting, link
-from ui.pieces.chosen import Judge
+from ui.pieces.chosen import AppliedLoss
 
 PAGE = "pages/lab/microscope.py"
 
@@ -55,7 +55,7 @@ def test_another_label_and_dtype_have_other_edges() -> None:
 @pytest.mark.parametrize("task", ["binary", "digits"])
 def test_every_loss_can_be_looked_at(task: str) -> None:
     for key in losses_for(Setting(task=task).form):
-        found = curves.look(Setting(task=task, losses=(key,)), key)
+        found = curves.examine(Setting(task=task, losses=(key,)), key)
         assert found.label == LOSSES[key].label
         assert len(found.curve.gradient) == curves.POINTS
 
@@ -114,8 +114,8 @@ def test_only_samples_with_the_chosen_label_are_shown() -> None:
 
 
 def told(setting: Setting, margins: list[float], wrong: list[bool]) -> str:
-    looks = [curves.look(setting, key) for key in setting.losses]
-    return samples.who(setting, looks, np.array(margins), np.array(wrong))
+    examined = [curves.examine(setting, key) for key in setting.losses]
+    return samples.silent_sentence(setting, examined, np.array(margins), np.array(wrong))
 
 
 def test_the_sentence_counts_samples_without_a_say_for_each_loss() -> None:
@@ -168,7 +168,7 @@ def test_a_clipped_loss_is_the_same_for_all_far_logits() -> None:
 def test_a_broken_stretch_is_drawn_exactly_where_the_curve_is_broken(dtype: str, axis: str) -> None:
     for key in losses_for("binary"):
         chosen = Setting(losses=(key,), dtype=dtype, span=120, axis=axis)
-        found = curves.look(chosen, key)
+        found = curves.examine(chosen, key)
         z = curves.grid(chosen).astype(float)
         inside = np.zeros(len(z), bool)
         for a, b in curves._broken(found, curves.grid(chosen)):
@@ -177,10 +177,10 @@ def test_a_broken_stretch_is_drawn_exactly_where_the_curve_is_broken(dtype: str,
         assert (inside == ~finite).all()
 
 
-def sitting(setting: Setting, run: RunConfig, seen: Snapshot) -> tuple[Judge, digits.Images]:
-    looks = [curves.look(setting, key) for key in setting.losses]
-    judged = samples.colouring(setting, looks, run)
-    return judged, samples._sitting(setting, judged)(seen)
+def placed(setting: Setting, run: RunConfig, seen: Snapshot) -> tuple[AppliedLoss, digits.Placed]:
+    examined = [curves.examine(setting, key) for key in setting.losses]
+    applied = samples.colouring(setting, examined, run)
+    return applied, samples._placing(setting, applied)(seen)
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -188,7 +188,7 @@ def sitting(setting: Setting, run: RunConfig, seen: Snapshot) -> tuple[Judge, di
 def test_every_logit_is_in_a_bar_or_counted(axis: str, span: int) -> None:
     margins = [-1e9, -span, 0.0, span - 0.1, span, np.inf, np.nan]
     seen = snapshot(margins, [1] * 7)
-    _, images = sitting(Setting(span=span, axis=axis), RunConfig(), seen)
+    _, images = placed(Setting(span=span, axis=axis), RunConfig(), seen)
     tables = digits.tables(images, digits.spaced(span, 61, axis), [], digits.Mark())
     bars = tables["bars"].to_pylist()
     assert sum(row["images"] for row in bars) == 6
@@ -204,17 +204,17 @@ def test_the_first_loss_colours_the_bars() -> None:
         "from_logits": [Gradient.SOME, Gradient.SOME, Gradient.ZERO],
         "naive": [Gradient.SOME, Gradient.SOME, Gradient.NONFINITE],
     }.items():
-        judged, images = sitting(Setting(losses=(key, "optax")), RunConfig(), seen)
-        assert (judged.key, judged.own) == (key, False) and images.kinds.tolist() == kinds
+        applied, images = placed(Setting(losses=(key, "optax")), RunConfig(), seen)
+        assert (applied.key, applied.own) == (key, False) and images.kinds.tolist() == kinds
 
 
 def test_a_loss_whose_nan_depends_on_all_logits_does_not_colour() -> None:
     seen = snapshot([-20, 3], [7, 2])._replace(gradients=np.uint8([2, 1]))
     ten = RunConfig(task="digits", loss="naive")
-    judged, images = sitting(Setting(task="digits", losses=("naive", "clip")), ten, seen)
-    assert judged.key == "clip" and images.kinds.tolist() == [Gradient.ZERO, Gradient.SOME]
-    judged, images = sitting(Setting(task="digits", losses=("naive",)), ten, seen)
-    assert judged.own and images.kinds.tolist() == [2, 1], "then the run's own gradients colour"
+    applied, images = placed(Setting(task="digits", losses=("naive", "clip")), ten, seen)
+    assert applied.key == "clip" and images.kinds.tolist() == [Gradient.ZERO, Gradient.SOME]
+    applied, images = placed(Setting(task="digits", losses=("naive",)), ten, seen)
+    assert applied.own and images.kinds.tolist() == [2, 1], "then the run's own gradients colour"
 
 
 def test_digits_can_be_chosen_without_a_mouse() -> None:

@@ -33,7 +33,7 @@ from ui.story.jax_vs_keras import repetitions
 from ui.story.keep_or_drop import readings
 from ui.story.twin import Twin
 from ui.story.watch import hidden
-from ui.story.what_if import GOES, STAYS, TURNS, _answer
+from ui.story.what_if import GOES, STAYS, TURNS, _right_option
 
 QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
 BASICS, PICTURES = "jax_basics", "jax_cnn"
@@ -112,9 +112,9 @@ def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
 
 
 def test_answers_of_a_second_prediction() -> None:
-    assert _answer(0.1, 0.01) == GOES and _answer(0.1, 0.2) == STAYS
-    assert _answer(-0.1, -0.03) == STAYS and _answer(0.1, -0.2) == TURNS
-    assert _answer(0.0, 0.0) == GOES and _answer(0.01, 0.2) == TURNS, (
+    assert _right_option(0.1, 0.01) == GOES and _right_option(0.1, 0.2) == STAYS
+    assert _right_option(-0.1, -0.03) == STAYS and _right_option(0.1, -0.2) == TURNS
+    assert _right_option(0.0, 0.0) == GOES and _right_option(0.01, 0.2) == TURNS, (
         "there was no clear lead before"
     )
 
@@ -362,7 +362,7 @@ def test_a_batch_of_one_has_other_statistics() -> None:
     says = re.search(r"One at a time, ([\d.]+)% of .* are right; 100 at a time, ([\d.]+)%",
                      answers(page)[-1])  # fmt: skip
     assert says
-    right = batches.answer(float(says[1]) / 100, float(says[2]) / 100)
+    right = batches.right_option(float(says[1]) / 100, float(says[2]) / 100)
     assert (right == batches.OPTIONS[0]) == ("and that is right" in answers(page)[-1])
     assert len([c for c in page.get("vega_lite_chart") if "tested together" in c.proto.alt]) == 2
 

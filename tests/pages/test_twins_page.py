@@ -139,5 +139,5 @@ def test_the_last_runs_and_the_pinned_ones_are_remembered(
         if rate < 10:
             page.button(key="pin").click().run()
     assert len(page.session_state[runs.PINNED]) == len(PINS)
-    assert set(page.session_state[runs.PINNED]) <= set(page.session_state[runs.SEEN])
-    assert len(page.session_state[runs.SEEN]) == runs.LAST + len(PINS)
+    assert set(page.session_state[runs.PINNED]) <= set(page.session_state[runs.WATCHED])
+    assert len(page.session_state[runs.WATCHED]) == runs.LAST + len(PINS)

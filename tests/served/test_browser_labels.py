@@ -19,7 +19,7 @@ from tests.kit.browser import (
     wait_until_drawn,
 )
 from tests.kit.runs import DROPPING, SERIES
-from ui.trainer.phone import CHARTS, OF_SERIES
+from ui.trainer.phone import CHARTS, SERIES_CHARTS
 
 Visit = Callable[..., Page]
 GRU = urlencode(to_query(replace(SERIES, model="gru")))
@@ -60,7 +60,7 @@ def _whole_legend(page: Page, layers: int) -> None:
 
 def _charts(page: Page, address: str) -> Iterator[None]:
     """Show each chart of the page in turn."""
-    charts = OF_SERIES if "source=ou" in address else CHARTS
+    charts = SERIES_CHARTS if "source=ou" in address else CHARTS
     for name in list(charts.values())[:-1]:  # only 16-bit runs have the last chart
         on_a_phone(page, "chart", name)
         expect(page.locator("svg.marks:visible")).to_have_count(1)

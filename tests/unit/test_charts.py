@@ -63,7 +63,7 @@ def drawings(
     digit = digits.digits(now, 10.0, "z", ZONES, last=last)
     histogram = saturation.saturation(now, "p", last=last)
     paths = [chosen.paths(run, np.arange(3), 10, True, None)] if run else []
-    pixels = windows.windows("windows", DIGIT, FILTERED, windows.Chosen(0, 1, *WINDOW, 0), "a net")
+    pixels = windows.windows("windows", DIGIT, FILTERED, windows.Pixel(0, 1, *WINDOW, 0), "a net")
     of_run = [*curves, histogram, digit, flow.flow(run, steps, None), *paths]
     return [*of_run, *of_series(run, steps), pixels]
 
@@ -147,8 +147,8 @@ def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
     assert [each.alt for each in running] == [each.alt for each in ended], (
         "a new text would rebuild the chart"
     )
-    assert not any(drawing.says for drawing in running)
-    told = {drawing.key: drawing.says for drawing in ended}
+    assert not any(drawing.sentence for drawing in running)
+    told = {drawing.key: drawing.sentence for drawing in ended}
     assert told["loss"] == "Loss by step: from 3 nats to 1 nats, by step 2."
     assert told["accuracy"] == (
         "Accuracy by step: training from 90.0% to 90.0%; held out from 90.0% to 90.0%, by step 2."
@@ -166,21 +166,22 @@ def test_the_text_tells_the_result_once_the_run_has_ended() -> None:
 def test_the_text_of_a_run_that_broke_says_so() -> None:
     nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 0.5)
     run = [snapshot(0, norms=(1.0, 0.0)), look(1, loss=NAN, saturation=nan)]
-    assert live.loss(run, [], 1, None).says == "Loss by step: from 1 nats to NaN, by step 1."
-    assert "training from 90.0% to NaN" in live.accuracy(run, [], 1, None).says
+    assert live.loss(run, [], 1, None).sentence == "Loss by step: from 1 nats to NaN, by step 1."
+    assert "training from 90.0% to NaN" in live.accuracy(run, [], 1, None).sentence
     run[1] = snapshot(1, norms=(INF, NAN))
-    assert "layer 1 from 1 to inf; layer 2 from 0 to NaN" in live.gradients(run, [], 1, None).says
+    gradients = live.gradients(run, [], 1, None)
+    assert "layer 1 from 1 to inf; layer 2 from 0 to NaN" in gradients.sentence
 
 
 def test_looking_back_leaves_the_text_of_the_whole_run() -> None:
     for draw in CURVES.values():
-        assert draw(RUN, [], 4, 2).says == draw(RUN, [], 4, None).says
-    assert flow.flow(RUN, 4, 2).says == flow.flow(RUN, 4, None).says
+        assert draw(RUN, [], 4, 2).sentence == draw(RUN, [], 4, None).sentence
+    assert flow.flow(RUN, 4, 2).sentence == flow.flow(RUN, 4, None).sentence
     for early in (RUN[0], RUN[2]):
-        assert saturation.saturation(early, "p", last=RUN[-1]).says == (
-            saturation.saturation(RUN[-1], "p", last=RUN[-1]).says
+        assert saturation.saturation(early, "p", last=RUN[-1]).sentence == (
+            saturation.saturation(RUN[-1], "p", last=RUN[-1]).sentence
         )
-        assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).says
+        assert "after step 4" in digits.digits(early, 10.0, "z", last=RUN[-1]).sentence
 
 
 def values(drawing: live.Drawing, series: str) -> list[float | None]:
@@ -363,7 +364,7 @@ def test_every_digit_is_in_one_bar() -> None:
         found &= correct == (row["side"] == "right")
         found &= kinds == list(live.GRADIENTS).index(row["state"])
         assert found.sum() == row["images"] == abs(row["high"] - row["low"])
-        assert (digits.members(digits.images(now), row) == found).all(), (
+        assert (digits.members(digits.at_margins(now), row) == found).all(), (
             "a click finds the bar's images"
         )
         assert (row["high"] > 0) == (row["side"] == "right")
@@ -394,7 +395,7 @@ def test_the_largest_float32_has_a_place_inside_the_axis() -> None:
     largest = float(np.finfo(np.float32).max)
     now = look(**images([largest, -largest], [True, False], [0, 0]))
     for row in _rows(digits.digits(now, largest, "z"), "bars"):
-        assert digits.members(digits.images(now), row).sum() == 1
+        assert digits.members(digits.at_margins(now), row).sum() == 1
 
 
 def test_paths_are_the_logits_of_the_labels() -> None:
@@ -419,7 +420,7 @@ def test_paths_are_the_logits_of_the_labels() -> None:
 def test_paths_of_a_long_run_are_short() -> None:
     run = [look(step) for step in range(400)]
     rows = _rows(chosen.paths(run, np.arange(24), 400, True, None), "paths")
-    assert len(rows) == 24 * (chosen.LOOKS - 1)
+    assert len(rows) == 24 * (chosen.MOST - 1)
     assert min(r["step"] for r in rows) == 0 and max(r["next"] for r in rows) == 399
 
 
@@ -692,7 +693,7 @@ def test_a_curve_of_only_nan_has_no_name() -> None:
 def test_the_frames_are_around_the_pixel_and_its_window() -> None:
     box = ("left", "right", "top", "bottom")
     for filtered in (FILTERED, FILTERED[:, :1]):
-        at = windows.Chosen(3, filtered.shape[1] - 1, *WINDOW, turn=7)
+        at = windows.Pixel(3, filtered.shape[1] - 1, *WINDOW, turn=7)
         found = windows.windows("windows", DIGIT, filtered, at, "a net").tables
         pixels, around = found["map"].to_pylist(), found["frames"].select(box).to_pylist()
         (pixel,) = (p for p in pixels if (p["row"], p["column"]) == (4, filtered.shape[1]))

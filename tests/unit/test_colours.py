@@ -9,7 +9,7 @@ from core.config import RunConfig, agree
 from core.parts.losses import LOSSES, losses_for
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.microscope.setting import FIELDS
-from ui.pieces.colours import FIRST, OF_LOSS, of_losses, of_runs
+from ui.pieces.colours import FIRST, LOSS_COLOURS, loss_colours, run_colours
 
 CLIPPED = RunConfig(loss="question_stable")
 LOGITS = RunConfig(loss="keras_tf")
@@ -17,7 +17,7 @@ LOGITS = RunConfig(loss="keras_tf")
 
 @pytest.mark.parametrize("key", LOSSES)
 def test_a_loss_has_the_colour_of_what_it_works_on(key: str) -> None:
-    assert of_losses([key]) == {key: OF_LOSS[LOSSES[key].works_on][0]}
+    assert loss_colours([key]) == {key: LOSS_COLOURS[LOSSES[key].works_on][0]}
 
 
 @pytest.mark.parametrize("form", ["binary", "softmax", "regression"])
@@ -25,19 +25,19 @@ def test_no_two_losses_of_a_chart_share_a_colour(form: str) -> None:
     keys = losses_for(form)  # type: ignore[arg-type]
     most = min(FIELDS["losses"].most, len(keys))  # type: ignore[union-attr]
     for chosen in combinations(keys, most):
-        assert len({*of_losses(chosen).values()}) == most, chosen
+        assert len({*loss_colours(chosen).values()}) == most, chosen
 
 
 @pytest.mark.parametrize("key", FIRST)
 def test_losses_of_home_and_the_first_story_keep_their_colours(key: str) -> None:
     kind = LOSSES[key].works_on
     others = [other for other in losses_for("binary") if LOSSES[other].works_on == kind]
-    assert of_losses([*others[:5], key])[key] == OF_LOSS[kind][0]
+    assert loss_colours([*others[:5], key])[key] == LOSS_COLOURS[kind][0]
 
 
 def test_two_runs_have_their_losses_colours_in_either_order() -> None:
-    assert of_runs([CLIPPED, LOGITS]) == [HELD_OUT, TRAIN]
-    assert of_runs([LOGITS, CLIPPED]) == [TRAIN, HELD_OUT]
+    assert run_colours([CLIPPED, LOGITS]) == [HELD_OUT, TRAIN]
+    assert run_colours([LOGITS, CLIPPED]) == [TRAIN, HELD_OUT]
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_two_runs_of_one_loss_keep_their_colours_in_either_order(
 ) -> None:
     a, b = (agree({**vars(CLIPPED), name: value})[0] for value in (first, second))
     assert a != b
-    assert of_runs([a, b]) == [TRAIN, HELD_OUT]
-    assert of_runs([b, a]) == [HELD_OUT, TRAIN]
+    assert run_colours([a, b]) == [TRAIN, HELD_OUT]
+    assert run_colours([b, a]) == [HELD_OUT, TRAIN]
 
 
 def test_several_runs_have_different_colours() -> None:
     runs = [replace(CLIPPED, loss=key) for key in ("clip", "naive", "optax", "from_logits")]
-    assert len({*of_runs(runs)}) == len(runs)
+    assert len({*run_colours(runs)}) == len(runs)

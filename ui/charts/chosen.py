@@ -11,7 +11,7 @@ from core.run.snapshot import Snapshot
 from ui.charts import digits, flow, frame
 from ui.charts.live import Drawing
 
-LOOKS = 60  # the most that are drawn
+MOST = 60  # snapshots that are drawn
 HEIGHT = 240  # pixels
 
 
@@ -25,7 +25,7 @@ def paths(
 ) -> Drawing:
     """Draw a line per image: its label's logit at each snapshot, coloured by its band there.
 
-    A line is broken where the logit is NaN or infinite. At most LOOKS snapshots are drawn, evenly
+    A line is broken where the logit is NaN or infinite. At most MOST snapshots are drawn, evenly
     spaced; there must be at least one.
 
     Args:
@@ -33,16 +33,16 @@ def paths(
       binary: whether the run gives one logit, that of label 1.
       at: the step that the visitor looks back to.
     """
-    kept = np.unique(np.linspace(0, len(run) - 1, min(LOOKS, len(run))).astype(int))
-    looks = [run[i] for i in kept]
+    kept = np.unique(np.linspace(0, len(run) - 1, min(MOST, len(run))).astype(int))
+    snapshots = [run[i] for i in kept]
     logits = np.array(
-        [towards(s.margins[images], s.labels[images], binary) for s in looks], np.float64
+        [towards(s.margins[images], s.labels[images], binary) for s in snapshots], np.float64
     )
-    bands = np.array([flow.band(s.correct[images], s.gradients[images]) for s in looks])
+    bands = np.array([flow.band(s.correct[images], s.gradients[images]) for s in snapshots])
     names = np.array(list(flow.BANDS))
     known = np.isfinite(logits[:-1]) & np.isfinite(logits[1:])
-    look, image = np.nonzero(known)
-    at_step = np.array([s.step for s in looks])
+    index, image = np.nonzero(known)
+    at_step = np.array([s.step for s in snapshots])
     widest = float(np.abs(logits).max(initial=0.0, where=np.isfinite(logits)))
     return Drawing(
         key="chosen",
@@ -50,12 +50,12 @@ def paths(
         tables={
             "paths": pa.table(
                 {
-                    "step": at_step[look],
-                    "next": at_step[look + 1],
-                    "logit": logits[look, image],
-                    "then": logits[look + 1, image],
+                    "step": at_step[index],
+                    "next": at_step[index + 1],
+                    "logit": logits[index, image],
+                    "then": logits[index + 1, image],
                     "image": images[image],
-                    "band": pa.array(names[bands[look, image]], pa.string()),
+                    "band": pa.array(names[bands[index, image]], pa.string()),
                 }
             ),
             "cursor": frame.cursor(at),

@@ -33,11 +33,11 @@ class Zone(NamedTuple):
     what: str  # a key of GRADIENTS
 
 
-class Images(NamedTuple):
-    """The images of a snapshot; each array is [n]."""
+class Placed(NamedTuple):
+    """The images of a snapshot, placed on the logit axis; each array is [n]."""
 
-    place: np.ndarray  # int, each image's index among the training images
-    at: np.ndarray  # float, its logit on the axis; one that is NaN or infinite is not drawn
+    indices: np.ndarray  # int, those of the images among the training images
+    logits: np.ndarray  # float, where they are on the axis; NaN and infinite ones are not drawn
     correct: np.ndarray  # bool
     kinds: np.ndarray  # each image's Gradient
 
@@ -50,24 +50,24 @@ class Mark(NamedTuple):
     chosen: Sequence[int] | np.ndarray = ()  # indices among the training images
 
 
-def images(snapshot: Snapshot | Answers) -> Images:
+def at_margins(snapshot: Snapshot | Answers) -> Placed:
     """Return all images of a snapshot, each at its margin."""
-    place = np.arange(len(snapshot.margins))
-    return Images(place, snapshot.margins, snapshot.correct, snapshot.gradients)
+    indices = np.arange(len(snapshot.margins))
+    return Placed(indices, snapshot.margins, snapshot.correct, snapshot.gradients)
 
 
-def members(found: Images, bar: Mapping[str, Any]) -> np.ndarray:
+def members(images: Placed, bar: Mapping[str, Any]) -> np.ndarray:
     """Return which images are in the bar that was clicked: bool [n]."""
     kind = list(GRADIENTS).index(bar["state"])
-    side = found.correct == (bar["side"] == "right")
-    at = np.asarray(found.at, float)  # float64, as the edges are: float32 would round
-    return side & (found.kinds == kind) & (at >= bar["left"]) & (at < bar["right"])
+    side = images.correct == (bar["side"] == "right")
+    at = np.asarray(images.logits, float)  # float64, as the edges are: float32 would round
+    return side & (images.kinds == kind) & (at >= bar["left"]) & (at < bar["right"])
 
 
 def digits(
     snapshot: Snapshot | None,
     widest: float,
-    of: str,
+    quantity: str,
     zones: Sequence[Zone] = (),
     broken: bool = False,
     mark: Mark = Mark(),  # noqa: B008, a NamedTuple never changes
@@ -77,7 +77,7 @@ def digits(
 
     Args:
       widest: the largest finite |logit| that the axis must hold; see `widest`.
-      of: what the logit belongs to, for the title.
+      quantity: what the logit belongs to, for the title.
       zones: where the loss gives no gradient; they are shaded.
       broken: whether the legend names NaN and inf.
       mark: what a bar hands to a click, and the images that are outlined in their bars.
@@ -86,11 +86,11 @@ def digits(
     top = top_of(widest)
     return Drawing(
         key="digits",
-        spec=_spec(top, of, broken),
-        tables=tables(snapshot and images(snapshot), spaced(top, BINS + 1), zones, mark),
+        spec=_spec(top, quantity, broken),
+        tables=tables(snapshot and at_margins(snapshot), spaced(top, BINS + 1), zones, mark),
         alt=f"{SHOWS}.",
         zoom=False,
-        says=_told(last),
+        sentence=_sentence(last),
     )
 
 
@@ -99,13 +99,13 @@ def top_of(widest: float) -> float:
     return next((top for top in TOPS if widest <= top), TOPS[-1])
 
 
-def _told(last: Snapshot | None) -> str:
+def _sentence(last: Snapshot | None) -> str:
     """Return how many images are right in a run's last snapshot, and how many wrong and silent."""
     if last is None:
         return ""
-    right, images = int(np.count_nonzero(last.correct)), len(last.correct)
+    right, count = int(np.count_nonzero(last.correct)), len(last.correct)
     return (
-        f"{SHOWS}, after step {last.step:,}: {right:,} of {images:,} are right; "
+        f"{SHOWS}, after step {last.step:,}: {right:,} of {count:,} are right; "
         f"{len(silent_and_wrong(last)):,} are wrong with a gradient of exactly 0."
     )
 
@@ -132,17 +132,17 @@ def spaced(end: float, count: int, axis: AxisType = "symlog") -> np.ndarray:
 
 
 def tables(
-    found: Images | None, edges: np.ndarray, zones: Sequence[Zone], mark: Mark
+    images: Placed | None, edges: np.ndarray, zones: Sequence[Zone], mark: Mark
 ) -> frame.Tables:
     """Return the tables of `layers`, with images in bins between `edges`, float [bins + 1]."""
     counts = chosen = np.zeros((2, len(Gradient), len(edges) - 1), int)
     lost = ""
-    if found is not None:
-        counts = _counts(found, edges)
-        lost = _lost(found.at)
+    if images is not None:
+        counts = _counts(images, edges)
+        lost = _lost(images.logits)
         if len(mark.chosen):
-            those = np.isin(found.place, mark.chosen)
-            chosen = _counts(Images(*(column[those] for column in found)), edges)
+            those = np.isin(images.indices, mark.chosen)
+            chosen = _counts(Placed(*(column[those] for column in images)), edges)
     largest = counts.sum(axis=1).max()
     room = next((room for room in ROOMS if largest <= room), ROOMS[-1])
     return {
@@ -153,24 +153,24 @@ def tables(
     }
 
 
-def _counts(found: Images, edges: np.ndarray) -> np.ndarray:
+def _counts(images: Placed, edges: np.ndarray) -> np.ndarray:
     """Return how many images are in each bin: int [wrong or right, len(Gradient), bins]."""
     bins = len(edges) - 1
-    known = np.isfinite(found.at)
-    place = np.searchsorted(edges[1:-1], found.at[known], side="right")
-    kind = found.kinds[known] + len(Gradient) * found.correct[known].astype(int)
+    known = np.isfinite(images.logits)
+    place = np.searchsorted(edges[1:-1], images.logits[known], side="right")
+    kind = images.kinds[known] + len(Gradient) * images.correct[known].astype(int)
     size = 2 * len(Gradient) * bins
     return np.bincount(kind * bins + place, minlength=size).reshape(2, len(Gradient), bins)
 
 
 def _lost(margins: np.ndarray) -> str:
     """Return how many images have a logit that is NaN or infinite, or an empty text."""
-    found = {
+    counts = {
         "NaN": int(np.isnan(margins).sum()),
         "-inf": int(np.isneginf(margins).sum()),
         "inf": int(np.isposinf(margins).sum()),
     }
-    named = ", ".join(f"{n:,} {what}" for what, n in found.items() if n)
+    named = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n)
     return f"✖ {named}" if named else ""
 
 
@@ -233,10 +233,10 @@ def symlog(top: float) -> tuple[alt.Scale, alt.Axis]:
 
 
 @frame.built_once()
-def _spec(top: float, of: str, broken: bool) -> dict[str, Any]:
+def _spec(top: float, quantity: str, broken: bool) -> dict[str, Any]:
     named = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
     legend = alt.Legend(columns=2, labelLimit=150, values=named)
-    return frame.spec(layers(*symlog(top), None, {}, legend), f"Every image by its {of}")
+    return frame.spec(layers(*symlog(top), None, {}, legend), f"Every image by its {quantity}")
 
 
 def _notes(y: alt.Y) -> tuple[Any, ...]:
@@ -244,7 +244,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
     bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
     up = alt.datum.count > 0
     base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text="word:N")
-    words = (
+    sides = (
         base.transform_filter(up).mark_text(align="left", baseline="top", dx=4, dy=3, **bold),
         base.transform_filter(~up).mark_text(align="left", baseline="bottom", dx=4, dy=-3, **bold),
     )
@@ -255,7 +255,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
         )
         .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
     )
-    return *words, lost
+    return *sides, lost
 
 
 def layers(

@@ -43,7 +43,7 @@ def flow(run: Sequence[Snapshot], steps: int, at: int | None, broken: bool = Fal
         tables={"flow": _table(run, steps), "cursor": frame.cursor(at)},
         alt="Shares of the images by step.",
         zoom=True,
-        says=frame.told("Shares of the images by step", _ends(run, steps), steps),
+        sentence=frame.curves_sentence("Shares of the images by step", _ends(run, steps), steps),
     )
 
 

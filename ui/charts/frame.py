@@ -66,25 +66,25 @@ class Ribbon(NamedTuple):
     high: Values
 
 
-def share(value: float) -> str:
+def percent(value: float) -> str:
     """Return a share as a percentage, such as 43.5%; NaN stays NaN."""
     return "NaN" if math.isnan(value) else f"{value:.1%}"
 
 
-def told(
+def curves_sentence(
     what: str,
     curves: Mapping[str, Values],
     steps: int,
-    text: Callable[[float], str] = share,
+    text: Callable[[float], str] = percent,
 ) -> str:
     """Return how each curve began and ended, in words; nothing without curves."""
     if not curves:
         return ""
-    ways = (
+    parts = (
         f"{name} from {text(float(values[0]))} to {text(float(values[-1]))}".strip()
         for name, values in curves.items()
     )
-    return f"{what}: {'; '.join(ways)}, by step {steps:,}."
+    return f"{what}: {'; '.join(parts)}, by step {steps:,}."
 
 
 def finite(values: Iterable[float]) -> list[float | None]:
@@ -128,7 +128,7 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
     """Return the gaps in the order of their steps; only the first has words, so none overlap."""
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
-    kinds = [_told(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
+    kinds = [_gap_label(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
     said = ("; " if any(series) else ", ").join(kinds)
     named = [said, *[""] * (len(what) - 1)] if len(what) else []
     columns = (steps, what, named, series)
@@ -137,7 +137,7 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
     )
 
 
-def _told(kind: str, series: np.ndarray) -> str:
+def _gap_label(kind: str, series: np.ndarray) -> str:
     """Return a kind of gap and, if they have names, its curves: exactly 0 in layer 1."""
     names = [name for name in dict.fromkeys(sorted(series.tolist())) if name]
     if not names:
@@ -165,8 +165,8 @@ def powers(low: int, high: int, most: int = TICKS) -> list[int]:
     """Return at most `most` exponents from `low` to `high`: all, or the multiples of 2, 3, 5 …"""
     for stride in (1, 2, 3, 5, 10, 20, 50):
         first = -(-low // stride) * stride
-        if len(found := list(range(first, high + 1, stride))) <= most:
-            return found
+        if len(exponents := list(range(first, high + 1, stride))) <= most:
+            return exponents
     raise ValueError(f"{low} to {high} is not a range of float32 exponents")
 
 
@@ -343,10 +343,10 @@ def curves_over_before(
     return grey, alt.layer(lines, named)
 
 
-def _line(steps: int, **looks: Any) -> dict[str, Any]:
+def _line(steps: int, **style: Any) -> dict[str, Any]:
     """Return the settings of a line; its points are drawn only if there are few."""
-    points = {"size": 35, "filled": True, **looks} if steps <= 60 else False
-    return {"strokeWidth": 2.5, "clip": True, "point": points, **looks}
+    points = {"size": 35, "filled": True, **style} if steps <= 60 else False
+    return {"strokeWidth": 2.5, "clip": True, "point": points, **style}
 
 
 def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] = (DEAD,)) -> Any:
@@ -371,11 +371,11 @@ def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] 
         )
         for i, (name, colour) in enumerate(zip(series, colours, strict=False))
     ]
-    words: dict[str, Any] = {"color": DEAD, "fontSize": 14, "fontWeight": "bold"}
-    words["dy"] = alt.expr(f"-{2 * FOOT} - {len(series) - 1} * {row}")
+    style: dict[str, Any] = {"color": DEAD, "fontSize": 14, "fontWeight": "bold"}
+    style["dy"] = alt.expr(f"-{2 * FOOT} - {len(series) - 1} * {row}")
     text, late = base.encode(text="first:N"), f"2 * datum.step > {steps}"
-    early_words = text.transform_filter(f"!({late})").mark_text(align="left", dx=-4, **words)
-    late_words = text.transform_filter(late).mark_text(align="right", dx=4, **words)
+    early_words = text.transform_filter(f"!({late})").mark_text(align="left", dx=-4, **style)
+    late_words = text.transform_filter(late).mark_text(align="right", dx=4, **style)
     return alt.layer(*crosses, early_words, late_words)
 
 

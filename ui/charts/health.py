@@ -48,10 +48,10 @@ def health(
     )
 
 
-def is_sick(look: Snapshot) -> bool:
+def is_sick(snapshot: Snapshot) -> bool:
     """True if a gradient has NaN or inf in it, or that of a parameter is 0 throughout."""
-    nan_or_inf = look.health[:, [Health.NAN, Health.INF]]
-    return bool(nan_or_inf.any() or (look.health[:, Health.ZERO] == 1).any())
+    nan_or_inf = snapshot.health[:, [Health.NAN, Health.INF]]
+    return bool(nan_or_inf.any() or (snapshot.health[:, Health.ZERO] == 1).any())
 
 
 def shares(run: Sequence[Snapshot]) -> np.ndarray:
@@ -73,13 +73,13 @@ def _cells(run: Sequence[Snapshot], steps: int, rows: Sequence[str]) -> pa.Table
     order = list(HEALTH)
     drawn = known[kept][..., order]
     high = drawn.cumsum(axis=-1)
-    look, row, kind = np.nonzero(drawn)
+    index, row, kind = np.nonzero(drawn)
     foot = len(rows) - 1 - row + 0.08  # the first parameter on top, and a thin gap between rows
-    share = drawn[look, row, kind]
-    top = foot + 0.84 * high[look, row, kind]
+    share = drawn[index, row, kind]
+    top = foot + 0.84 * high[index, row, kind]
     names = np.array([HEALTH[each][0] for each in order])
     columns = [
-        at[look], ends[look], top - 0.84 * share, top, share, names[kind], np.array(rows)[row],
+        at[index], ends[index], top - 0.84 * share, top, share, names[kind], np.array(rows)[row],
     ]  # fmt: skip
     return pa.table([pa.array(column) for column in columns], schema=SCHEMA)
 

@@ -35,7 +35,8 @@ class Drawing(NamedTuple):
     tables: Tables
     alt: str  # for screen readers
     zoom: bool
-    says: str = ""  # also for screen readers, beside the chart: the result of a run that has ended
+    # Also for screen readers, beside the chart: the result of a run that has ended.
+    sentence: str = ""
 
 
 def ended(run: Snapshots, steps: int) -> bool:
@@ -85,7 +86,7 @@ def loss(
         },
         alt="Loss by step.",
         zoom=True,
-        says=frame.told(
+        sentence=frame.curves_sentence(
             "Loss by step",
             {"": now} if ended(run, steps) else {},
             steps,
@@ -131,7 +132,7 @@ def accuracy(
         },
         alt="Accuracy by step.",
         zoom=True,
-        says=frame.told("Accuracy by step", now if ended(run, steps) else {}, steps),
+        sentence=frame.curves_sentence("Accuracy by step", now if ended(run, steps) else {}, steps),
     )
 
 
@@ -180,7 +181,7 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
         },
         alt="Gradient norm of each layer by step.",
         zoom=True,
-        says=frame.told(
+        sentence=frame.curves_sentence(
             "Gradient norm of each layer by step",
             curves(now) if ended(run, steps) else {},
             steps,

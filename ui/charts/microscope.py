@@ -117,8 +117,8 @@ def curve_spec(
         )
         .add_params(near)
     )
-    gone, words = _gone(x, scale)
-    return frame.spec(alt.layer(band, lines, gone, words, rule))
+    gone, kinds = _gone(x, scale)
+    return frame.spec(alt.layer(band, lines, gone, kinds, rule))
 
 
 def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
@@ -133,12 +133,12 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
             tooltip=["variant:N", "what:N", alt.Tooltip("z:Q", format=".9~g")],
         )
     )
-    words = (
+    kinds = (
         alt.Chart(alt.NamedData("gone"))
         .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
         .encode(x=x, y=alt.value(14), text="what:N")
     )
-    return gone, words
+    return gone, kinds
 
 
 def curve_tables(curves: Curves, gone: Sequence[tuple[str, str, float]]) -> Tables:
@@ -185,12 +185,12 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
     live = alt.Chart(alt.NamedData("live")).mark_bar(color=BEFORE, opacity=0.25, **low)
     bars = alt.Chart(alt.NamedData("zones")).mark_bar(clip=True, **low)
 
-    def line(of: str, dy: int, **looks: Any) -> alt.Chart:
+    def line(field: str, dy: int, **style: Any) -> alt.Chart:
         room = alt.expr(f"width + {AXIS - 4}")  # otherwise a long name pushes the plot aside
         mark = alt.Chart(alt.NamedData("live")).mark_text(
-            align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **looks
+            align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **style
         )
-        return mark.encode(x=alt.value(4 - AXIS), y=y, text=of)
+        return mark.encode(x=alt.value(4 - AXIS), y=y, text=field)
 
     chart = alt.layer(
         live.encode(x=x, x2="z2:Q", y=y),
@@ -239,7 +239,7 @@ def strip_tables(
 
 
 @frame.built_once()
-def who_spec(span: float, axis: AxisType) -> dict[str, Any]:
+def images_spec(span: float, axis: AxisType) -> dict[str, Any]:
     """Draw the images of a snapshot under the same axis; digits.py makes its tables."""
     bars = digits.layers(*_z(span, axis), _y_axis(), None)
     return {**frame.spec(bars), "height": 240}

@@ -18,13 +18,13 @@ HEIGHT = 230
 def spec() -> dict[str, Any]:
     """Draw the share of units kept over the number, with a line at the visitor's number."""
     scale = alt.Scale(domain=list(READINGS), range=list(READINGS.values()))
-    share = alt.Scale(domain=[0, 1], nice=False)
+    unit = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X(
-        "number:Q", title="the number", scale=share,
+        "number:Q", title="the number", scale=unit,
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", grid=False),
     )  # fmt: skip
     y = alt.Y(
-        "kept:Q", title="units kept", scale=share,
+        "kept:Q", title="units kept", scale=unit,
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
     )  # fmt: skip
     colour = alt.Color("reading:N", scale=scale, legend=None)  # the page names the colours
@@ -43,12 +43,12 @@ def _shares(here: alt.Chart) -> list[alt.Chart]:
     """Write each reading's share beside its point, on the side where its line does not pass."""
     bold: dict[str, Any] = {"fontSize": 14, "fontWeight": "bold"}
     keep, _ = READINGS
-    words = []
+    labels = []
     for low in (True, False):  # to the right of small numbers, to the left of large ones
         for kept in (True, False):
             side = alt.datum.number < 0.75 if low else alt.datum.number >= 0.75
             own = alt.datum.reading == keep if kept else alt.datum.reading != keep
-            words.append(
+            labels.append(
                 here.transform_filter(side & own)
                 .mark_text(
                     dx=12 if low else -12,
@@ -58,12 +58,12 @@ def _shares(here: alt.Chart) -> list[alt.Chart]:
                 )
                 .encode(text=alt.Text("kept:Q", format=".0%"))
             )
-    return words
+    return labels
 
 
-def tables(number: float) -> Tables:
+def tables(dropout_value: float) -> Tables:
     """Return the two lines, and their points at a number."""
-    return {"lines": _rows(np.array([0.0, 1.0])), "here": _rows(np.array([number]))}
+    return {"lines": _rows(np.array([0.0, 1.0])), "here": _rows(np.array([dropout_value]))}
 
 
 def _rows(numbers: np.ndarray) -> pa.Table:

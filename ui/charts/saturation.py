@@ -52,7 +52,7 @@ MARKED = np.array([bool(place.label) for place in PLACES])  # their share is wri
 # In the order of core.run.snapshot.Gradient.
 def saturation(
     snapshot: Snapshot | None,
-    of: str,
+    axis_title: str,
     title: str = "Where the predictions are",
     broken: bool = False,
     last: Snapshot | None = None,
@@ -60,7 +60,7 @@ def saturation(
     """Draw where the predictions are in [0, 1], each in the colour of its own gradient.
 
     Args:
-      of: what the probability belongs to; the title of the axis if the chart has none.
+      axis_title: what the probability belongs to; the title of the axis if the chart has none.
       title: above the chart; may be empty.
       broken: whether the legend names NaN and inf, even if this snapshot has none.
       last: the run's last snapshot once it has ended, which the chart's text describes.
@@ -68,11 +68,11 @@ def saturation(
     shares = _shares(snapshot)
     broken = broken or bool(shares[Gradient.NONFINITE].any())
     high = shares.cumsum(axis=0)
-    told = MARKED & (high[-1] >= 0.005)
-    named = [place for place, is_told in zip(PLACES, told, strict=True) if is_told]
+    labelled = MARKED & (high[-1] >= 0.005)
+    named = [place for place, is_labelled in zip(PLACES, labelled, strict=True) if is_labelled]
     return Drawing(
         key="saturation",
-        spec=_saturation_spec(of, title, broken),
+        spec=_saturation_spec(axis_title, title, broken),
         tables={
             "run": pa.table(
                 {
@@ -88,14 +88,14 @@ def saturation(
             "ends": pa.table(
                 {
                     "at": pa.array([(p.left + p.right) / 2 for p in named], pa.float64()),
-                    "top": pa.array(high[-1][told], pa.float64()),
-                    "text": pa.array([f"{share:.0%}" for share in high[-1][told]], pa.string()),
+                    "top": pa.array(high[-1][labelled], pa.float64()),
+                    "text": pa.array([f"{share:.0%}" for share in high[-1][labelled]], pa.string()),
                 }
             ),
         },
         alt="Histogram of predictions.",
         zoom=False,
-        says=_saturation_told(last),
+        sentence=_sentence(last),
     )
 
 
@@ -105,7 +105,7 @@ def _shares(snapshot: Snapshot | None) -> np.ndarray:
     return counts / max(1, counts.sum())
 
 
-def _saturation_told(last: Snapshot | None) -> str:
+def _sentence(last: Snapshot | None) -> str:
     """Return the histogram of a run's last snapshot in words."""
     if last is None:
         return ""
@@ -119,7 +119,7 @@ def _saturation_told(last: Snapshot | None) -> str:
     )
 
 
-def _saturation_axis(field: str, of: str | None) -> alt.X:
+def _saturation_axis(field: str, title: str | None) -> alt.X:
     """Return an axis with the names of the ends and of NaN, and 0, ½ and 1 between them."""
     ticks = {(place.left + place.right) / 2: place.label for place in PLACES if place.label}
     bins = [place for place in PLACES if not place.label]
@@ -130,7 +130,7 @@ def _saturation_axis(field: str, of: str | None) -> alt.X:
     ]
     return alt.X(
         field,
-        title=of,
+        title=title,
         scale=alt.Scale(domain=[0, PLACES[-1].right], nice=False),
         axis=alt.Axis(
             values=sorted({**ticks, **inside}),
@@ -146,8 +146,8 @@ def _saturation_axis(field: str, of: str | None) -> alt.X:
 
 
 @frame.built_once()
-def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
-    of_axis = None if title else of  # the title already says it
+def _saturation_spec(axis_title: str, title: str, broken: bool) -> dict[str, Any]:
+    shown_title = None if title else axis_title  # the title already says it
     y = alt.Y(
         "low:Q",
         title=None,
@@ -161,7 +161,7 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         alt.Chart(alt.NamedData("run"))
         .mark_bar(binSpacing=0)
         .encode(
-            x=_saturation_axis("left:Q", of_axis),
+            x=_saturation_axis("left:Q", shown_title),
             x2="right:Q",
             y=y,
             y2="high:Q",
@@ -173,6 +173,6 @@ def _saturation_spec(of: str, title: str, broken: bool) -> dict[str, Any]:
         alt.Chart(alt.NamedData("ends"))
         .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
         # Repeat the same axis: otherwise Vega-Lite joins it with one of its own that hides names.
-        .encode(x=_saturation_axis("at:Q", of_axis), y="top:Q", text="text:N")
+        .encode(x=_saturation_axis("at:Q", shown_title), y="top:Q", text="text:N")
     )
     return frame.spec(alt.layer(bars, text), title)

@@ -52,11 +52,13 @@ def error(
         },
         alt=f"{TITLE}.",
         zoom=True,
-        says=frame.told(TITLE, now if live.ended(run, steps) else {}, steps, number),
+        sentence=frame.curves_sentence(
+            TITLE, now if live.ended(run, steps) else {}, steps, error_text
+        ),
     )
 
 
-def number(value: float) -> str:
+def error_text(value: float) -> str:
     """Return an error as text; NaN stays NaN."""
     return "NaN" if math.isnan(value) else f"{value:.3g}"
 
@@ -296,9 +298,9 @@ def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) ->
     return {**frame.spec(alt.layer(rule, ticks)), "height": 90 + 40 * len(rows)}
 
 
-def ends_tables(found: Sequence[tuple[str, int, float]]) -> Tables:
+def ends_tables(runs: Sequence[tuple[str, int, float]]) -> Tables:
     """Return the table of `ends_spec` from (row, seed, error)."""
-    rows, seeds, errors = list(zip(*found, strict=True)) or [(), (), ()]
+    rows, seeds, errors = list(zip(*runs, strict=True)) or [(), (), ()]
     return {
         "ends": pa.table(
             {

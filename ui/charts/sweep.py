@@ -53,10 +53,10 @@ class End(NamedTuple):
 def _names(labels: Labels) -> alt.Axis:
     """Return an axis of names, the long ones on several lines."""
     lines = json.dumps({label: wrap(label, WIDTH) for label in labels})
-    words = f"{lines}[datum.label]"
-    middle = alt.expr(f"-{LINE / 2} * (length({words}) - 1)")  # Vega centres only the first line
+    own = f"{lines}[datum.label]"
+    middle = alt.expr(f"-{LINE / 2} * (length({own}) - 1)")  # Vega centres only the first line
     return alt.Axis(
-        labelExpr=words, labelOffset=middle, labelLineHeight=LINE, labelLimit=140,
+        labelExpr=own, labelOffset=middle, labelLineHeight=LINE, labelLimit=140,
         labelFlush=False, ticks=False, domain=False,
     )  # fmt: skip
 
@@ -90,12 +90,12 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
     layers: list[Any] = [squares.add_params(picked)]
     if len(columns) <= ROOM:
         size = alt.expr(f"min(12, width / {2 * len(columns)})")
-        words = base.mark_text(fontSize=size, fontWeight="bold").encode(
+        numbers = base.mark_text(fontSize=size, fontWeight="bold").encode(
             text="text:N",
             color=alt.condition("datum.dark", alt.value("#111"), alt.value("#fff")),
         )
         nan = base.transform_filter("!isValid(datum.value)").mark_text(color=DEAD, fontSize=size)
-        layers += [words.transform_filter("isValid(datum.value)"), nan.encode(text="text:N")]
+        layers += [numbers.transform_filter("isValid(datum.value)"), nan.encode(text="text:N")]
     height = 120 + 34 * len(rows)
     return {**frame.spec(alt.layer(*layers)), "height": height}
 
@@ -133,8 +133,8 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
         "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
         axis=_names(rows),
     )  # fmt: skip
-    apart = 20 if low < 0.5 else 10
-    marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -apart)]
+    spacing = 20 if low < 0.5 else 10
+    marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -spacing)]
     said = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
     x = alt.X(
         "at:Q", title="final training accuracy",

@@ -114,10 +114,10 @@ def _published(value: float, scale: alt.Scale) -> list[alt.Chart]:
     """Draw a dashed line at a published accuracy, and its name above the plot."""
     base = alt.Chart(alt.NamedData("strip")).encode(x=alt.XDatum(value, scale=scale))
     rule = base.mark_rule(strokeDash=[4, 4], color=BEFORE)
-    words = ["published", f"{value:.1%}"]
+    text = ["published", f"{value:.1%}"]
     # Aggregate to one row of data: a text for each would be drawn over the others.
     one = base.transform_aggregate(count="count()")
-    name = one.mark_text(text=words, baseline="bottom", lineBreak="", color=BEFORE, dy=-18)
+    name = one.mark_text(text=text, baseline="bottom", lineBreak="", color=BEFORE, dy=-18)
     return [rule.transform_aggregate(count="count()"), name.encode(y=alt.value(0))]
 
 

@@ -20,7 +20,7 @@ PIXEL = "pixel"  # the name of the click's selection; FIELDS is what it returns
 FIELDS = ("row", "column", "turn")
 
 
-class Chosen(NamedTuple):
+class Pixel(NamedTuple):
     """A pixel of a map, and the window on the digit that it is computed from."""
 
     row: int
@@ -30,20 +30,21 @@ class Chosen(NamedTuple):
     turn: int  # a new value lets the pixel that was clicked last be clicked again
 
 
-def windows(key: str, digit: np.ndarray, filtered: np.ndarray, chosen: Chosen, of: str) -> Drawing:
+def windows(key: str, digit: np.ndarray, filtered: np.ndarray, pixel: Pixel, label: str) -> Drawing:
     """Draw a digit, uint8 [28, 28], and its map, float [rows, columns], with frames.
 
-    Frames mark the chosen pixel of the map and its window on the digit; `of` says whose map it is.
+    Frames mark the chosen pixel of the map and its window on the digit; `label` says whose map
+    it is.
     """
     return Drawing(
         key=key,
         spec=_spec(),
         tables={
             "digit": _digit(digit),
-            "map": _map(filtered, chosen.turn),
-            "frames": _frames(SIDE // len(filtered), chosen),
+            "map": _map(filtered, pixel.turn),
+            "frames": _frames(SIDE // len(filtered), pixel),
         },
-        alt=f"A digit and a filter's map of it, {of}: choose a pixel with the sliders, or with "
+        alt=f"A digit and a filter's map of it, {label}: choose a pixel with the sliders, or with "
         "a click on the map.",
         zoom=False,
     )
@@ -81,12 +82,12 @@ def _map(filtered: np.ndarray, turn: int) -> pa.Table:
     )
 
 
-def _frames(size: int, chosen: Chosen) -> pa.Table:
+def _frames(size: int, pixel: Pixel) -> pa.Table:
     """Return frames around the digit, around the window on it, and around the pixel of the map."""
-    left = np.array([0, chosen.columns.start, MAP + size * chosen.column])
-    top = np.array([0, chosen.rows.start, size * chosen.row])
-    wide = np.array([SIDE, len(chosen.columns), size])
-    high = np.array([SIDE, len(chosen.rows), size])
+    left = np.array([0, pixel.columns.start, MAP + size * pixel.column])
+    top = np.array([0, pixel.rows.start, size * pixel.row])
+    wide = np.array([SIDE, len(pixel.columns), size])
+    high = np.array([SIDE, len(pixel.rows), size])
     return pa.table({**_boxes(left, top, wide, high), "around": ["digit", "window", "window"]})
 
 
@@ -96,8 +97,8 @@ def _spec() -> dict[str, Any]:
     x = alt.X("left:Q", axis=None, scale=alt.Scale(domain=across, nice=False))
     y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=down, nice=False, reverse=True))
 
-    def boxes(name: str, **looks: Any) -> alt.Chart:
-        data = alt.Chart(alt.NamedData(name)).mark_rect(**looks)
+    def boxes(name: str, **style: Any) -> alt.Chart:
+        data = alt.Chart(alt.NamedData(name)).mark_rect(**style)
         return data.encode(x=x, x2="right:Q", y=y, y2="bottom:Q")
 
     def shaded(field: str, most: float, ends: tuple[str, str]) -> alt.Color:

@@ -14,7 +14,7 @@ from ui.charts import microscope as charts
 from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE
 from ui.microscope.setting import Setting
-from ui.pieces.colours import of_losses
+from ui.pieces.colours import loss_colours
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.glossary import explained
 from ui.trainer import origin
@@ -22,7 +22,7 @@ from ui.trainer import origin
 POINTS = 481  # how many logits a curve is evaluated at
 
 
-class Look(NamedTuple):
+class Examined(NamedTuple):
     """One loss under a setting: its curve and its edges."""
 
     key: str
@@ -38,11 +38,11 @@ def grid(chosen: Setting) -> np.ndarray:
     return points.astype(DTYPES[chosen.dtype].dtype)
 
 
-def look(chosen: Setting, key: str) -> Look:
+def examine(chosen: Setting, key: str) -> Examined:
     """Evaluate one loss under a setting, and find its edges."""
     epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
     args = (chosen.form, key, chosen.class_index, epsilon, dtype)
-    return Look(
+    return Examined(
         key,
         LOSSES[key].label,
         precision.curve(chosen.form, key, grid(chosen), chosen.class_index, epsilon),
@@ -51,25 +51,25 @@ def look(chosen: Setting, key: str) -> Look:
     )
 
 
-def curves(chosen: Setting, looks: list[Look]) -> None:
+def curves(chosen: Setting, examined: list[Examined]) -> None:
     """Draw the gradients, then the strips that show where each is silent, then the losses."""
     z = grid(chosen).astype(float)
     exact = precision.exact(chosen.form, grid(chosen), chosen.class_index)
-    labels = tuple(found.label for found in looks)
-    colours = tuple(of_losses([found.key for found in looks]).values())
+    labels = tuple(loss.label for loss in examined)
+    colours = tuple(loss_colours([loss.key for loss in examined]).values())
     named = {**dict(zip(labels, colours, strict=True)), charts.EXACT: BEFORE}
     gone = [
-        (found.label, "NaN" if at == edges.nan else "inf", at)
-        for found in looks
-        for edges in (found.wrong, found.right)
+        (loss.label, "NaN" if at == edges.nan else "inf", at)
+        for loss in examined
+        for edges in (loss.wrong, loss.right)
         if (at := precision.first_broken(edges)) is not None and abs(at) <= chosen.span
     ]
     st.markdown(
         "**The gradient dL/dz: how hard the loss pushes each logit**", help=explained("logit")
     )
-    gradients = {found.label: (z, found.curve.gradient) for found in looks}
+    gradients = {loss.label: (z, loss.curve.gradient) for loss in examined}
     colour_key(named)
-    slopes = charts.slope_range(chosen.label, [found.curve.gradient for found in looks])
+    slopes = charts.slope_range(chosen.label, [loss.curve.gradient for loss in examined])
     axis = (chosen.span, chosen.axis)
     _draw(
         "gradient",
@@ -80,9 +80,9 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
     st.markdown("**Where each loss is silent though the answer is wrong, or is not a number**")
     colour_key(charts.STATES)
     texts, zones = [], []
-    for found in looks:
-        texts.append(precision.silence(found.wrong, found.right))
-        zones += _zones(found, chosen)
+    for loss in examined:
+        texts.append(precision.silence(loss.wrong, loss.right))
+        zones += _zones(loss, chosen)
     with st.container(key="strips"):  # style.css colours its words
         _draw(
             "strips",
@@ -90,10 +90,10 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
             charts.strip_tables(labels, zones, texts, chosen.span),
             "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
         )
-    origin.explained(_cases(looks, chosen), "microscope_origin")
+    origin.causes(_cases(examined, chosen), "microscope_origin")
     st.markdown("**The loss L, in nats**", help=explained("nats"))
     colour_key(named)
-    losses = {found.label: (z, found.curve.loss) for found in looks}
+    losses = {loss.label: (z, loss.curve.loss) for loss in examined}
     _draw(
         "loss",
         charts.curve_spec(
@@ -104,16 +104,16 @@ def curves(chosen: Setting, looks: list[Look]) -> None:
     )
 
 
-def _cases(looks: list[Look], chosen: Setting) -> list[origin.Case]:
+def _cases(examined: list[Examined], chosen: Setting) -> list[origin.Case]:
     """The first logit, on either side of 0, at which each loss is NaN or infinite."""
     dtype = DTYPES[chosen.dtype].dtype
     return [
         origin.Case(
-            found.label, chosen.form, found.key, at, chosen.class_index,
-            chosen.epsilon_of(found.key), dtype,
+            loss.label, chosen.form, loss.key, at, chosen.class_index,
+            chosen.epsilon_of(loss.key), dtype,
         )
-        for found in looks
-        for edges in (found.wrong, found.right)
+        for loss in examined
+        for edges in (loss.wrong, loss.right)
         if (at := precision.first_broken(edges)) is not None
     ]  # fmt: skip
 
@@ -122,24 +122,24 @@ def _draw(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
     chart(f"microscope_{key}_chart", spec, tables, alt)
 
 
-def _zones(found: Look, chosen: Setting) -> list[tuple[str, str, float, float]]:
+def _zones(loss: Examined, chosen: Setting) -> list[tuple[str, str, float, float]]:
     wrong = -chosen.span if chosen.label else chosen.span  # the end where the answer is most wrong
     dead, half, broken = charts.STATES
     zones: list[tuple[str, str, float, float]] = []
-    if found.wrong.dead is not None:
-        zones.append((found.label, dead, found.wrong.dead, wrong))
-    for edges in (found.wrong, found.right):
+    if loss.wrong.dead is not None:
+        zones.append((loss.label, dead, loss.wrong.dead, wrong))
+    for edges in (loss.wrong, loss.right):
         if edges.half_from is not None and edges.half_to is not None:
-            zones.append((found.label, half, edges.half_from, edges.half_to))
-    return zones + [(found.label, broken, *run) for run in _broken(found, grid(chosen))]
+            zones.append((loss.label, half, edges.half_from, edges.half_to))
+    return zones + [(loss.label, broken, *run) for run in _broken(loss, grid(chosen))]
 
 
-def _broken(found: Look, z: np.ndarray) -> list[tuple[float, float]]:
+def _broken(loss: Examined, z: np.ndarray) -> list[tuple[float, float]]:
     """The stretches with NaN or inf: (near, far), where near is the exact edge if it is known."""
-    finite = np.isfinite(found.curve.gradient) & np.isfinite(found.curve.loss)
+    finite = np.isfinite(loss.curve.gradient) & np.isfinite(loss.curve.loss)
     ends = np.flatnonzero(np.diff(np.concatenate([[1], finite, [1]]))).reshape(-1, 2)
     z = z.astype(float)
-    exact = [at for e in (found.wrong, found.right) if (at := precision.first_broken(e))]
+    exact = [at for e in (loss.wrong, loss.right) if (at := precision.first_broken(e))]
     runs = []
     for first, after in ends:
         near, far = sorted((z[first], z[after - 1]), key=abs)

@@ -10,19 +10,17 @@ from core.config import RunConfig
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
 from core.run.job import Viewer
-from core.run.snapshot import Answers, Snapshot
+from core.run.snapshot import Answers
 from core.study import precision
 from core.study.initial import initial
 from ui.charts import digits
 from ui.charts import microscope as charts
-from ui.charts.digits import Images, Zone
+from ui.charts.digits import Placed, Zone
 from ui.charts.live import GRADIENTS
-from ui.microscope.curves import Look
+from ui.microscope.curves import Examined
 from ui.microscope.setting import Setting
-from ui.pieces.chosen import Judge, Run, clicked, judge, mark, panel, zones
+from ui.pieces.chosen import AppliedLoss, Look, Run, clicked, gallery, mark, own_loss, zones
 from ui.pieces.draw import chart, colour_key
-
-Seen = Snapshot | Answers
 
 
 class _Initial(NamedTuple):
@@ -43,87 +41,87 @@ def _network() -> tuple[Run, int, str]:
     return _Initial(RunConfig()), 0, "the question's initial network"
 
 
-def who_sits(chosen: Setting, looks: list[Look]) -> None:
+def run_images(chosen: Setting, examined: list[Examined]) -> None:
     """Draw a run's images on the axis of the curves, and those that the visitor clicked."""
     run, at, name = _network()
     with st.spinner(f"asking {name}"):
-        snapshot = [seen for seen in run.looks() if seen.step <= at][-1]
-    judged = colouring(chosen, looks, run.config)
-    sitting = _sitting(chosen, judged)
-    images = sitting(snapshot)
+        snapshot = [look for look in run.looks() if look.step <= at][-1]
+    applied = colouring(chosen, examined, run.config)
+    place = _placing(chosen, applied)
+    images = place(snapshot)
     st.markdown(
         f"**Where the images are: every image of {name} after step {snapshot.step:,}, coloured by "
-        f"its gradient from {_whose(judged)}**"
+        f"its gradient from {_whose(applied)}**"
     )
     colour_key(GRADIENTS)
     key, wrong = "microscope_who_chart", ~images.correct
     chart(
         key,
-        charts.who_spec(chosen.span, chosen.axis),
+        charts.images_spec(chosen.span, chosen.axis),
         digits.tables(
             images,
             digits.spaced(chosen.span, digits.BINS + 1, chosen.axis),
-            _silent(judged, looks),
+            _silent(applied, examined),
             mark(run.config, snapshot),
         ),
         f"Histogram of {len(wrong)} logits, right ones above the line and wrong ones below; "
         f"{wrong.mean():.0%} are wrong."
         if len(wrong) else "No sample has this label.",
-        clicked("microscope", key, run, sitting),
+        clicked("microscope", key, run, place),
     )  # fmt: skip
     _, margins, wrong = samples(snapshot, chosen)
-    said = [who(chosen, looks, margins, wrong)]
+    said = [silent_sentence(chosen, examined, margins, wrong)]
     if chosen.form != "binary" or not two_classes(snapshot):
         said.append("Each image is where the curves give its true class the same probability.")
     said.append("The outermost bars also hold the images beyond the view.")
     st.caption(" ".join(said))
-    panel("microscope", run, at, None, judged, sitting)
+    gallery("microscope", run, at, None, applied, place)
 
 
-def colouring(chosen: Setting, looks: list[Look], config: RunConfig) -> Judge:
-    """The loss whose gradients colour the images: the first that `_tells`, or the run's own."""
-    for found in looks:
-        if _tells(chosen, found):
-            epsilon, dtype = chosen.epsilon_of(found.key), DTYPES[chosen.dtype].dtype
+def colouring(chosen: Setting, examined: list[Examined], config: RunConfig) -> AppliedLoss:
+    """The loss that colours the images: the first whose gradients margins decide, or the run's."""
+    for loss in examined:
+        if _margin_decides(chosen, loss):
+            epsilon, dtype = chosen.epsilon_of(loss.key), DTYPES[chosen.dtype].dtype
             label = chosen.class_index
-            return Judge(chosen.form, found.key, epsilon, dtype, own=False, label=label)
-    return judge(config)
+            return AppliedLoss(chosen.form, loss.key, epsilon, dtype, own=False, label=label)
+    return own_loss(config)
 
 
-def _tells(chosen: Setting, found: Look) -> bool:
+def _margin_decides(chosen: Setting, loss: Examined) -> bool:
     """True if a sample's margin alone decides its gradient: NaN may depend on all logits."""
-    broken = [precision.first_broken(edges) for edges in (found.wrong, found.right)]
+    broken = [precision.first_broken(edges) for edges in (loss.wrong, loss.right)]
     return chosen.form == "binary" or broken == [None, None]
 
 
-def _whose(judged: Judge) -> str:
-    own = ", the loss that it trains with" if judged.own else f" in {judged.dtype.name}"
-    return f"“{LOSSES[judged.key].label}”{own}"
+def _whose(applied: AppliedLoss) -> str:
+    own = ", the loss that it trains with" if applied.own else f" in {applied.dtype.name}"
+    return f"“{LOSSES[applied.key].label}”{own}"
 
 
-def _silent(judged: Judge, looks: list[Look]) -> list[Zone]:
+def _silent(applied: AppliedLoss, examined: list[Examined]) -> list[Zone]:
     """The zones where the colouring loss is silent; none if it is the run's own loss."""
     return [
         zone
-        for found in looks
-        if found.key == judged.key and not judged.own
-        for zone in zones(found.wrong, False) + zones(found.right, True)
+        for loss in examined
+        if loss.key == applied.key and not applied.own
+        for zone in zones(loss.wrong, False) + zones(loss.right, True)
     ]
 
 
-def _sitting(chosen: Setting, judged: Judge) -> Callable[[Seen], Images]:
+def _placing(chosen: Setting, applied: AppliedLoss) -> Callable[[Look], Placed]:
     """Return what turns a look into images; those beyond the view are put at its end."""
 
-    def sitting(snapshot: Seen) -> Images:
-        place, margins, wrong = samples(snapshot, chosen)
-        kinds = snapshot.gradients[place]
-        if not judged.own:
-            kinds = precision.kinds(slopes(chosen, judged.key, margins))
+    def place(snapshot: Look) -> Placed:
+        indices, margins, wrong = samples(snapshot, chosen)
+        kinds = snapshot.gradients[indices]
+        if not applied.own:
+            kinds = precision.kinds(slopes(chosen, applied.key, margins))
         z = precision.position(chosen.form, margins, chosen.class_index)
         last = np.nextafter(float(chosen.span), 0)
-        return Images(place, np.clip(z, -chosen.span, last), ~wrong, kinds)
+        return Placed(indices, np.clip(z, -chosen.span, last), ~wrong, kinds)
 
-    return sitting
+    return place
 
 
 def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
@@ -132,12 +130,12 @@ def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
     return precision.slopes(chosen.form, key, margins, chosen.class_index, epsilon, dtype)
 
 
-def two_classes(snapshot: Seen) -> bool:
+def two_classes(snapshot: Look) -> bool:
     """True if the run says whether a digit is 5 or more, and not which digit it is."""
     return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
-def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def samples(snapshot: Look, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The places of the samples that are shown, their margins, and which of them are wrong.
 
     With two classes only the samples of the chosen label are shown. With ten classes all are, and
@@ -146,27 +144,29 @@ def samples(snapshot: Seen, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np
     margins, wrong = np.asarray(snapshot.margins, float), ~np.asarray(snapshot.correct)
     if not two_classes(snapshot):
         return np.arange(len(margins)), margins, wrong
-    seen = np.flatnonzero(snapshot.labels == chosen.label)
-    return seen, (margins if chosen.label else -margins)[seen], wrong[seen]
+    places = np.flatnonzero(snapshot.labels == chosen.label)
+    return places, (margins if chosen.label else -margins)[places], wrong[places]
 
 
-def who(chosen: Setting, looks: list[Look], margins: np.ndarray, wrong: np.ndarray) -> str:
+def silent_sentence(
+    chosen: Setting, examined: list[Examined], margins: np.ndarray, wrong: np.ndarray
+) -> str:
     """Tell how many wrong samples each loss gives no gradient, and how many NaN or inf."""
     silent: list[str] = []
     gone: list[str] = []
     unknown: list[str] = []
-    for found in looks:
-        if not _tells(chosen, found):
-            unknown.append(found.label)
+    for loss in examined:
+        if not _margin_decides(chosen, loss):
+            unknown.append(loss.label)
             continue
-        slope = slopes(chosen, found.key, margins)
-        for told, which in ((silent, wrong & (slope == 0)), (gone, ~np.isfinite(slope))):
+        slope = slopes(chosen, loss.key, margins)
+        for texts, which in ((silent, wrong & (slope == 0)), (gone, ~np.isfinite(slope))):
             if which.any():
-                told.append(f"{which.mean():.1%} with {found.label}")
+                texts.append(f"{which.mean():.1%} with {loss.label}")
     said, these = [], f"these {len(margins):,} samples"
     if silent:
         said.append(f"Of {these}, wrong with gradient exactly 0: {', '.join(silent)}.")
-    elif len(unknown) < len(looks):
+    elif len(unknown) < len(examined):
         said.append(f"None of {these} is wrong with gradient exactly 0.")
     if gone:
         said.append(f"Gradient NaN or inf: {', '.join(gone)}.")

@@ -9,7 +9,7 @@ from core.parts.losses import LOSSES, losses_for
 from core.study import precision
 from core.study.precision import Edges
 from ui.microscope.setting import Setting
-from ui.pieces.draw import table_of
+from ui.pieces.draw import text_table
 
 
 def edge_table(chosen: Setting) -> None:
@@ -22,9 +22,9 @@ def edge_table(chosen: Setting) -> None:
         columns["epsilon"].append("–" if own is None else number(chosen.epsilon_of(key)))
         for name, row in DTYPES.items():
             epsilon = chosen.epsilon_of(key)
-            found = precision.edges(chosen.form, key, chosen.class_index, epsilon, row.dtype)
-            columns[name].append(_edge_text(found))
-    table_of(columns, "From which logit on each loss is silent, by number format")
+            edges = precision.edges(chosen.form, key, chosen.class_index, epsilon, row.dtype)
+            columns[name].append(_edge_text(edges))
+    text_table(columns, "From which logit on each loss is silent, by number format")
 
 
 def _edge_text(edges: Edges) -> str:
@@ -48,9 +48,9 @@ def calculator(chosen: Setting) -> None:
         columns["1/ε is finite"].append(
             _limit(epsilon >= limits.reciprocal, "≥", limits.reciprocal)
         )
-    says = f"Does ε = {number(epsilon)} work?"
-    st.markdown(f"**{says}**")
-    table_of(columns, says)
+    question = f"Does ε = {number(epsilon)} work?"
+    st.markdown(f"**{question}**")
+    text_table(columns, question)
 
 
 def _limit(holds: bool, sign: str, value: float) -> str:

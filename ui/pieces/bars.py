@@ -45,21 +45,21 @@ def _stack(row: Stack, colours: Mapping[str, str]) -> str:
         for name, share in row.parts.items()
         if share > 0
     )
-    told = ", ".join(f"{share:.1%} {name}" for name, share in row.parts.items() if share > 0)
+    spoken = ", ".join(f"{share:.1%} {name}" for name, share in row.parts.items() if share > 0)
     return (
         f"<li><span>{escape(row.label)}</span><div><p>{drawn}</p>"
-        f'<b>{escape(row.figure)}<span class="unseen">: {escape(told)}</span></b></div></li>'
+        f'<b>{escape(row.figure)}<span class="unseen">: {escape(spoken)}</span></b></div></li>'
     )
 
 
 def _bar(name: str, value: float | None, colour: str) -> str:
     if value is None:
-        told, width = "–", 0.0
+        text, width = "–", 0.0
     elif value != value:
-        told, width = "NaN", 0.0
+        text, width = "NaN", 0.0
     else:
-        told, width = f"{value:.1%}", min(1.0, max(0.0, value))
+        text, width = f"{value:.1%}", min(1.0, max(0.0, value))
     return (
         f'<div><i style="width: {100 * width:.1f}%; background: {colour}"></i>'
-        f'<b><span class="unseen">{escape(name)}: </span>{told}</b></div>'
+        f'<b><span class="unseen">{escape(name)}: </span>{text}</b></div>'
     )

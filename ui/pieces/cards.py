@@ -9,7 +9,7 @@ from core.data import load
 from ui.pieces.pictures import data_url
 
 
-class Shown(NamedTuple):
+class ImageCard(NamedTuple):
     """What a card says about a training image."""
 
     image: int  # its index among the training images
@@ -18,20 +18,20 @@ class Shown(NamedTuple):
     figures: Mapping[str, str]  # name -> value
 
 
-def sheet(source: str, found: Sequence[Shown], wide: bool = False) -> str:
+def sheet(source: str, cards: Sequence[ImageCard], wide: bool = False) -> str:
     """Return the HTML of a list of cards, as many in a row as fit; `wide` ones fit long names."""
     kind = "cards wide" if wide else "cards"
-    return f'<ul class="{kind}">{"".join(_card(source, each) for each in found)}</ul>'
+    return f'<ul class="{kind}">{"".join(_card(source, each) for each in cards)}</ul>'
 
 
-def _card(source: str, shown: Shown) -> str:
-    url, digit = _picture(source, shown.image)
+def _card(source: str, card: ImageCard) -> str:
+    url, digit = _picture(source, card.image)
     figures = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in shown.figures.items()
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in card.figures.items()
     )
     return (
-        f'<li data-image="{shown.image}"><img src="{url}" alt="a handwritten {digit}">'
-        f"<div><b>{escape(shown.head)}</b>, label {shown.label}<dl>{figures}</dl></div></li>"
+        f'<li data-image="{card.image}"><img src="{url}" alt="a handwritten {digit}">'
+        f"<div><b>{escape(card.head)}</b>, label {card.label}<dl>{figures}</dl></div></li>"
     )
 
 

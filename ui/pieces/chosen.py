@@ -23,9 +23,9 @@ from core.study import precision
 from core.study.precision import Edges
 from ui.charts import chosen as charts
 from ui.charts import digits, flow
-from ui.charts.digits import Images, Mark, Zone
+from ui.charts.digits import Mark, Placed, Zone
 from ui.charts.live import GRADIENTS
-from ui.pieces.cards import Shown, sheet
+from ui.pieces.cards import ImageCard, sheet
 from ui.pieces.draw import chart, colour_key
 from ui.trainer import origin
 
@@ -58,7 +58,7 @@ class Run(Protocol):
         """Return the snapshots that there are so far."""
 
 
-class Judge(NamedTuple):
+class AppliedLoss(NamedTuple):
     """The loss that is evaluated on the pictures."""
 
     form: Form
@@ -69,14 +69,14 @@ class Judge(NamedTuple):
     label: int = 1  # with ten classes: the label that the true class's logit is given
 
 
-def judge(config: RunConfig) -> Judge:
+def own_loss(config: RunConfig) -> AppliedLoss:
     """Return the loss that a run trains with."""
     form = TASKS[config.task].form
     dtype = PRECISIONS[config.precision].loss.dtype
-    return Judge(form, config.loss, config.epsilon, dtype)
+    return AppliedLoss(form, config.loss, config.epsilon, dtype)
 
 
-def held() -> Chosen | None:
+def chosen_images() -> Chosen | None:
     """Return the images that the visitor has chosen."""
     return st.session_state.get(KEY)
 
@@ -84,7 +84,7 @@ def held() -> Chosen | None:
 def mark(config: RunConfig, now: Look | None) -> Mark:
     """Return what the digits chart needs to be clicked, and to outline the chosen images."""
     turn = st.session_state.get(TURN, 0)
-    return Mark(now.step if now else 0, turn, _in_run(held(), config))
+    return Mark(now.step if now else 0, turn, _in_run(chosen_images(), config))
 
 
 def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
@@ -94,9 +94,9 @@ def _in_run(chosen: Chosen | None, config: RunConfig) -> np.ndarray:
     return chosen.images[chosen.images < min(PROBE, config.train_size)]
 
 
-def zones(found: Edges, right: bool) -> list[Zone]:
+def zones(edges: Edges, right: bool) -> list[Zone]:
     """Return where wrong (or right) images have a gradient of 0, NaN or inf."""
-    starts = (found.dead, Gradient.ZERO), (precision.first_broken(found), Gradient.NONFINITE)
+    starts = (edges.dead, Gradient.ZERO), (precision.first_broken(edges), Gradient.NONFINITE)
     return [
         Zone(
             *((start, math.inf) if start > 0 else (-math.inf, start)), right, list(GRADIENTS)[kind]
@@ -108,15 +108,15 @@ def zones(found: Edges, right: bool) -> list[Zone]:
 
 # Choosing. A click says which snapshot its bar was drawn from: the run may have gone on since.
 
-Find = Callable[[Look], Images]  # the images of a snapshot as they are drawn
+Place = Callable[[Look], Placed]  # the images of a snapshot as they are drawn
 
 
-def clicked(page: str, chart_key: str, run: Run, find: Find) -> Callable[[], None]:
+def clicked(page: str, chart_key: str, run: Run, place: Place) -> Callable[[], None]:
     """Return what to do after a click in the digits chart of this key."""
-    return partial(_clicked, page, chart_key, run, find)
+    return partial(_clicked, page, chart_key, run, place)
 
 
-def _clicked(page: str, chart_key: str, run: Run, find: Find) -> None:
+def _clicked(page: str, chart_key: str, run: Run, place: Place) -> None:
     st.session_state[f"{page}_band"] = None
     bars = st.session_state[chart_key].selection.get(digits.CLICKED)
     if not bars:  # the click was beside all bars
@@ -125,28 +125,28 @@ def _clicked(page: str, chart_key: str, run: Run, find: Find) -> None:
     bar = bars[0]
     for snapshot in run.looks():
         if snapshot.step == bar["step"]:
-            found = find(snapshot)
+            images = place(snapshot)
             what = f"{bar['side']}, {PULLS[bar['state']]}, logit from "
             what += f"{bar['left']:.3g} to {bar['right']:.3g} at step {snapshot.step:,}"
-            _hold(run, found, digits.members(found, bar), what)
+            _choose(run, images, digits.members(images, bar), what)
 
 
-def _band_chosen(page: str, run: Run, at: int, find: Find) -> None:
+def _band_chosen(page: str, run: Run, at: int, place: Place) -> None:
     band = st.session_state[f"{page}_band"]
     now = _look(run, at)
-    let_go()
+    forget()
     if band is not None and now is not None:
-        found = find(now)
-        those = flow.band(found.correct, found.kinds) == list(flow.BANDS).index(band)
-        _hold(run, found, those, f"{band} at step {now.step:,}")
+        images = place(now)
+        those = flow.band(images.correct, images.kinds) == list(flow.BANDS).index(band)
+        _choose(run, images, those, f"{band} at step {now.step:,}")
 
 
-def _hold(run: Run, found: Images, those: np.ndarray, what: str) -> None:
-    surest = np.argsort(-np.abs(found.at[those]), kind="stable")
-    st.session_state[KEY] = Chosen(run.config, found.place[those][surest], what)
+def _choose(run: Run, images: Placed, those: np.ndarray, what: str) -> None:
+    surest = np.argsort(-np.abs(images.logits[those]), kind="stable")
+    st.session_state[KEY] = Chosen(run.config, images.indices[those][surest], what)
 
 
-def let_go(page: str = "") -> None:
+def forget(page: str = "") -> None:
     """Forget the chosen images; the bar that was clicked last can be clicked again."""
     st.session_state[KEY] = None
     st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
@@ -161,72 +161,72 @@ def _look(run: Run, at: int) -> Look | None:
 # Showing.
 
 
-def panel(
+def gallery(
     page: str,
     run: Run,
     at: int,
     every: float | None,
-    judged: Judge,
-    find: Find = digits.images,
+    applied: AppliedLoss,
+    place: Place = digits.at_margins,
 ) -> None:
     """Draw a way to choose without a mouse, and the chosen images as they are at step `at`."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.pills(  # pills wrap on a phone
             "Which digits? Click a bar of the chart, or choose", list(flow.BANDS),
-            key=f"{page}_band", on_change=_band_chosen, args=(page, run, at, find),
+            key=f"{page}_band", on_change=_band_chosen, args=(page, run, at, place),
             width="stretch",
         )  # fmt: skip
-        if held() is not None:
-            st.button("Close", icon=":material/close:", key=f"{page}_close", on_click=let_go,
+        if chosen_images() is not None:
+            st.button("Close", icon=":material/close:", key=f"{page}_close", on_click=forget,
                       args=(page,))  # fmt: skip
-    if held() is not None:
+    if chosen_images() is not None:
         with st.container(key=f"{page}_chosen", gap="small"):
-            st.fragment(_panel, run_every=every)(run, at, judged)
+            st.fragment(_gallery, run_every=every)(run, at, applied)
 
 
-def _panel(run: Run, at: int, judged: Judge) -> None:
-    chosen, config = held(), run.config
-    seen = [look for look in run.looks() if look.step <= at]
-    if chosen is None or not seen:
+def _gallery(run: Run, at: int, applied: AppliedLoss) -> None:
+    chosen, config = chosen_images(), run.config
+    looks = [look for look in run.looks() if look.step <= at]
+    if chosen is None or not looks:
         return
     images = _in_run(chosen, config)
-    st.markdown(words(chosen, images, seen[-1], config))
+    st.markdown(heading(chosen, images, looks[-1], config))
     if not len(images):
         return
     shown, binary = images[:MOST], TASKS[config.task].form == "binary"
     pictures = st.container()
-    run_so_far = [look for look in seen if isinstance(look, Snapshot)]
+    run_so_far = [look for look in looks if isinstance(look, Snapshot)]
     if len(run_so_far) > 1:
         path, pictures = st.columns([2, 3], gap="medium")
         with path:
-            at_step = seen[-1].step if at < config.steps else None
+            at_step = looks[-1].step if at < config.steps else None
             drawing = charts.paths(run_so_far, shown, config.steps, binary, at_step)
             st.caption("The logit of each picture's label by step: above 0 is right.")
             colour_key(flow.BANDS)
             chart(f"chart_{drawing.key}", drawing.spec, drawing.tables, drawing.alt)
     with pictures:
-        st.html(_sheet(config.source, shown, cards(seen[-1], shown, binary, judged)))
+        st.html(_sheet(config.source, shown, cards(looks[-1], shown, binary, applied)))
         st.caption(_legend(binary, len(images)))
-        if binary and judged.form == "binary":  # with ten classes, other logits matter, too
-            origin.explained(_broken(seen[-1], shown, judged), "chosen_origin")
+        if binary and applied.form == "binary":  # with ten classes, other logits matter, too
+            origin.causes(_broken(looks[-1], shown, applied), "chosen_origin")
 
 
-def _broken(now: Look, images: np.ndarray, judged: Judge) -> list[origin.Case]:
+def _broken(now: Look, images: np.ndarray, applied: AppliedLoss) -> list[origin.Case]:
     """Return for each label the first of these images whose loss or slope is NaN or infinite."""
     margins, labels = now.margins[images], now.labels[images]
-    loss, slope = losses_and_slopes(judged, charts.towards(margins, labels, True), labels)
+    loss, slope = losses_and_slopes(applied, charts.towards(margins, labels, True), labels)
     gone = np.isfinite(margins) & ~(np.isfinite(loss) & np.isfinite(slope))
     first = {int(labels[i]): i for i in np.flatnonzero(gone)[::-1]}
     return [
         origin.Case(
-            f"Label {label}", judged.form, judged.key, float(margins[i]), label,
-            judged.epsilon, judged.dtype,
+            f"Label {label}", applied.form, applied.key, float(margins[i]), label,
+            applied.epsilon, applied.dtype,
         )
         for label, i in sorted(first.items())
     ]  # fmt: skip
 
 
-def words(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:
+def heading(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:
     """Return which images these are, and how many are right or silent at this snapshot."""
     what = chosen.what if config == chosen.run else f"{chosen.what} of an earlier run"
     many = f"{len(chosen.images):,} image{'' if len(chosen.images) == 1 else 's'}"
@@ -237,13 +237,13 @@ def words(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> s
     silent = int(np.count_nonzero(now.gradients[images] == Gradient.ZERO))
     gone = int(np.count_nonzero(np.isnan(now.margins[images])))
     here = "" if len(images) == len(chosen.images) else f"; this run measures {len(images):,}"
-    told = f"Of these {len(images):,} images, {right:,} are right at step {now.step:,}"
+    sentence = f"Of these {len(images):,} images, {right:,} are right at step {now.step:,}"
     if len(images) == 1:
-        told = f"It is {'right' if right else 'wrong'} at step {now.step:,}"
-    told += f"; gradient exactly 0: {silent:,}"
+        sentence = f"It is {'right' if right else 'wrong'} at step {now.step:,}"
+    sentence += f"; gradient exactly 0: {silent:,}"
     if gone:
-        told += f"; logit NaN: {gone:,}"
-    return f"**{what}: {many}{here}.** {told}."
+        sentence += f"; logit NaN: {gone:,}"
+    return f"**{what}: {many}{here}.** {sentence}."
 
 
 class Card(NamedTuple):
@@ -257,8 +257,8 @@ class Card(NamedTuple):
     slope: str
 
 
-def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Card]:
-    """Return a card per image, with the loss and slope that `judged` gives its logit.
+def cards(now: Look, images: np.ndarray, binary: bool, applied: AppliedLoss) -> list[Card]:
+    """Return a card per image, with the loss and slope that `applied` gives its logit.
 
     With ten classes, an image's gradient may be NaN because of a logit that is not known here. Then
     the run's own gradients are believed, and no loss is shown.
@@ -266,14 +266,14 @@ def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Ca
     margins, labels = now.margins[images], now.labels[images]
     towards = charts.towards(margins, labels, binary)
     p = np.asarray(jax.nn.sigmoid(np.float32(margins)), float)
-    answers = labels if binary else np.full(len(labels), judged.label)
-    loss, slope = losses_and_slopes(judged, towards, answers)
-    broken = judged.own & (now.gradients[images] == Gradient.NONFINITE) & np.isfinite(slope)
+    targets = labels if binary else np.full(len(labels), applied.label)
+    loss, slope = losses_and_slopes(applied, towards, targets)
+    broken = applied.own & (now.gradients[images] == Gradient.NONFINITE) & np.isfinite(slope)
     return [
         Card(
             label=int(label),
             right=bool(right),
-            p=share(p),
+            p=probability_text(p),
             logit=number(z, DIGITS),
             loss="not known" if hidden else number(loss, DIGITS),
             slope="NaN or inf" if hidden else number(slope, DIGITS),
@@ -285,22 +285,22 @@ def cards(now: Look, images: np.ndarray, binary: bool, judged: Judge) -> list[Ca
 
 
 def losses_and_slopes(
-    judged: Judge, towards: np.ndarray, labels: np.ndarray
+    applied: AppliedLoss, towards: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return loss and derivative, each float [k], of images whose labels have these logits."""
 
     def under(label: int) -> tuple[np.ndarray, np.ndarray]:
         return precision.losses_and_slopes(
-            judged.form, judged.key, towards.astype(float), label, judged.epsilon, judged.dtype
+            applied.form, applied.key, towards.astype(float), label, applied.epsilon, applied.dtype
         )
 
-    if judged.form != "binary":
+    if applied.form != "binary":
         return under(0)
     one, zero = under(1), under(0)
     return np.where(labels, one[0], zero[0]), np.where(labels, one[1], zero[1])
 
 
-def share(p: float) -> str:
+def probability_text(p: float) -> str:
     """Return a probability; one so close to 1 that it would be rounded is written as 1 - …."""
     return f"1 - {number(1 - p, DIGITS)}" if 0.999 < p < 1 else number(p, DIGITS)
 
@@ -309,7 +309,7 @@ def _sheet(source: str, images: np.ndarray, rows: list[Card]) -> str:
     return sheet(
         source,
         [
-            Shown(
+            ImageCard(
                 image,
                 "right" if card.right else "wrong",
                 card.label,
@@ -322,8 +322,8 @@ def _sheet(source: str, images: np.ndarray, rows: list[Card]) -> str:
 
 def _legend(binary: bool, count: int) -> str:
     first = f"The {MOST} that the network was surest of. " if count > MOST else ""
-    of = "“5 or more”, which is label 1" if binary else "the label"
+    class_name = "“5 or more”, which is label 1" if binary else "the label"
     return (
-        f"{first}p and logit are those of {of}. The loss is in nats; the slope is dL/dz, its "
-        "derivative by the logit."
+        f"{first}p and logit are those of {class_name}. The loss is in nats; the slope is dL/dz, "
+        "its derivative by the logit."
     )

@@ -8,33 +8,33 @@ from core.parts.losses import LOSSES, WorksOn
 from core.study.twins import apart
 from ui.charts.palette import HELD_OUT, LAYERS, PINS, TRAIN
 
-OF_LOSS: dict[WorksOn, tuple[str, ...]] = {  # by what a loss works on, its first choice first
+LOSS_COLOURS: dict[WorksOn, tuple[str, ...]] = {  # by what a loss works on, its first choice first
     "probability": (PINS[2],),
     "clipped probability": (HELD_OUT, LAYERS[-1]),
     "logits": (TRAIN, PINS[0], PINS[3]),
     "predictions": (TRAIN, HELD_OUT),
 }
 FIRST = ("question_stable", "from_logits")  # these choose before others of their kind
-SPARE = [each for each in LAYERS if each not in {own for own, *_ in OF_LOSS.values()}]
+SPARE = [each for each in LAYERS if each not in {own for own, *_ in LOSS_COLOURS.values()}]
 
 
-def of_losses(keys: Collection[str]) -> dict[str, str]:
+def loss_colours(keys: Collection[str]) -> dict[str, str]:
     """Return the colour of each loss: one of those for what it works on, while any is left."""
-    found: dict[str, str] = {}
+    colours: dict[str, str] = {}
     table = list(LOSSES)
     for key in sorted({*keys}, key=lambda key: (key not in FIRST, -table.index(key))):
-        own = OF_LOSS[LOSSES[key].works_on]
-        found[key] = next(each for each in (*own, *SPARE) if each not in found.values())
-    return {key: found[key] for key in keys}
+        own = LOSS_COLOURS[LOSSES[key].works_on]
+        colours[key] = next(each for each in (*own, *SPARE) if each not in colours.values())
+    return {key: colours[key] for key in keys}
 
 
-def of_runs(configs: Sequence[RunConfig]) -> list[str]:
+def run_colours(configs: Sequence[RunConfig]) -> list[str]:
     """Return the colours of runs that are compared: those of their losses, if all differ.
 
     Otherwise there are two runs, and the first setting in which they differ decides: the run whose
     value is first in its registry, or the smaller number, has the run's own colour.
     """
-    colours = of_losses({config.loss for config in configs})
+    colours = loss_colours({config.loss for config in configs})
     if len(colours) == len(configs):
         return [colours[config.loss] for config in configs]
     a, b = configs

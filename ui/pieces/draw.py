@@ -24,8 +24,8 @@ def chart(
     `clicked` is called after a click that selects; the session state has the selection under `key`.
     """
     drawn = {**spec, "datasets": tables}
-    answer: Any = clicked or "ignore"
-    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=answer)
+    on_select: Any = clicked or "ignore"
+    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=on_select)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ def colour_key(colours: Mapping[str, str]) -> None:
     st.html(f'<ul class="colour-key">{"".join(items)}</ul>')
 
 
-def table_of(columns: Mapping[str, Sequence[str]], what: str) -> None:
+def text_table(columns: Mapping[str, Sequence[str]], what: str) -> None:
     """Draw columns of text under their heads; text between two backticks is code.
 
     The box is named `what` and can take the focus, because a table that is too wide is scrolled

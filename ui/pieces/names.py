@@ -15,9 +15,9 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
     Different runs have different names.
     """
     differing = [f for f in FIELDS if len({getattr(config, f) for config in configs}) > 1]
-    told = [[f for f in differing if f not in config.ignored()] for config in configs]
-    if differing and all(0 < len(fields) <= FEW for fields in told):
-        return [_settings(c, fields) for c, fields in zip(configs, told, strict=True)]
+    named_fields = [[f for f in differing if f not in config.ignored()] for config in configs]
+    if differing and all(0 < len(fields) <= FEW for fields in named_fields):
+        return [_settings(c, fields) for c, fields in zip(configs, named_fields, strict=True)]
     return [near_preset(config) for config in configs]
 
 
@@ -25,7 +25,7 @@ def near_preset(config: RunConfig) -> str:
     """Name a run by the preset that it differs least from, and by what differs."""
     differing, row = min(
         ((_differing(config, RunConfig(**row.overrides)), row) for row in PRESETS.values()),
-        key=lambda found: len(found[0]),
+        key=lambda candidate: len(candidate[0]),
     )
     return ", ".join(filter(None, [row.label, _settings(config, differing)]))
 

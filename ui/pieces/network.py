@@ -37,24 +37,24 @@ def _layer(config: RunConfig, now: Snapshot, layer: int) -> str:
     moved = float(now.update_norms[layer]) / max(float(now.weight_norms[layer]), 1e-30)
     dead = float(now.dead_units[layer]) if layer < len(now.dead_units) else 0.0
     width = dict(enumerate(_widths(config))).get(layer, "")
-    says = [f"layer {layer + 1}"]
+    notes = [f"layer {layer + 1}"]
     if dead:
-        says.append(f"{dead:.0%} of its units are dead")
+        notes.append(f"{dead:.0%} of its units are dead")
     frame = ""
     if not math.isfinite(gradient):
         frame = BROKEN
-        says.append("its gradient has NaN or inf")
+        notes.append("its gradient has NaN or inf")
     elif gradient == 0:
         frame = DEAD
-        says.append("its gradient is exactly 0")
+        notes.append("its gradient is exactly 0")
     if math.isfinite(moved):
-        says.append(f"the step moves its weights by {number(100 * moved, 2)}% of their norm")
+        notes.append(f"the step moves its weights by {number(100 * moved, 2)}% of their norm")
     blue = f"color-mix(in srgb, {TRAIN} {_fullness(moved):.0f}%, transparent)"
     red = f"color-mix(in srgb, {DEAD} 80%, transparent) {100 * dead:.0f}%"
     style = f"background: linear-gradient(0deg, {red}, {blue} 0)" if dead else f"background: {blue}"
     if frame:
         style += f"; outline: 2px solid {frame}"
-    return _box(width or str(layer + 1), "; ".join(says), style)
+    return _box(width or str(layer + 1), "; ".join(notes), style)
 
 
 def _widths(config: RunConfig) -> list[str]:
@@ -72,8 +72,8 @@ def _fullness(moved: float) -> float:
     return FULL * min(1.0, max(0.1, place))
 
 
-def _box(name: str, says: str, style: str) -> str:
-    if not says:
+def _box(name: str, text: str, style: str) -> str:
+    if not text:
         return f"<li>{escape(name)}</li>"
-    told = f'<span class="unseen">: {escape(says)}</span>'
-    return f'<li style="{style}" title="{escape(says)}">{escape(name)}{told}</li>'
+    spoken = f'<span class="unseen">: {escape(text)}</span>'
+    return f'<li style="{style}" title="{escape(text)}">{escape(name)}{spoken}</li>'

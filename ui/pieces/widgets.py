@@ -217,11 +217,11 @@ def with_box(
         if parse_query({name: allowed}, {name: text}) != ({name: value}, []):
             text = exact(value)
         put(box, text)
-        told = bound(box, take)
-        key = told["key"]
+        binding = bound(box, take)
+        key = binding["key"]
         st.text_input(
             f"{label}: type a value", text, max_chars=20, label_visibility="collapsed",
-            disabled=disabled, **told,
+            disabled=disabled, **binding,
         )  # fmt: skip
 
 

@@ -19,10 +19,10 @@ CHAPTERS = {
 
 def chapter(key: str, headline: str) -> None:
     """Begin a chapter with its number and headline; the first also draws the links to all."""
-    number = list(CHAPTERS).index(key) + 1
-    if number == 1:
+    place = list(CHAPTERS).index(key) + 1
+    if place == 1:
         _contents()
-    st.header(f"{number} · {CHAPTERS[key]}: {headline}", anchor=key)
+    st.header(f"{place} · {CHAPTERS[key]}: {headline}", anchor=key)
 
 
 def _contents() -> None:

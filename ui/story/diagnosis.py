@@ -16,7 +16,7 @@ def diagnoses(twins: Twins, key: str, at: float) -> None:
       at: where the slider is at first, as a share of the steps.
     """
     runs = {twin.label: snapshots(twin) for twin in twins}
-    steps = sorted({look.step for run in runs.values() for look in run})
+    steps = sorted({snapshot.step for run in runs.values() for snapshot in run})
     first = min(steps, key=lambda step: abs(step - at * steps[-1]))
     st.fragment(_diagnoses)(twins, runs, steps, first, key)
 
@@ -26,6 +26,6 @@ def _diagnoses(
 ) -> None:
     step = st.select_slider("after step", steps, first, key=key)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        seen = [look for look in runs[twin.label] if look.step <= step]
-        found = diagnose(twin.config, seen)[0]
-        column.info(f"**{twin.label}**: {found.sentence}", icon=":material/stethoscope:")
+        shown = [snapshot for snapshot in runs[twin.label] if snapshot.step <= step]
+        finding = diagnose(twin.config, shown)[0]
+        column.info(f"**{twin.label}**: {finding.sentence}", icon=":material/stethoscope:")

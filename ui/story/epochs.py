@@ -22,22 +22,22 @@ PRINTED = "printed in the post"
 ROWS = (1, 2, 3)  # the epochs whose accuracies are told as bars, beside the best
 
 
-def by_epoch(twins: Twins, post: Printed, asked: RunConfig) -> None:
+def by_epoch(twins: Twins, post: Printed, full: RunConfig) -> None:
     """Draw the share of test images that are wrong after each epoch, as printed and live.
 
     Once all runs have ended, the accuracies of the first twin are drawn beside the post's.
 
     Args:
       twins: the post's network comes first.
-      asked: the run as the post trained it.
+      full: the run as the post trained it.
     """
     st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
     colour_key({PRINTED: BEFORE, **{twin.label: twin.colour for twin in twins}})
-    held = viewers_of(twins)
-    if draw_until(lambda: all_done(held), lambda _: _by_epoch(twins, post)):
+    viewers = viewers_of(twins)
+    if draw_until(lambda: all_done(viewers), lambda _: _by_epoch(twins, post)):
         _, here = _ends(twins[0], snapshots(twins[0]))
         title = f"Test accuracy of “{twins[0].label}”"
-        beside_measured(_findings(post.test, here), title, settings(asked, twins[0].config))
+        beside_measured(_findings(post.test, here), title, settings(full, twins[0].config))
 
 
 def _findings(stated: Sequence[float], here: Sequence[float]) -> list[Finding]:
@@ -67,12 +67,12 @@ def _by_epoch(twins: Twins, post: Printed) -> None:
 
 def _epoch(view: View) -> str:
     """The mean time of an epoch so far, including the time for snapshots."""
-    seen = view.snapshots[-1].epoch if view.snapshots else 0.0
-    return duration(view.seconds / seen) if seen else "…"
+    epochs = view.snapshots[-1].epoch if view.snapshots else 0.0
+    return duration(view.seconds / epochs) if epochs else "…"
 
 
 def _ends(twin: Twin, run: Sequence[Snapshot]) -> tuple[list[int], list[float]]:
     """The epochs that have ended, and the test accuracy after each."""
     per_epoch = twin.config.steps_per_epoch
-    ends = [look for look in run if look.step and look.step % per_epoch == 0]
-    return [look.step // per_epoch for look in ends], [look.test_accuracy for look in ends]
+    ends = [snapshot for snapshot in run if snapshot.step and snapshot.step % per_epoch == 0]
+    return [s.step // per_epoch for s in ends], [s.test_accuracy for s in ends]

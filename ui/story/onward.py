@@ -39,11 +39,11 @@ def onward(story: str, a: Twin, b: Twin, headline: str, lessons: Sequence[str]) 
             _link(key, PAGES[key].label, {})
 
 
-def _link(key: str, words: str, query: dict[str, str]) -> None:
+def _link(key: str, label: str, query: dict[str, str]) -> None:
     row = PAGES[key]
-    st.page_link(row.path, label=words, icon=row.icon, query_params=query)
+    st.page_link(row.path, label=label, icon=row.icon, query_params=query)
 
 
-def as_trained(config: RunConfig, words: str) -> None:
+def as_trained(config: RunConfig, label: str) -> None:
     """Draw a link to the trainer, which then plays the run to its end."""
-    _link("train", words, {**to_query(config), "until": "end"})
+    _link("train", label, {**to_query(config), "until": "end"})

@@ -13,7 +13,7 @@ from core.run.errands import Errand
 from core.study.twins import Divergence, differences, first_divergence
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.engine import engine
-from ui.pieces.cards import Shown, sheet
+from ui.pieces.cards import ImageCard, sheet
 from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
 from ui.story.twin import Twin
@@ -40,43 +40,44 @@ def _parting(a: Twin, b: Twin, search: Errand) -> None:
         st.caption("Comparing their gradients step by step. Other runs go first.")
 
 
-def _tell(a: Twin, b: Twin, found: Divergence) -> None:
-    samples = found.samples
-    says = (
-        f"Their gradients differ from **step {found.step}** on, most in layer {found.layer + 1} "
-        f"(relative difference {number(found.relative[found.layer], 2)})."
+def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
+    samples = divergence.samples
+    relative = number(divergence.relative[divergence.layer], 2)
+    text = (
+        f"Their gradients differ from **step {divergence.step}** on, most in layer "
+        f"{divergence.layer + 1} (relative difference {relative})."
     )
     if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
-        says += (
+        text += (
             " Both have the same loss: their logits differ because their weights, or the units "
             "that are dropped, differ."
         )
     if TASKS[a.config.task].series:
         st.markdown(
-            f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} "
+            f"{text} The slopes of {divergence.differing:,} of the step's {a.config.batch_size:,} "
             f"series differ by more than {NOTICEABLE:g}."
         )
         return
     k = min(SHOWN, len(samples.index))
     if not k:
-        st.markdown(f"{says} No image's slope differs by more than {number(NOTICEABLE)}.")
+        st.markdown(f"{text} No image's slope differs by more than {number(NOTICEABLE)}.")
         return
     st.markdown(
-        f"{says} The slopes of {found.differing:,} of the step's {a.config.batch_size:,} images "
-        f"differ by more than {number(NOTICEABLE)}. Those that differ most:",
+        f"{text} The slopes of {divergence.differing:,} of the step's {a.config.batch_size:,} "
+        f"images differ by more than {number(NOTICEABLE)}. Those that differ most:",
         help=explained("label", "logit", "gradient"),
     )
     st.html(sheet(a.config.source, _shown(a, b, samples, k), wide=True))
 
 
-def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
+def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[ImageCard]:
     """The first k samples, with their logits and slopes in both runs."""
     labels = samples.labels[:k]
     logits = [_own(each[:k], labels) for each in samples.logits]
     slopes = [_own(each[:k], labels) for each in samples.slopes]
     same = np.array_equal(logits[0], logits[1])
     return [
-        Shown(
+        ImageCard(
             int(samples.index[i]),
             f"image {samples.index[i]}",
             int(labels[i]),
@@ -89,10 +90,10 @@ def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[Shown]:
     ]
 
 
-def _both(of: str, a: Twin, b: Twin, values: list[np.ndarray], i: int) -> dict[str, str]:
+def _both(name: str, a: Twin, b: Twin, values: list[np.ndarray], i: int) -> dict[str, str]:
     """The two rows of sample i's card that give its number in each run."""
     pairs = zip((a, b), values, strict=True)
-    return {f"{of}, {twin.label}": f"{number(each[i], 3)}" for twin, each in pairs}
+    return {f"{name}, {twin.label}": f"{number(each[i], 3)}" for twin, each in pairs}
 
 
 def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:

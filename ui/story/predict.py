@@ -18,11 +18,11 @@ class Guess(NamedTuple):
         """Draw whether the guess was right, and what was measured."""
         said = f"You said “{self.text}”"
         if self.text == right:
-            words = f"{said}, and that is right. {measured}."
-            self.place.success(words, icon=":material/check_circle:")
+            text = f"{said}, and that is right. {measured}."
+            self.place.success(text, icon=":material/check_circle:")
         else:
-            words = f"{said}. The answer is “{right}”. {measured}."
-            self.place.warning(words, icon=":material/school:")
+            text = f"{said}. The answer is “{right}”. {measured}."
+            self.place.warning(text, icon=":material/school:")
 
 
 def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
@@ -42,7 +42,7 @@ def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
     return Guess(guess, place)
 
 
-def told(ends: Mapping[str, float]) -> str:
+def ends_sentence(ends: Mapping[str, float]) -> str:
     """The sentence that tells at which accuracies runs ended."""
     return ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
 

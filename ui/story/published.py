@@ -11,22 +11,29 @@ from ui.charts.palette import BEFORE, TRAIN
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
 from ui.pieces.widgets import named
-from ui.story.predict import told
+from ui.story.predict import ends_sentence
 
 COLOURS = {"published": BEFORE, "measured here": TRAIN}
 
 
-def settings(asked: RunConfig, config: RunConfig) -> str:
+def settings(source_config: RunConfig, config: RunConfig) -> str:
     """The source's settings that this run does not share, such as "learning rate 0.01, seed 0"."""
-    return ", ".join(named(name, value) for name, (value, _) in apart(asked, config).items())
+    return ", ".join(
+        named(name, value) for name, (value, _) in apart(source_config, config).items()
+    )
 
 
-def as_told(ends: Mapping[str, float], published: Sequence[float], elsewhere: str) -> str:
+def ends_beside_published(
+    ends: Mapping[str, float], published: Sequence[float], elsewhere: str
+) -> str:
     """Where runs end; and what was published, if it was at these settings."""
     if elsewhere:
-        return told(ends)
+        return ends_sentence(ends)
     printed = " and ".join(f"{value:.1%}" for value in published)
-    return f"{told(ends)}. Published were {printed}; “Fact or chance?” says which one is chance"
+    return (
+        f"{ends_sentence(ends)}. Published were {printed}; “Fact or chance?” says which one is "
+        "chance"
+    )
 
 
 def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> None:

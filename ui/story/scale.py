@@ -11,18 +11,18 @@ from ui.story.knobs import Knobs
 SAMPLE = "sample"
 
 
-def as_asked(config: RunConfig, asked: RunConfig) -> RunConfig:
-    """The run itself on the sample; otherwise with the data and the epochs of `asked`."""
+def at_full_size(config: RunConfig, full: RunConfig) -> RunConfig:
+    """The run itself on the sample; otherwise with the data and the epochs of `full`."""
     if config.source == SAMPLE:
         return config
-    return replace(config, source=asked.source, train_size=asked.train_size, epochs=asked.epochs)
+    return replace(config, source=full.source, train_size=full.train_size, epochs=full.epochs)
 
 
-def scale(story: Knobs, asked: RunConfig) -> None:
+def scale(story: Knobs, full: RunConfig) -> None:
     """Draw the choice between the sample and the full data of the question."""
-    key, choices = story.state.key("source"), [SAMPLE, asked.source]
+    key, choices = story.state.key("source"), [SAMPLE, full.source]
     if story.state.value("source") not in choices:  # a link may name another data set
-        st.session_state[key] = asked.source
+        st.session_state[key] = full.source
     st.segmented_control(
         "images", choices, key=key, required=True, default=story.state.value("source"),
         format_func=lambda key: SOURCES[key].label,

@@ -17,7 +17,7 @@ from core.shapes import explain_shapes
 from core.study import series
 from ui.charts import live
 from ui.charts import series as charts
-from ui.charts.frame import told
+from ui.charts.frame import curves_sentence
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.engine import engine
 from ui.pieces.draw import chart, code, colour_key
@@ -30,10 +30,12 @@ BETTER, SAME, WORSE = "Nearer to the truth", "About as near", "Further from the 
 CLOSE = 0.05  # an error within this share of the error of copying counts as the same
 
 
-def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool, key: str) -> None:
+def watch_series(
+    twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool, key: str
+) -> None:
     """Draw the twins' errors beside the error of copying, and the series that they predict."""
-    fits = {label: [look.fit for look in run if look.fit] for label, run in runs.items()}
-    fits = {label: of_run for label, of_run in fits.items() if of_run}
+    fits = {label: [s.fit for s in run if s.fit] for label, run in runs.items()}
+    fits = {label: run_fits for label, run_fits in fits.items() if run_fits}
     left, right = st.columns(2, gap="medium")
     colours = {twin.label: twin.colour for twin in twins}
     steps = max(twin.config.steps for twin in twins)
@@ -48,8 +50,10 @@ def of_series(twins: Twins, runs: Mapping[str, Sequence[Snapshot]], ended: bool,
             top = live.error_top([value for each in errors.values() for value in each])
             names = tuple(colours)
             spec = charts.errors_spec(names, tuple(colours.values()), steps, top)
-            says = told("Squared error", errors if ended else {}, steps, charts.number)
-            chart(f"{key}_errors", spec, tables, says or "Squared error by step.")
+            sentence = curves_sentence(
+                "Squared error", errors if ended else {}, steps, charts.error_text
+            )
+            chart(f"{key}_errors", spec, tables, sentence or "Squared error by step.")
     with right:
         st.markdown("**Held-out series, as each network predicts them**",
                     help=explained("teacher forcing"))  # fmt: skip
@@ -72,7 +76,7 @@ def nearer(twin: Twin) -> str:
     return BETTER if fit.error < fit.copied else WORSE
 
 
-def measured(twins: Twins) -> str:
+def errors_sentence(twins: Twins) -> str:
     """The sentence that tells at which errors runs ended, and the error of copying."""
     ends = ", ".join(f"“{twin.label}” ends at {_error(twin).error:.3f}" for twin in twins)
     return f"{ends}, copying at {_error(twins[0]).copied:.3f}"
@@ -94,8 +98,8 @@ def comparisons(twins: Twins) -> None:
         with column:
             st.markdown(f"**{twin.label}: {pairs} pairs, of which {own} belong together**")
             spec = charts.compared_spec(own, highest, twin.colour)
-            words = f"{twin.label} compares {pairs} pairs of a prediction and a target."
-            chart(f"compared_{twin.label}", spec, charts.compared_tables(each), words)
+            alt = f"{twin.label} compares {pairs} pairs of a prediction and a target."
+            chart(f"compared_{twin.label}", spec, charts.compared_tables(each), alt)
     st.caption(
         "The first held-out series. A square is a pair that the loss compares; the stronger its "
         "colour, the larger the squared difference. Framed are the pairs of a prediction and its "
@@ -115,19 +119,19 @@ LOSS = """def mse_loss(params, inputs, targets):
 
 def shapes(times: int, batch: int) -> None:
     """Draw what `explain_shapes` says of the post's loss, run here."""
-    found = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
+    report = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
     code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
-                    *(step.said for step in found.steps)]), mark=found.steps[0].said)  # fmt: skip
-    warning = found.warnings[0].partition(": ")[2]
+                    *(step.said for step in report.steps)]), mark=report.steps[0].said)  # fmt: skip
+    warning = report.warnings[0].partition(": ")[2]
     st.warning(warning, icon=":material/warning:")
 
 
 def gates(config: RunConfig) -> None:
     """Draw the gates' initial weights, from one key and from split keys."""
-    found = {
+    by_keys = {
         keys: series.gates(replace(config, model=model)) for keys, model in series.KEYS.items()
     }
-    drawn = {keys: {n: _square(g) for n, g in each.items()} for keys, each in found.items()}
+    drawn = {keys: {n: _square(g) for n, g in each.items()} for keys, each in by_keys.items()}
     highest = max(float(np.abs(m).max()) for each in drawn.values() for m in each.values())
     colour_key({"above 0": TRAIN, "below 0": HELD_OUT})
     for column, (keys, each) in zip(st.columns(2, gap="medium"), drawn.items(), strict=True):
@@ -149,12 +153,12 @@ def _square(gate: Gate) -> np.ndarray:
 
 def key_reuse(config: RunConfig) -> None:
     """Draw a button and, once pressed, the errors from one key and from split keys, by seed."""
-    asked: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
-    if config not in asked:
+    repeated: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
+    if config not in repeated:
         if not st.button(f"Train both for {len(SEEDS)} seeds", icon=":material/repeat:",
                          type="primary", key="key_reuse"):  # fmt: skip
             return
-        asked.add(config)
+        repeated.add(config)
     draw_until(lambda: _ends(config).done, lambda _: _key_reuse(_ends(config)))
 
 
@@ -166,22 +170,22 @@ def _ends(config: RunConfig) -> Errand:
     return engine().errands.look(("key reuse", config, SEEDS), run)
 
 
-def _key_reuse(found: Errand) -> None:
-    if found.failure:
-        st.error(found.failure, icon=":material/error:")
+def _key_reuse(errand: Errand) -> None:
+    if errand.failure:
+        st.error(errand.failure, icon=":material/error:")
         return
-    ends: list[series.End] = found.pieces
-    of = len(SEEDS) * len(series.KEYS)
-    if not found.done:
+    ends: list[series.End] = errand.pieces
+    total = len(SEEDS) * len(series.KEYS)
+    if not errand.done:
         st.progress(
-            len(ends) / of, text=f"{len(ends)} of {of} runs. The runs on this page go first"
+            len(ends) / total, text=f"{len(ends)} of {total} runs. The runs on this page go first"
         )
     if not ends:
         return
     spec = charts.ends_spec(tuple(series.KEYS), (HELD_OUT, TRAIN), ends[0].copied)
     rows = [(end.keys, end.seed, end.error) for end in ends]
     chart("key_reuse", spec, charts.ends_tables(rows), "Squared errors at the end, seed by seed.")
-    if found.done:
+    if errand.done:
         st.markdown(verdict(ends))
 
 

@@ -11,9 +11,9 @@ from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.engine import engine
-from ui.pieces.colours import of_runs
+from ui.pieces.colours import run_colours
 
-HELD = 16  # viewers that a session keeps
+MOST = 16  # viewers that a session keeps
 
 
 class Twin(NamedTuple):
@@ -27,14 +27,14 @@ class Twin(NamedTuple):
 Twins = Sequence[Twin]  # two or more, which differ in one thing
 
 
-def twins(shared: RunConfig, ways: Mapping[str, Mapping[str, Any]]) -> list[Twin]:
-    """Twins of the shared run; `ways` gives, by name, the fields that each changes."""
-    return coloured({name: replace(shared, **changes) for name, changes in ways.items()})
+def twins(shared: RunConfig, variants: Mapping[str, Mapping[str, Any]]) -> list[Twin]:
+    """Twins of the shared run; `variants` gives, by name, the fields that each changes."""
+    return coloured({name: replace(shared, **changes) for name, changes in variants.items()})
 
 
 def coloured(configs: Mapping[str, RunConfig]) -> list[Twin]:
     """Twins of these runs by name, each in the colour of what sets it apart."""
-    colours = of_runs(list(configs.values()))
+    colours = run_colours(list(configs.values()))
     return [Twin(*each, colour) for each, colour in zip(configs.items(), colours, strict=True)]
 
 
@@ -49,13 +49,13 @@ def viewers(configs: Mapping[str, RunConfig]) -> dict[str, Viewer]:
 
     A viewer whose lease has ended is replaced. Beyond HELD, the least recently used are stopped.
     """
-    held: dict[RunConfig, Viewer] = st.session_state.setdefault("story_viewers", {})
+    kept: dict[RunConfig, Viewer] = st.session_state.setdefault("story_viewers", {})
     for config in configs.values():
-        viewer = held.pop(config, None)  # put back at the end, so the least recently used is first
-        held[config] = viewer if viewer and viewer.alive() else engine().submit(config)
-    while len(held) > max(HELD, len(configs)):
-        held.pop(next(iter(held))).stop()
-    return {name: held[config] for name, config in configs.items()}
+        viewer = kept.pop(config, None)  # put back at the end, so the least recently used is first
+        kept[config] = viewer if viewer and viewer.alive() else engine().submit(config)
+    while len(kept) > max(MOST, len(configs)):
+        kept.pop(next(iter(kept))).stop()
+    return {name: kept[config] for name, config in configs.items()}
 
 
 def viewers_of(twins: Twins) -> dict[str, Viewer]:
@@ -63,9 +63,9 @@ def viewers_of(twins: Twins) -> dict[str, Viewer]:
     return viewers({twin.label: twin.config for twin in twins})
 
 
-def all_done(held: Mapping[str, Viewer]) -> bool:
+def all_done(viewers: Mapping[str, Viewer]) -> bool:
     """True if every run has ended without failing."""
-    return all(viewer.view().status is Status.DONE for viewer in held.values())
+    return all(viewer.view().status is Status.DONE for viewer in viewers.values())
 
 
 def ends(twins: Twins) -> dict[str, float]:

@@ -12,17 +12,17 @@ from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
 from ui.charts import saturation
 from ui.charts import twins as charts
-from ui.charts.frame import share, told
+from ui.charts.frame import curves_sentence, percent
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.glossary import explained
 from ui.pieces.waiting import draw_until
-from ui.story.series import of_series
+from ui.story.series import watch_series
 from ui.story.twin import Twin, Twins, all_done, viewers_of
 from ui.trainer.live import POLL_SECONDS
 
 CURVES = {"accuracy": "Training accuracy by step", "loss": "Loss by step, in nats"}
 SAME = 1e-3  # of two curves nearer than this, one hides the other
-WORDS = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
+HELP = {"accuracy": explained("share right"), "loss": explained("loss", "nats")}
 
 
 def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
@@ -32,37 +32,37 @@ def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
       key: keeps its charts apart from those of other twins on the page.
       predictions: whether to draw each run's predicted probabilities as well.
     """
-    held = viewers_of(twins)
+    viewers = viewers_of(twins)
     colour_key({twin.label: twin.colour for twin in twins})
     return draw_until(
-        lambda: all_done(held),
-        lambda ended: _watch(twins, held, ended, key, predictions),
+        lambda: all_done(viewers),
+        lambda ended: _watch(twins, viewers, ended, key, predictions),
         POLL_SECONDS,
     )
 
 
 def _watch(
-    twins: Twins, held: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
+    twins: Twins, viewers: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
 ) -> None:
-    views = {label: viewer.view() for label, viewer in held.items()}
+    views = {label: viewer.view() for label, viewer in viewers.items()}
     for view in views.values():
         if view.status is Status.FAILED:
             st.error(view.message)
     runs = {label: view.snapshots for label, view in views.items()}
     if not drawn_ended:
         done = sum(run[-1].step for run in runs.values() if run)
-        of = sum(view.steps for view in views.values())
+        total = sum(view.steps for view in views.values())
         status = next(iter(views.values())).status
-        st.progress(min(1.0, done / of), text=f"{status}: {len(twins)} runs, taking turns")
+        st.progress(min(1.0, done / total), text=f"{status}: {len(twins)} runs, taking turns")
     if TASKS[twins[0].config.task].series:
-        of_series(twins, runs, drawn_ended, key)
+        watch_series(twins, runs, drawn_ended, key)
         return
-    for column, (of_what, title) in zip(
+    for column, (quantity, title) in zip(
         st.columns(len(CURVES), gap="medium"), CURVES.items(), strict=True
     ):
         with column:
-            st.markdown(f"**{title}**", help=WORDS[of_what])
-            _curves(twins, runs, of_what, drawn_ended, key)
+            st.markdown(f"**{title}**", help=HELP[quantity])
+            _curves(twins, runs, quantity, drawn_ended, key)
     if predictions:
         for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
             with column:
@@ -72,24 +72,25 @@ def _watch(
 
 
 def _curves(
-    twins: Twins, runs: Mapping[str, Sequence[Snapshot]], of: str, ended: bool, key: str
+    twins: Twins, runs: Mapping[str, Sequence[Snapshot]], quantity: str, ended: bool, key: str
 ) -> None:
-    curves = {label: curve(run, of) for label, run in runs.items()}
+    curves = {label: curve(run, quantity) for label, run in runs.items()}
     every = [value for _, values in curves.values() for value in values]
-    top = live_charts.loss_top(every) if of == "loss" else None
+    top = live_charts.loss_top(every) if quantity == "loss" else None
     steps = max(twin.config.steps for twin in twins)
     colours = tuple(twin.colour for twin in twins)
     spec = charts.curves_spec(tuple(runs), colours, steps, top)
-    ways = {label: values for label, (_, values) in curves.items()} if ended else {}
-    words = told(CURVES[of], ways, steps, live_charts.in_units if of == "loss" else share)
-    words = words or f"{CURVES[of]}."
-    chart(f"{key}_{of}", spec, charts.curves_tables(curves), words)
+    ended_curves = {label: values for label, (_, values) in curves.items()} if ended else {}
+    text = live_charts.in_units if quantity == "loss" else percent
+    alt = curves_sentence(CURVES[quantity], ended_curves, steps, text) or f"{CURVES[quantity]}."
+    chart(f"{key}_{quantity}", spec, charts.curves_tables(curves), alt)
 
 
 def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:
     """Tell which curves cannot be seen because another twin's curve lies over them."""
     shown = {
-        twin.label: np.array([curve(runs[twin.label], of)[1] for of in CURVES]) for twin in twins
+        twin.label: np.array([curve(runs[twin.label], quantity)[1] for quantity in CURVES])
+        for twin in twins
     }
     pairs = (
         f"“{a}” lies under “{b}”."
@@ -102,10 +103,10 @@ def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:
     return " ".join(pairs)
 
 
-def curve(run: Sequence[Snapshot], of: str) -> tuple[list[int], list[float]]:
+def curve(run: Sequence[Snapshot], quantity: str) -> tuple[list[int], list[float]]:
     """The steps of a run, and at each its training "accuracy" or its "loss"."""
     right = live_charts.accuracies(run, [s.train_accuracy for s in run])
-    return [s.step for s in run], right if of == "accuracy" else [s.loss for s in run]
+    return [s.step for s in run], right if quantity == "accuracy" else [s.loss for s in run]
 
 
 def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> None:
@@ -115,5 +116,5 @@ def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> N
     )
     now = run[-1] if run else None
     drawing = saturation.saturation(now, "predicted probability", "", last=now if ended else None)
-    words = f"{twin.label}: {drawing.says or drawing.alt}"
-    chart(f"{key}_saturation_{twin.label}", drawing.spec, drawing.tables, words)
+    alt = f"{twin.label}: {drawing.sentence or drawing.alt}"
+    chart(f"{key}_saturation_{twin.label}", drawing.spec, drawing.tables, alt)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ui.story.predict import MARGIN, predict, told
-from ui.story.series import BETTER, measured, nearer
+from ui.story.predict import MARGIN, ends_sentence, predict
+from ui.story.series import BETTER, errors_sentence, nearer
 from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch
 
@@ -24,7 +24,7 @@ def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -
     changed = _changed(twins, changes)
     if not watch(changed, key=key, predictions=False):
         return False
-    guess.judge(_answer(_gap(twins), _gap(changed)), told(ends(changed)))
+    guess.judge(_right_option(_gap(twins), _gap(changed)), ends_sentence(ends(changed)))
     return True
 
 
@@ -37,7 +37,7 @@ def copying_beaten(key: str, twins: Twins, changes: Mapping[str, Any], question:
     if not watch(changed, key=key):
         return False
     better = sum(nearer(twin) == BETTER for twin in changed)
-    guess.judge((NONE, ONE, BOTH)[better], measured(changed))
+    guess.judge((NONE, ONE, BOTH)[better], errors_sentence(changed))
     return True
 
 
@@ -50,7 +50,7 @@ def _gap(twins: Twins) -> float:
     return second - first
 
 
-def _answer(before: float, after: float) -> str:
+def _right_option(before: float, after: float) -> str:
     if abs(after) <= MARGIN:
         return GOES
     return STAYS if abs(before) > MARGIN and before * after > 0 else TURNS

@@ -23,7 +23,7 @@ FOLDER = "SAMENET_SWEEPS"  # the folder in which sweeps are kept; if unset, in m
 SCHEDULER = "SAMENET_SCHEDULER"  # the Dask cluster that they run on; if unset, this machine
 MOST = 2000  # the most cells that the page sweeps
 POLL_SECONDS = 1.0
-ASKED = "sweeps_asked"  # the sweeps that this session wants to continue
+WANTED = "sweeps_asked"  # the sweeps that this session wants to continue
 STARTED = "sweeps_started"  # those that it began, and only it may forget
 
 
@@ -41,24 +41,24 @@ class Cost(NamedTuple):
     step: float  # seconds, the mean over a run by itself
 
 
-def asked(plan: Plan) -> bool:
+def wanted(plan: Plan) -> bool:
     """True if this session wants the sweep to continue."""
-    return plan.key in st.session_state.get(ASKED, ())
+    return plan.key in st.session_state.get(WANTED, ())
 
 
 def course(plan: Plan) -> Errand | None:
     """Return how far the sweep is; if this session wants it to continue, asking keeps it going."""
-    if asked(plan):
+    if wanted(plan):
         return engine().errands.look(_key(plan), lambda: _timed(plan))
     return engine().errands.found(_key(plan))
 
 
 def start(plan: Plan) -> None:
     """Begin the sweep or continue it; one that failed begins again, from what is kept."""
-    found = engine().errands.found(_key(plan))
-    if found is not None and found.failure:
+    errand = engine().errands.found(_key(plan))
+    if errand is not None and errand.failure:
         engine().errands.forget(_key(plan))
-    for mine in (ASKED,) if found else (ASKED, STARTED):
+    for mine in (WANTED,) if errand else (WANTED, STARTED):
         st.session_state[mine] = {*st.session_state.get(mine, ()), plan.key}
 
 
@@ -67,15 +67,15 @@ def started(plan: Plan) -> bool:
     return plan.key in st.session_state.get(STARTED, ())
 
 
-def rest(plan: Plan) -> None:
+def pause(plan: Plan) -> None:
     """Pause the sweep after the current batch, unless another session wants it to continue."""
-    st.session_state[ASKED] = {*st.session_state.get(ASKED, ())} - {plan.key}
+    st.session_state[WANTED] = {*st.session_state.get(WANTED, ())} - {plan.key}
     engine().errands.rest(_key(plan))
 
 
 def cancel(plan: Plan) -> None:
     """End the sweep and forget what was measured."""
-    rest(plan)
+    pause(plan)
     engine().errands.forget(_key(plan))
     if root := kept_at():
         forget(root, plan)
@@ -89,12 +89,12 @@ def _timed(plan: Plan) -> Iterator[Piece | None]:
     batches = _batches(plan)
     seconds = 0.0
     while True:
-        started = time.perf_counter()
+        began = time.perf_counter()
         try:
             batch = next(batches)
         except StopIteration:
             return
-        seconds += time.perf_counter() - started
+        seconds += time.perf_counter() - began
         yield None if batch is None else Piece(batch, seconds)
 
 
@@ -105,25 +105,25 @@ def _batches(plan: Plan) -> Iterator[Rows | None]:
     return sweep(plan, store)
 
 
-def rows_of(found: Errand | None) -> Rows:
+def rows_of(errand: Errand | None) -> Rows:
     """Return what is measured so far, by cell."""
     rows: Rows = {}
-    for piece in found.pieces if found else ():
+    for piece in errand.pieces if errand else ():
         rows |= piece.rows
     return rows
 
 
-def left(found: Errand, size: int) -> float | None:
+def left(errand: Errand, size: int) -> float | None:
     """Return the seconds of work left, at the pace after the first batch, which had to compile."""
-    done = sum(len(piece.rows) for piece in found.pieces)
-    if len(found.pieces) < 2 or done == size:
+    done = sum(len(piece.rows) for piece in errand.pieces)
+    if len(errand.pieces) < 2 or done == size:
         return None
-    first = found.pieces[0]
+    first = errand.pieces[0]
     fresh = done - len(first.rows)
-    return (found.pieces[-1].seconds - first.seconds) / fresh * (size - done)
+    return (errand.pieces[-1].seconds - first.seconds) / fresh * (size - done)
 
 
-def words_of_time(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """Return seconds in words, such as 40 s or 12 min."""
     if seconds < 1:
         return f"{seconds:.1g} s"
@@ -142,29 +142,29 @@ def _cost(plan: Plan) -> Iterator[Cost | None]:
         seconds = 0.0
         runs = measured(plan.cells[:1])
         while True:
-            started = time.perf_counter()
+            began = time.perf_counter()
             try:
                 next(runs)
             except StopIteration:
                 break
-            seconds += time.perf_counter() - started
+            seconds += time.perf_counter() - began
             yield None
         took.append(seconds)
     yield Cost(max(0.0, took[0] - took[1]), took[1] / plan.cells[0].steps)
 
 
-def estimate(plan: Plan, found: Cost) -> tuple[int, int, float]:
+def estimate(plan: Plan, cost: Cost) -> tuple[int, int, float]:
     """Return the runs, the programs to compile, and about how many seconds all would take."""
     groups = families(plan, {})
     runs = sum(map(len, groups))
     steps = sum(config.steps for group in groups for config in group)
-    return runs, len(groups), found.step * steps + found.compiled * len(groups)
+    return runs, len(groups), cost.step * steps + cost.compiled * len(groups)
 
 
 def kept_at() -> Path | None:
     """Return the folder that the host names for sweeps, if it names one."""
-    told = os.environ.get(FOLDER)
-    return Path(told).expanduser() if told else None
+    folder = os.environ.get(FOLDER)
+    return Path(folder).expanduser() if folder else None
 
 
 def where() -> str:

@@ -15,8 +15,8 @@ RECORDED = Path(__file__).parents[2] / "assets/ten_seeds.parquet"
 @cache
 def _recorded() -> tuple[dict[str, object], Rows]:
     """Return how the table was made, and its rows; scripts/measure_sweep.py writes it."""
-    found = pq.ParquetFile(RECORDED).read()  # read_table would import pyarrow.dataset, too
-    return json.loads(found.schema.metadata[b"samenet"]), measured_in(found)
+    table = pq.ParquetFile(RECORDED).read()  # read_table would import pyarrow.dataset, too
+    return json.loads(table.schema.metadata[b"samenet"]), measured_in(table)
 
 
 def rows_of(plan: Plan) -> Rows:

@@ -6,7 +6,7 @@ from core.run.errands import Errand
 from core.study.sweep import Plan, Rows, to_json
 from ui.state import rerun
 from ui.sweep import course, example, results
-from ui.sweep.course import MOST, POLL_SECONDS, words_of_time
+from ui.sweep.course import MOST, POLL_SECONDS, rough_duration
 
 
 def progress(plan: Plan) -> None:
@@ -20,11 +20,11 @@ def progress(plan: Plan) -> None:
         _plan_download(plan)
         return
     results.unpick()  # such as the run that the visitor comes back from
-    found = course.course(plan)
-    waits = found is None or (course.asked(plan) and not found.done)
-    _buttons(plan, found)
+    errand = course.course(plan)
+    waits = errand is None or (course.wanted(plan) and not errand.done)
+    _buttons(plan, errand)
     st.fragment(_watch, run_every=POLL_SECONDS if waits else None)(plan, waits)
-    if found is None and (rows := example.rows_of(plan)):
+    if errand is None and (rows := example.rows_of(plan)):
         st.fragment(_example)(plan, rows)
 
 
@@ -36,23 +36,23 @@ def _example(plan: Plan, rows: Rows) -> None:
     results.results(plan, rows, ended=True)
 
 
-def _buttons(plan: Plan, found: Errand | None) -> None:
-    asked = course.asked(plan) and not (found and found.done)
+def _buttons(plan: Plan, errand: Errand | None) -> None:
+    wanted = course.wanted(plan) and not (errand and errand.done)
     with st.container(horizontal=True, gap="small"):
-        if found and found.done and not found.failure:
-            _downloads(plan, found)
-        elif asked:
-            st.button("Pause", icon=":material/pause:", on_click=course.rest, args=[plan])
+        if errand and errand.done and not errand.failure:
+            _downloads(plan, errand)
+        elif wanted:
+            st.button("Pause", icon=":material/pause:", on_click=course.pause, args=[plan])
         else:
-            words = "Start the sweep" if found is None else "Go on"
+            label = "Start the sweep" if errand is None else "Go on"
             st.button(
-                words, icon=":material/play_arrow:", type="primary",
+                label, icon=":material/play_arrow:", type="primary",
                 on_click=course.start, args=[plan],
             )  # fmt: skip
             _plan_download(plan)
-        if found is not None and course.started(plan):
+        if errand is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
-    if found is not None and not course.started(plan):
+    if errand is not None and not course.started(plan):
         st.caption("This sweep was started in another visit. Everybody on this server sees it.")
 
 
@@ -64,8 +64,8 @@ def _plan_download(plan: Plan) -> None:
     )  # fmt: skip
 
 
-def _downloads(plan: Plan, found: Errand) -> None:
-    csv, parquet = results.files(plan, course.rows_of(found))
+def _downloads(plan: Plan, errand: Errand) -> None:
+    csv, parquet = results.files(plan, course.rows_of(errand))
     save = ":material/download:"
     st.download_button("CSV", csv, "sweep.csv", "text/csv", icon=save, on_click="ignore")
     st.download_button(
@@ -76,49 +76,49 @@ def _downloads(plan: Plan, found: Errand) -> None:
 
 
 def _watch(plan: Plan, waited: bool) -> None:
-    found = course.course(plan)
-    if found is None:
+    errand = course.course(plan)
+    if errand is None:
         _cost(plan)
         return
-    if waited and found.done:
+    if waited and errand.done:
         rerun()
-    if found.failure:
-        st.error(found.failure.partition(": ")[2], icon=":material/error:")
-    rows = course.rows_of(found)
-    if not found.done:
-        _progress_bar(plan, found, len(rows))
+    if errand.failure:
+        st.error(errand.failure.partition(": ")[2], icon=":material/error:")
+    rows = course.rows_of(errand)
+    if not errand.done:
+        _progress_bar(plan, errand, len(rows))
     if rows:
-        results.results(plan, rows, ended=found.done or not waited)
+        results.results(plan, rows, ended=errand.done or not waited)
 
 
-def _progress_bar(plan: Plan, found: Errand, done: int) -> None:
-    seconds = course.left(found, plan.size)
-    words = f"{done:,} of {plan.size:,} runs"
-    if not course.asked(plan):
-        words += ", paused"
+def _progress_bar(plan: Plan, errand: Errand, done: int) -> None:
+    seconds = course.left(errand, plan.size)
+    text = f"{done:,} of {plan.size:,} runs"
+    if not course.wanted(plan):
+        text += ", paused"
     elif seconds is not None:
-        words += f", about {words_of_time(seconds)} left; other runs go first"
+        text += f", about {rough_duration(seconds)} left; other runs go first"
     elif not done:
-        words += ", compiling"
-    st.progress(done / plan.size, text=words)
+        text += ", compiling"
+    st.progress(done / plan.size, text=text)
 
 
 def _cost(plan: Plan) -> None:
-    found = course.cost(plan)
-    if found.failure:
-        st.error(found.failure.partition(": ")[2], icon=":material/error:")
+    errand = course.cost(plan)
+    if errand.failure:
+        st.error(errand.failure.partition(": ")[2], icon=":material/error:")
         return
-    if not found.pieces:
+    if not errand.pieces:
         st.info(f"**{plan.size:,} runs.** Timing the first one.", icon=":material/timer:")
         return
-    runs, groups, seconds = course.estimate(plan, found.pieces[0])
+    runs, groups, seconds = course.estimate(plan, errand.pieces[0])
     same = "" if runs == plan.size else f", {runs:,} of them different"
     programs = "compiled once" if groups == 1 else f"{groups} programs to compile"
-    one = words_of_time(found.pieces[0].step * plan.cells[0].steps)
+    one = rough_duration(errand.pieces[0].step * plan.cells[0].steps)
     st.info(
         f"**{plan.size:,} runs**{same}, {programs}. The first one took {one} here, and compiling "
-        f"it {words_of_time(found.pieces[0].compiled)}: "
-        f"**about {words_of_time(seconds)}** for all.",
+        f"it {rough_duration(errand.pieces[0].compiled)}: "
+        f"**about {rough_duration(seconds)}** for all.",
         icon=":material/timer:",
     )
     st.caption(course.where())

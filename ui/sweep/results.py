@@ -14,24 +14,24 @@ from core.parts.choices import TASKS
 from core.study.sweep import BROKEN, SILENT, TRAINS, Plan, Rows, table, to_csv, to_parquet
 from core.study.sweep.table import Row
 from ui.charts import sweep as charts
-from ui.charts.frame import share
+from ui.charts.frame import percent
 from ui.pages import PAGES
-from ui.pieces.draw import chart, colour_key, table_of
+from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.widgets import LABELS, said
 from ui.trainer.controls import UNTIL
 
-PANELS = 6  # the most grids that are drawn
+GRIDS = 6  # the most grids that are drawn
 LINKS = 12  # the most runs of a square that are listed; the others are found by name
 PICKED = "sweep_picked"  # the cells that were clicked
 TURN = "sweep_turn"  # how often clicks have been forgotten: part of the charts' keys
 
 
 class Roles(NamedTuple):
-    """Which axis is the columns, the rows and the panels: its name, or "" for none."""
+    """Which axis is the columns, the rows and the facets: its name, or "" for none."""
 
     column: str
     row: str
-    panel: str
+    facet: str
 
 
 def roles(plan: Plan) -> Roles:
@@ -42,10 +42,10 @@ def roles(plan: Plan) -> Roles:
     names = [name for name in plan.axes if name != "seed"]
     if len(names) < 2 and "seed" in plan.axes:
         names.append("seed")
-    column, row, panel = (*names, "", "")[:3]
+    column, row, facet = (*names, "", "")[:3]
     if row and _many(plan, row) > _many(plan, column):
         column, row = row, column
-    return Roles(column, row, panel)
+    return Roles(column, row, facet)
 
 
 def _many(plan: Plan, name: str) -> int:
@@ -54,8 +54,8 @@ def _many(plan: Plan, name: str) -> int:
 
 def files(plan: Plan, rows: Rows) -> tuple[bytes, bytes]:
     """Return the table as CSV and as Parquet."""
-    found = table(plan, rows)
-    return to_csv(found), to_parquet(found)
+    full_table = table(plan, rows)
+    return to_csv(full_table), to_parquet(full_table)
 
 
 NOT_YET = "–"  # for a figure that has not been measured yet
@@ -81,19 +81,19 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
         return
     runs = runs_of(plan, rows)
     shown = roles(plan)
-    panels = _labels(plan, shown.panel) or ("",)
-    for at, panel in enumerate(panels[:PANELS]):
-        some = [run for run in runs if not panel or run.values[shown.panel] == panel]
-        if panel:
-            st.markdown(f"**{LABELS[shown.panel]}: {panel}**")
+    facets = _labels(plan, shown.facet) or ("",)
+    for at, facet in enumerate(facets[:GRIDS]):
+        some = [run for run in runs if not facet or run.values[shown.facet] == facet]
+        if facet:
+            st.markdown(f"**{LABELS[shown.facet]}: {facet}**")
         _grids(plan, shown, some, at)
-    if len(panels) > PANELS:
-        st.caption(f"{len(panels) - PANELS} more grids are in the table.")
+    if len(facets) > GRIDS:
+        st.caption(f"{len(facets) - GRIDS} more grids are in the table.")
     _ends(plan, shown, runs)
     if picked := [run for run in runs if run.cell in st.session_state.get(PICKED, ())]:
         _open(plan, picked)
     if ended:
-        table_of(lines(plan, shown, runs), "Where the runs of each variant ended")
+        text_table(lines(plan, shown, runs), "Where the runs of each variant ended")
         _find_by_name(plan, runs, f"{len(runs):,} runs", "sweep_by_name")
 
 
@@ -158,11 +158,11 @@ def _ends(plan: Plan, shown: Roles, runs: Sequence[Run]) -> None:
     ]
     st.markdown("**Where every run ended.** Click one, or a square above: it opens in the trainer.")
     colour_key(dict(zip(charts.NAMES.values(), charts.OUTCOMES.values(), strict=True)))
-    words = f"Final training accuracy of every run by {LABELS[by]}."
+    alt = f"Final training accuracy of every run by {LABELS[by]}."
     spec = charts.ends_spec(_labels(plan, by), low)
     key = _key("ends")
     click = partial(_click, plan, key, False)
-    chart(key, spec, charts.ends_tables(ends), words, click)
+    chart(key, spec, charts.ends_tables(ends), alt, click)
 
 
 def _name(run: Run, besides: str = "") -> str:
@@ -171,11 +171,11 @@ def _name(run: Run, besides: str = "") -> str:
 
 def _click(plan: Plan, key: str, square: bool) -> None:
     """Remember the run of a clicked tick, or those of a clicked square."""
-    found = st.session_state[key].selection.get(charts.PICKED)
-    if not found:
+    points = st.session_state[key].selection.get(charts.PICKED)
+    if not points:
         st.session_state[PICKED] = ()
         return
-    cell = int(found[0]["cell"])
+    cell = int(points[0]["cell"])
     averaged = {"seed"} if square and "seed" not in roles(plan)[:2] else set()
     st.session_state[PICKED] = tuple(
         other
@@ -228,15 +228,15 @@ def _query(plan: Plan, run: Run) -> dict[str, str]:
 
 
 def _ending(run: Run) -> str:
-    words = {TRAINS: "", SILENT: ", gradient exactly 0", BROKEN: ""}[run.row["outcome"]]
-    return share(run.accuracy) + words
+    note = {TRAINS: "", SILENT: ", gradient exactly 0", BROKEN: ""}[run.row["outcome"]]
+    return percent(run.accuracy) + note
 
 
-def _find_by_name(plan: Plan, runs: Sequence[Run], told: str, key: str) -> None:
+def _find_by_name(plan: Plan, runs: Sequence[Run], placeholder: str, key: str) -> None:
     """Draw a way to find a run without a mouse."""
     by_cell = {run.cell: run for run in runs}
     cell = st.selectbox(
-        "Find a run by name", list(by_cell), index=None, key=key, placeholder=told,
+        "Find a run by name", list(by_cell), index=None, key=key, placeholder=placeholder,
         format_func=lambda cell: f"{_name(by_cell[cell])}: {_ending(by_cell[cell])}",
     )  # fmt: skip
     if cell is not None:
@@ -246,17 +246,17 @@ def _find_by_name(plan: Plan, runs: Sequence[Run], told: str, key: str) -> None:
 def lines(plan: Plan, shown: Roles, runs: Sequence[Run]) -> dict[str, list[str]]:
     """Return the table by column, with a line per variant."""
     by = shown.row or shown.column
-    found: dict[str, list[str]] = defaultdict(list)
+    columns: dict[str, list[str]] = defaultdict(list)
     for label in _labels(plan, by):
         those = [run for run in runs if run.values[by] == label]
         outcomes = [run.row["outcome"] for run in those]
         known = sorted(run.accuracy for run in those if not math.isnan(run.accuracy))
-        found[LABELS[by]].append(label)
-        found["runs"].append(str(len(those)))
-        for words, outcome in (("gradient 0", SILENT), ("NaN", BROKEN)):
-            found[words].append(str(outcomes.count(outcome)))
+        columns[LABELS[by]].append(label)
+        columns["runs"].append(str(len(those)))
+        for heading, outcome in (("gradient 0", SILENT), ("NaN", BROKEN)):
+            columns[heading].append(str(outcomes.count(outcome)))
         nothing = "NaN" if those else NOT_YET
-        found["lowest"].append(share(known[0]) if known else nothing)
-        found["median"].append(share(float(np.median(known))) if known else nothing)
-        found["highest"].append(share(known[-1]) if known else nothing)
-    return dict(found)
+        columns["lowest"].append(percent(known[0]) if known else nothing)
+        columns["median"].append(percent(float(np.median(known))) if known else nothing)
+        columns["highest"].append(percent(known[-1]) if known else nothing)
+    return dict(columns)

@@ -17,7 +17,7 @@ from ui.pieces.names import near_preset
 from ui.pieces.widgets import LABELS, WIDGETS, said
 from ui.state import PageState, Values, bound, key_of, put
 from ui.trainer.controls import UNTIL
-from ui.trainer.runs import pinned, seen
+from ui.trainer.runs import pinned, watched
 
 OVER = "over_"  # prefix of an axis in a link
 AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged
@@ -36,11 +36,11 @@ def _to_query(values: Values) -> dict[str, str]:
 def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     if not query:
         return {"plan": DEFAULT}, []
-    told = {n.removeprefix(OVER): text for n, text in query.items() if n.startswith(OVER)}
+    axis_texts = {n.removeprefix(OVER): text for n, text in query.items() if n.startswith(OVER)}
     rest = {n: text for n, text in query.items() if not n.startswith(OVER) and n != UNTIL}
     base, notes = from_query(rest)
     axes: dict[str, tuple[Any, ...]] = {}
-    for name, text in list(told.items())[:AXES]:
+    for name, text in list(axis_texts.items())[:AXES]:
         if name not in FIELDS:
             notes.append("an axis that is not a setting was ignored")
             continue
@@ -149,7 +149,7 @@ def _options(base: RunConfig, name: str) -> list[Any]:
 
 def _base(plan: Plan) -> None:
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
-    configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(seen()), *presets]))
+    configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(watched()), *presets]))
     put("sweep_base", plan.base)
     st.selectbox(
         "All else as in", configs, configs.index(plan.base), format_func=near_preset,

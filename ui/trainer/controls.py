@@ -206,14 +206,14 @@ def _unread(name: str) -> bool:
 
 
 def _dropout() -> None:
-    if _of_series():
+    if _is_series():
         return  # a model of series has no dropout
     segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
     off = STATE.value("dropout") == "off"
     slider(STATE, "dropout_value", on_change=_changed, disabled=off)
 
 
-def _of_series() -> bool:
+def _is_series() -> bool:
     return SOURCES[STATE.value("source")].series
 
 

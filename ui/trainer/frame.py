@@ -61,7 +61,7 @@ class Frame(NamedTuple):
     waited: bool  # whether the timer waits for something behind the runs, see `_waits`
     at: int  # the step that is looked at
     pins: list[Pin]
-    held: chosen.Chosen | None  # the chosen digits, drawn below
+    chosen_images: chosen.Chosen | None  # the chosen digits, drawn below
 
 
 _one_frame = threading.Lock()
@@ -98,21 +98,21 @@ def _frame(frame: Frame) -> None:
     other_buttons = buttons(view.status) != buttons(frame.drawn_as)
     if other_buttons or waits(config, view) != frame.waited:
         rerun()  # for other buttons, another timer, or what was waited for
-    if chosen.held() is not frame.held:
+    if chosen.chosen_images() is not frame.chosen_images:
         rerun()  # for other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
     _progress(view)
-    _words(config, view, shown)
-    origin.panel(config, view, shown)
+    _diagnosis(config, view, shown)
+    origin.first_nan(config, view, shown)
     _numbers(config, now)
     copies = nudged.copies(config, view)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
-        _caption(config, now, nudged.words(view, copies))
+        _caption(config, now, nudged.sentence(view, copies))
         nudged.ask(config, view, copies)
         if frame.pins:
-            named = zip((pin.name for pin in frame.pins), PINS, strict=False)
-            colour_key({"this run": TRAIN, **dict(named)})
+            pin_names = zip((pin.name for pin in frame.pins), PINS, strict=False)
+            colour_key({"this run": TRAIN, **dict(pin_names)})
     run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
     scrubbed = now.step if now and at < config.steps else None
     ribbon = nudged.ribbon(copies)
@@ -153,7 +153,7 @@ def pace(steps_per_second: float) -> str:
     return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else number(steps_per_second, 2)
 
 
-def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
+def _diagnosis(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
     """Say the diagnosis that fits first, then the others, and offer what may help as a button."""
     findings = diagnose(config, shown) if shown else []
     with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
@@ -163,19 +163,19 @@ def _words(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
             st.info("The first measurement comes in a moment.", icon=":material/search:")
         else:
             first, *others = findings
-            says = f"After step {shown[-1].step:,}: **{first.sentence}**"
+            text = f"After step {shown[-1].step:,}: **{first.sentence}**"
             if others:
-                says += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
-            st.info(says, icon=":material/stethoscope:")
-        cure = next((found.cure for found in findings if found.cure), None)
+                text += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
+            st.info(text, icon=":material/stethoscope:")
+        cure = next((finding.cure for finding in findings if finding.cure), None)
         if cure and view.status is not Status.FAILED:
             _offer(config, cure)
 
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """Draw a button that sets the controls to what may help."""
-    words = ", ".join(named(name, value) for name, value in cure.items())
-    if st.button(f"Try {words}", key="try_cure", icon=":material/healing:"):
+    changes = ", ".join(named(name, value) for name, value in cure.items())
+    if st.button(f"Try {changes}", key="try_cure", icon=":material/healing:"):
         st.session_state["cure"] = agree({**asdict(config), **cure})[0]
         rerun()
 
@@ -187,11 +187,11 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
     numbers = dict.fromkeys(("loss", *names), "–")
     if now:
-        told = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
+        scores = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
             _accuracy(now, now.train_accuracy), _accuracy(now, now.test_accuracy),
         )  # fmt: skip
         census = (f"{now.census.zero_gradient:.1%}", f"{now.census.stuck:.1%}")
-        numbers = dict(zip(numbers, (number(now.loss, 4), *told, *census), strict=False))
+        numbers = dict(zip(numbers, (number(now.loss, 4), *scores, *census), strict=False))
     # One element instead of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
@@ -208,8 +208,9 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
     if now is None:
         st.empty()
         return
-    probe, of = len(now.gradients), config.train_size
-    over = f"all {of:,}" if probe == of else f"the first {probe:,} of {of:,}"
+    probe, train_size = len(now.gradients), config.train_size
+    every = probe == train_size
+    over = f"all {train_size:,}" if every else f"the first {probe:,} of {train_size:,}"
     what, measured = ("series", "squared error") if now.fit else ("images", "accuracy")
     held_out = f"held-out {measured}: over {now.test_examples:,} others"
     printed = ""
@@ -244,7 +245,7 @@ def drawings(
             charts.gradients(*curves),
         ]
     else:
-        drawn = _of_images(config, curves, now, ribbon, pins)
+        drawn = _image_charts(config, curves, now, ribbon, pins)
     # Last, so that no chart moves when it comes; the strip of a healthy float32 gradient says
     # nothing.
     if now and (health.is_sick(now) or config.precision != "float32"):
@@ -253,7 +254,7 @@ def drawings(
     return drawn
 
 
-def _of_images(
+def _image_charts(
     config: RunConfig,
     curves: tuple[Sequence[Snapshot], Sequence[Snapshot], int, int | None],
     now: Snapshot | None,
@@ -263,18 +264,19 @@ def _of_images(
     """Return the charts of a run whose answers are right or wrong."""
     snapshots, before, steps, scrubbed = curves
     binary = TASKS[config.task].form == "binary"
-    of = "“5 or more”" if binary else "the true digit"
+    class_name = "“5 or more”" if binary else "the true digit"
+    title = f"Predicted probability of {class_name}"
     broken = charts.broken(snapshots)
     last = snapshots[-1] if charts.ended(snapshots, steps) else None
     return [
         charts.loss(*curves, pins),
         charts.accuracy(*curves, ribbon, pins),
-        saturation.saturation(now, of, f"Predicted probability of {of}", broken, last),
+        saturation.saturation(now, class_name, title, broken, last),
         charts.gradients(*curves),
         digits.digits(
             now,
             digits.widest(snapshots or before),  # without a snapshot, the axis of the run before
-            f"logit of {of}" if binary else "margin",
+            f"logit of {class_name}" if binary else "margin",
             _zones(config) if binary else (),
             broken,
             chosen.mark(config, now),
@@ -306,7 +308,7 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
     for i, drawing in enumerate(drawn):
         key = f"chart_{drawing.key}"
-        click = chosen.clicked("train", key, viewer, digits.images)
+        click = chosen.clicked("train", key, viewer, digits.at_margins)
         columns[i % 2].vega_lite_chart(
             {**drawing.spec, "datasets": drawing.tables},
             key=key,
@@ -314,5 +316,5 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
             on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
         )
     # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
-    said = "".join(f"<li>{drawing.says}</li>" for drawing in drawn if drawing.says)
-    st.html(f'<ul class="unseen">{said}</ul>')
+    sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
+    st.html(f'<ul class="unseen">{sentences}</ul>')

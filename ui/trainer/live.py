@@ -33,7 +33,7 @@ def panel(title: str, config: RunConfig) -> None:
     viewer = _viewer(config)
     status = _first_frame(viewer).status
     _transport(title, status)
-    _words_explained()
+    _terms_explained()
     at = _looking_at(config)
     phone.one_control_over_one_chart(config)
     with st.container(key="live", gap="xsmall"):
@@ -42,11 +42,11 @@ def panel(title: str, config: RunConfig) -> None:
         if waits:
             every = min(every or WAITING_POLL_SECONDS, WAITING_POLL_SECONDS)
         pins = runs.pins(TASKS[config.task].series)
-        drawn_from = frame.Frame(viewer, status, waits, at, pins, chosen.held())
+        drawn_from = frame.Frame(viewer, status, waits, at, pins, chosen.chosen_images())
         st.fragment(frame.in_turn, run_every=every)(drawn_from)
     _scrubber(config)
     if not TASKS[config.task].series:
-        chosen.panel("train", viewer, at, every, chosen.judge(config))
+        chosen.gallery("train", viewer, at, every, chosen.own_loss(config))
     _shelf(viewer)
 
 
@@ -56,7 +56,7 @@ def _viewer(config: RunConfig) -> Viewer:
     if viewer is not None and viewer.config == config and viewer.alive():
         return viewer
     if viewer is not None:
-        _let_go(viewer)
+        _leave(viewer)
     st.session_state["viewer"] = viewer = engine().submit(config, until=controls.until())
     return viewer
 
@@ -68,7 +68,7 @@ def _first_frame(viewer: Viewer) -> View:
     return engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS)
 
 
-def _let_go(viewer: Viewer) -> None:
+def _leave(viewer: Viewer) -> None:
     """Leave a run; its curves stay in grey behind those of the next one."""
     if snapshots := viewer.view().snapshots:
         st.session_state["before"] = snapshots
@@ -99,7 +99,7 @@ def _train() -> None:
         viewer.resume()
 
 
-def _held(move: Callable[[Viewer], None]) -> None:
+def _hold_at(move: Callable[[Viewer], None]) -> None:
     """Move the viewer to a step where it stays, and put that step into the link."""
     if viewer := st.session_state.get("viewer"):
         move(viewer)
@@ -111,7 +111,7 @@ def _held(move: Callable[[Viewer], None]) -> None:
 def _reset() -> None:
     controls.set_until(0)
     if viewer := st.session_state.pop("viewer", None):
-        _let_go(viewer)
+        _leave(viewer)
 
 
 def _pin() -> None:
@@ -143,12 +143,12 @@ def _transport(title: str, status: Status) -> None:
             st.button("Abandon", icon=":material/close:", on_click=_abandon, key="abandon",
                       shortcut="P")  # fmt: skip
         else:
-            st.button("Pause", icon=":material/pause:", on_click=_held, args=[Viewer.pause],
+            st.button("Pause", icon=":material/pause:", on_click=_hold_at, args=[Viewer.pause],
                       key="pause", disabled=not playing or done, shortcut="P")  # fmt: skip
-        st.button("Step", icon=":material/skip_next:", on_click=_held, args=[Viewer.step],
+        st.button("Step", icon=":material/skip_next:", on_click=_hold_at, args=[Viewer.step],
                   key="step", disabled=playing or done, shortcut="S",
                   help="One update of the weights.")  # fmt: skip
-        st.button("Next", icon=":material/fast_forward:", on_click=_held, args=[Viewer.look],
+        st.button("Next", icon=":material/fast_forward:", on_click=_hold_at, args=[Viewer.look],
                   key="look", disabled=playing or done, shortcut="N",
                   help="Jump to the next measurement: many updates in a long run.")  # fmt: skip
         st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
@@ -157,7 +157,7 @@ def _transport(title: str, status: Status) -> None:
         st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
 
 
-def _words_explained() -> None:
+def _terms_explained() -> None:
     """Explain the page's words, outside the frames, which are drawn again and again."""
     label, icon = "What do these words mean?", ":material/help:"
     with st.popover(label, icon=icon, type="tertiary", key="terms"):

@@ -32,36 +32,36 @@ def copies(config: RunConfig, view: View) -> Errand | None:
 
 def waits(config: RunConfig, view: View) -> bool:
     """True if copies are still on their way."""
-    found = copies(config, view)
-    return found is not None and not found.done
+    errand = copies(config, view)
+    return errand is not None and not errand.done
 
 
 def _run(config: RunConfig) -> band.Copies:
     return band.copies(config, device_data(config), COPIES)
 
 
-def ribbon(found: Errand | None) -> Ribbon | None:
+def ribbon(errand: Errand | None) -> Ribbon | None:
     """Return the range of the copies at each step, once they are all there."""
-    if found is None or not found.done or not found.pieces:
+    if errand is None or not errand.done or not errand.pieces:
         return None
-    scores = np.stack([piece.score for piece in found.pieces])
-    return Ribbon(found.pieces[0].steps, scores.min(axis=0), scores.max(axis=0))
+    scores = np.stack([piece.score for piece in errand.pieces])
+    return Ribbon(errand.pieces[0].steps, scores.min(axis=0), scores.max(axis=0))
 
 
-def words(view: View, found: Errand | None) -> str:
+def sentence(view: View, errand: Errand | None) -> str:
     """Return what is known so far about chance in the result of a run."""
     if view.status is not Status.DONE:
         return ""
     if view.long:
         return "Chance is not measured for this run: its steps take too long."
-    if found is None:
+    if errand is None:
         return "How far chance decides this result has not been measured."
-    if found.failure:
-        return f"How far chance decides this result could not be measured: {found.failure}"
-    if not found.done:
-        return f"Measuring chance: nudged copy {len(found.pieces) + 1} of {COPIES}."
+    if errand.failure:
+        return f"How far chance decides this result could not be measured: {errand.failure}"
+    if not errand.done:
+        return f"Measuring chance: nudged copy {len(errand.pieces) + 1} of {COPIES}."
     is_error = view.snapshots[-1].fit is not None
-    return verdict([float(piece.score[-1]) for piece in found.pieces], is_error)
+    return verdict([float(piece.score[-1]) for piece in errand.pieces], is_error)
 
 
 def verdict(ends: list[float], is_error: bool = False) -> str:
@@ -79,12 +79,12 @@ def verdict(ends: list[float], is_error: bool = False) -> str:
     return f"Chaotic: {who} end anywhere from {low:.1%} to {high:.1%}."
 
 
-def ask(config: RunConfig, view: View, found: Errand | None, key: str = "copies") -> None:
+def ask(config: RunConfig, view: View, errand: Errand | None, key: str = "copies") -> None:
     """Draw a button that trains the copies, if they cost too much to be trained unasked."""
-    if view.status is not Status.DONE or view.long or found is not None:
+    if view.status is not Status.DONE or view.long or errand is not None:
         return
     cost = f"about {view.seconds * COPIES:.0f} s, after everybody's runs"
     if st.button(f"Measure it: {COPIES} nudged copies, {cost}", key=key, icon=":material/casino:"):
-        asked = st.session_state.get("copies_asked", ())
-        st.session_state["copies_asked"] = (*asked, config)
+        wanted = st.session_state.get("copies_asked", ())
+        st.session_state["copies_asked"] = (*wanted, config)
         rerun()

@@ -21,29 +21,29 @@ ASKED = "origins_asked"  # the runs whose NaN the visitor has asked about
 HEALTHY = "origins_healthy"  # how many snapshots were found healthy, and the last of them
 
 
-def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
+def first_nan(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
     """Say where the first NaN in the shown snapshots comes from; nothing if there is none."""
-    looks = _until_broken(shown)
-    if looks is None:
+    snapshots = _until_broken(shown)
+    if snapshots is None:
         return
     if view.long:
         st.caption("The source of the NaN is not searched for: a step of this run takes too long.")
         return
-    found = _search(config, looks)
-    if found is None:
+    errand = _search(config, snapshots)
+    if errand is None:
         if st.button("Where does the NaN come from?", key="origin", icon=":material/search:"):
             st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
             rerun()
-    elif found.failure:
-        st.warning(f"The source of the NaN could not be found: {found.failure}")
-    elif found.pieces:
-        told = origin.sentence(found.pieces[0])
-        st.warning(f"**The first NaN.** {told}", icon=":material/search:")
+    elif errand.failure:
+        st.warning(f"The source of the NaN could not be found: {errand.failure}")
+    elif errand.pieces:
+        sentence = origin.sentence(errand.pieces[0])
+        st.warning(f"**The first NaN.** {sentence}", icon=":material/search:")
     else:
-        before = looks[-2].step if len(looks) > 1 else 0
+        before = snapshots[-2].step if len(snapshots) > 1 else 0
         st.caption(
-            f"Searching: training again up to step {looks[-1].step:,}, one update at a time from "
-            f"step {before:,} on. Everybody's runs go first."
+            f"Searching: training again up to step {snapshots[-1].step:,}, one update at a time "
+            f"from step {before:,} on. Everybody's runs go first."
         )
 
 
@@ -51,9 +51,9 @@ def waits(config: RunConfig, view: View) -> bool:
     """True if an origin is being searched for."""
     if config not in st.session_state.get(ASKED, ()):
         return False
-    looks = _until_broken(view.snapshots)
-    found = None if looks is None else _search(config, looks)
-    return found is not None and not found.done
+    snapshots = _until_broken(view.snapshots)
+    errand = None if snapshots is None else _search(config, snapshots)
+    return errand is not None and not errand.done
 
 
 def _until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
@@ -71,11 +71,11 @@ def _until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
     return None
 
 
-def _search(config: RunConfig, looks: list[Snapshot]) -> Errand | None:
+def _search(config: RunConfig, snapshots: list[Snapshot]) -> Errand | None:
     if config not in st.session_state.get(ASKED, ()):
         return None
-    key = "origin", config, tuple(look.step for look in looks)
-    return engine().errands.look(key, lambda: origin.of_run(config, device_data(config), looks))
+    key = "origin", config, tuple(snapshot.step for snapshot in snapshots)
+    return engine().errands.look(key, lambda: origin.of_run(config, device_data(config), snapshots))
 
 
 class Case(NamedTuple):
@@ -90,7 +90,7 @@ class Case(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def explained(cases: Sequence[Case], key: str) -> None:
+def causes(cases: Sequence[Case], key: str) -> None:
     """Show, once opened, which operations make each case NaN or infinite; nothing without cases."""
     if not cases:
         return

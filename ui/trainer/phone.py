@@ -20,7 +20,7 @@ CHARTS = {
     "loss": "loss", "accuracy": "accuracy", "saturation": "predictions", "gradients": "gradients",
     "digits": "every image", "flow": "right or silent", "health": "health",
 }  # fmt: skip
-OF_SERIES = {
+SERIES_CHARTS = {
     "loss": "loss", "error": "error", "series": "predictions", "gradients": "gradients",
     "health": "health",
 }  # fmt: skip
@@ -43,7 +43,7 @@ def one_control_over_one_chart(config: RunConfig) -> None:
         )
         # In float32, a healthy gradient has no strip to choose.
         series = TASKS[config.task].series
-        drawn, key = (OF_SERIES, "phone_series") if series else (CHARTS, "phone_chart")
+        drawn, key = (SERIES_CHARTS, "phone_series") if series else (CHARTS, "phone_chart")
         charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
         chosen = right.selectbox("chart", charts, 1, key=key, format_func=lambda key: drawn[key])
         MIRROR.put(name, controls.STATE.value(name))

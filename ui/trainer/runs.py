@@ -13,14 +13,14 @@ from ui.pieces.names import names, near_preset
 from ui.state import bound, key_of, put
 
 LAST = 8  # runs that are remembered besides the pinned ones
-SEEN, PINNED = "seen_runs", "pinned_runs"
+WATCHED, PINNED = "seen_runs", "pinned_runs"
 
-Seen = dict[RunConfig, list[Snapshot]]
+Watched = dict[RunConfig, list[Snapshot]]
 
 
-def seen() -> Seen:
+def watched() -> Watched:
     """Return the runs that this session has watched, with their snapshots, the newest last."""
-    return st.session_state.setdefault(SEEN, {})
+    return st.session_state.setdefault(WATCHED, {})
 
 
 def pinned() -> list[RunConfig]:
@@ -30,7 +30,7 @@ def pinned() -> list[RunConfig]:
 
 def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
     """Remember the snapshots of a run, and forget the oldest runs that are not pinned."""
-    runs = seen()
+    runs = watched()
     runs.pop(config, None)
     runs[config] = snapshots
     unpinned = [config for config in runs if config not in pinned()]
@@ -51,7 +51,7 @@ def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
 def pins(series: bool) -> list[Pin]:
     """Return the pinned runs of images, or of series, for charts, named by what differs."""
     configs = [config for config in pinned() if TASKS[config.task].series == series]
-    return [pin(name, seen()[c]) for name, c in zip(names(configs), configs, strict=True)]
+    return [pin(name, watched()[c]) for name, c in zip(names(configs), configs, strict=True)]
 
 
 def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
@@ -61,7 +61,7 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     nearest preset, whatever else they list: the browser reports a choice by its name, so the name
     must not change.
     """
-    configs = list(reversed(seen()))
+    configs = list(reversed(watched()))
     if not configs:
         st.caption("Runs that have trained are kept here: to go back to, or to pin.")
         return

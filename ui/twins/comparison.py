@@ -11,7 +11,7 @@ from core.run.errands import Errand
 from core.run.job import View
 from core.study.twins import MAY_DIFFER, apart, nearest_twin
 from ui.charts import twins as charts
-from ui.pieces.draw import chart, colour_key, table_of
+from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.names import names
 from ui.pieces.widgets import LABELS, said
 from ui.state import rerun
@@ -64,7 +64,7 @@ def settings(twins: Twins) -> None:
         first, second = (said(name, value) for value in differ[name])
         st.markdown(f"They differ in one thing, {LABELS[name]}: **{first}** and **{second}**.")
         return
-    table_of(
+    text_table(
         {
             "what differs": [LABELS[name] for name in differ],
             **{
@@ -83,17 +83,17 @@ def verdicts(twins: Twins) -> None:
 
 
 def _waits(copies: Mapping[str, Errand | None]) -> bool:
-    return any(found is not None and not found.done for found in copies.values())
+    return any(errand is not None and not errand.done for errand in copies.values())
 
 
 def _verdicts(twins: Twins, waited: bool) -> None:
-    views, found = _views(twins), _copies(twins)
+    views, errands = _views(twins), _copies(twins)
     for twin, column in zip(twins, st.columns(len(twins), gap="medium"), strict=True):
-        view, copies = views[twin.label], found[twin.label]
+        view, copies = views[twin.label], errands[twin.label]
         with column:
-            st.markdown(f"**{twin.label}**: {nudged.words(view, copies)}")
+            st.markdown(f"**{twin.label}**: {nudged.sentence(view, copies)}")
             nudged.ask(twin.config, view, copies, key=f"copies_{twin.label}")
-    if waited and not _waits(found):
+    if waited and not _waits(errands):
         rerun()
 
 
@@ -123,15 +123,15 @@ def bands(twins: Twins) -> None:
     chart("pair_bands", spec, charts.band_tables(drawn), "Accuracy of the nudged copies by step.")
 
 
-def _as_bands(views: Mapping[str, View], found: Mapping[str, Errand | None]) -> list[charts.Band]:
+def _as_bands(views: Mapping[str, View], errands: Mapping[str, Errand | None]) -> list[charts.Band]:
     """Return the runs whose copies are all there, each with its copies."""
     bands = []
-    for label, copies in found.items():
+    for label, copies in errands.items():
         if copies is None or not copies.done or not copies.pieces:
             continue
         steps = copies.pieces[0].steps
-        run = [look for look in views[label].snapshots if look.step in set(steps)]
-        own = [look.score for look in run]
+        run = [snapshot for snapshot in views[label].snapshots if snapshot.step in set(steps)]
+        own = [snapshot.score for snapshot in run]
         rows = np.stack([own, *(piece.score for piece in copies.pieces)])
         bands.append(charts.Band(label, steps, rows))
     return bands

@@ -16,7 +16,7 @@ from ui.pieces.names import near_preset
 from ui.pieces.widgets import LABELS
 from ui.state import PageState, Values
 from ui.trainer.controls import UNTIL
-from ui.trainer.runs import pinned, seen
+from ui.trainer.runs import pinned, watched
 
 SECOND = "b_"  # prefix of a setting in which the second run differs
 DEFAULT = {"a": RunConfig(), "b": RunConfig(loss="from_logits")}
@@ -27,8 +27,8 @@ def link(a: RunConfig, b: RunConfig) -> dict[str, str]:
     """Return the query of two runs: the first one's, and what differs in the second."""
     if {"a": a, "b": b} == DEFAULT:
         return {}
-    told = [f for f in FIELDS if getattr(b, f) != getattr(a, f)]
-    other = {f: getattr(b, f) for f in told or ["seed"]}  # no query at all means DEFAULT
+    differing = [f for f in FIELDS if getattr(b, f) != getattr(a, f)]
+    other = {f: getattr(b, f) for f in differing or ["seed"]}  # no query at all means DEFAULT
     return {**to_query(a), **{SECOND + name: to_text(value) for name, value in other.items()}}
 
 
@@ -56,17 +56,17 @@ def choose() -> tuple[RunConfig, RunConfig]:
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
     first: RunConfig = STATE.value("a")
     twins = [replace(first, loss=losses_for(TASKS[first.task].form)[-1])]
-    configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(seen()),
+    configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(watched()),
                                   *twins, *presets]))  # fmt: skip
-    for column, (which, words) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
+    for column, (which, label) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
         with column:
             st.selectbox(
-                words, configs, configs.index(STATE.value(which)),
+                label, configs, configs.index(STATE.value(which)),
                 format_func=near_preset, **STATE.bound(which),
             )  # fmt: skip
             with st.popover("From a link to the trainer", icon=":material/link:"):
                 st.text_input(
-                    f"a link to the trainer, for {words}", key=f"pasted_{which}", max_chars=2000,
+                    f"a link to the trainer, for {label}", key=f"pasted_{which}", max_chars=2000,
                     placeholder="…/train?loss=naive&seed=3", on_change=_paste, args=[which],
                 )  # fmt: skip
     values = STATE.values()
@@ -99,7 +99,7 @@ def compare(a: RunConfig, b: RunConfig) -> None:
     STATE.set({"a": a, "b": b})
 
 
-def page_link(a: RunConfig, b: RunConfig, words: str) -> None:
+def page_link(a: RunConfig, b: RunConfig, label: str) -> None:
     """Draw a link that takes two runs apart."""
     page = PAGES["twins"]
-    st.page_link(page.path, label=words, icon=page.icon, query_params=link(a, b))
+    st.page_link(page.path, label=label, icon=page.icon, query_params=link(a, b))

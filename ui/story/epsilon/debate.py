@@ -30,13 +30,13 @@ def _verdicts() -> Iterator[tuple[str, Verdict] | None]:
 def _debate(errand: Errand) -> None:
     if errand.failure:
         st.error(errand.failure, icon=":material/error:")
-    found = dict(errand.pieces)
+    verdicts = dict(errand.pieces)
     if not errand.done:
-        told = f"{len(found)} of {len(CLAIMS)} verdicts. Other runs go first"
-        st.progress(len(found) / len(CLAIMS), text=told)
-    for key, verdict in found.items():
+        text = f"{len(verdicts)} of {len(CLAIMS)} verdicts. Other runs go first"
+        st.progress(len(verdicts) / len(CLAIMS), text=text)
+    for key, verdict in verdicts.items():
         _claim(CLAIMS[key], verdict)
-    if waiting := [claim for key, claim in CLAIMS.items() if key not in found]:
+    if waiting := [claim for key, claim in CLAIMS.items() if key not in verdicts]:
         with st.container(border=True):
             st.caption("Not judged yet:")
             st.markdown("\n".join(f"- {_said(claim)}" for claim in waiting))

@@ -32,10 +32,11 @@ def gradients(twins: Twins) -> None:
     )
     colour_key(COLOURS)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        found = of(twin.config, batch)
+        measured = initial_gradients(twin.config, batch)
         with column:
-            st.markdown(f"**{twin.label}**: loss {found.loss:.1f}")
-            stacks([Stack(p.name, _parts(p), number(p.norm, 3)) for p in found.parameters], COLOURS)
+            st.markdown(f"**{twin.label}**: loss {measured.loss:.1f}")
+            rows = [Stack(p.name, _parts(p), number(p.norm, 3)) for p in measured.parameters]
+            stacks(rows, COLOURS)
 
 
 def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
@@ -45,29 +46,30 @@ def _parts(parameter: lasagne.Parameter) -> Mapping[str, float]:
 
 
 @st.cache_data(max_entries=64, show_spinner="taking the gradients of the first batch")
-def of(config: RunConfig, batch: int = 0) -> Gradients:
+def initial_gradients(config: RunConfig, batch: int = 0) -> Gradients:
     """The gradient of a run's loss at its initial weights, on one of its first two batches."""
     return lasagne.gradients(config, load(config.source, config.train_size), batch)
 
 
-def answer(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
+def solution(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str]:
     """Return the right option (numbers, zeros or NaN) and what was measured."""
-    found = of(config)
-    right = options[2] if found.nan > 0.5 else options[1] if found.zero == 1 else options[0]
-    return right, f"The loss is {found.loss:.1f}, and {share(found.nan)} of its gradient is NaN"
+    measured = initial_gradients(config)
+    right = options[2] if measured.nan > 0.5 else options[1] if measured.zero == 1 else options[0]
+    what = f"The loss is {measured.loss:.1f}, and {share(measured.nan)} of its gradient is NaN"
+    return right, what
 
 
 def trade(clip: RunConfig, other: RunConfig) -> None:
     """Draw the chapter of the cause: what the clip gains and loses at the visitor's knobs."""
-    clipped, plain = of(clip), of(other)
+    clipped, plain = initial_gradients(clip), initial_gradients(other)
     traded = plain.nan > 0 and clipped.silent > 0
     chapter("cause", "NaN has become zero" if traded else "Here the clip trades no NaN for silence")
-    says = (
+    text = (
         f"On the first batch {share(clipped.unlikely)} of the images give their true digit a "
         f"probability below {number(lasagne.CONFIG.epsilon)}. Without a clip {share(plain.nan)} of "
         f"the gradient is NaN. With it {share(clipped.nan)} is NaN, and {share(clipped.silent)} of "
         "the images are wrong with a gradient of exactly 0."
     )
     if traded:
-        says += " What could not be computed is now a gradient of exactly zero."
-    st.markdown(says, help=explained("clipped", "silent"))
+        text += " What could not be computed is now a gradient of exactly zero."
+    st.markdown(text, help=explained("clipped", "silent"))

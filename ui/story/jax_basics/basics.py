@@ -9,7 +9,7 @@ from jax import Array
 
 from core.study import basics
 from ui.charts import relu
-from ui.pieces.draw import chart, colour_key, table_of
+from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.glossary import explained
 
 H = 1e-3  # half of the finite difference's step
@@ -21,26 +21,26 @@ class Out(NamedTuple):
 
     line: str
     what: str
-    apart: float | None  # the largest difference from the loop's result; None for a function
+    difference: float | None  # the largest difference from the loop's result; None for a function
     called: bool  # False if the result is a function that nobody called
 
 
 def outs(cell: str, zeros: bool = False) -> None:
     """Draw `out` after each line of a cell of core.study.basics, run on its batch or zeros."""
-    found = _outs(cell, zeros)
-    table_of(
+    results = _outs(cell, zeros)
+    text_table(
         {
-            "the line": [out.line for out in found],
-            "out": [f"`{out.what}`" for out in found],
+            "the line": [out.line for out in results],
+            "out": [f"`{out.what}`" for out in results],
             "largest difference from the loop": [
-                "–" if out.apart is None else f"{out.apart:.3g}" for out in found
+                "–" if out.difference is None else f"{out.difference:.3g}" for out in results
             ],
         },
         "What `out` is after each line",
     )
 
 
-def answer(options: Sequence[str]) -> tuple[str, str]:
+def solution(options: Sequence[str]) -> tuple[str, str]:
     """Return the right option, numbers or a function, and what was measured."""
     last = _outs("post", zeros=False)[-1]
     return options[0] if last.called else options[1], f"`out` is `{last.what}`"
@@ -50,16 +50,16 @@ def answer(options: Sequence[str]) -> tuple[str, str]:
 def _outs(cell: str, zeros: bool) -> list[Out]:
     run: Callable[[Array], Mapping[str, Any]] = getattr(basics, cell)
     X, _ = basics.batch_and_layer()
-    found = run(0 * X if zeros else X)
-    loop = np.asarray(found["a loop"])
-    return [_out(line, value, loop) for line, value in found.items()]
+    results = run(0 * X if zeros else X)
+    loop = np.asarray(results["a loop"])
+    return [_out(line, value, loop) for line, value in results.items()]
 
 
 def _out(line: str, value: Any, loop: np.ndarray) -> Out:
     if callable(value):
         return Out(line, type(value).__name__, None, False)
-    apart = float(np.abs(np.asarray(value) - loop).max())
-    return Out(line, f"{value.dtype} {list(value.shape)}", apart, True)
+    difference = float(np.abs(np.asarray(value) - loop).max())
+    return Out(line, f"{value.dtype} {list(value.shape)}", difference, True)
 
 
 def reused() -> None:
@@ -85,8 +85,8 @@ def _slopes() -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         x = st.select_slider("x", POINTS, 1.0, key="basics_x", format_func=lambda x: f"{x:g}")
-        found = basics.slopes(x)
-        rows = (f"<div><dt>{way}</dt><dd>{slope:.7g}</dd></div>" for way, slope in found.items())
+        by_way = basics.slopes(x)
+        rows = (f"<div><dt>{way}</dt><dd>{slope:.7g}</dd></div>" for way, slope in by_way.items())
         st.html(f'<dl class="numbers">{"".join(rows)}</dl>')
         st.markdown(
             "At 0 ReLU has a corner and no slope. There `jnp.maximum` splits its gradient between "
@@ -97,6 +97,6 @@ def _slopes() -> None:
         st.markdown("**ReLU, and its slope at x**", help=explained("gradient"))
         colour_key(relu.LINES)
         chart(
-            "basics_relu", relu.spec(), relu.tables(x, found["grad(ReLU)"]),
+            "basics_relu", relu.spec(), relu.tables(x, by_way["grad(ReLU)"]),
             "ReLU over x, and a straight line at x with the slope that grad gives.",
         )  # fmt: skip

@@ -20,8 +20,8 @@ def errand(config: RunConfig) -> Errand:
 def done(twins: Twins) -> bool:
     """True once every twin has been trained and looked into."""
     # Look at all of them first: an errand stops if nobody looks at it.
-    looks = [errand(twin.config) for twin in twins]
-    return all(look.done for look in looks)
+    errands = [errand(twin.config) for twin in twins]
+    return all(each.done for each in errands)
 
 
 def failure(twins: Twins) -> str:
@@ -29,7 +29,7 @@ def failure(twins: Twins) -> str:
     return next(filter(None, (errand(twin.config).failure for twin in twins)), "")
 
 
-def seen(config: RunConfig) -> Seen | None:
+def first_layer(config: RunConfig) -> Seen | None:
     """The look into the first layer, or None until it is done."""
     pieces = errand(config).pieces
     return next((piece for piece in pieces if isinstance(piece, Seen)), None)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.study.batch_norm import SIZES, Evaluated
 from ui.charts import batches as charts
-from ui.charts.frame import share
+from ui.charts.frame import percent
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.waiting import draw_until
 from ui.story import predict
@@ -34,7 +34,7 @@ def together(twins: Twins) -> None:
         colour_key(charts.ORDERS)
         done = draw_until(partial(after.done, twins), partial(_together, twins))
         if done and not after.failure(twins):
-            guess.judge(*_measured(twins[0]))
+            guess.judge(*_solution(twins[0]))
 
 
 def _together(twins: Twins, drawn_done: bool) -> None:
@@ -48,20 +48,22 @@ def _together(twins: Twins, drawn_done: bool) -> None:
         st.caption("Training again, then testing in batches. Other runs go first.")
 
 
-def _measured(twin: Twin) -> tuple[str, str]:
+def _solution(twin: Twin) -> tuple[str, str]:
     """Return the option that is right for a twin, and what was measured."""
     alone, usual = (_right(after.evaluated(twin.config), size) for size in (1, USUAL))
-    return answer(alone, usual), (
-        f"One at a time, {share(alone)} of the test images are right; {USUAL} at a time, "
-        f"{share(usual)} ({twin.label})"
+    return right_option(alone, usual), (
+        f"One at a time, {percent(alone)} of the test images are right; {USUAL} at a time, "
+        f"{percent(usual)} ({twin.label})"
     )
 
 
-def _one(twin: Twin, found: Sequence[Evaluated]) -> None:
+def _one(twin: Twin, evaluations: Sequence[Evaluated]) -> None:
     st.markdown(f"**{twin.label}**")
     orders = dict(zip(charts.ORDERS, (False, True), strict=True))
     curves = {
-        order: {each.size: each.accuracy for each in reversed(found) if each.by_class is by_class}
+        order: {
+            each.size: each.accuracy for each in reversed(evaluations) if each.by_class is by_class
+        }
         for order, by_class in orders.items()
     }
     chart(
@@ -70,11 +72,11 @@ def _one(twin: Twin, found: Sequence[Evaluated]) -> None:
     )  # fmt: skip
 
 
-def _right(found: Sequence[Evaluated], size: int) -> float:
-    return next(e.accuracy for e in found if e.size == size and not e.by_class)
+def _right(evaluations: Sequence[Evaluated], size: int) -> float:
+    return next(e.accuracy for e in evaluations if e.size == size and not e.by_class)
 
 
-def answer(alone: float, usual: float) -> str:
+def right_option(alone: float, usual: float) -> str:
     """The right option, given the accuracies one at a time and USUAL at a time."""
     if alone < 0.5:
         return OPTIONS[2]

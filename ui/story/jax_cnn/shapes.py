@@ -20,12 +20,12 @@ PIXEL = 3  # screen pixels for a side of one pixel of the picture
 def shapes(twins: Twins) -> None:
     """Draw the layers of each twin, from the picture to the logits."""
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        found = _stages(twin.config)
+        layers = _stages(twin.config)
         axes = MODELS[twin.config.model].axes
         cards = [_card("the picture, as the network reads it", axes)]
-        cards += [_card(f"layer {i}", stage.gives, stage) for i, stage in enumerate(found, 1)]
+        cards += [_card(f"layer {i}", stage.gives, stage) for i, stage in enumerate(layers, 1)]
         with column:
-            numbers = sum(stage.numbers for stage in found)
+            numbers = sum(stage.numbers for stage in layers)
             st.markdown(f"**{twin.label}**: {numbers:,} weights and biases")
             st.html(f'<ol class="shapes">{"".join(cards)}</ol>')
 
@@ -35,7 +35,7 @@ def _stages(config: RunConfig) -> list[Stage]:
     return stages(config)
 
 
-def answer(config: RunConfig) -> tuple[str, str]:
+def solution(config: RunConfig) -> tuple[str, str]:
     """Return the option that is right for the first layer, and the shapes that show it."""
     first = _stages(config)[0]
     height, *_ = MODELS[config.model].axes
@@ -45,11 +45,11 @@ def answer(config: RunConfig) -> tuple[str, str]:
 
 def _card(name: str, gives: tuple[int, ...], stage: Stage | None = None) -> str:
     height, width, depth = gives if len(gives) == 3 else (1, 1, gives[0])
-    told = f"{height} × {width}, {depth} deep" if len(gives) == 3 else f"{depth} logits"
+    dimensions = f"{height} × {width}, {depth} deep" if len(gives) == 3 else f"{depth} logits"
     kernel = ""
     if stage is not None:
         sides = " × ".join(map(str, stage.kernel))
         kernel = f"<small>kernel {sides}; {stage.numbers:,} numbers</small>"
     size = f"width: {PIXEL * width}px; height: {PIXEL * height}px"
-    words = f"<b>{escape(name)}</b><span>{told}</span>{kernel}"
-    return f'<li><i style="{size}"></i><div>{words}</div></li>'
+    text = f"<b>{escape(name)}</b><span>{dimensions}</span>{kernel}"
+    return f'<li><i style="{size}"></i><div>{text}</div></li>'

@@ -41,32 +41,34 @@ def sights(twins: Twins) -> int:
 def _drawn(twins: Twins) -> bool:
     """True if there is nothing to wait for: every first layer is there, or a training failed."""
     # Look at all of them first: an errand stops if nobody looks at it.
-    looks = [after.seen(twin.config) for twin in twins]
-    return all(looks) or bool(after.failure(twins))
+    layers = [after.first_layer(twin.config) for twin in twins]
+    return all(layers) or bool(after.failure(twins))
 
 
 def _sights(twins: Twins, image: int) -> None:
-    looks = [after.seen(twin.config) for twin in twins]
+    layers = [after.first_layer(twin.config) for twin in twins]
     if failed := after.failure(twins):
         st.error(failed, icon=":material/error:")
-    for column, twin, look in zip(st.columns(len(twins), gap="medium"), twins, looks, strict=True):
+    for column, twin, layer in zip(
+        st.columns(len(twins), gap="medium"), twins, layers, strict=True
+    ):
         with column:
             st.markdown(f"**{twin.label}**")
-            if look is None:
+            if layer is None:
                 st.caption("Training again, to look into the network. Other runs go first.")
             else:
-                _one(twin, look, image)
+                _one(twin, layer, image)
 
 
-def _one(twin: Twin, look: Seen, image: int) -> None:
+def _one(twin: Twin, layer: Seen, image: int) -> None:
     digit = load(twin.config.source).train_images[image]
-    filters = _kernel(look.kernel, look.maps.shape[1])
-    tiles = upright(look.maps[image])
+    filters = _kernel(layer.kernel, layer.maps.shape[1])
+    tiles = upright(layer.maps[image])
     high, wide = filters.shape[1:]
     shown = [
         (data_url(digit), "the digit"),
         (
-            picture_url(_sheet(filters, float(np.abs(look.kernel).max()))),
+            picture_url(_sheet(filters, float(np.abs(layer.kernel).max()))),
             f"its 32 filters, where they meet the picture: {high} high, {wide} wide",
         ),
         (
@@ -77,8 +79,8 @@ def _one(twin: Twin, look: Seen, image: int) -> None:
     st.html(f'<div class="sights">{"".join(_figure(*each) for each in shown)}</div>')
 
 
-def _figure(url: str, told: str) -> str:
-    return f'<figure><img src="{url}" alt=""><figcaption>{escape(told)}</figcaption></figure>'
+def _figure(url: str, caption: str) -> str:
+    return f'<figure><img src="{url}" alt=""><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _kernel(kernel: np.ndarray, height: int) -> np.ndarray:
@@ -144,7 +146,7 @@ def channels(twins: Twins) -> None:
 
 
 def _moved(twins: Twins) -> None:
-    looks = {twin.label: after.seen(twin.config) for twin in twins}
+    layers = {twin.label: after.first_layer(twin.config) for twin in twins}
     colour_key({MOVED: PINS[0]})
-    bars([Bars(name, {MOVED: look and look.moved}) for name, look in looks.items()],
+    bars([Bars(name, {MOVED: layer and layer.moved}) for name, layer in layers.items()],
          {MOVED: PINS[0]})  # fmt: skip

@@ -26,23 +26,23 @@ def windows(twins: Twins, image: int) -> None:
     Nothing is drawn until all networks are trained. `image` is the digit's place among the
     training images.
     """
-    looks = [look for twin in twins if (look := after.seen(twin.config))]
-    if len(looks) == len(twins):
+    layers = [layer for twin in twins if (layer := after.first_layer(twin.config))]
+    if len(layers) == len(twins):
         st.markdown("**What does one pixel of a map look at?** Click one, or move the sliders.")
-        st.fragment(_windows)(twins, looks, image)
+        st.fragment(_windows)(twins, layers, image)
 
 
-def _windows(twins: Twins, looks: Sequence[Seen], image: int) -> None:
-    maps = [upright(look.maps[image]) for look in looks]
+def _windows(twins: Twins, layers: Sequence[Seen], image: int) -> None:
+    maps = [upright(layer.maps[image]) for layer in layers]
     filters, rows, _ = maps[0].shape
     sizes = {"filter": filters, "row": rows, "column": max(each.shape[2] for each in maps)}
     with st.container(key="windows"):
         names = zip(st.columns(len(sizes)), sizes.items(), strict=True)
         which, row, column = (_slider(place, *each) for place, each in names)
-    places = zip(st.columns(len(twins), gap="medium"), twins, looks, maps, strict=True)
-    for place, twin, look, tiles in places:
+    places = zip(st.columns(len(twins), gap="medium"), twins, layers, maps, strict=True)
+    for place, twin, layer, tiles in places:
         with place:
-            _one(twin, look, image, tiles[which], row, min(column, tiles.shape[2] - 1))
+            _one(twin, layer, image, tiles[which], row, min(column, tiles.shape[2] - 1))
     st.caption(
         "The window is that of the convolution alone. The map is drawn after BatchNorm, which uses "
         "the whole batch."
@@ -56,17 +56,17 @@ def _slider(place: Any, name: str, most: int) -> int:
     return place.slider(name, 1, most, now, **bound(key)) - 1
 
 
-def _one(twin: Twin, look: Seen, image: int, filtered: np.ndarray, row: int, column: int) -> None:
+def _one(twin: Twin, layer: Seen, image: int, filtered: np.ndarray, row: int, column: int) -> None:
     digit = load(twin.config.source).train_images[image].reshape(28, 28)
-    found = window(MODELS[twin.config.model].axes, look.kernel.shape, row, column)
-    chosen = charts.Chosen(row, column, *found, st.session_state.get(TURN, 0))
-    drawing = charts.windows(f"windows_{twin.label}", digit, filtered, chosen, twin.label)
+    pixel_window = window(MODELS[twin.config.model].axes, layer.kernel.shape, row, column)
+    pixel = charts.Pixel(row, column, *pixel_window, st.session_state.get(TURN, 0))
+    drawing = charts.windows(f"windows_{twin.label}", digit, filtered, pixel, twin.label)
     st.markdown(f"**{twin.label}**")
     chart(
         drawing.key, drawing.spec, drawing.tables, drawing.alt,
         partial(_click, drawing.key, filtered.shape[1]), width="content",
     )  # fmt: skip
-    st.markdown(sentence(found))
+    st.markdown(sentence(pixel_window))
 
 
 def _click(key: str, columns: int) -> None:
@@ -80,16 +80,16 @@ def _click(key: str, columns: int) -> None:
     st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
-def sentence(found: Window) -> str:
+def sentence(window: Window) -> str:
     """The sentence that tells which pixels of the digit a window holds."""
-    rows, columns = ([at for at in side if 0 <= at < charts.SIDE] for side in found)
+    rows, columns = ([at for at in side if 0 <= at < charts.SIDE] for side in window)
     across = f"columns {columns[0] + 1} to {columns[-1] + 1}"
     if len(columns) == charts.SIDE:
         across = f"all {charts.SIDE} columns at once"
-    says = (
+    text = (
         f"This pixel looks at rows {rows[0] + 1} to {rows[-1] + 1} and {across}: "
         f"{len(rows) * len(columns)} pixels."
     )
-    if len(rows) * len(columns) < len(found.rows) * len(found.columns):
-        says += " The rest of its window is padding: zeros."
-    return says
+    if len(rows) * len(columns) < len(window.rows) * len(window.columns):
+        text += " The rest of its window is padding: zeros."
+    return text

@@ -40,11 +40,11 @@ def backends(shared: RunConfig) -> None:
 
 
 def _backends(configs: Mapping[str, RunConfig], drawn_running: bool) -> None:
-    held = viewers(configs)
-    if drawn_running and all_done(held):
+    by_name = viewers(configs)
+    if drawn_running and all_done(by_name):
         rerun()
     rows = [
-        Bars(name, {FINAL: _final_accuracy(held[name])}, LOSSES[config.loss].summary)
+        Bars(name, {FINAL: _final_accuracy(by_name[name])}, LOSSES[config.loss].summary)
         for name, config in configs.items()
     ]
     bars(rows, {FINAL: LAYERS[0]})
@@ -70,19 +70,19 @@ def real(shared: RunConfig) -> None:
         return
     config = with_own_epsilon(BACKENDS[backend], shared)
     try:
-        found = _keras(config, backend)
+        keras_run = _keras(config, backend)
     except real_keras.KerasError as error:
         st.error(str(error), icon=":material/error:")
         return
-    ours, theirs = f"our loss for {backend}", f"Keras {found.version} on {backend}"
-    held = viewers({f"keras {backend}": config})[f"keras {backend}"]
-    run = engine().wait(held, snapshots=config.steps + 1, timeout=5.0).snapshots
-    measured = (list(range(len(found.accuracy))), found.accuracy.tolist())
+    ours, theirs = f"our loss for {backend}", f"Keras {keras_run.version} on {backend}"
+    viewer = viewers({f"keras {backend}": config})[f"keras {backend}"]
+    run = engine().wait(viewer, snapshots=config.steps + 1, timeout=5.0).snapshots
+    measured = (list(range(len(keras_run.accuracy))), keras_run.accuracy.tolist())
     curves = {theirs: measured, ours: curve(run, "accuracy")}
     spec = charts.curves_spec((theirs, ours), tuple(LAYERS[:2]), config.steps)
     colour_key({theirs: LAYERS[0], ours: LAYERS[1]})
-    words = f"Accuracy of {theirs} and of {ours}."
-    chart("twins_keras", spec, charts.curves_tables(curves), words)
+    alt = f"Accuracy of {theirs} and of {ours}."
+    chart("twins_keras", spec, charts.curves_tables(curves), alt)
 
 
 @st.cache_data(max_entries=32, show_spinner="starting Keras; this takes some seconds")

@@ -38,15 +38,15 @@ def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> Non
     if any(not twin.config.full_batch or twin.config.dropout != "off" for twin in twins):
         st.caption("Only runs with full batches and without dropout can be repeated here.")
         return
-    asked: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
+    repeated: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
     pair = tuple(twin.config for twin in twins)
-    if pair not in asked:
+    if pair not in repeated:
         if not st.button(
             f"Repeat both: {PERTURBATIONS} nudged copies, and {len(SEEDS)} seeds",
             icon=":material/repeat:", type="primary",
         ):  # fmt: skip
             return
-        asked.add(pair)
+        repeated.add(pair)
 
     def done() -> bool:
         return all(errand.done for errand in _errands(twins).values())
@@ -54,8 +54,8 @@ def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> Non
     beside = () if elsewhere else published
     draw_until(done, lambda drawn_done: _repetitions(twins, beside, drawn_done), POLL_SECONDS)
     if elsewhere:
-        told = " and ".join(f"{value:.1%}" for value in published)
-        st.caption(f"Published at {elsewhere}: {told}.")
+        figures = " and ".join(f"{value:.1%}" for value in published)
+        st.caption(f"Published at {elsewhere}: {figures}.")
 
 
 def _errands(twins: Twins) -> dict[tuple[str, str], Errand]:
@@ -78,15 +78,15 @@ def _repeat(config: RunConfig, kind: str) -> Iterator[band.Outcomes | None]:
 
 
 def _repetitions(twins: Twins, published: Sequence[float], drawn_done: bool) -> None:
-    found = _errands(twins)
-    if failure := next((errand.failure for errand in found.values() if errand.failure), ""):
+    errands = _errands(twins)
+    if failure := next((errand.failure for errand in errands.values() if errand.failure), ""):
         st.error(failure, icon=":material/error:")
         return
-    rows = {key: band.collect(e.pieces).accuracy for key, e in found.items() if e.pieces}
+    rows = {key: band.collect(e.pieces).accuracy for key, e in errands.items() if e.pieces}
     if not drawn_done:
         runs = sum(len(accuracy) for accuracy in rows.values())
-        of = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
-        st.progress(runs / of, text=f"{runs} of {of} runs. The runs on this page go first")
+        total = len(twins) * (1 + PERTURBATIONS + len(SEEDS))
+        st.progress(runs / total, text=f"{runs} of {total} runs. The runs on this page go first")
     # The first row is the run itself: without a nudged copy, nothing can be said about chance.
     shown = [twin for twin in twins if len(rows.get((twin.label, "rounding"), ())) > 1]
     if shown:
@@ -111,18 +111,18 @@ def _draw(
         )
         spec = charts.band_spec(tuple(t.label for t in twins), colours, steps[-1], low)
         # If this text changed with every run, the browser would build the chart again each time.
-        words = " ".join(verdicts) if done else "Accuracy of the repetitions by step."
-        chart("twins_band", spec, charts.band_tables(bands), words)
+        alt = " ".join(verdicts) if done else "Accuracy of the repetitions by step."
+        chart("twins_band", spec, charts.band_tables(bands), alt)
     with right:
         st.markdown("**Where they end**")
         strip = _strip(twins, rows)
         spec = charts.strip_spec(tuple(strip), colours, tuple(published), low)
         dashed = " and ".join(f"{value:.1%}" for value in published)
-        words = "Final accuracies of the repetitions."
-        words += f" Dashed: the published {dashed}." if published else ""
-        chart("twins_strip", spec, charts.strip_tables(strip), words)
-    for twin, words in zip(twins, verdicts, strict=True):
-        st.markdown(f"- **{twin.label}** {words}")
+        alt = "Final accuracies of the repetitions."
+        alt += f" Dashed: the published {dashed}." if published else ""
+        chart("twins_strip", spec, charts.strip_tables(strip), alt)
+    for twin, sentence in zip(twins, verdicts, strict=True):
+        st.markdown(f"- **{twin.label}** {sentence}")
 
 
 def _strip(
@@ -131,10 +131,10 @@ def _strip(
     """The rows of the strip chart, one for each twin and kind: (colour's index, ends, names)."""
     strip = {}
     for i, twin in enumerate(twins):
-        for kind, words in zip(KINDS, ("nudged copies", "ten seeds"), strict=True):
+        for kind, kind_label in zip(KINDS, ("nudged copies", "ten seeds"), strict=True):
             ends = rows.get((twin.label, kind), np.empty((0, 1)))[:, -1]
             names = [f"seed {seed}" if kind == "seeds" else "" for seed in range(len(ends))]
-            strip[f"{twin.label}, {words}"] = (i, ends.tolist(), names)
+            strip[f"{twin.label}, {kind_label}"] = (i, ends.tolist(), names)
     return strip
 
 

@@ -41,7 +41,7 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
     playing = PLAYS in st.session_state
     if playing != drawn_playing:
         rerun()  # because the fragment needs another timer
-    steps = [look.step for look in run]
+    steps = [snapshot.step for snapshot in run]
     now = run[_place(steps, PLAYS if playing else STEP)]
     if playing and now is run[-1]:
         _stop(now.step)
@@ -57,9 +57,9 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
         where.select_slider("after step", steps, now.step, key=STEP)
         button.button("Play", icon=":material/play_arrow:", on_click=_play, args=[steps[0]],
                       key="spine_play", width="stretch")  # fmt: skip
-    st.markdown(_says(run[0], now))
+    st.markdown(_sentence(run[0], now))
     viewer = viewers_of([twin])[twin.label]
-    chosen.panel(PAGE, viewer, now.step, None, chosen.judge(twin.config))
+    chosen.gallery(PAGE, viewer, now.step, None, chosen.own_loss(twin.config))
 
 
 def _place(steps: list[int], key: str) -> int:
@@ -81,7 +81,7 @@ def _stop(step: int) -> None:
 def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     top = digits.top_of(digits.widest(run))
     z = charts.grid(top)
-    found = {label: _edges(config, label) for label in (0, 1)}
+    edges_by_label = {label: _edges(config, label) for label in (0, 1)}
     colour_key(charts.PROBABILITIES)
     chart("spine_p", charts.probability_spec(top), charts.tables(_probabilities(config, z)),
           "The probability that the loss uses, over the logit.")  # fmt: skip
@@ -90,17 +90,18 @@ def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     for name, label in zip(charts.SLOPES, (1, 0), strict=True):
         _, slope = precision.evaluate("binary", config.loss, z, label, config.epsilon)
         slopes.append(charts.Curve(name, z, slope))
-    chart("spine_slope", charts.slope_spec(top), charts.tables(slopes, _silent(found, top)),
+    tables = charts.tables(slopes, _silent(edges_by_label, top))
+    chart("spine_slope", charts.slope_spec(top), tables,
           "The slope of the loss over the logit, for both labels.")  # fmt: skip
-    zones = [zone for edges in found.values() for zone in chosen.zones(edges, right=False)]
+    zones = [zone for edges in edges_by_label.values() for zone in chosen.zones(edges, right=False)]
     viewer = viewers_of([Twin("", config, "")])[""]
     key = "spine_digits"
     chart(
         key, charts.digits_spec(top),
-        digits.tables(digits.images(now), digits.spaced(top, digits.BINS + 1), zones,
+        digits.tables(digits.at_margins(now), digits.spaced(top, digits.BINS + 1), zones,
                       chosen.mark(config, now)),
         "Every image at its logit, right ones above the line and wrong ones below.",
-        clicked=chosen.clicked(PAGE, key, viewer, digits.images),
+        clicked=chosen.clicked(PAGE, key, viewer, digits.at_margins),
     )  # fmt: skip
 
 
@@ -110,10 +111,14 @@ def _edges(config: RunConfig, label: int) -> Edges:
     return precision.edges("binary", config.loss, label, config.epsilon, dtype)
 
 
-def _silent(found: dict[int, Edges], top: float) -> list[tuple[float, float]]:
+def _silent(edges_by_label: dict[int, Edges], top: float) -> list[tuple[float, float]]:
     """The stretches of the axis in which the slope of a label's wrong images is exactly 0."""
     ends = {0: top, 1: -top}
-    return [(wrong.dead, ends[label]) for label, wrong in found.items() if wrong.dead is not None]
+    return [
+        (wrong.dead, ends[label])
+        for label, wrong in edges_by_label.items()
+        if wrong.dead is not None
+    ]
 
 
 def _probabilities(config: RunConfig, z: np.ndarray) -> list[charts.Curve]:
@@ -125,22 +130,22 @@ def _probabilities(config: RunConfig, z: np.ndarray) -> list[charts.Curve]:
     return [charts.Curve(name, z, value) for name, value in both]
 
 
-def _says(first: Snapshot, now: Snapshot) -> str:
+def _sentence(first: Snapshot, now: Snapshot) -> str:
     """The sentence that tells what the figure shows at this step."""
     silent = silent_and_wrong(now)
     if not len(silent):
-        told = "no wrong image has a slope of exactly 0."
+        state = "no wrong image has a slope of exactly 0."
     else:
-        told = (
+        state = (
             f"{len(silent):,} images ({share(float(now.census.stuck))}) are wrong, at logits "
             "where the slope is exactly 0: **the next step learns nothing from them**."
         )
-    says = f"After step {now.step:,}, {told}"
+    sentence = f"After step {now.step:,}, {state}"
     then = silent_and_wrong(first)
     if now.step > first.step and len(then):
         righted = int(np.count_nonzero(now.correct[then]))
-        says += (
+        sentence += (
             f" Of the {len(then):,} that were silent at the start, {righted:,} are right now: "
             "all images share the weights, which the other images moved."
         )
-    return says
+    return sentence

@@ -17,7 +17,7 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.run.prepare import device_data
 from core.study import masks
 from ui.charts import readings as charts
-from ui.pieces.draw import chart, code, colour_key, table_of
+from ui.pieces.draw import chart, code, colour_key, text_table
 from ui.pieces.pictures import data_url, picture_url
 from ui.story.onward import as_trained
 
@@ -47,8 +47,8 @@ def look_inside(config: RunConfig) -> None:
     )  # fmt: skip
     colour_key({name: f"rgb{colour}" for name, colour in UNIT.items()})
     layers = {form: _layer(replace(config, dropout=form), image, layer) for form in FORMS}
-    brightest = max(float((found.units * found.multipliers).max()) for found in layers.values())
-    cards = [_card(form, config, found, brightest) for form, found in layers.items()]
+    brightest = max(float((shown.units * shown.multipliers).max()) for shown in layers.values())
+    cards = [_card(form, config, shown, brightest) for form, shown in layers.items()]
     st.html(f'<ul class="readings">{"".join(cards)}</ul>')
     st.caption(
         "The squares are the layer's units in the first step of the run's training, with its own "
@@ -57,7 +57,7 @@ def look_inside(config: RunConfig) -> None:
     )
 
 
-def answer(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
+def solution(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
     """Return the right option, and how many units the number leaves when kept and when dropped.
 
     The options say that most units are left in both, in the first only, and in neither.
@@ -65,8 +65,8 @@ def answer(config: RunConfig, options: Sequence[str]) -> tuple[str, str]:
     kept, dropped = (survivors(replace(config, dropout=form)) for form in ("keep_prob", "rate"))
     most = config.widths[0] / 2
     right = 0 if dropped > most else 1 if kept > most else 2
-    share = config.dropout_value
-    usual = math.sqrt(config.widths[0] * share * (1 - share))
+    p = config.dropout_value
+    usual = math.sqrt(config.widths[0] * p * (1 - p))
     return options[right], (
         f"The first step leaves {kept} in TensorFlow and {dropped} in Keras; chance moves such a "
         f"count by about {usual:.0f}"
@@ -81,40 +81,42 @@ def survivors(config: RunConfig) -> int:
 def _layer(config: RunConfig, image: int, layer: int) -> Layer:
     """A layer in the first training step, for one image of its batch."""
     step = _first_step(config)
-    found = step.layers[layer]
+    activations = step.layers[layer]
     place = int(step.places[image])
-    return Layer(place, np.asarray(found.units)[image], np.asarray(found.multipliers)[image])
+    return Layer(
+        place, np.asarray(activations.units)[image], np.asarray(activations.multipliers)[image]
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner="looking into the first training step")
 def _first_step(config: RunConfig) -> masks.Pass:
     """The forward pass of the first training step."""
-    found = next(masks.passes(config, device_data(config), [0]))
-    assert found is not None  # because step 0 was asked for
-    return found
+    forward_pass = next(masks.passes(config, device_data(config), [0]))
+    assert forward_pass is not None  # because step 0 was asked for
+    return forward_pass
 
 
 def _card(form: str, config: RunConfig, layer: Layer, brightest: float) -> str:
     row, value = DROPOUTS[form], config.dropout_value
-    who = [name.call.format(value) for name in DROPOUT_NAMES.values() if name.means == form]
+    call_texts = [name.call.format(value) for name in DROPOUT_NAMES.values() if name.means == form]
     kept = layer.multipliers != 0
     by = float(layer.multipliers.max()) if kept.any() else 0.0
     at_test = float(row.means(np.float32(value)).factor)
-    told = (
+    sentence = (
         f"{int(kept.sum())} of {kept.size} units survive this step, each × {_factor(by)}; "
         f"at test time all of them, each × {_factor(at_test)}."
     )
     digit = data_url(_digit(config, form, layer.image))
     units = picture_url(_squares(layer, brightest))
     # A long call may go on in another line after a dot or a bracket, and nowhere else.
-    calls = (escape(call).replace(".", ".<wbr>").replace("(", "(<wbr>") for call in who)
+    calls = (escape(call).replace(".", ".<wbr>").replace("(", "(<wbr>") for call in call_texts)
     written = "".join(f"<li><code>{call}</code></li>" for call in calls)
     return (
         f"<li><b>{escape(row.label)}</b><p>{escape(row.summary)}</p>"
         f'<div class="pair">'
         f'<img src="{digit}" alt="a digit with pixels dropped">'
         f'<img src="{units}" alt="the units of the layer"></div>'
-        f"<p>{told}</p><ul>{written}</ul></li>"
+        f"<p>{sentence}</p><ul>{written}</ul></li>"
     )
 
 
@@ -143,11 +145,14 @@ def _squares(layer: Layer, brightest: float) -> np.ndarray:
     return cells.reshape(side, side, 3).repeat(8, axis=0).repeat(8, axis=1).astype(np.uint8)
 
 
-def crossing(number: float) -> None:
+def crossing(dropout_value: float) -> None:
     """Draw the share of units that each reading keeps, over the number."""
     colour_key(charts.READINGS)
-    says = f"Units kept: {number:.0%} if the number is kept, {1 - number:.0%} if it is dropped."
-    chart("readings", charts.spec(), charts.tables(number), says)
+    alt = (
+        f"Units kept: {dropout_value:.0%} if the number is kept, {1 - dropout_value:.0%} if it is "
+        "dropped."
+    )
+    chart("readings", charts.spec(), charts.tables(dropout_value), alt)
 
 
 def frameworks() -> None:
@@ -158,7 +163,7 @@ def frameworks() -> None:
         columns["reading"].append(DROPOUTS[name.means].label)
         columns["meaning"].append(name.summary)
         columns["source"].append(name.reference)
-    table_of(columns, "Every framework's dropout")
+    text_table(columns, "Every framework's dropout")
 
 
 def port(start: RunConfig) -> None:

@@ -24,15 +24,15 @@ SERIES = {
 }
 
 
-def trap(twins: Twins, on: RunConfig) -> None:
+def trap(twins: Twins, small: RunConfig) -> None:
     """Draw both accuracies of every twin's batches as they are measured.
 
-    Each twin's dropout and seed are put into the smaller run `on`, because every twin trains again.
+    Each twin's dropout and seed are put into the run `small`, because every twin trains again.
     """
     twins = [
         twin._replace(
             config=replace(
-                on,
+                small,
                 dropout=twin.config.dropout,
                 dropout_value=twin.config.dropout_value,
                 seed=twin.config.seed,
@@ -67,12 +67,12 @@ def _one(twin: Twin, errand: Errand) -> None:
     if errand.failure:
         st.error(errand.failure, icon=":material/error:")
         return
-    seen: list[reporting.Report] = errand.pieces
-    ends = [report for report in seen if not math.isnan(report.test_accuracy)]
+    reports: list[reporting.Report] = errand.pieces
+    ends = [report for report in reports if not math.isnan(report.test_accuracy)]
     dropping, whole, test = SERIES
     curves = {
-        dropping: ([r.step for r in seen], [r.dropping.accuracy for r in seen]),
-        whole: ([r.step for r in seen], [r.whole.accuracy for r in seen]),
+        dropping: ([r.step for r in reports], [r.dropping.accuracy for r in reports]),
+        whole: ([r.step for r in reports], [r.whole.accuracy for r in reports]),
         test: ([r.step for r in ends], [r.test_accuracy for r in ends]),
     }
     spec = charts.curves_spec(tuple(SERIES), tuple(SERIES.values()), twin.config.steps)
@@ -80,7 +80,7 @@ def _one(twin: Twin, errand: Errand) -> None:
     if not ends:
         st.caption("Training again, and measuring every batch twice. Other runs go first.")
         return
-    last, end = seen[-1], ends[-1]
+    last, end = reports[-1], ends[-1]
     st.markdown(
         f"At step {last.step:,} this training has three accuracies: **"
         f"{last.dropping.accuracy:.1%}** with units dropped, **{last.whole.accuracy:.1%}** after "
