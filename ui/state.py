@@ -23,7 +23,7 @@ import streamlit as st
 Values = dict[str, Any]
 OWN = "own_query"  # the query that the shown page has written, until its script runs again
 TURNS = "turns"  # name of a widget -> how often it has been replaced
-SAID = "said"  # key of a widget -> the value that the page knows it to have
+KNOWN = "said"  # key of a widget -> the value that the page knows it to have
 
 
 def key_of(name: str) -> str:
@@ -38,16 +38,16 @@ def put(name: str, value: Any) -> None:
     Draw it with `value` as its default, too: if the next run of the script interrupts this one, the
     browser may have got the new widget but not what it was set to.
     """
-    key, said = key_of(name), st.session_state.setdefault(SAID, {})
+    key, known = key_of(name), st.session_state.setdefault(KNOWN, {})
     if key in st.session_state:
         if _as_tuple(st.session_state[key]) == _as_tuple(value):
             return
-        said.pop(key, None)
+        known.pop(key, None)
         turns = st.session_state.setdefault(TURNS, {})
         turns[name] = turns.get(name, 0) + 1
         key = key_of(name)
     st.session_state[key] = value
-    said[key] = _as_tuple(value)
+    known[key] = _as_tuple(value)
 
 
 def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def bound(name: str, on_change: Callable[[], None] | None = None) -> dict[str, A
     key = key_of(name)
 
     def changed() -> None:
-        said = st.session_state.setdefault(SAID, {})
+        known = st.session_state.setdefault(KNOWN, {})
         value = _as_tuple(st.session_state.get(key))
-        if on_change is not None and key == key_of(name) and said.get(key) != value:
-            said[key] = value
+        if on_change is not None and key == key_of(name) and known.get(key) != value:
+            known[key] = value
             on_change()
 
     return {"key": key, "on_change": on_change and changed}

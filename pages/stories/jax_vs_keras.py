@@ -5,7 +5,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce import question
 from ui.pieces.draw import code
-from ui.pieces.widgets import said
+from ui.pieces.widgets import value_text
 from ui.story import census, predict
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
@@ -69,7 +69,7 @@ loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
 loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
 chapter("break", "Is it the pixels?")
 other = "unit" if story.config.scaling == "raw" else "raw"
-before, after = said("scaling", story.config.scaling), said("scaling", other)
+before, after = value_text("scaling", story.config.scaling), value_text("scaling", other)
 asks = f"So far the pixels were “{before}”. What happens to the gap if they are “{after}”?"
 what_if(f"pixels_{other}", pair, {"scaling": other}, asks)
 lessons = [

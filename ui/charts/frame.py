@@ -129,8 +129,8 @@ def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Ta
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
     kinds = [_gap_label(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
-    said = ("; " if any(series) else ", ").join(kinds)
-    named = [said, *[""] * (len(what) - 1)] if len(what) else []
+    label = ("; " if any(series) else ", ").join(kinds)
+    named = [label, *[""] * (len(what) - 1)] if len(what) else []
     columns = (steps, what, named, series)
     return pa.table(
         [pa.array(c, kind.type) for c, kind in zip(columns, GAPS, strict=True)], schema=GAPS

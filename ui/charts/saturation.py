@@ -111,10 +111,10 @@ def _sentence(last: Snapshot | None) -> str:
         return ""
     shares = _shares(last).sum(axis=0)
     places = {place.name: share for place, share in zip(PLACES, shares, strict=True) if place.label}
-    said = [f"{share:.1%} {name}" for name, share in places.items() if share]
+    parts = [f"{share:.1%} {name}" for name, share in places.items() if share]
     between = f"{1 - sum(places.values()):.1%} between"
     return (
-        f"Histogram of predictions after step {last.step:,}: {', '.join([*said, between])}; "
+        f"Histogram of predictions after step {last.step:,}: {', '.join([*parts, between])}; "
         f"the gradient is exactly 0 for {last.census.zero_gradient:.1%} of the images."
     )
 

@@ -135,11 +135,11 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
     )  # fmt: skip
     spacing = 20 if low < 0.5 else 10
     marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -spacing)]
-    said = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
+    label = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
     x = alt.X(
         "at:Q", title="final training accuracy",
         scale=alt.Scale(domain=[at_nan - 0.02 * (1 - low), 1], nice=False),
-        axis=alt.Axis(values=[at_nan, *marks], labelExpr=said, grid=False),
+        axis=alt.Axis(values=[at_nan, *marks], labelExpr=label, grid=False),
     )  # fmt: skip
     picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
     colour = alt.Color(

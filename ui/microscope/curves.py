@@ -32,29 +32,29 @@ class Examined(NamedTuple):
     right: Edges  # its edges where the answer is right
 
 
-def grid(chosen: Setting) -> np.ndarray:
+def grid(setting: Setting) -> np.ndarray:
     """The logits at which curves are evaluated, in the setting's dtype: [POINTS]."""
-    points = digits.spaced(chosen.span, POINTS, chosen.axis)
-    return points.astype(DTYPES[chosen.dtype].dtype)
+    points = digits.spaced(setting.span, POINTS, setting.axis)
+    return points.astype(DTYPES[setting.dtype].dtype)
 
 
-def examine(chosen: Setting, key: str) -> Examined:
+def examine(setting: Setting, key: str) -> Examined:
     """Evaluate one loss under a setting, and find its edges."""
-    epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
-    args = (chosen.form, key, chosen.class_index, epsilon, dtype)
+    epsilon, dtype = setting.epsilon_of(key), DTYPES[setting.dtype].dtype
+    args = (setting.form, key, setting.class_index, epsilon, dtype)
     return Examined(
         key,
         LOSSES[key].label,
-        precision.curve(chosen.form, key, grid(chosen), chosen.class_index, epsilon),
+        precision.curve(setting.form, key, grid(setting), setting.class_index, epsilon),
         precision.edges(*args),
         precision.edges(*args, right=True),
     )
 
 
-def curves(chosen: Setting, examined: list[Examined]) -> None:
+def curves(setting: Setting, examined: list[Examined]) -> None:
     """Draw the gradients, then the strips that show where each is silent, then the losses."""
-    z = grid(chosen).astype(float)
-    exact = precision.exact(chosen.form, grid(chosen), chosen.class_index)
+    z = grid(setting).astype(float)
+    exact = precision.exact(setting.form, grid(setting), setting.class_index)
     labels = tuple(loss.label for loss in examined)
     colours = tuple(loss_colours([loss.key for loss in examined]).values())
     named = {**dict(zip(labels, colours, strict=True)), charts.EXACT: BEFORE}
@@ -62,15 +62,15 @@ def curves(chosen: Setting, examined: list[Examined]) -> None:
         (loss.label, "NaN" if at == edges.nan else "inf", at)
         for loss in examined
         for edges in (loss.wrong, loss.right)
-        if (at := precision.first_broken(edges)) is not None and abs(at) <= chosen.span
+        if (at := precision.first_broken(edges)) is not None and abs(at) <= setting.span
     ]
     st.markdown(
         "**The gradient dL/dz: how hard the loss pushes each logit**", help=explained("logit")
     )
     gradients = {loss.label: (z, loss.curve.gradient) for loss in examined}
     colour_key(named)
-    slopes = charts.slope_range(chosen.label, [loss.curve.gradient for loss in examined])
-    axis = (chosen.span, chosen.axis)
+    slopes = charts.slope_range(setting.label, [loss.curve.gradient for loss in examined])
+    axis = (setting.span, setting.axis)
     _draw(
         "gradient",
         charts.curve_spec(labels, colours, "dL/dz", *slopes, *axis),
@@ -82,35 +82,35 @@ def curves(chosen: Setting, examined: list[Examined]) -> None:
     texts, zones = [], []
     for loss in examined:
         texts.append(precision.silence(loss.wrong, loss.right))
-        zones += _zones(loss, chosen)
+        zones += _zones(loss, setting)
     with st.container(key="strips"):  # style.css colours its words
         _draw(
             "strips",
             charts.strip_spec(labels, *axis),
-            charts.strip_tables(labels, zones, texts, chosen.span),
+            charts.strip_tables(labels, zones, texts, setting.span),
             "; ".join(f"{name}: {text}" for name, text in zip(labels, texts, strict=True)),
         )
-    origin.causes(_cases(examined, chosen), "microscope_origin")
+    origin.causes(_cases(examined, setting), "microscope_origin")
     st.markdown("**The loss L, in nats**", help=explained("nats"))
     colour_key(named)
     losses = {loss.label: (z, loss.curve.loss) for loss in examined}
     _draw(
         "loss",
         charts.curve_spec(
-            labels, colours, "loss, nats", 0, 1.1 * chosen.span, *axis, y_axis=chosen.axis
+            labels, colours, "loss, nats", 0, 1.1 * setting.span, *axis, y_axis=setting.axis
         ),
         charts.curve_tables({**losses, charts.EXACT: (z, exact.loss)}, gone),
         "Loss against logit for the chosen losses and the exact one.",
     )
 
 
-def _cases(examined: list[Examined], chosen: Setting) -> list[origin.Case]:
+def _cases(examined: list[Examined], setting: Setting) -> list[origin.Case]:
     """The first logit, on either side of 0, at which each loss is NaN or infinite."""
-    dtype = DTYPES[chosen.dtype].dtype
+    dtype = DTYPES[setting.dtype].dtype
     return [
         origin.Case(
-            loss.label, chosen.form, loss.key, at, chosen.class_index,
-            chosen.epsilon_of(loss.key), dtype,
+            loss.label, setting.form, loss.key, at, setting.class_index,
+            setting.epsilon_of(loss.key), dtype,
         )
         for loss in examined
         for edges in (loss.wrong, loss.right)
@@ -122,8 +122,9 @@ def _draw(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:
     chart(f"microscope_{key}_chart", spec, tables, alt)
 
 
-def _zones(loss: Examined, chosen: Setting) -> list[tuple[str, str, float, float]]:
-    wrong = -chosen.span if chosen.label else chosen.span  # the end where the answer is most wrong
+def _zones(loss: Examined, setting: Setting) -> list[tuple[str, str, float, float]]:
+    # The end where the answer is most wrong.
+    wrong = -setting.span if setting.label else setting.span
     dead, half, broken = charts.STATES
     zones: list[tuple[str, str, float, float]] = []
     if loss.wrong.dead is not None:
@@ -131,7 +132,7 @@ def _zones(loss: Examined, chosen: Setting) -> list[tuple[str, str, float, float
     for edges in (loss.wrong, loss.right):
         if edges.half_from is not None and edges.half_to is not None:
             zones.append((loss.label, half, edges.half_from, edges.half_to))
-    return zones + [(loss.label, broken, *run) for run in _broken(loss, grid(chosen))]
+    return zones + [(loss.label, broken, *run) for run in _broken(loss, grid(setting))]
 
 
 def _broken(loss: Examined, z: np.ndarray) -> list[tuple[float, float]]:

@@ -41,13 +41,13 @@ def _network() -> tuple[Run, int, str]:
     return _Initial(RunConfig()), 0, "the question's initial network"
 
 
-def run_images(chosen: Setting, examined: list[Examined]) -> None:
+def run_images(setting: Setting, examined: list[Examined]) -> None:
     """Draw a run's images on the axis of the curves, and those that the visitor clicked."""
     run, at, name = _network()
     with st.spinner(f"asking {name}"):
         snapshot = [look for look in run.looks() if look.step <= at][-1]
-    applied = colouring(chosen, examined, run.config)
-    place = _placing(chosen, applied)
+    applied = colouring(setting, examined, run.config)
+    place = _placing(setting, applied)
     images = place(snapshot)
     st.markdown(
         f"**Where the images are: every image of {name} after step {snapshot.step:,}, coloured by "
@@ -57,10 +57,10 @@ def run_images(chosen: Setting, examined: list[Examined]) -> None:
     key, wrong = "microscope_who_chart", ~images.correct
     chart(
         key,
-        charts.images_spec(chosen.span, chosen.axis),
+        charts.images_spec(setting.span, setting.axis),
         digits.tables(
             images,
-            digits.spaced(chosen.span, digits.BINS + 1, chosen.axis),
+            digits.spaced(setting.span, digits.BINS + 1, setting.axis),
             _silent(applied, examined),
             mark(run.config, snapshot),
         ),
@@ -69,29 +69,29 @@ def run_images(chosen: Setting, examined: list[Examined]) -> None:
         if len(wrong) else "No sample has this label.",
         clicked("microscope", key, run, place),
     )  # fmt: skip
-    _, margins, wrong = samples(snapshot, chosen)
-    said = [silent_sentence(chosen, examined, margins, wrong)]
-    if chosen.form != "binary" or not two_classes(snapshot):
-        said.append("Each image is where the curves give its true class the same probability.")
-    said.append("The outermost bars also hold the images beyond the view.")
-    st.caption(" ".join(said))
+    _, margins, wrong = samples(snapshot, setting)
+    sentences = [silent_sentence(setting, examined, margins, wrong)]
+    if setting.form != "binary" or not two_classes(snapshot):
+        sentences.append("Each image is where the curves give its true class the same probability.")
+    sentences.append("The outermost bars also hold the images beyond the view.")
+    st.caption(" ".join(sentences))
     gallery("microscope", run, at, None, applied, place)
 
 
-def colouring(chosen: Setting, examined: list[Examined], config: RunConfig) -> AppliedLoss:
+def colouring(setting: Setting, examined: list[Examined], config: RunConfig) -> AppliedLoss:
     """The loss that colours the images: the first whose gradients margins decide, or the run's."""
     for loss in examined:
-        if _margin_decides(chosen, loss):
-            epsilon, dtype = chosen.epsilon_of(loss.key), DTYPES[chosen.dtype].dtype
-            label = chosen.class_index
-            return AppliedLoss(chosen.form, loss.key, epsilon, dtype, own=False, label=label)
+        if _margin_decides(setting, loss):
+            epsilon, dtype = setting.epsilon_of(loss.key), DTYPES[setting.dtype].dtype
+            label = setting.class_index
+            return AppliedLoss(setting.form, loss.key, epsilon, dtype, own=False, label=label)
     return own_loss(config)
 
 
-def _margin_decides(chosen: Setting, loss: Examined) -> bool:
+def _margin_decides(setting: Setting, loss: Examined) -> bool:
     """True if a sample's margin alone decides its gradient: NaN may depend on all logits."""
     broken = [precision.first_broken(edges) for edges in (loss.wrong, loss.right)]
-    return chosen.form == "binary" or broken == [None, None]
+    return setting.form == "binary" or broken == [None, None]
 
 
 def _whose(applied: AppliedLoss) -> str:
@@ -109,25 +109,25 @@ def _silent(applied: AppliedLoss, examined: list[Examined]) -> list[Zone]:
     ]
 
 
-def _placing(chosen: Setting, applied: AppliedLoss) -> Callable[[Look], Placed]:
+def _placing(setting: Setting, applied: AppliedLoss) -> Callable[[Look], Placed]:
     """Return what turns a look into images; those beyond the view are put at its end."""
 
     def place(snapshot: Look) -> Placed:
-        indices, margins, wrong = samples(snapshot, chosen)
+        indices, margins, wrong = samples(snapshot, setting)
         kinds = snapshot.gradients[indices]
         if not applied.own:
-            kinds = precision.kinds(slopes(chosen, applied.key, margins))
-        z = precision.position(chosen.form, margins, chosen.class_index)
-        last = np.nextafter(float(chosen.span), 0)
-        return Placed(indices, np.clip(z, -chosen.span, last), ~wrong, kinds)
+            kinds = precision.kinds(slopes(setting, applied.key, margins))
+        z = precision.position(setting.form, margins, setting.class_index)
+        last = np.nextafter(float(setting.span), 0)
+        return Placed(indices, np.clip(z, -setting.span, last), ~wrong, kinds)
 
     return place
 
 
-def slopes(chosen: Setting, key: str, margins: np.ndarray) -> np.ndarray:
+def slopes(setting: Setting, key: str, margins: np.ndarray) -> np.ndarray:
     """The derivative of a loss for samples with these margins, under the setting."""
-    epsilon, dtype = chosen.epsilon_of(key), DTYPES[chosen.dtype].dtype
-    return precision.slopes(chosen.form, key, margins, chosen.class_index, epsilon, dtype)
+    epsilon, dtype = setting.epsilon_of(key), DTYPES[setting.dtype].dtype
+    return precision.slopes(setting.form, key, margins, setting.class_index, epsilon, dtype)
 
 
 def two_classes(snapshot: Look) -> bool:
@@ -135,7 +135,7 @@ def two_classes(snapshot: Look) -> bool:
     return set(np.unique(snapshot.labels)) <= {0, 1}
 
 
-def samples(snapshot: Look, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def samples(snapshot: Look, setting: Setting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The places of the samples that are shown, their margins, and which of them are wrong.
 
     With two classes only the samples of the chosen label are shown. With ten classes all are, and
@@ -144,33 +144,35 @@ def samples(snapshot: Look, chosen: Setting) -> tuple[np.ndarray, np.ndarray, np
     margins, wrong = np.asarray(snapshot.margins, float), ~np.asarray(snapshot.correct)
     if not two_classes(snapshot):
         return np.arange(len(margins)), margins, wrong
-    places = np.flatnonzero(snapshot.labels == chosen.label)
-    return places, (margins if chosen.label else -margins)[places], wrong[places]
+    places = np.flatnonzero(snapshot.labels == setting.label)
+    return places, (margins if setting.label else -margins)[places], wrong[places]
 
 
 def silent_sentence(
-    chosen: Setting, examined: list[Examined], margins: np.ndarray, wrong: np.ndarray
+    setting: Setting, examined: list[Examined], margins: np.ndarray, wrong: np.ndarray
 ) -> str:
     """Tell how many wrong samples each loss gives no gradient, and how many NaN or inf."""
     silent: list[str] = []
-    gone: list[str] = []
+    nonfinite: list[str] = []
     unknown: list[str] = []
     for loss in examined:
-        if not _margin_decides(chosen, loss):
+        if not _margin_decides(setting, loss):
             unknown.append(loss.label)
             continue
-        slope = slopes(chosen, loss.key, margins)
-        for texts, which in ((silent, wrong & (slope == 0)), (gone, ~np.isfinite(slope))):
+        slope = slopes(setting, loss.key, margins)
+        for texts, which in ((silent, wrong & (slope == 0)), (nonfinite, ~np.isfinite(slope))):
             if which.any():
                 texts.append(f"{which.mean():.1%} with {loss.label}")
-    said, these = [], f"these {len(margins):,} samples"
+    sentences, these = [], f"these {len(margins):,} samples"
     if silent:
-        said.append(f"Of {these}, wrong with gradient exactly 0: {', '.join(silent)}.")
+        sentences.append(f"Of {these}, wrong with gradient exactly 0: {', '.join(silent)}.")
     elif len(unknown) < len(examined):
-        said.append(f"None of {these} is wrong with gradient exactly 0.")
-    if gone:
-        said.append(f"Gradient NaN or inf: {', '.join(gone)}.")
+        sentences.append(f"None of {these} is wrong with gradient exactly 0.")
+    if nonfinite:
+        sentences.append(f"Gradient NaN or inf: {', '.join(nonfinite)}.")
     if unknown:
         names = ", ".join(unknown)
-        said.append(f"Not counted, because NaN depends on all the logits of a sample: {names}.")
-    return " ".join(said)
+        sentences.append(
+            f"Not counted, because NaN depends on all the logits of a sample: {names}."
+        )
+    return " ".join(sentences)

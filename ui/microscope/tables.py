@@ -12,32 +12,32 @@ from ui.microscope.setting import Setting
 from ui.pieces.draw import text_table
 
 
-def edge_table(chosen: Setting) -> None:
+def edge_table(setting: Setting) -> None:
     """Draw from which logit on each loss is silent though wrong, in every number format."""
     columns: dict[str, list[str]] = {"loss": [], "epsilon": []}
     columns |= {key: [] for key in DTYPES}
-    for key in losses_for(chosen.form):
+    for key in losses_for(setting.form):
         columns["loss"].append(LOSSES[key].label)
         own = LOSSES[key].epsilon
-        columns["epsilon"].append("–" if own is None else number(chosen.epsilon_of(key)))
+        columns["epsilon"].append("–" if own is None else number(setting.epsilon_of(key)))
         for name, row in DTYPES.items():
-            epsilon = chosen.epsilon_of(key)
-            edges = precision.edges(chosen.form, key, chosen.class_index, epsilon, row.dtype)
+            epsilon = setting.epsilon_of(key)
+            edges = precision.edges(setting.form, key, setting.class_index, epsilon, row.dtype)
             columns[name].append(_edge_text(edges))
     text_table(columns, "From which logit on each loss is silent, by number format")
 
 
 def _edge_text(edges: Edges) -> str:
     broken = precision.first_broken(edges)
-    said = [] if edges.dead is None else [f"{edges.dead:.5g}"]
+    texts = [] if edges.dead is None else [f"{edges.dead:.5g}"]
     if broken is not None:
-        said.append(f"{'NaN' if broken == edges.nan else 'inf'} at {broken:.5g}")
-    return ", ".join(said) or "never"
+        texts.append(f"{'NaN' if broken == edges.nan else 'inf'} at {broken:.5g}")
+    return ", ".join(texts) or "never"
 
 
-def calculator(chosen: Setting) -> None:
+def calculator(setting: Setting) -> None:
     """Draw which number formats the epsilon works in."""
-    epsilon = chosen.epsilon or 1e-7
+    epsilon = setting.epsilon or 1e-7
     heads = ("number format", "1 - ε is below 1", "log ε is finite", "1/ε is finite")
     columns: dict[str, list[str]] = {head: [] for head in heads}
     for row in DTYPES.values():

@@ -215,8 +215,8 @@ def _broken(now: Look, images: np.ndarray, applied: AppliedLoss) -> list[origin.
     """Return for each label the first of these images whose loss or slope is NaN or infinite."""
     margins, labels = now.margins[images], now.labels[images]
     loss, slope = losses_and_slopes(applied, charts.towards(margins, labels, True), labels)
-    gone = np.isfinite(margins) & ~(np.isfinite(loss) & np.isfinite(slope))
-    first = {int(labels[i]): i for i in np.flatnonzero(gone)[::-1]}
+    nonfinite = np.isfinite(margins) & ~(np.isfinite(loss) & np.isfinite(slope))
+    first = {int(labels[i]): i for i in np.flatnonzero(nonfinite)[::-1]}
     return [
         origin.Case(
             f"Label {label}", applied.form, applied.key, float(margins[i]), label,
@@ -235,14 +235,14 @@ def heading(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) ->
         return f"**{what}: {none}.**"
     right = int(np.count_nonzero(now.correct[images]))
     silent = int(np.count_nonzero(now.gradients[images] == Gradient.ZERO))
-    gone = int(np.count_nonzero(np.isnan(now.margins[images])))
+    nan = int(np.count_nonzero(np.isnan(now.margins[images])))
     here = "" if len(images) == len(chosen.images) else f"; this run measures {len(images):,}"
     sentence = f"Of these {len(images):,} images, {right:,} are right at step {now.step:,}"
     if len(images) == 1:
         sentence = f"It is {'right' if right else 'wrong'} at step {now.step:,}"
     sentence += f"; gradient exactly 0: {silent:,}"
-    if gone:
-        sentence += f"; logit NaN: {gone:,}"
+    if nan:
+        sentence += f"; logit NaN: {nan:,}"
     return f"**{what}: {many}{here}.** {sentence}."
 
 

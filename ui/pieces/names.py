@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.config import FIELDS, RunConfig
 from core.presets import PRESETS
-from ui.pieces.widgets import named, said
+from ui.pieces.widgets import setting_text, value_text
 
 FEW = 3  # the most settings in a name
 
@@ -42,4 +42,4 @@ def _settings(config: RunConfig, fields: Sequence[str]) -> str:
 def _setting(config: RunConfig, field: str) -> str:
     """Return a setting as the page words it; a loss by its name alone."""
     value = getattr(config, field)
-    return said(field, value) if field == "loss" else named(field, value)
+    return value_text(field, value) if field == "loss" else setting_text(field, value)

@@ -139,7 +139,7 @@ WIDGETS: dict[str, Widget] = {
 LABELS = {name: row.label.partition(":")[0] for name, row in WIDGETS.items()}
 
 
-def said(name: str, value: Any) -> str:
+def value_text(name: str, value: Any) -> str:
     """Return a field's value in the page's words."""
     allowed = FIELDS[name]
     if isinstance(allowed, Choice):
@@ -154,11 +154,11 @@ def exact(value: float) -> str:
     return number(value) if float(number(value)) == value else to_text(value)
 
 
-def named(name: str, value: Any) -> str:
+def setting_text(name: str, value: Any) -> str:
     """Return a setting in the words of its widget, such as: learning rate 0.01."""
     if name == "loss":
-        return f"the loss “{said(name, value)}”"
-    return f"{LABELS[name]} {said(name, value)}"
+        return f"the loss “{value_text(name, value)}”"
+    return f"{LABELS[name]} {value_text(name, value)}"
 
 
 def options(state: PageState, name: str, grid: Sequence[Any]) -> list[Any]:

@@ -26,6 +26,6 @@ def _diagnoses(
 ) -> None:
     step = st.select_slider("after step", steps, first, key=key)
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
-        shown = [snapshot for snapshot in runs[twin.label] if snapshot.step <= step]
-        finding = diagnose(twin.config, shown)[0]
+        so_far = [snapshot for snapshot in runs[twin.label] if snapshot.step <= step]
+        finding = diagnose(twin.config, so_far)[0]
         column.info(f"**{twin.label}**: {finding.sentence}", icon=":material/stethoscope:")

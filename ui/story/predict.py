@@ -16,22 +16,22 @@ class Guess(NamedTuple):
 
     def judge(self, right: str, measured: str) -> None:
         """Draw whether the guess was right, and what was measured."""
-        said = f"You said “{self.text}”"
+        guess = f"You said “{self.text}”"
         if self.text == right:
-            text = f"{said}, and that is right. {measured}."
+            text = f"{guess}, and that is right. {measured}."
             self.place.success(text, icon=":material/check_circle:")
         else:
-            text = f"{said}. The answer is “{right}”. {measured}."
+            text = f"{guess}. The answer is “{right}”. {measured}."
             self.place.warning(text, icon=":material/school:")
 
 
 def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
     """Ask for a prediction; return None until one is made: only then may the answer be drawn."""
     kept = f"guess_{key}"
-    said = st.session_state.get(kept)
+    before = st.session_state.get(kept)
     guess = st.radio(
         question, list(options), key=f"{kept}_widget",
-        index=options.index(said) if said in options else None,
+        index=options.index(before) if before in options else None,
     )  # fmt: skip
     st.session_state[kept] = guess  # kept while the visitor is on another page
     place = st.empty()

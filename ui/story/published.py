@@ -10,7 +10,7 @@ from core.study.twins import apart
 from ui.charts.palette import BEFORE, TRAIN
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
-from ui.pieces.widgets import named
+from ui.pieces.widgets import setting_text
 from ui.story.predict import ends_sentence
 
 COLOURS = {"published": BEFORE, "measured here": TRAIN}
@@ -19,7 +19,7 @@ COLOURS = {"published": BEFORE, "measured here": TRAIN}
 def settings(source_config: RunConfig, config: RunConfig) -> str:
     """The source's settings that this run does not share, such as "learning rate 0.01, seed 0"."""
     return ", ".join(
-        named(name, value) for name, (value, _) in apart(source_config, config).items()
+        setting_text(name, value) for name, (value, _) in apart(source_config, config).items()
     )
 
 

@@ -192,15 +192,15 @@ def _key_reuse(errand: Errand) -> None:
 def verdict(ends: Sequence[series.End]) -> str:
     """Tell whether the reused key matters after training, by the runs of several seeds."""
     one, split = ([e.error for e in ends if e.keys == keys] for keys in series.KEYS)
-    said = (
+    sentence = (
         f"After {len(one)} seeds each, one key ends at {np.mean(one):.5f} ({min(one):.5f} to "
         f"{max(one):.5f}) and split keys at {np.mean(split):.5f} ({min(split):.5f} to "
         f"{max(split):.5f}); copying is at {ends[0].copied:.5f}."
     )
     gap, within = abs(np.mean(one) - np.mean(split)), max(np.ptp(one), np.ptp(split))
     if max(one) < min(split) or max(split) < min(one):
-        return f"{said} The two do not overlap: here the reused key **matters in the end**."
+        return f"{sentence} The two do not overlap: here the reused key **matters in the end**."
     return (
-        f"{said} The two overlap. Their means differ by {gap:.5f}, and seeds of one kind by up to "
-        f"{within:.5f}: here the reused key **does not matter in the end**."
+        f"{sentence} The two overlap. Their means differ by {gap:.5f}, and seeds of one kind by up "
+        f"to {within:.5f}: here the reused key **does not matter in the end**."
     )

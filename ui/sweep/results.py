@@ -17,7 +17,7 @@ from ui.charts import sweep as charts
 from ui.charts.frame import percent
 from ui.pages import PAGES
 from ui.pieces.draw import chart, colour_key, text_table
-from ui.pieces.widgets import LABELS, said
+from ui.pieces.widgets import LABELS, value_text
 from ui.trainer.controls import UNTIL
 
 GRIDS = 6  # the most grids that are drawn
@@ -99,12 +99,12 @@ def results(plan: Plan, rows: Rows, ended: bool) -> None:
 
 def runs_of(plan: Plan, rows: Rows) -> list[Run]:
     """Return what is measured so far, in the plan's order."""
-    return [Run(cell, _said(plan, cell), rows[cell]) for cell in sorted(rows)]
+    return [Run(cell, _value_texts(plan, cell), rows[cell]) for cell in sorted(rows)]
 
 
-def _said(plan: Plan, cell: int) -> dict[str, str]:
+def _value_texts(plan: Plan, cell: int) -> dict[str, str]:
     values = zip(plan.axes, plan.values[cell], strict=True)
-    return {name: said(name, value) for name, value in values}
+    return {name: value_text(name, value) for name, value in values}
 
 
 def _labels(plan: Plan, name: str) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _labels(plan: Plan, name: str) -> tuple[str, ...]:
     if not name:
         return ()
     at = list(plan.axes).index(name)
-    return tuple(dict.fromkeys(said(name, values[at]) for values in plan.values))
+    return tuple(dict.fromkeys(value_text(name, values[at]) for values in plan.values))
 
 
 def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
@@ -122,12 +122,12 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
         by_place[run.values[shown.column], run.values.get(shown.row, "")].append(run)
     accuracies, dead = [], []
     for (column, row), those in by_place.items():
-        lost = float(np.mean([run.row["outcome"] != TRAINS for run in those]))
+        dead_share = float(np.mean([run.row["outcome"] != TRAINS for run in those]))
         known = [run.accuracy for run in those if not math.isnan(run.accuracy)]
         mean = float(np.mean(known)) if known else math.nan
         place = (column, row)
         accuracies.append(charts.Square(*place, mean, len(those), those[0].cell))
-        dead.append(charts.Square(*place, lost, len(those), those[0].cell))
+        dead.append(charts.Square(*place, dead_share, len(those), those[0].cell))
     x = LABELS[shown.column]
     grids = (
         ("accuracy", "Mean final accuracy, %", "Final training accuracy", charts.GOOD, accuracies),

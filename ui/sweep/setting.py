@@ -14,7 +14,7 @@ from core.parts.losses import losses_for
 from core.presets import PRESETS
 from core.study.sweep import SWEEPS, Plan
 from ui.pieces.names import near_preset
-from ui.pieces.widgets import LABELS, WIDGETS, said
+from ui.pieces.widgets import LABELS, WIDGETS, value_text
 from ui.state import PageState, Values, bound, key_of, put
 from ui.trainer.controls import UNTIL
 from ui.trainer.runs import pinned, watched
@@ -172,7 +172,7 @@ def _values(plan: Plan, name: str) -> None:
     st.multiselect(
         LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), list(values),
         format_func=lambda value: value if isinstance(value, str) and value not in
-        _options(plan.base, name) else said(name, value),
+        _options(plan.base, name) else value_text(name, value),
         accept_new_options=not isinstance(FIELDS[name], Choice),
         help=WIDGETS[name].help,
         **bound(own, changed),

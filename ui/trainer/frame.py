@@ -29,7 +29,7 @@ from ui.engine import engine, losses_ready
 from ui.pieces import chosen
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
-from ui.pieces.widgets import named
+from ui.pieces.widgets import setting_text
 from ui.state import rerun
 from ui.trainer import nudged, origin
 
@@ -174,7 +174,7 @@ def _diagnosis(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """Draw a button that sets the controls to what may help."""
-    changes = ", ".join(named(name, value) for name, value in cure.items())
+    changes = ", ".join(setting_text(name, value) for name, value in cure.items())
     if st.button(f"Try {changes}", key="try_cure", icon=":material/healing:"):
         st.session_state["cure"] = agree({**asdict(config), **cure})[0]
         rerun()

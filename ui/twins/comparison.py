@@ -13,7 +13,7 @@ from core.study.twins import MAY_DIFFER, apart, nearest_twin
 from ui.charts import twins as charts
 from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.names import names
-from ui.pieces.widgets import LABELS, said
+from ui.pieces.widgets import LABELS, value_text
 from ui.state import rerun
 from ui.story.twin import Twins, coloured, viewers_of
 from ui.trainer import nudged
@@ -33,10 +33,11 @@ def twins_of(a: RunConfig, b: RunConfig) -> Twins:
 
 def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
     """Say why two runs are not twins, and offer the nearest two that are."""
-    reasons = [
-        f"{LABELS[name]} ({said(name, getattr(a, name))} and {said(name, getattr(b, name))})"
-        for name in unlike
-    ]
+
+    def both(name: str) -> str:
+        return " and ".join(value_text(name, getattr(config, name)) for config in (a, b))
+
+    reasons = [f"{LABELS[name]} ({both(name)})" for name in unlike]
     may = ", ".join(LABELS[name] for name in MAY_DIFFER)
     st.warning(
         f"These two differ in {', '.join(reasons)}. Twins start from the same weights and see the "
@@ -61,14 +62,14 @@ def settings(twins: Twins) -> None:
     differ = apart(a, b)
     if len(differ) == 1:
         (name,) = differ
-        first, second = (said(name, value) for value in differ[name])
+        first, second = (value_text(name, value) for value in differ[name])
         st.markdown(f"They differ in one thing, {LABELS[name]}: **{first}** and **{second}**.")
         return
     text_table(
         {
             "what differs": [LABELS[name] for name in differ],
             **{
-                twin.label: [said(name, getattr(twin.config, name)) for name in differ]
+                twin.label: [value_text(name, getattr(twin.config, name)) for name in differ]
                 for twin in twins
             },
         },

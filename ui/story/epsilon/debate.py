@@ -39,14 +39,14 @@ def _debate(errand: Errand) -> None:
     if waiting := [claim for key, claim in CLAIMS.items() if key not in verdicts]:
         with st.container(border=True):
             st.caption("Not judged yet:")
-            st.markdown("\n".join(f"- {_said(claim)}" for claim in waiting))
+            st.markdown("\n".join(f"- {_quotation(claim)}" for claim in waiting))
 
 
 def _claim(claim: Claim, verdict: Verdict) -> None:
     icon = ":material/check_circle:" if verdict.holds else ":material/cancel:"
     word = "Holds" if verdict.holds else "Does not hold"
     with st.container(border=True, gap="xsmall"):
-        st.markdown(_said(claim))
+        st.markdown(_quotation(claim))
         st.markdown(f"{icon} **{word}.** {verdict.sentence}")
         st.page_link(
             PAGES["microscope"].path, label="See these numbers under the microscope",
@@ -55,5 +55,5 @@ def _claim(claim: Claim, verdict: Verdict) -> None:
         )  # fmt: skip
 
 
-def _said(claim: Claim) -> str:
+def _quotation(claim: Claim) -> str:
     return f"**{claim.who}:** “{claim.label}”"
