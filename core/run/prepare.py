@@ -133,7 +133,7 @@ def _price(config: RunConfig, program: train.Program) -> float:
     return price
 
 
-Looked = tuple[train.Seen, int]  # a first look, and its size in bytes
+Looked = tuple[train.Measurements, int]  # a first look, and its size in bytes
 _first_looks: OrderedDict[tuple[Any, ...], Looked] = OrderedDict()
 _first_lock = threading.Lock()
 NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # no effect before the first step
@@ -142,7 +142,7 @@ FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 
 def _shared_first_look(
     config: RunConfig, program: train.Program, data: train.DeviceData, state: train.State
-) -> train.Seen:
+) -> train.Measurements:
     """The first look, made once for all runs that start alike."""
     key = tuple(value for name, value in asdict(config).items() if name not in NOT_SEEN)
     with _first_lock:

@@ -74,8 +74,8 @@ def reports(
 def _test_accuracy(
     program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
 ) -> float:
-    accuracy = program.accuracy(len(data.test_images))
-    return float(accuracy(state.params, data.test_images, data.test_labels, knobs))
+    held_out = program.held_out(len(data.test_images))
+    return float(held_out(state.params, data.test_images, data.test_labels, knobs))
 
 
 @lru_cache(maxsize=8)
@@ -98,15 +98,15 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
         def step(carry: tuple[train.State, Array]) -> tuple[train.State, Array]:
             state, totals = carry
             x, batch_labels, _ = parts.batch(state, images, labels, order, knobs)
-            seen = parts.look_at_batch(state, images, labels, order, knobs)
-            after = parts.update(state, seen.gradients, knobs)
+            before = parts.backprop(state, images, labels, order, knobs)
+            after = parts.update(state, before.gradients, knobs)
             logits = parts.evaluate(after.params, x, knobs)
             loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
             scores = [
                 jnp.mean(values)
                 for values in (
-                    diagnostics.correct(seen.logits, batch_labels),
-                    seen.loss,
+                    diagnostics.correct(before.logits, batch_labels),
+                    before.loss,
                     diagnostics.correct(logits, batch_labels),
                     loss,
                 )

@@ -34,8 +34,8 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
 
     def before(*inputs: Any) -> Any:
         x, labels, _ = step.batch(*inputs)
-        look = step.look_at_batch(*inputs)
-        return x, labels, look.logits, look.loss
+        passes = step.backprop(*inputs)
+        return x, labels, passes.logits, passes.loss
 
     def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
         logits = step.evaluate(params, x, knobs)
@@ -69,9 +69,9 @@ def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
 
 def test_it_reports_the_run_itself() -> None:
     data, knobs = device_data(CONFIG), train.knobs(CONFIG)
-    accuracy = train.program(train.shape(CONFIG)).accuracy(len(data.test_images))
+    held_out = train.program(train.shape(CONFIG)).held_out(len(data.test_images))
     ends = [
-        float(accuracy(at.state.params, data.test_images, data.test_labels, knobs))
+        float(held_out(at.state.params, data.test_images, data.test_labels, knobs))
         for step, at in enumerate(states(CONFIG, data))
         if step and step % 12 == 0
     ]

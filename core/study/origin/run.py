@@ -125,7 +125,7 @@ def _in_batch(
             return found
 
         def gradient(params: Array) -> Array:
-            return parts.look_at_batch(
+            return parts.backprop(
                 state._replace(params=params), images, data.train_labels, order, knobs
             ).gradients
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from core.config import FIELDS
 from core.fields import Range, to_text
-from core.study.lanes import Ended, Seen
+from core.study.lanes import Ended, Metrics
 from core.study.sweep.plan import VERSION, Plan, to_json
 
 SILENT, BROKEN, TRAINS = "silent", "broken", "trains"
@@ -59,7 +59,7 @@ def computed_with() -> dict[str, str]:
 
 def rows(ended: Ended) -> list[Row]:
     """What is measured of each run of a batch."""
-    last = Seen(*(np.asarray(column)[:, -1] for column in ended.seen))
+    last = Metrics(*(np.asarray(column)[:, -1] for column in ended.metrics))
     assert ended.held_out is not None
     return [
         {
@@ -67,16 +67,16 @@ def rows(ended: Ended) -> list[Row]:
             "train_accuracy": float(last.train_accuracy[i]),
             "held_out": float(ended.held_out[i]),
             "gradient_norm": float(last.gradient_norm[i]),
-            "outcome": _outcome(Seen(*(column[i] for column in last))),
+            "outcome": _outcome(Metrics(*(column[i] for column in last))),
         }
         for i in range(len(ended.runs))
     ]
 
 
-def _outcome(seen: Seen) -> str:
-    if not (seen.next_finite and np.isfinite(seen.loss) and np.isfinite(seen.gradient_norm)):
+def _outcome(run: Metrics) -> str:
+    if not (run.next_finite and np.isfinite(run.loss) and np.isfinite(run.gradient_norm)):
         return BROKEN
-    return SILENT if seen.gradient_norm == 0 else TRAINS
+    return SILENT if run.gradient_norm == 0 else TRAINS
 
 
 def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
