@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from core.config import RunConfig
-from core.run import apart, memory
+from core.run import memory, own_process
 from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
 from core.run.prepare import at_hand, explain, prepare
@@ -220,7 +220,7 @@ class Engine:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        apart.end_all()
+        own_process.end_all()
         self.errands.close()
         for thread in [*self._preparing, *self._workers.values()]:
             thread.join(timeout=60)

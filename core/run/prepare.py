@@ -14,20 +14,23 @@ from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
 from core.run import train
-from core.run.apart import Apart, Failed
 from core.run.job import Ready, Report, Status
+from core.run.own_process import Failed, OwnProcess
 from core.run.price import LONG, free_bytes, seconds, step_limit
 
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 
 def prepare(
-    config: RunConfig, report: Report, next_look: train.NextLook | None = None, apart: bool = True
+    config: RunConfig,
+    report: Report,
+    next_look: train.NextLook | None = None,
+    own_process: bool = True,
 ) -> Ready:
     """Load the data, compile what the first look needs, and return a run that can begin.
 
-    If `apart`, on a CPU a run with long steps gets a process of its own, because it would take
-    threads and memory from all others.
+    If `own_process`, on a CPU a run with long steps gets a process to itself, because it would
+    take threads and memory from all others.
 
     Raises:
       Failed: the process of a long run has failed or ended.
@@ -41,8 +44,8 @@ def prepare(
     report(Status.COMPILING, 0.0, _last_time())
     program = train.program(shape)
     step_seconds = _price(config, program)
-    if apart and step_seconds > LONG and jax.default_backend() == "cpu":
-        other = Apart(config, report, next_look or train.looks_of(config))
+    if own_process and step_seconds > LONG and jax.default_backend() == "cpu":
+        other = OwnProcess(config, report, next_look or train.looks_of(config))
         return Ready(other, step_seconds, seconds(program.look_operations))
     for done in _timed(program.compile_first_look()):
         report(Status.COMPILING, done, _last_time())

@@ -10,7 +10,7 @@ from core.data import Dataset, load
 from core.fields import number
 from core.parts.choices import TASKS
 from core.run.errands import Errand
-from core.study.twins import Divergence, differences, first_divergence
+from core.study.twins import Divergence, first_divergence, twin_differences
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.engine import engine
 from ui.pieces.cards import Shown, sheet
@@ -46,7 +46,7 @@ def _tell(a: Twin, b: Twin, found: Divergence) -> None:
         f"Their gradients differ from **step {found.step}** on, most in layer {found.layer + 1} "
         f"(relative difference {number(found.relative[found.layer], 2)})."
     )
-    if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
+    if not {"loss", "epsilon"} & set(twin_differences(a.config, b.config)):
         says += (
             " Both have the same loss: their logits differ because their weights, or the units "
             "that are dropped, differ."

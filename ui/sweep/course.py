@@ -50,12 +50,12 @@ def course(plan: Plan) -> Errand | None:
     """Return how far the sweep is; if this session wants it to continue, asking keeps it going."""
     if asked(plan):
         return engine().errands.look(_key(plan), lambda: _timed(plan))
-    return engine().errands.found(_key(plan))
+    return engine().errands.peek(_key(plan))
 
 
 def start(plan: Plan) -> None:
     """Begin the sweep or continue it; one that failed begins again, from what is kept."""
-    found = engine().errands.found(_key(plan))
+    found = engine().errands.peek(_key(plan))
     if found is not None and found.failure:
         engine().errands.forget(_key(plan))
     for mine in (ASKED,) if found else (ASKED, STARTED):

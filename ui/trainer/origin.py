@@ -37,8 +37,8 @@ def panel(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
     elif found.failure:
         st.warning(f"The source of the NaN could not be found: {found.failure}")
     elif found.pieces:
-        told = origin.sentence(found.pieces[0])
-        st.warning(f"**The first NaN.** {told}", icon=":material/search:")
+        sentence = origin.sentence(found.pieces[0])
+        st.warning(f"**The first NaN.** {sentence}", icon=":material/search:")
     else:
         before = looks[-2].step if len(looks) > 1 else 0
         st.caption(
@@ -102,4 +102,4 @@ def explained(cases: Sequence[Case], key: str) -> None:
             made = origin.at_logit(*case[1:])
             if made is not None:
                 where = f"{origin.PARTS[made.result]} at z = {number(case.z, 5)}"
-                st.markdown(f"**{case.name}**, {where}: {origin.told(made)}")
+                st.markdown(f"**{case.name}**, {where}: {origin.derivation(made)}")

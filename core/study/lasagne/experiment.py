@@ -84,7 +84,7 @@ def _parameter(name: str, gradient: Array) -> Parameter:
     )
 
 
-def apart(a: RunConfig, b: RunConfig, data: Dataset, batch: int = 0) -> Array:
+def gradient_differences(a: RunConfig, b: RunConfig, data: Dataset, batch: int = 0) -> Array:
     """How far the gradients of two losses differ, relative to the larger: float64 [layers].
 
     inf if only one is not finite, as in core.study.twins.

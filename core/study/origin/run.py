@@ -74,8 +74,8 @@ def of_run(
                 yield _in_batch(config, data, before, batch[2])
                 return
         yield None
-    if _shown(looks[first]) and (found := _in_images(config, data, state)):
-        yield found
+    if _shown(looks[first]) and (nan := _in_images(config, data, state)):
+        yield nan
     else:
         yield _in_batch(config, data, state, order(looks[first].step // config.steps_per_epoch))
 
@@ -120,9 +120,9 @@ def _in_batch(
             return parts.apply(params, x, rng=key, drop=drop)
 
         together = MODELS[config.model].test_batch is not None or config.dropout != "off"
-        found = _in_pass(config, state, _Pass(forward, x, labels, places, together))
-        if found is not None:
-            return found
+        nan = _in_pass(config, state, _Pass(forward, x, labels, places, together))
+        if nan is not None:
+            return nan
 
         def gradient(params: Array) -> Array:
             return parts.backprop(
@@ -158,9 +158,9 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
     for which in (nan_loss, nan_slope, ~np.isfinite(slope).all(axis=-1)):
         for i in np.flatnonzero(numbers & which)[:FEW]:
             if made := of_loss(form, config.loss, np.asarray(rows)[i], known[i], config.epsilon):
-                of = tuple(logits[i].astype(float).tolist())
+                own = tuple(logits[i].astype(float).tolist())
                 label = None if form == "regression" else int(labels[i])
-                return Origin(step, PARTS[made.result], made, int(run.places[i]), of, label)
+                return Origin(step, PARTS[made.result], made, int(run.places[i]), own, label)
     if numbers.all():
         return None
     i = int(np.flatnonzero(~numbers)[0])

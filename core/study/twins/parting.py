@@ -14,7 +14,7 @@ from core.parts.models import Params, layers
 from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.study.states import At, compiled_for, states
-from core.study.twins.differences import differences
+from core.study.twins.differences import twin_differences
 
 # Losses that are the same function rounded in different places (from_logits, optax, PyTorch) gave
 # gradients that differed by 2 roundings (2^-24 each) at the question's first step and by 17 after
@@ -54,9 +54,9 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
     |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, where u is the largest
     relative error of one rounding in the passes.
 
-    Raises ValueError as `differences` does.
+    Raises ValueError as `twin_differences` does.
     """
-    differences(a, b)
+    twin_differences(a, b)
     on_device, compiled = train.on_device(a.task, data), _backprop(train.shape(a))
 
     def backprop(config: RunConfig, at: At) -> train.Backprop:

@@ -6,7 +6,7 @@ from core.config import RunConfig
 from core.data import Dataset
 from core.run import train
 from core.study.states import At, ends
-from core.study.twins.differences import differences
+from core.study.twins.differences import twin_differences
 
 
 class Swap(NamedTuple):
@@ -22,9 +22,9 @@ def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
 
     The accuracies follow the weights: it is the training that differs, not the prediction.
 
-    Raises ValueError as `differences` does.
+    Raises ValueError as `twin_differences` does.
     """
-    differences(a, b)
+    twin_differences(a, b)
     on_device = train.on_device(a.task, data)
     (start_a, end_a), (start_b, end_b) = ends(a, on_device), ends(b, on_device)
 

@@ -30,10 +30,10 @@ class Failed(Exception):
     """Something went wrong in the other process; the message is written for the page."""
 
 
-_children: weakref.WeakSet["Apart"] = weakref.WeakSet()
+_children: weakref.WeakSet["OwnProcess"] = weakref.WeakSet()
 
 
-class Apart(Iterator[Snapshot | None]):
+class OwnProcess(Iterator[Snapshot | None]):
     """The ticks of a run in another process, which ends with this object.
 
     Raises:
