@@ -306,13 +306,13 @@ MODELS = Registry(
 
 def layers(params: Params) -> list[Any]:
     """The layers that have weights, in order; a BatchNorm belongs to the layer before it."""
-    found: list[Any] = []
+    groups: list[Any] = []
     for layer in filter(None, params):
-        if found and all(jnp.ndim(leaf) == 1 for leaf in jax.tree.leaves(layer)):
-            found[-1] += layer
+        if groups and all(jnp.ndim(leaf) == 1 for leaf in jax.tree.leaves(layer)):
+            groups[-1] += layer
         else:
-            found.append(layer)
-    return found
+            groups.append(layer)
+    return groups
 
 
 def parameter_names(params: Params) -> list[str]:

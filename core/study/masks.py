@@ -45,10 +45,10 @@ def passes(
 
 def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
     """The forward pass of a run's next step."""
-    found = _forward(train.shape(config))(
+    computed = _forward(train.shape(config))(
         at.state, data.train_images, at.order, train.knobs(config)
     )
-    return Pass(int(at.state.step), *jax.device_get(found))
+    return Pass(int(at.state.step), *jax.device_get(computed))
 
 
 def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[Any]:
@@ -66,7 +66,7 @@ def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[An
 def _forward(shape: train.Shape) -> Callable[..., Any]:
     step = train.Step(shape)
 
-    def found(
+    def forward_pass(
         state: train.State, images: Array, order: Array, knobs: train.Knobs
     ) -> tuple[Array, list[Hidden], Array]:
         # Instead of its label, each image carries its position.
@@ -76,11 +76,11 @@ def _forward(shape: train.Shape) -> Callable[..., Any]:
         logits = step.backprop(state, images, jnp.zeros_like(places), order, knobs).logits
         return places, layers, logits
 
-    return compiled_for(shape, found)
+    return compiled_for(shape, forward_pass)
 
 
 def dropped_pixels(
-    image: np.ndarray, form: str, number: float, seed: int = 0, training: bool = True
+    image: np.ndarray, form: str, dropout_value: float, seed: int = 0, training: bool = True
 ) -> np.ndarray:
     """Drop pixels of a digit as a row of DROPOUTS drops units: float32, the image's shape.
 
@@ -88,11 +88,11 @@ def dropped_pixels(
     smaller keep_prob keeps a subset of the same pixels. Values are the image's, divided or
     multiplied, and may be above 255.
     """
-    return np.asarray(_dropped(np.float32(image), form, np.float32(number), seed, training))
+    return np.asarray(_dropped(np.float32(image), form, np.float32(dropout_value), seed, training))
 
 
 # Compiled once for each form, because a page draws its digits again in every rerun.
 @partial(jax.jit, static_argnames=("form", "training"))
-def _dropped(image: Array, form: str, number: Array, seed: Array, training: bool) -> Array:
+def _dropped(image: Array, form: str, dropout_value: Array, seed: Array, training: bool) -> Array:
     key = jax.random.key(seed) if training else None
-    return dropout(image, DROPOUTS[form].means(number), key)
+    return dropout(image, DROPOUTS[form].means(dropout_value), key)

@@ -127,11 +127,11 @@ class Looking:
         step, labels = self.step, labels[: self.size]
         x = pixels(images[: self.size], knobs)
 
-        def answer(x: Array) -> tuple[Array, list[Array]]:
+        def logits_and_units(x: Array) -> tuple[Array, list[Array]]:
             units = [layer.units for layer in step.hidden(params, x, drop=drop)]
             return step.apply(params, x, drop=drop), units
 
-        logits, units = step.model.at_test(answer, x)
+        logits, units = step.model.at_test(logits_and_units, x)
         return _Probe(x, labels, logits, units)
 
     def _answers(
@@ -187,7 +187,7 @@ class Looking:
         activations = self.step.model.at_test(
             lambda x: [network.hidden(params, x), network.apply(params, x)], probed
         )
-        found = Largest(*map(diagnostics.largest, (activations, exact, params)))
+        largest = Largest(*map(diagnostics.largest, (activations, exact, params)))
         if state.scaler:
-            found = found._replace(gradient=found.gradient * state.scaler.scale)
-        return {"largest": found, "vanished": diagnostics.vanished(gradients, exact)}
+            largest = largest._replace(gradient=largest.gradient * state.scaler.scale)
+        return {"largest": largest, "vanished": diagnostics.vanished(gradients, exact)}

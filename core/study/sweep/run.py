@@ -53,12 +53,12 @@ def _sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
 
 def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[int]]]:
     """Group the runs that go together, each run with its cells that are not kept yet."""
-    found: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
+    groups: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
     for cell, config in enumerate(plan.cells):
         if cell not in kept:
-            family = found.setdefault(lanes.family(config), {})
+            family = groups.setdefault(lanes.family(config), {})
             family.setdefault(config, []).append(cell)
-    return list(found.values())
+    return list(groups.values())
 
 
 def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | None]:

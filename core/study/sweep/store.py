@@ -117,8 +117,8 @@ class Folder:
             if not mark.exists():
                 if any(self.path.iterdir()):
                     raise ValueError(f"{self.path} is not the folder of a sweep, and not empty")
-                told = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
-                self._write(mark, json.dumps(told, indent=1).encode())
+                claim = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
+                self._write(mark, json.dumps(claim, indent=1).encode())
             self._check(mark)
             probe = self.path / f"probe{TEMPORARY}"
             probe.write_bytes(b"")
@@ -144,15 +144,15 @@ class Folder:
 
     def _check(self, mark: Path) -> None:
         try:
-            told = json.loads(mark.read_text())
-            plan = from_json(json.dumps(told["plan"]))
+            claim = json.loads(mark.read_text())
+            plan = from_json(json.dumps(claim["plan"]))
         except (KeyError, TypeError, json.JSONDecodeError, ValueError) as error:
             raise ValueError(f"{mark} cannot be used, and was left as it is: {error}") from error
         if plan != self.plan:
             raise ValueError(f"{self.path} holds another sweep: name another folder")
-        if told["computed with"] != computed_with():
+        if claim["computed with"] != computed_with():
             was, now = (", ".join(map(" ".join, d.items()))
-                        for d in (told["computed with"], computed_with()))  # fmt: skip
+                        for d in (claim["computed with"], computed_with()))  # fmt: skip
             raise ValueError(
                 f"{self.path} was computed with {was}, and this is {now}: their figures do not "
                 "belong in one table. Name another folder"
@@ -162,10 +162,10 @@ class Folder:
         return sorted(self.path.glob("*.parquet"))
 
     def _read(self, file: Path) -> pa.Table:
-        found = pq.read_table(file)
-        if (found.schema.metadata or {}).get(b"samenet") != made_by(self.plan)[b"samenet"]:
+        rows = pq.read_table(file)
+        if (rows.schema.metadata or {}).get(b"samenet") != made_by(self.plan)[b"samenet"]:
             raise ValueError(f"{file} is of another sweep, or of another version than {VERSION}")
-        return found
+        return rows
 
     def _flush(self) -> None:
         if not self.waiting:

@@ -81,20 +81,20 @@ def _outcome(run: Metrics) -> str:
 
 def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
     """The table of some cells, in order; `measured` is cell -> what is measured there."""
-    told = []
+    cells = []
     for cell in sorted(measured):
         values = zip(plan.axes, plan.values[cell], strict=True)
-        told.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
-    return pa.Table.from_pylist(told, schema(plan))
+        cells.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
+    return pa.Table.from_pylist(cells, schema(plan))
 
 
 def _cell_value(value: Any) -> Any:
     return to_text(value) if isinstance(value, tuple) else value
 
 
-def measured_in(found: pa.Table) -> dict[int, Row]:
+def measured_in(sweep: pa.Table) -> dict[int, Row]:
     """What is measured in each cell of a table; a cell that is there twice counts once."""
-    kept = found.select(["cell", *MEASURED]).to_pylist()
+    kept = sweep.select(["cell", *MEASURED]).to_pylist()
     return {row.pop("cell"): row for row in reversed(kept)}
 
 
@@ -106,10 +106,10 @@ def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
     return table(plan, measured)
 
 
-def to_csv(found: pa.Table) -> bytes:
+def to_csv(sweep: pa.Table) -> bytes:
     """The table as CSV; NaN is written as NaN."""
-    lines = [",".join(found.column_names)]
-    for row in found.to_pylist():
+    lines = [",".join(sweep.column_names)]
+    for row in sweep.to_pylist():
         lines.append(",".join(map(_text, row.values())))
     return ("\n".join(lines) + "\n").encode()
 
@@ -118,13 +118,13 @@ def _text(value: Any) -> str:
     return "NaN" if isinstance(value, float) and value != value else str(value)
 
 
-def to_parquet(found: pa.Table) -> bytes:
+def to_parquet(sweep: pa.Table) -> bytes:
     """The table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(found, sink)
+    pq.write_table(sweep, sink)
     return sink.getvalue().to_pybytes()
 
 
-def columns(found: pa.Table, names: Sequence[str]) -> list[list[Any]]:
+def columns(sweep: pa.Table, names: Sequence[str]) -> list[list[Any]]:
     """Some columns as lists."""
-    return [found[name].to_pylist() for name in names]
+    return [sweep[name].to_pylist() for name in names]
