@@ -14,7 +14,7 @@ from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
 from core.run import train
-from core.run.job import Ready, Report, Status
+from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
 from core.run.price import LONG, free_bytes, seconds, step_limit
 
@@ -23,7 +23,7 @@ NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 def prepare(
     config: RunConfig,
-    report: Report,
+    report: ReportStatus,
     next_look: train.NextLook | None = None,
     own_process: bool = True,
 ) -> Ready:
@@ -136,10 +136,10 @@ def _price(config: RunConfig, program: train.Program) -> float:
     return price
 
 
-Looked = tuple[train.Measurements, int]  # a first look, and its size in bytes
-_first_looks: OrderedDict[tuple[Any, ...], Looked] = OrderedDict()
+SizedLook = tuple[train.Measurements, int]  # a first look, and its size in bytes
+_first_looks: OrderedDict[tuple[Any, ...], SizedLook] = OrderedDict()
 _first_lock = threading.Lock()
-NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # no effect before the first step
+WITHOUT_EFFECT = ("learning_rate", "optimizer", "epochs")  # before the first step
 FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 
 
@@ -147,18 +147,18 @@ def _shared_first_look(
     config: RunConfig, program: train.Program, data: train.DeviceData, state: train.State
 ) -> train.Measurements:
     """The first look, made once for all runs that start alike."""
-    key = tuple(value for name, value in asdict(config).items() if name not in NOT_SEEN)
+    key = tuple(value for name, value in asdict(config).items() if name not in WITHOUT_EFFECT)
     with _first_lock:
         if key in _first_looks:
             _first_looks.move_to_end(key)
             return _first_looks[key][0]
-    seen = train.first_look(config, program, data, state)
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(seen))
+    look = train.first_look(config, program, data, state)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(look))
     with _first_lock:
-        _first_looks[key] = seen, size
+        _first_looks[key] = look, size
         while sum(size for _, size in _first_looks.values()) > FIRST_LOOKS:
             _first_looks.popitem(last=False)
-    return seen
+    return look
 
 
 _loading = {source: threading.Lock() for source in SOURCES}

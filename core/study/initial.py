@@ -23,7 +23,7 @@ from core.study.states import compiled_for
 
 
 @lru_cache(maxsize=8)
-def initial(config: RunConfig) -> Answers:
+def initial_answers(config: RunConfig) -> Answers:
     """What a run's first snapshot says about each image, for a task of two classes.
 
     Raises:

@@ -21,7 +21,7 @@ from core.study.states import At, compiled_for, states
 Array = Any  # a numpy array outside, a jax Array inside the program
 
 
-class Pass(NamedTuple):
+class ForwardPass(NamedTuple):
     """The forward pass of one training step over its batch; row i is the same image everywhere."""
 
     step: int  # updates done before it
@@ -32,23 +32,23 @@ class Pass(NamedTuple):
 
 def passes(
     config: RunConfig, data: train.DeviceData, steps: Collection[int]
-) -> Iterator[Pass | None]:
+) -> Iterator[ForwardPass | None]:
     """Yield a run's forward pass at each of these steps, the first being 0, and None at others."""
     last = max(steps)
     if not 0 <= min(steps) <= last < config.steps:
         raise ValueError(f"steps are {sorted(steps)}; allowed are 0 to {config.steps - 1}")
     for step, at in enumerate(states(config, data)):
-        yield forward(config, data, at) if step in steps else None
+        yield forward_pass(config, data, at) if step in steps else None
         if step == last:
             return
 
 
-def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
+def forward_pass(config: RunConfig, data: train.DeviceData, at: At) -> ForwardPass:
     """The forward pass of a run's next step."""
     computed = _forward(train.shape(config))(
         at.state, data.train_images, at.order, train.knobs(config)
     )
-    return Pass(int(at.state.step), *jax.device_get(computed))
+    return ForwardPass(int(at.state.step), *jax.device_get(computed))
 
 
 def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[Any]:
@@ -59,14 +59,14 @@ def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[An
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     state = program.init(knobs)._replace(step=jnp.int32(step))
     order = program.order(knobs, np.int32(step // config.steps_per_epoch))
-    return [layer.multipliers for layer in forward(config, data, At(state, order)).layers]
+    return [layer.multipliers for layer in forward_pass(config, data, At(state, order)).layers]
 
 
 @lru_cache(maxsize=8)
 def _forward(shape: train.Shape) -> Callable[..., Any]:
     step = train.Step(shape)
 
-    def forward_pass(
+    def layers_and_logits(
         state: train.State, images: Array, order: Array, knobs: train.Knobs
     ) -> tuple[Array, list[Hidden], Array]:
         # Instead of its label, each image carries its position.
@@ -76,7 +76,7 @@ def _forward(shape: train.Shape) -> Callable[..., Any]:
         logits = step.backprop(state, images, jnp.zeros_like(places), order, knobs).logits
         return places, layers, logits
 
-    return compiled_for(shape, forward_pass)
+    return compiled_for(shape, layers_and_logits)
 
 
 def dropped_pixels(

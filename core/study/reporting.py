@@ -19,7 +19,7 @@ from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
-LOOKS = 10  # reports an epoch
+REPORTS_PER_EPOCH = 10
 PIECE = 10  # steps between two yields
 
 
@@ -42,17 +42,17 @@ class Report(NamedTuple):
 
 
 def reports(
-    config: RunConfig, data: train.DeviceData, looks: int = LOOKS
+    config: RunConfig, data: train.DeviceData, reports_per_epoch: int = REPORTS_PER_EPOCH
 ) -> Iterator[Report | None]:
-    """Train `config` and yield a Report `looks` times an epoch, the last one at its end.
+    """Train `config` and yield `reports_per_epoch` Reports an epoch, the last one at its end.
 
-    With looks = 1 it holds what each loop reports for a whole epoch. Yields None between pieces of
-    work.
+    If that is 1, a Report holds what each loop reports for a whole epoch. Yields None between
+    pieces of work.
     """
     shape, knobs = train.shape(config), train.knobs(config)
     program, measured = train.program(shape), _measured_steps(shape)
     per_epoch = config.steps_per_epoch
-    every = -(-per_epoch // looks)
+    every = -(-per_epoch // reports_per_epoch)
     state, step = program.init(knobs), 0
     for epoch in range(config.epochs):
         order, end = program.order(knobs, np.int32(epoch)), (epoch + 1) * per_epoch

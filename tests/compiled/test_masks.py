@@ -42,7 +42,7 @@ def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> 
     config = replace(config, dropout=form, epochs=1)
     data, knobs, logits = device_data(config), train.knobs(config), logits_of(train.shape(config))
     for step, at in zip(range(config.steps), states(config, data), strict=False):
-        found = masks.forward(config, data, at)
+        found = masks.forward_pass(config, data, at)
         trained = logits(at.state, data.train_images, data.train_labels, at.order, knobs)
         assert found.step == step
         np.testing.assert_allclose(found.logits, trained, rtol=1e-5, atol=1e-6)

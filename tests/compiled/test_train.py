@@ -414,7 +414,7 @@ def test_snapshots_include_the_ends_and_epochs_and_are_not_too_many(config: RunC
     steps = train.snapshot_steps(config)
     assert steps == sorted(set(steps))
     assert (steps[0], steps[-1]) == (0, config.steps)
-    most = loop.SNAPSHOTS + loop.SNAPSHOTS // MODELS[config.model].looks + 2
+    most = loop.SNAPSHOTS + loop.SNAPSHOTS // MODELS[config.model].looks_per_epoch + 2
     assert len(steps) <= most + config.steps.bit_length()
     if config.epochs <= 40:
         assert set(range(0, config.steps + 1, config.steps_per_epoch)) <= set(steps)

@@ -117,7 +117,7 @@ def shapes(times: int, batch: int) -> None:
     """Draw what `explain_shapes` says of the post's loss, run here."""
     found = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
     code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
-                    *(step.said for step in found.steps)]), mark=found.steps[0].said)  # fmt: skip
+                    *(line.text for line in found.lines)]), mark=found.lines[0].text)  # fmt: skip
     warning = found.warnings[0].partition(": ")[2]
     st.warning(warning, icon=":material/warning:")
 

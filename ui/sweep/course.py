@@ -15,7 +15,7 @@ from core.run.errands import Errand
 from core.study import lanes
 from core.study.sweep import Memory, Plan, Rows, Store, sweep
 from core.study.sweep.cluster import sweep_on
-from core.study.sweep.run import families, measured
+from core.study.sweep.run import families, measure_runs
 from core.study.sweep.store import ROOM, forget, kept_in, taken_in
 from ui.engine import engine
 
@@ -140,7 +140,7 @@ def _cost(plan: Plan) -> Iterator[Cost | None]:
     took = []
     for _ in range(2):
         seconds = 0.0
-        runs = measured(plan.cells[:1])
+        runs = measure_runs(plan.cells[:1])
         while True:
             started = time.perf_counter()
             try:

@@ -40,8 +40,8 @@ CAUSES: dict[str, Cause] = {
 }
 
 
-def diagnose(config: RunConfig, seen: Sequence[Snapshot]) -> list[Diagnosis]:
-    """The causes that fit what was seen, the first one first. There is always one."""
-    evidence = Evidence(config, seen)
+def diagnose(config: RunConfig, snapshots: Sequence[Snapshot]) -> list[Diagnosis]:
+    """The causes that fit a run's snapshots so far, the first one first. There is always one."""
+    evidence = Evidence(config, snapshots)
     diagnoses = {key: cause(evidence) for key, cause in CAUSES.items()}
     return [fits._replace(cause=key) for key, fits in diagnoses.items() if fits]

@@ -18,17 +18,17 @@ class Evidence(NamedTuple):
     """A run as far as it has been seen, at least its start."""
 
     config: RunConfig
-    seen: Sequence[Snapshot]
+    snapshots: Sequence[Snapshot]
 
     @property
     def first(self) -> Snapshot:
         """The start."""
-        return self.seen[0]
+        return self.snapshots[0]
 
     @property
     def now(self) -> Snapshot:
         """The newest look."""
-        return self.seen[-1]
+        return self.snapshots[-1]
 
     @property
     def nan(self) -> float:

@@ -38,7 +38,7 @@ def _beyond(e: Evidence) -> tuple[Snapshot, str, float] | None:
 
     Now, or where weights are broken by now, at the first look that saw it.
     """
-    looks = e.seen if e.broken else [e.now]
+    looks = e.snapshots if e.broken else [e.now]
     sizes = np.array([look.largest for look in looks], float)
     with np.errstate(over="ignore"):
         rounded = sizes.astype(_format(e).dtype)

@@ -49,8 +49,8 @@ def too_large(e: Evidence) -> Diagnosis | None:
 
 def _largest_of_rise(e: Evidence) -> float:
     """The largest step size since the loss was last no higher than at the start."""
-    since = max(i for i, look in enumerate(e.seen) if look.loss <= e.first.loss)
-    return max(map(_step_size, e.seen[since:-1]))
+    since = max(i for i, look in enumerate(e.snapshots) if look.loss <= e.first.loss)
+    return max(map(_step_size, e.snapshots[since:-1]))
 
 
 def one_answer(e: Evidence) -> Diagnosis | None:

@@ -32,7 +32,7 @@ def snapshot_steps(config: RunConfig) -> list[int]:
     Looks at steps 1, 4, 16, ... come before the first of these, so that a long run is seen to move
     at once. All depend on the configuration alone.
     """
-    looks = MODELS[config.model].looks
+    looks = MODELS[config.model].looks_per_epoch
     every = max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
     early = {4**power for power in range(every.bit_length()) if 4**power < min(every, config.steps)}
     marks = {0, config.steps, *early, *range(0, config.steps, every)}
@@ -49,7 +49,7 @@ class Measurements(NamedTuple):
     gradients: Params
 
 
-def _measured(
+def _measure(
     config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
 ) -> Measurements:
     examples = _held_out_examples(config, int(state.step), data)
@@ -73,7 +73,7 @@ def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
 def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Measurements:
     """The look before the first step, which no optimizer, learning rate or epoch changes."""
     traced = knobs(config)
-    return _measured(config, program, state, data, program.order(traced, np.int32(0)), traced)
+    return _measure(config, program, state, data, program.order(traced, np.int32(0)), traced)
 
 
 def _snapshot(
@@ -137,14 +137,14 @@ def ticks(
     traced = knobs(config)
     state = program.init(traced) if start is None else start
     next_look = next_look or looks_of(config)
-    step, chunk, seen = 0, 1, -1
+    step, chunk, last_look = 0, 1, -1
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
         return program.order(traced, np.int32(epoch))
 
-    while seen < config.steps:
-        mark = 0 if seen < 0 else next_look(seen)
+    while last_look < config.steps:
+        mark = 0 if last_look < 0 else next_look(last_look)
         if step < mark:
             epoch = step // config.steps_per_epoch
             stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
@@ -159,13 +159,13 @@ def ticks(
             if step < mark:
                 yield None
             continue
-        if seen < 0 and start is None:
+        if last_look < 0 and start is None:
             look = first(config, program, data, state)
         else:
             next_order = order(step // config.steps_per_epoch)
-            look = _measured(config, program, state, data, next_order, traced)
+            look = _measure(config, program, state, data, next_order, traced)
         snapshot, state = _snapshot(config, program, state, data, look, traced)
-        seen, step = step, step + 1
+        last_look, step = step, step + 1
         yield snapshot
 
 

@@ -81,7 +81,7 @@ class Program:
     @property
     def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
         """`Looking.see`, compiled for a state without slots."""
-        return self._shared.compiled(self._shared.looking.see, *self._seen(), options=SELDOM)
+        return self._shared.compiled(self._shared.looking.see, *self._look_types(), options=SELDOM)
 
     @property
     def follow(self) -> Callable[[State, Params, Knobs], tuple[dict[str, Any], State]]:
@@ -94,15 +94,15 @@ class Program:
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """`Looking.diagnose`, from two compiled functions."""
-        seen, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
+        values, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
         step, after = self.follow(state, gradients, knobs)
-        return seen | step, after
+        return values | step, after
 
     @property
     def advance(self) -> Callable[..., State]:
         """`Step.advance`, compiled; the arrays of its first argument are gone afterwards."""
         own = self._own
-        return own.compiled(own.step.advance, *self._steps(), lock=loops_lock, donate=(0,))
+        return own.compiled(own.step.advance, *self._step_types(), lock=loops_lock, donate=(0,))
 
     def whole(self) -> bool:
         """Whether all that a run needs is compiled, including the steps between looks."""
@@ -120,12 +120,12 @@ class Program:
     def step_operations(self) -> float:
         """The floating-point operations of a step; nothing is compiled to know them."""
         own = self._own
-        return operations(own.lowered(own.step.advance, *self._steps(), donate=(0,)))
+        return operations(own.lowered(own.step.advance, *self._step_types(), donate=(0,)))
 
     @cached_property
     def look_operations(self) -> float:
         """The same for a look at training images, which includes a step."""
-        return operations(self._shared.lowered(self._shared.looking.see, *self._seen()))
+        return operations(self._shared.lowered(self._shared.looking.see, *self._look_types()))
 
     def memory(self) -> int:
         """The bytes that the largest of the compiled functions needs while it runs."""
@@ -135,10 +135,10 @@ class Program:
         """The bytes that the compiled functions occupy, some of them shared with other programs."""
         return {pieces: pieces.kept for pieces in (self._shared, self._own)}
 
-    def _seen(self) -> tuple[Any, ...]:
+    def _look_types(self) -> tuple[Any, ...]:
         return self._shared.state._replace(slots=()), *self._shared.batches
 
-    def _steps(self) -> tuple[Any, ...]:
+    def _step_types(self) -> tuple[Any, ...]:
         return self._own.state, *self._own.batches, self._own.whole
 
 

@@ -59,13 +59,13 @@ def of_run(
         return
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
-    seen = {look.step for look in looks[:first]}
+    looked_at = {look.step for look in looks[:first]}
     state = program.init(knobs)
     for step in range(looks[first].step):
         batch = data.train_images, data.train_labels, order(step // config.steps_per_epoch), knobs
-        if step in seen:
+        if step in looked_at:
             _, state = program.diagnose(state, *batch)
-        elif step < max(seen):
+        elif step < max(looked_at):
             state = program.advance(state, *batch, np.int32(step + 1))
         else:  # its arrays are gone after a step
             before = jax.tree.map(jnp.copy, state)
@@ -101,8 +101,8 @@ def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) ->
     with train.numerics(shape):
         x, labels = train.pixels(data.train_images[:PROBE], knobs), data.train_labels[:PROBE]
         places = np.arange(len(x))
-        seen = _Pass(forward, x, labels, places, model.test_batch is not None)
-        return _in_pass(config, state, seen)
+        together = model.test_batch is not None
+        return _in_pass(config, state, _Pass(forward, x, labels, places, together))
 
 
 def _in_batch(

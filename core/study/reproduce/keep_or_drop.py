@@ -39,7 +39,7 @@ def _epochs(reading: str, epochs: int, seed: int = 0) -> list[Report]:
     changes = {"dropout": reading, "epochs": epochs, "seed": seed}
     config = RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, **changes})
     data = train.on_device(config.task, local(config))
-    return [report for report in reports(config, data, looks=1) if report is not None]
+    return [report for report in reports(config, data, reports_per_epoch=1) if report is not None]
 
 
 def keep_or_drop() -> Iterator[Finding]:

@@ -14,9 +14,9 @@ from typing import Any
 from core.config import RunConfig
 from core.run import memory
 from core.study.sweep.plan import Plan
-from core.study.sweep.run import Rows, families, measured
+from core.study.sweep.run import Rows, families, measure_runs
 from core.study.sweep.store import Store
-from core.study.sweep.table import Row, computed_with
+from core.study.sweep.table import RunRow, computed_with
 
 PATIENCE = 4.0  # seconds for a scheduler, and then for a worker, to answer
 TASK = 5.0  # seconds that a task should take
@@ -82,7 +82,7 @@ def _close_late(client: "Future[Any]") -> None:
         client.result().close()
 
 
-def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row], float]:
+def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[RunRow], float]:
     """Do a task: measure runs that go together; return their rows, in order, and the seconds taken.
 
     Raises:
@@ -92,9 +92,9 @@ def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row]
         raise RuntimeError(f"a worker computes with {own}, the sweep with {made}")
     memory.keep_buffers()  # a worker starts here
     runs = [RunConfig(**config) for config in configs]
-    rows: dict[RunConfig, Row] = {}
+    rows: dict[RunConfig, RunRow] = {}
     started = time.perf_counter()
-    for batch in measured(runs):
+    for batch in measure_runs(runs):
         rows |= batch or {}
     return [rows[run] for run in runs], time.perf_counter() - started
 

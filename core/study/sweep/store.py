@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.study.sweep.plan import VERSION, Plan, from_json, to_json
-from core.study.sweep.table import Row, computed_with, joined, made_by, measured_in, table
+from core.study.sweep.table import RunRow, computed_with, joined, made_by, measured_in, table
 
 try:
     import fcntl
@@ -36,10 +36,10 @@ BATCH, TEMPORARY = "batch-{}.parquet", ".part"
 class Store(Protocol):
     """Where a sweep keeps its rows."""
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows kept so far: cell -> row."""
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows, at once or a second later."""
 
     def close(self) -> None:
@@ -50,13 +50,13 @@ class Memory:
     """Rows that live as long as this object."""
 
     def __init__(self) -> None:
-        self.kept: dict[int, Row] = {}
+        self.kept: dict[int, RunRow] = {}
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows that were added."""
         return dict(self.kept)
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows."""
         self.kept |= measured
 
@@ -75,23 +75,23 @@ class Folder:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, plan
-        self.waiting: dict[int, Row] = {}
+        self.waiting: dict[int, RunRow] = {}
         self.written = time.monotonic()
         self._claim()
         self._let_go = self._hold()
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows in the files.
 
         Raises:
           ValueError: a file is of another sweep or version.
         """
-        measured: dict[int, Row] = {}
+        measured: dict[int, RunRow] = {}
         for file in self._files():
             measured = {**measured_in(self._read(file)), **measured}
         return measured
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows; a file is written once a second."""
         self.waiting |= measured
         if time.monotonic() - self.written > EVERY:

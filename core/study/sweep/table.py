@@ -30,7 +30,7 @@ MEASURED = {
     "outcome": pa.string(),  # a key of OUTCOMES
 }
 
-Row = dict[str, Any]  # what is measured of one run
+RunRow = dict[str, Any]  # what is measured of one run
 
 
 def schema(plan: Plan) -> pa.Schema:
@@ -57,7 +57,7 @@ def computed_with() -> dict[str, str]:
     return {"jax": jax.__version__, "device": jax.default_backend()}
 
 
-def rows(ended: Ended) -> list[Row]:
+def rows(ended: Ended) -> list[RunRow]:
     """What is measured of each run of a batch."""
     last = Metrics(*(np.asarray(column)[:, -1] for column in ended.metrics))
     assert ended.held_out is not None
@@ -79,7 +79,7 @@ def _outcome(run: Metrics) -> str:
     return SILENT if run.gradient_norm == 0 else TRAINS
 
 
-def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
+def table(plan: Plan, measured: Mapping[int, RunRow]) -> pa.Table:
     """The table of some cells, in order; `measured` is cell -> what is measured there."""
     cells = []
     for cell in sorted(measured):
@@ -92,7 +92,7 @@ def _cell_value(value: Any) -> Any:
     return to_text(value) if isinstance(value, tuple) else value
 
 
-def measured_in(sweep: pa.Table) -> dict[int, Row]:
+def measured_in(sweep: pa.Table) -> dict[int, RunRow]:
     """What is measured in each cell of a table; a cell that is there twice counts once."""
     kept = sweep.select(["cell", *MEASURED]).to_pylist()
     return {row.pop("cell"): row for row in reversed(kept)}
@@ -100,7 +100,7 @@ def measured_in(sweep: pa.Table) -> dict[int, Row]:
 
 def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
     """Join tables of one plan into one, with each cell once, in order."""
-    measured: dict[int, Row] = {}
+    measured: dict[int, RunRow] = {}
     for each in tables:
         measured = {**measured_in(each), **measured}
     return table(plan, measured)
