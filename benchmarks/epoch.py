@@ -48,7 +48,7 @@ from core.data import SOURCES, Dataset, DataUnavailable, load
 from core.presets import PRESETS
 from core.run import memory, train
 from core.run.engine import Engine
-from core.run.job import Ready, Report, Status, Viewer
+from core.run.job import Ready, ReportStatus, Status, Viewer
 from core.run.snapshot import Snapshot
 
 CONFIG = RunConfig(
@@ -268,7 +268,7 @@ def engine_epochs(data: Dataset, config: RunConfig) -> Epoch:
     on_device = train.on_device(config.task, data)
     seeds = count()
 
-    def ready(config: RunConfig, report: Report, next_look: train.NextLook) -> Ready:
+    def ready(config: RunConfig, report: ReportStatus, next_look: train.NextLook) -> Ready:
         program = train.program(train.shape(config))
         return Ready(train.ticks(config, program, on_device, next_look=next_look))
 

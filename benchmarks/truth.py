@@ -32,9 +32,9 @@ from tests.kit.truth import probed, settings, verdicts
 
 def cured(config: RunConfig) -> tuple[str, RunConfig] | None:
     """The first cause at the end of the run that has a cure, and the cured setting."""
-    for finding in probed(config)[-1][1]:
-        if finding.cure:
-            return finding.cause, agree({**asdict(config), **finding.cure})[0]
+    for diagnosis in probed(config)[-1][1]:
+        if diagnosis.cure:
+            return diagnosis.cause, agree({**asdict(config), **diagnosis.cure})[0]
     return None
 
 
@@ -49,7 +49,7 @@ def final(config: RunConfig, cause: str) -> float:
 def measure(config: RunConfig) -> dict[str, Any]:
     """The row of one setting."""
     looks = probed(config)
-    firsts = [findings[0].cause for _, findings in looks]
+    firsts = [diagnoses[0].cause for _, diagnoses in looks]
     row: dict[str, Any] = {
         "setting": config.differences(),
         "first_causes": [f"{key} x{len(list(same))}" for key, same in groupby(firsts)],
@@ -73,7 +73,7 @@ def main() -> None:
     every = list(dict.fromkeys(settings()))[: options.only]
     for i, config in enumerate(every):
         rows.append(measure(config))
-        firsts = [findings[0].cause for _, findings in probed(config)]
+        firsts = [diagnoses[0].cause for _, diagnoses in probed(config)]
         said.update(set(firsts))
         looks.update(firsts)
         for cause, true in verdicts(config):

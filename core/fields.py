@@ -38,18 +38,18 @@ class Range:
 
     def parse(self, text: str) -> float | int:
         """Return the number in `text`, clamped to the range. Raises ValueError if it has none."""
-        number = float(text)
-        if math.isnan(number):
+        value = float(text)
+        if math.isnan(value):
             raise ValueError("not a number")
-        number = min(max(number, self.low), self.high)
-        return int(number) if self.whole else number
+        value = min(max(value, self.low), self.high)
+        return int(value) if self.whole else value
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with `value`, or None."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.whole:
-            number = number and isinstance(value, int)
-        if number and self.low <= value <= self.high:  # False for NaN
+            is_number = is_number and isinstance(value, int)
+        if is_number and self.low <= value <= self.high:  # False for NaN
             return None
         kind = "a whole number" if self.whole else "a number"
         return f"allowed is {kind} from {self.low} to {self.high}"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-Shape = tuple[int, ...]
+ArrayShape = tuple[int, ...]
 
 _JAX = os.path.dirname(os.path.abspath(jax.__file__)) + os.sep
 
@@ -45,55 +45,55 @@ _PAIRING = {
 }  # fmt: skip
 
 
-class Step(NamedTuple):
-    """One operation."""
+class Line(NamedTuple):
+    """One operation, which has a line in an Explanation."""
 
     where: str  # as in: train.py:12 in loss
     what: str
-    inputs: tuple[Shape, ...]
-    outputs: tuple[Shape, ...]
+    inputs: tuple[ArrayShape, ...]
+    outputs: tuple[ArrayShape, ...]
     depth: int = 0  # how many loops and calls it is nested in
     warning: str = ""  # empty unless both inputs are stretched
 
     @property
-    def said(self) -> str:
-        """The step as text, such as (64, 9) * () -> (64, 9)."""
+    def text(self) -> str:
+        """The operation as text, such as (64, 9) * () -> (64, 9)."""
         between = f" {self.what} " if self.what in _BETWEEN and len(self.inputs) == 2 else ""
         before = "" if between else f"{self.what} "
         given = (between or ", ").join(map(str, self.inputs))
         return f"{before}{given} -> {', '.join(map(str, self.outputs))}"
 
     def __str__(self) -> str:
-        return f"{'  ' * self.depth}{self.where}: {self.said}"
+        return f"{'  ' * self.depth}{self.where}: {self.text}"
 
 
 class Explanation(NamedTuple):
     """All operations in order; str() gives a line for each."""
 
-    steps: tuple[Step, ...]
+    lines: tuple[Line, ...]
 
     @property
     def warnings(self) -> list[str]:
         """The warnings alone: one for each operation that stretches both of its arrays."""
-        return [step.warning for step in self.steps if step.warning]
+        return [line.warning for line in self.lines if line.warning]
 
     def __str__(self) -> str:
-        lines = []
-        for step in self.steps:
-            lines += [str(step), *([f"  ^ WARNING {step.warning}"] if step.warning else [])]
-        return "\n".join(lines)
+        text = []
+        for line in self.lines:
+            text += [str(line), *([f"  ^ WARNING {line.warning}"] if line.warning else [])]
+        return "\n".join(text)
 
 
 def explain_shapes(function: Callable[..., Any], *arguments: Any) -> Explanation:
-    """Trace a function with its arguments (any pytrees of arrays) and return every step's shapes.
+    """Trace a function with its arguments, any pytrees of arrays, and return all its shapes.
 
-    Steps inside a loop, or inside a function that the caller has jitted, are listed below it; a
-    function of JAX's own is one step. Raises whatever `function` raises when it is traced.
+    Operations inside a loop, or inside a function that the caller has jitted, are listed below it;
+    a function of JAX's own is one operation. Raises whatever `function` raises when it is traced.
     """
-    return Explanation(tuple(_steps(jax.make_jaxpr(function)(*arguments).jaxpr, 0)))
+    return Explanation(tuple(_lines(jax.make_jaxpr(function)(*arguments).jaxpr, 0)))
 
 
-def _steps(jaxpr: Jaxpr, depth: int) -> Iterator[Step]:
+def _lines(jaxpr: Jaxpr, depth: int) -> Iterator[Line]:
     made = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
     promoted = {
         id(_maker(made, var))
@@ -104,25 +104,25 @@ def _steps(jaxpr: Jaxpr, depth: int) -> Iterator[Step]:
     for eqn in jaxpr.eqns:
         if id(eqn) in promoted:
             continue  # part of the operation that needs it
-        yield _step(eqn, made, depth)
+        yield _line(eqn, made, depth)
         for inner in _inner(eqn):
-            yield from _steps(inner, depth + 1)
+            yield from _lines(inner, depth + 1)
 
 
-def _shape(var: Any) -> Shape:
+def _shape(var: Any) -> ArrayShape:
     return tuple(getattr(var.aval, "shape", ()))
 
 
-def _step(eqn: JaxprEqn, made: dict[Any, JaxprEqn], depth: int) -> Step:
+def _line(eqn: JaxprEqn, made: dict[Any, JaxprEqn], depth: int) -> Line:
     inputs = tuple(_shape_before(made, var, eqn) for var in eqn.invars)
     outputs = tuple(map(_shape, eqn.outvars))
-    step = Step(_where(eqn), _what(eqn), inputs, outputs, depth)
-    return step._replace(warning=_warning(step)) if _pairs_by_itself(eqn, made) else step
+    line = Line(_where(eqn), _what(eqn), inputs, outputs, depth)
+    return line._replace(warning=_warning(line)) if _pairs_by_itself(eqn, made) else line
 
 
-def _warning(step: Step) -> str:
+def _warning(line: Line) -> str:
     return (
-        f"{step.where}: {step.said} stretches both arrays, so that each number is paired with "
+        f"{line.where}: {line.text} stretches both arrays, so that each number is paired with "
         "several. If that is not meant, give both the same shape."
     )
 
@@ -194,7 +194,7 @@ def _calls(eqn: JaxprEqn) -> list[tuple[str, int]]:
     return [(frame.file_name, frame.line_num) for frame in _frames(eqn)]
 
 
-def _shape_before(made: dict[Any, JaxprEqn], var: Any, eqn: JaxprEqn) -> Shape:
+def _shape_before(made: dict[Any, JaxprEqn], var: Any, eqn: JaxprEqn) -> ArrayShape:
     maker = _maker(made, var)
     if maker is not None and _is_promotion(maker, eqn):
         return _shape(maker.invars[0])

@@ -295,10 +295,10 @@ def _what_is_wrong() -> str:
     sentences = []
     for name, expected in _registered().items():
         path = manual_folder() / name
-        if path.is_file() and (found := checksums.compute_url_info(path)) != expected:
+        if path.is_file() and (info := checksums.compute_url_info(path)) != expected:
             sentences.append(
-                f"{path} is not the official file: it has {int(found.size):,} bytes and SHA-256 "
-                f"{found.checksum}, where {int(expected.size):,} bytes and {expected.checksum} are "
+                f"{path} is not the official file: it has {int(info.size):,} bytes and SHA-256 "
+                f"{info.checksum}, where {int(expected.size):,} bytes and {expected.checksum} are "
                 "expected. Replace it, or remove it to have it downloaded. "
             )
     return "".join(sentences) + "The sample works without it." if sentences else ""

@@ -80,7 +80,7 @@ class Model(Row):
     axes: tuple[int, int, int] = (1, 1, 784)  # how it reads a picture: height, width, channels
     ignores: tuple[str, ...] = ()  # the fields of a RunConfig that have no effect on it
     # Looks an epoch: on full MNIST, ten cost 15% of an MLP's training time, five half of that.
-    looks: int = 5
+    looks_per_epoch: int = 5
     test_batch: int | None = None  # images evaluated together, if each affects the others' answers
 
     def at_test(self, function: Callable[[Array], Any], x: Array) -> Any:
@@ -213,7 +213,7 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
         "build": lambda widths, outputs, initializer: cnn(axes, outputs),
         # The post's sizes and stax's own initial weights are fixed, and it has no dropout.
         "ignores": ("widths", "initializer", "dropout", "dropout_value"),
-        "looks": 2,  # each costs as much as nine steps of 100 images
+        "looks_per_epoch": 2,  # each costs as much as nine steps of 100 images
         "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch
     }
 
@@ -306,13 +306,13 @@ MODELS = Registry(
 
 def layers(params: Params) -> list[Any]:
     """The layers that have weights, in order; a BatchNorm belongs to the layer before it."""
-    found: list[Any] = []
+    groups: list[Any] = []
     for layer in filter(None, params):
-        if found and all(jnp.ndim(leaf) == 1 for leaf in jax.tree.leaves(layer)):
-            found[-1] += layer
+        if groups and all(jnp.ndim(leaf) == 1 for leaf in jax.tree.leaves(layer)):
+            groups[-1] += layer
         else:
-            found.append(layer)
-    return found
+            groups.append(layer)
+    return groups
 
 
 def parameter_names(params: Params) -> list[str]:

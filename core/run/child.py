@@ -1,4 +1,4 @@
-"""The other process of core.run.apart: it trains one run, at low priority."""
+"""The other process of core.run.own_process: it trains one run, at low priority."""
 
 import os
 import pickle
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.run import memory
-from core.run.apart import READY, Failed
+from core.run.own_process import READY, Failed
 from core.run.prepare import explain, prepare
 
 
@@ -38,7 +38,7 @@ def train(hear: Callable[[], Any], tell: Callable[[Any], None]) -> None:
       EOFError: the input has ended.
     """
     config, mark = hear(), [0]
-    ready = prepare(config, lambda *report: tell(report), lambda step: mark[0], apart=False)
+    ready = prepare(config, lambda *report: tell(report), lambda step: mark[0], own_process=False)
     tell(READY)
     while True:
         mark[0] = hear()

@@ -158,7 +158,7 @@ def measured(params: Params) -> Measured:
     Separate passes took three times as long to compile. Squares are summed in float64, in which
     those of narrower formats neither overflow nor vanish.
     """
-    passes = [[_pass(leaf) for leaf in jax.tree.leaves(layer)] for layer in layers(params)]
+    passes = [[_totals(leaf) for leaf in jax.tree.leaves(layer)] for layer in layers(params)]
     flat = [each for layer in passes for each in layer]
     dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(params))
     with jax.enable_x64(True):
@@ -168,22 +168,22 @@ def measured(params: Params) -> Measured:
     return Measured(norms, largest, jnp.stack([each.health for each in flat]))
 
 
-class _Pass(NamedTuple):
+class _Totals(NamedTuple):
     squares: Array  # their sum, float64
     largest: Array  # float64
     health: Array
 
 
-def _pass(leaf: Array) -> _Pass:
+def _totals(leaf: Array) -> _Totals:
     counted = [kind.astype(jnp.int32) for kind in (jnp.isnan(leaf), jnp.isinf(leaf), leaf == 0)]
     with jax.enable_x64(True):
         magnitude = jnp.abs(leaf).astype(jnp.float64)
-        found = [magnitude * magnitude, magnitude, *counted]
+        totals = [magnitude * magnitude, magnitude, *counted]
         # Reducing the last axis first halves the running time.
         for axes in ((leaf.ndim - 1,), tuple(range(leaf.ndim - 1))):
-            found = lax.reduce(found, [np.float64(0)] * 2 + [np.int32(0)] * 3, _joined, axes)
-    squares, largest, *counts = found
-    return _Pass(squares, largest, _shares_of_kinds(counts, leaf.size))
+            totals = lax.reduce(totals, [np.float64(0)] * 2 + [np.int32(0)] * 3, _joined, axes)
+    squares, largest, *counts = totals
+    return _Totals(squares, largest, _shares_of_kinds(counts, leaf.size))
 
 
 def _joined(a: Sequence[Array], b: Sequence[Array]) -> list[Array]:

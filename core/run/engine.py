@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from core.config import RunConfig
-from core.run import apart, memory
+from core.run import memory, own_process
 from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
 from core.run.prepare import at_hand, explain, prepare
@@ -220,7 +220,7 @@ class Engine:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        apart.end_all()
+        own_process.end_all()
         self.errands.close()
         for thread in [*self._preparing, *self._workers.values()]:
             thread.join(timeout=60)
@@ -229,12 +229,12 @@ class Engine:
 
     def _look(self, viewer: Viewer) -> None:
         job = viewer.job
-        job.seen = time.monotonic()
+        job.last_seen = time.monotonic()
         # Threads that wait also look; if each look woke the others, they would never sleep again.
-        if viewer not in job.viewers or viewer.lease < job.seen:
+        if viewer not in job.viewers or viewer.lease < job.last_seen:
             self._changed.notify_all()
         job.viewers.add(viewer)
-        viewer.lease = job.seen + self._lease
+        viewer.lease = job.last_seen + self._lease
         self._employ(job.long)
 
     def _employ(self, lane: bool) -> None:
@@ -307,7 +307,7 @@ class Engine:
 
     def _forgotten(self, job: Job) -> bool:
         """Whether nobody has looked at an unfinished run for so long that it is to be freed."""
-        return not (job.ended or job.compiling) and time.monotonic() - job.seen > self._forget
+        return not (job.ended or job.compiling) and time.monotonic() - job.last_seen > self._forget
 
     def _drop(self, job: Job) -> None:
         log.info("run freed: %s", job.config.differences())
@@ -356,7 +356,7 @@ class Engine:
             job.long = ready.step_seconds > LONG
             self._employ(job.long)
             job.status, job.message, job.ticks = Status.RUNNING, "", ready.ticks
-            job.since = job.seen = time.monotonic()
+            job.since = job.last_seen = time.monotonic()
             job.whole = ready.finish is None
             self._line.append(job)
             self._changed.notify_all()
@@ -374,7 +374,7 @@ class Engine:
                 self._fail(job, explain(error))
             return
         with self._changed:
-            job.whole, job.step_seconds, job.seen = True, step_seconds, time.monotonic()
+            job.whole, job.step_seconds, job.last_seen = True, step_seconds, time.monotonic()
             self._changed.notify_all()
 
     def _work(self, lane: bool) -> None:

@@ -53,7 +53,7 @@ class Errands:
     def look(
         self, key: Hashable, make: Callable[[], Iterator[Any]], lease: float = LEASE
     ) -> Errand:
-        """Return what the errand `key` has found so far; a new one is started with `make`.
+        """Return how far the errand `key` is; a new one is started with `make`.
 
         It goes on for `lease` seconds from now, or longer if somebody else wants it.
         """
@@ -67,8 +67,8 @@ class Errands:
                 self._thread.start()
             return Errand(list(work.pieces), work.done, work.failure)
 
-    def found(self, key: Hashable) -> Errand | None:
-        """Return what an errand has found so far, without keeping it going; None if unknown."""
+    def peek(self, key: Hashable) -> Errand | None:
+        """Return how far an errand is, without keeping it going; None if unknown."""
         with self._lock:
             work = self._works.get(key)
             return None if work is None else Errand(list(work.pieces), work.done, work.failure)

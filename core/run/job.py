@@ -32,8 +32,8 @@ class Ready(NamedTuple):
     finish: Callable[[], float] | None = None  # compiles the rest and returns step_seconds
 
 
-Report = Callable[[Status, float, str], None]  # status, fraction done, what is being done
-Prepare = Callable[[RunConfig, Report, train.NextLook], Ready]
+ReportStatus = Callable[[Status, float, str], None]  # status, fraction done, what is being done
+Prepare = Callable[[RunConfig, ReportStatus, train.NextLook], Ready]
 
 
 class View(NamedTuple):
@@ -58,7 +58,7 @@ class Job:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.marks = train.snapshot_steps(config)
-        self.asked = 0  # a step between the marks that a viewer wants to see
+        self.requested_step = 0  # a step between the marks that a viewer wants to see
         self.step_seconds = self.look_seconds = 0.0  # estimated by core.run.price
         self.long = False  # whether its steps are long, once that is known
         self.whole = False  # whether its whole program is compiled
@@ -67,7 +67,7 @@ class Job:
         self.ticks: Iterator[Snapshot | None] | None = None
         self.snapshots: list[Snapshot] = []
         self.viewers: set[Viewer] = set()
-        self.seen = 0.0  # when somebody last looked, or when it became ready
+        self.last_seen = 0.0  # when somebody last looked, or when it became ready
         self.seconds = 0.0  # spent on the run
         self.since = time.monotonic()  # when its status began, while it is being prepared
         self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of recent snapshots
@@ -107,14 +107,14 @@ class Job:
     def next_look(self, step: int) -> int:
         """The next step after `step` to look at: the next mark, or an earlier one asked for."""
         mark = self.next_mark(step)
-        return min(mark, self.asked) if self.asked > step else mark
+        return min(mark, self.requested_step) if self.requested_step > step else mark
 
     def one_further(self, step: float) -> int:
         """The step of the first look after `step`; if there is none, ask for one at `step` + 1."""
-        seen = next((look.step for look in self.snapshots if look.step > step), None)
-        if seen is None:
-            self.asked = min(int(step) + 1, self.config.steps)
-        return self.asked if seen is None else seen
+        at_hand = next((look.step for look in self.snapshots if look.step > step), None)
+        if at_hand is None:
+            self.requested_step = min(int(step) + 1, self.config.steps)
+        return self.requested_step if at_hand is None else at_hand
 
     def pace(self) -> float | None:
         """Recent steps per second, or None if not known."""

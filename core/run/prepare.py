@@ -14,20 +14,23 @@ from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
 from core.run import train
-from core.run.apart import Apart, Failed
-from core.run.job import Ready, Report, Status
+from core.run.job import Ready, ReportStatus, Status
+from core.run.own_process import Failed, OwnProcess
 from core.run.price import LONG, free_bytes, seconds, step_limit
 
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 
 def prepare(
-    config: RunConfig, report: Report, next_look: train.NextLook | None = None, apart: bool = True
+    config: RunConfig,
+    report: ReportStatus,
+    next_look: train.NextLook | None = None,
+    own_process: bool = True,
 ) -> Ready:
     """Load the data, compile what the first look needs, and return a run that can begin.
 
-    If `apart`, on a CPU a run with long steps gets a process of its own, because it would take
-    threads and memory from all others.
+    If `own_process`, on a CPU a run with long steps gets a process to itself, because it would
+    take threads and memory from all others.
 
     Raises:
       Failed: the process of a long run has failed or ended.
@@ -41,8 +44,8 @@ def prepare(
     report(Status.COMPILING, 0.0, _last_time())
     program = train.program(shape)
     step_seconds = _price(config, program)
-    if apart and step_seconds > LONG and jax.default_backend() == "cpu":
-        other = Apart(config, report, next_look or train.looks_of(config))
+    if own_process and step_seconds > LONG and jax.default_backend() == "cpu":
+        other = OwnProcess(config, report, next_look or train.looks_of(config))
         return Ready(other, step_seconds, seconds(program.look_operations))
     for done in _timed(program.compile_first_look()):
         report(Status.COMPILING, done, _last_time())
@@ -133,29 +136,29 @@ def _price(config: RunConfig, program: train.Program) -> float:
     return price
 
 
-Looked = tuple[train.Seen, int]  # a first look, and its size in bytes
-_first_looks: OrderedDict[tuple[Any, ...], Looked] = OrderedDict()
+SizedLook = tuple[train.Measurements, int]  # a first look, and its size in bytes
+_first_looks: OrderedDict[tuple[Any, ...], SizedLook] = OrderedDict()
 _first_lock = threading.Lock()
-NOT_SEEN = ("learning_rate", "optimizer", "epochs")  # no effect before the first step
+WITHOUT_EFFECT = ("learning_rate", "optimizer", "epochs")  # before the first step
 FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 
 
 def _shared_first_look(
     config: RunConfig, program: train.Program, data: train.DeviceData, state: train.State
-) -> train.Seen:
+) -> train.Measurements:
     """The first look, made once for all runs that start alike."""
-    key = tuple(value for name, value in asdict(config).items() if name not in NOT_SEEN)
+    key = tuple(value for name, value in asdict(config).items() if name not in WITHOUT_EFFECT)
     with _first_lock:
         if key in _first_looks:
             _first_looks.move_to_end(key)
             return _first_looks[key][0]
-    seen = train.first_look(config, program, data, state)
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(seen))
+    look = train.first_look(config, program, data, state)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(look))
     with _first_lock:
-        _first_looks[key] = seen, size
+        _first_looks[key] = look, size
         while sum(size for _, size in _first_looks.values()) > FIRST_LOOKS:
             _first_looks.popitem(last=False)
-    return seen
+    return look
 
 
 _loading = {source: threading.Lock() for source in SOURCES}

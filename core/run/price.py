@@ -23,11 +23,11 @@ def operations(lowered: Any) -> float:
 
 def bytes_of(compiled: Any) -> int:
     """Bytes of a compiled function's arguments, results and temporary arrays."""
-    found = compiled.memory_analysis()
-    if found is None:  # some backends do not tell
+    memory = compiled.memory_analysis()
+    if memory is None:  # some backends do not tell
         return 0
-    given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
-    return int(given + found.temp_size_in_bytes)
+    given = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return int(given - memory.alias_size_in_bytes + memory.temp_size_in_bytes)
 
 
 def free_bytes() -> int:
@@ -69,11 +69,11 @@ def step_limit() -> float:
     Raises:
       ValueError: it is not a positive number.
     """
-    told = os.environ.get(STEP_SECONDS, str(ALLOWED))
+    text = os.environ.get(STEP_SECONDS, str(ALLOWED))
     try:
-        limit = float(told)
+        limit = float(text)
     except ValueError:
         limit = 0.0
     if not limit > 0:
-        raise ValueError(f"{STEP_SECONDS} is {told!r}; allowed is a number of seconds above 0")
+        raise ValueError(f"{STEP_SECONDS} is {text!r}; allowed is a number of seconds above 0")
     return limit

@@ -139,5 +139,5 @@ def silent_and_wrong(snapshot: Snapshot) -> np.ndarray:
     """Indices of the probe images that are wrong and silent, the most confident first: int [k]."""
     if not len(snapshot.correct):
         return np.zeros(0, int)
-    found = np.flatnonzero(~snapshot.correct & (snapshot.gradients == Gradient.ZERO))
-    return found[np.argsort(-np.abs(snapshot.margins[found]), kind="stable")]
+    silent = np.flatnonzero(~snapshot.correct & (snapshot.gradients == Gradient.ZERO))
+    return silent[np.argsort(-np.abs(snapshot.margins[silent]), kind="stable")]

@@ -120,15 +120,15 @@ def _outcomes(
         )
     if config.dropout != "off":
         raise ValueError(f"dropout is {config.dropout!r}; allowed here is off")
-    found = lanes.runs(
+    batches = lanes.runs(
         [replace(config, seed=int(seed)) for seed in seeds],
         train.on_device(config.task, data),
         perturbations=perturbations,
         magnitude=magnitude,
         every_step=True,
     )
-    return (None if each is None else _told(each.seen) for each in found)
+    return (None if each is None else _outcomes_of(each.metrics) for each in batches)
 
 
-def _told(seen: lanes.Seen) -> Outcomes:
-    return Outcomes(seen.train_accuracy, seen.loss, seen.gradient_norm)
+def _outcomes_of(metrics: lanes.Metrics) -> Outcomes:
+    return Outcomes(metrics.train_accuracy, metrics.loss, metrics.gradient_norm)

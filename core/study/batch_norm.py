@@ -42,10 +42,10 @@ def evaluated(
     order = shuffled[np.argsort(labels[shuffled], kind="stable")] if by_class else shuffled
     order = order[: len(order) // size * size]
     batches = images[order].reshape(-1, size, images.shape[1])
-    answer, at_once = _answers(train.shape(config)), -(-PROBE // size)
+    compiled, at_once = _answers(train.shape(config)), -(-PROBE // size)
     pieces = np.split(batches, range(at_once, len(batches), at_once))
-    found = [answer(params, piece, train.knobs(config)) for piece in pieces]
-    answers = np.concatenate([np.ravel(each) for each in found])
+    outputs = [compiled(params, piece, train.knobs(config)) for piece in pieces]
+    answers = np.concatenate([np.ravel(each) for each in outputs])
     most = np.bincount(answers).max() / len(answers)
     return Evaluated(size, by_class, float(np.mean(answers == labels[order])), float(most))
 

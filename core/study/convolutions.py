@@ -80,7 +80,7 @@ def window(axes: tuple[int, ...], kernel: tuple[int, ...], row: int, column: int
     return Window(reach(row, height, high, STRIDE), reach(column, width, wide, STRIDE))
 
 
-class Seen(NamedTuple):
+class FirstLayer(NamedTuple):
     """A trained network's first layer."""
 
     kernel: np.ndarray  # float32 [rows, columns, channels, filters]
@@ -88,7 +88,7 @@ class Seen(NamedTuple):
     maps: np.ndarray  # float32 [LOOKED_AT, height, width, filters], after ReLU
 
 
-def trained(config: RunConfig, data: train.DeviceData) -> Iterator[Seen | Evaluated | None]:
+def trained(config: RunConfig, data: train.DeviceData) -> Iterator[FirstLayer | Evaluated | None]:
     """Train a run, then yield its first layer, then its results on the test images in batches.
 
     Yields None between pieces of work. The batches are those of `batch_norm.evaluated`.
@@ -98,21 +98,23 @@ def trained(config: RunConfig, data: train.DeviceData) -> Iterator[Seen | Evalua
         if at.state.step == 0:
             first = np.asarray(layers(params)[0][0])
         yield None
-    yield _seen(config, data, params, first)
+    yield _first_layer(config, data, params, first)
     images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
     for size in batch_norm.SIZES:
         for by_class in (False, True):
             yield batch_norm.evaluated(config, params, images, labels, size, by_class)
 
 
-def _seen(config: RunConfig, data: train.DeviceData, params: Any, first: np.ndarray) -> Seen:
+def _first_layer(
+    config: RunConfig, data: train.DeviceData, params: Any, first: np.ndarray
+) -> FirstLayer:
     images, kernel = data.train_images[:LOOKED_AT], np.asarray(layers(params)[0][0])
-    maps = _first_layer(train.shape(config))(params, images, train.knobs(config))
-    return Seen(kernel, float(np.mean(kernel != first)), np.asarray(maps))
+    maps = _feature_maps(train.shape(config))(params, images, train.knobs(config))
+    return FirstLayer(kernel, float(np.mean(kernel != first)), np.asarray(maps))
 
 
 @lru_cache(maxsize=8)
-def _first_layer(shape: train.Shape) -> Callable[..., Array]:
+def _feature_maps(shape: train.Shape) -> Callable[..., Array]:
     hidden = train.Step(shape).hidden
 
     def units(params: Any, images: Array, knobs: train.Knobs) -> Array:

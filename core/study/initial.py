@@ -23,7 +23,7 @@ from core.study.states import compiled_for
 
 
 @lru_cache(maxsize=8)
-def initial(config: RunConfig) -> Answers:
+def initial_answers(config: RunConfig) -> Answers:
     """What a run's first snapshot says about each image, for a task of two classes.
 
     Raises:
@@ -35,23 +35,23 @@ def initial(config: RunConfig) -> Answers:
     data, knobs = device_data(config), train.knobs(config)
     images, labels = data.train_images[:PROBE], data.train_labels[:PROBE]
     params = train.program(train.shape(config)).draw(knobs).params
-    margins, correct = jax.device_get(_answer(train.shape(config))(params, images, labels, knobs))
+    margins, correct = jax.device_get(_margins(train.shape(config))(params, images, labels, knobs))
     known = np.asarray(labels)
     return Answers(0, margins, known, correct, _gradients(config, margins, known))
 
 
 @lru_cache(maxsize=8)
-def _answer(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
+def _margins(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
     evaluate = train.Step(shape).evaluate
 
-    def answer(
+    def margins_and_correct(
         params: Params, images: Array, labels: Array, knobs: train.Knobs
     ) -> tuple[Array, Array]:
         logits = evaluate(params, train.pixels(images, knobs), knobs)
         margins = diagnostics.margin(diagnostics.wide(logits), labels)
         return margins, diagnostics.correct(logits, labels)
 
-    return compiled_for(shape, answer)
+    return compiled_for(shape, margins_and_correct)
 
 
 def _gradients(config: RunConfig, margins: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ GROWTH = 8  # how many times as many steps as the last call the next one may hav
 Array = Any  # a numpy array where it is yielded or returned, a jax Array inside the programs
 
 
-class Seen(NamedTuple):
+class Metrics(NamedTuple):
     """What is measured of each run, [runs] or [runs, looks], as in its Snapshots."""
 
     loss: Array  # float32, mean over the first PROBE images, in nats
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
     """A batch of runs at its end."""
 
     runs: Array  # int [k], their positions among the runs asked for
-    seen: Seen  # [k, looks]: before every step and after the last, or only after the last
+    metrics: Metrics  # [k, looks]: before every step and after the last, or only after the last
     # float32 [k], accuracy on all held-out images, or a regression's error; None with `every_step`.
     held_out: Array | None
 
@@ -109,7 +109,7 @@ class Programs(NamedTuple):
     """Compiled for a batch: each takes runs, other arguments by lane, live lanes, shared ones."""
 
     advance: Callable[..., Any]  # (runs, knobs, live, (data, first step, stop)) -> runs at `stop`
-    look: Callable[..., Any]  # (runs, knobs, live, (data, step)) -> runs after the next step, Seen
+    look: Callable[..., Any]  # (runs, knobs, live, (data, step)) -> runs after the step, Metrics
     held_out: Callable[..., Any]  # (runs, knobs, live, (data,)) -> runs, float32 [lanes, batches]
 
 
@@ -171,31 +171,31 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         def step(carry: tuple[Any, _Run]) -> tuple[Any, _Run]:
             at, run = carry
             run = _Run(run.state, order(run, at, knobs))
-            seen = parts.look_at_batch(run.state, images, labels, run.order, knobs)
-            return at + 1, run._replace(state=parts.update(run.state, seen.gradients, knobs))
+            gradients = parts.backprop(run.state, images, labels, run.order, knobs).gradients
+            return at + 1, run._replace(state=parts.update(run.state, gradients, knobs))
 
         return lax.while_loop(lambda carry: carry[0] < stop, step, (first, run))[1], ()
 
-    def look(run: _Run, knobs: Any, data: train.DeviceData, step: Any) -> tuple[_Run, Seen]:
+    def look(run: _Run, knobs: Any, data: train.DeviceData, step: Any) -> tuple[_Run, Metrics]:
         images, labels, drawn = data.train_images, data.train_labels, order(run, step, knobs)
         seen, after = looking.diagnose(run.state, images, labels, drawn, knobs)
         norm = jnp.linalg.norm(seen["gradient_norms"])
-        told = Seen(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])
-        return _Run(after, drawn), told
+        metrics = Metrics(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])
+        return _Run(after, drawn), metrics
 
     def held_out(run: _Run, knobs: Any, data: train.DeviceData) -> tuple[Any, Any]:
         params, images, labels = run.state.params, data.test_images, data.test_labels
 
-        def of(images: Any, labels: Any) -> Any:
-            found = looking.held_out(params, images, labels, knobs)
-            return found.error if isinstance(found, Fit) else found
+        def score(images: Any, labels: Any) -> Any:
+            accuracy_or_fit = looking.held_out(params, images, labels, knobs)
+            return accuracy_or_fit.error if isinstance(accuracy_or_fit, Fit) else accuracy_or_fit
 
         if together is None:
-            return run, of(images, labels)[None]
+            return run, score(images, labels)[None]
         mixed = (
             each.reshape(together, -1, *each.shape[1:]).swapaxes(0, 1) for each in (images, labels)
         )
-        return run, lax.map(lambda batch: of(*batch), tuple(mixed))
+        return run, lax.map(lambda batch: score(*batch), tuple(mixed))
 
     return Programs(
         _mapped(shape, way, advance, trains=True),
@@ -275,7 +275,7 @@ def _runs(
         chosen = done + places
         knobs = _stacked([configs[i] for i in chosen])
         _, batch = start((), (knobs, moved[chosen]), live, (np.float32(magnitude),))
-        looks: list[Seen] = []
+        looks: list[Metrics] = []
         step = 0
         while step <= steps:
             stop = step if every_step else min(step + pace.steps(max(live)), steps)
@@ -291,8 +291,8 @@ def _runs(
                     batch, held_out = jax.block_until_ready(ended)
                     yield None
                 started = time.perf_counter()
-                batch, seen = programs.look(batch, knobs, live, (data, np.int32(step)))
-                looks.append(jax.device_get(seen))
+                batch, metrics = programs.look(batch, knobs, live, (data, np.int32(step)))
+                looks.append(jax.device_get(metrics))
                 if every_step:
                     pace.took(time.perf_counter() - started, max(live))
                 step += 1
@@ -300,7 +300,7 @@ def _runs(
         lane = np.unique(places, return_index=True)[1]  # the lane of each run
         yield Ended(
             chosen[lane],
-            Seen(*(np.stack(column, axis=-1)[lane] for column in zip(*looks, strict=True))),
+            Metrics(*(np.stack(column, axis=-1)[lane] for column in zip(*looks, strict=True))),
             None if every_step else _mean(jax.device_get(held_out)[lane]),
         )
         done += count

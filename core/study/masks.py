@@ -21,7 +21,7 @@ from core.study.states import At, compiled_for, states
 Array = Any  # a numpy array outside, a jax Array inside the program
 
 
-class Pass(NamedTuple):
+class ForwardPass(NamedTuple):
     """The forward pass of one training step over its batch; row i is the same image everywhere."""
 
     step: int  # updates done before it
@@ -32,23 +32,23 @@ class Pass(NamedTuple):
 
 def passes(
     config: RunConfig, data: train.DeviceData, steps: Collection[int]
-) -> Iterator[Pass | None]:
+) -> Iterator[ForwardPass | None]:
     """Yield a run's forward pass at each of these steps, the first being 0, and None at others."""
     last = max(steps)
     if not 0 <= min(steps) <= last < config.steps:
         raise ValueError(f"steps are {sorted(steps)}; allowed are 0 to {config.steps - 1}")
     for step, at in enumerate(states(config, data)):
-        yield forward(config, data, at) if step in steps else None
+        yield forward_pass(config, data, at) if step in steps else None
         if step == last:
             return
 
 
-def forward(config: RunConfig, data: train.DeviceData, at: At) -> Pass:
+def forward_pass(config: RunConfig, data: train.DeviceData, at: At) -> ForwardPass:
     """The forward pass of a run's next step."""
-    found = _forward(train.shape(config))(
+    computed = _forward(train.shape(config))(
         at.state, data.train_images, at.order, train.knobs(config)
     )
-    return Pass(int(at.state.step), *jax.device_get(found))
+    return ForwardPass(int(at.state.step), *jax.device_get(computed))
 
 
 def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[Any]:
@@ -59,28 +59,28 @@ def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[An
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     state = program.init(knobs)._replace(step=jnp.int32(step))
     order = program.order(knobs, np.int32(step // config.steps_per_epoch))
-    return [layer.multipliers for layer in forward(config, data, At(state, order)).layers]
+    return [layer.multipliers for layer in forward_pass(config, data, At(state, order)).layers]
 
 
 @lru_cache(maxsize=8)
 def _forward(shape: train.Shape) -> Callable[..., Any]:
     step = train.Step(shape)
 
-    def found(
+    def layers_and_logits(
         state: train.State, images: Array, order: Array, knobs: train.Knobs
     ) -> tuple[Array, list[Hidden], Array]:
         # Instead of its label, each image carries its position.
         places = jnp.arange(shape.train_size)
         x, places, key = step.batch(state, images, places, order, knobs)
         layers = step.hidden(state.params, x, rng=key, drop=train.dropping(knobs))
-        logits = step.look_at_batch(state, images, jnp.zeros_like(places), order, knobs).logits
+        logits = step.backprop(state, images, jnp.zeros_like(places), order, knobs).logits
         return places, layers, logits
 
-    return compiled_for(shape, found)
+    return compiled_for(shape, layers_and_logits)
 
 
 def dropped_pixels(
-    image: np.ndarray, form: str, number: float, seed: int = 0, training: bool = True
+    image: np.ndarray, form: str, dropout_value: float, seed: int = 0, training: bool = True
 ) -> np.ndarray:
     """Drop pixels of a digit as a row of DROPOUTS drops units: float32, the image's shape.
 
@@ -88,11 +88,11 @@ def dropped_pixels(
     smaller keep_prob keeps a subset of the same pixels. Values are the image's, divided or
     multiplied, and may be above 255.
     """
-    return np.asarray(_dropped(np.float32(image), form, np.float32(number), seed, training))
+    return np.asarray(_dropped(np.float32(image), form, np.float32(dropout_value), seed, training))
 
 
 # Compiled once for each form, because a page draws its digits again in every rerun.
 @partial(jax.jit, static_argnames=("form", "training"))
-def _dropped(image: Array, form: str, number: Array, seed: Array, training: bool) -> Array:
+def _dropped(image: Array, form: str, dropout_value: Array, seed: Array, training: bool) -> Array:
     key = jax.random.key(seed) if training else None
-    return dropout(image, DROPOUTS[form].means(number), key)
+    return dropout(image, DROPOUTS[form].means(dropout_value), key)

@@ -74,9 +74,9 @@ def run(config: "RunConfig", data: "Dataset", backend: str, timeout: float = TIM
     with TemporaryDirectory(prefix="samenet-keras-") as folder:
         _write(Path(folder), config, data)
         _call(folder, backend, timeout)
-        found = json.loads((Path(folder) / "found.json").read_text())
-    accuracy, loss = np.array(found["accuracy"]), np.array(found["loss"])
-    return KerasRun(backend, found["version"], accuracy, loss)
+        results = json.loads((Path(folder) / "found.json").read_text())
+    accuracy, loss = np.array(results["accuracy"]), np.array(results["loss"])
+    return KerasRun(backend, results["version"], accuracy, loss)
 
 
 def _check(config: "RunConfig", data: "Dataset") -> None:
@@ -157,12 +157,12 @@ def main(folder: Path) -> None:
     for _ in range(settings["steps"]):
         model.fit(x, y, epochs=1, batch_size=len(x), verbose=0)
         scores.append(model.evaluate(x, y, batch_size=len(x), verbose=0))
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "version": keras.__version__,
         "loss": [float(loss) for loss, _ in scores],
         "accuracy": [float(accuracy) for _, accuracy in scores],
     }
-    (folder / "found.json").write_text(json.dumps(found))
+    (folder / "found.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
-LOOKS = 10  # reports an epoch
+REPORTS_PER_EPOCH = 10
 PIECE = 10  # steps between two yields
 
 
@@ -42,17 +42,17 @@ class Report(NamedTuple):
 
 
 def reports(
-    config: RunConfig, data: train.DeviceData, looks: int = LOOKS
+    config: RunConfig, data: train.DeviceData, reports_per_epoch: int = REPORTS_PER_EPOCH
 ) -> Iterator[Report | None]:
-    """Train `config` and yield a Report `looks` times an epoch, the last one at its end.
+    """Train `config` and yield `reports_per_epoch` Reports an epoch, the last one at its end.
 
-    With looks = 1 it holds what each loop reports for a whole epoch. Yields None between pieces of
-    work.
+    If that is 1, a Report holds what each loop reports for a whole epoch. Yields None between
+    pieces of work.
     """
     shape, knobs = train.shape(config), train.knobs(config)
     program, measured = train.program(shape), _measured_steps(shape)
     per_epoch = config.steps_per_epoch
-    every = -(-per_epoch // looks)
+    every = -(-per_epoch // reports_per_epoch)
     state, step = program.init(knobs), 0
     for epoch in range(config.epochs):
         order, end = program.order(knobs, np.int32(epoch)), (epoch + 1) * per_epoch
@@ -74,8 +74,8 @@ def reports(
 def _test_accuracy(
     program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
 ) -> float:
-    accuracy = program.accuracy(len(data.test_images))
-    return float(accuracy(state.params, data.test_images, data.test_labels, knobs))
+    held_out = program.held_out(len(data.test_images))
+    return float(held_out(state.params, data.test_images, data.test_labels, knobs))
 
 
 @lru_cache(maxsize=8)
@@ -98,15 +98,15 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
         def step(carry: tuple[train.State, Array]) -> tuple[train.State, Array]:
             state, totals = carry
             x, batch_labels, _ = parts.batch(state, images, labels, order, knobs)
-            seen = parts.look_at_batch(state, images, labels, order, knobs)
-            after = parts.update(state, seen.gradients, knobs)
+            before = parts.backprop(state, images, labels, order, knobs)
+            after = parts.update(state, before.gradients, knobs)
             logits = parts.evaluate(after.params, x, knobs)
             loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
             scores = [
                 jnp.mean(values)
                 for values in (
-                    diagnostics.correct(seen.logits, batch_labels),
-                    seen.loss,
+                    diagnostics.correct(before.logits, batch_labels),
+                    before.loss,
                     diagnostics.correct(logits, batch_labels),
                     loss,
                 )

@@ -46,8 +46,8 @@ def gates(config: RunConfig) -> dict[str, Gate]:
     """Each gate's weights before the first step of a run, by the gate's name."""
     params = _init(train.shape(config))(train.knobs(config)).params
     unit = next(layer for layer in layers(params) if isinstance(layer, Weights))
-    found = {name: getattr(unit, name) for name in ("update", "reset", "candidate")}
-    return {name: jax.tree.map(np.asarray, gate) for name, gate in found.items()}
+    weights = {name: getattr(unit, name) for name in ("update", "reset", "candidate")}
+    return {name: jax.tree.map(np.asarray, gate) for name, gate in weights.items()}
 
 
 @lru_cache(maxsize=8)

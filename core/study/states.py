@@ -35,7 +35,7 @@ def states(config: RunConfig, data: train.DeviceData) -> Iterator[At]:
     yield At(state, order(config.epochs))
 
 
-def ends(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
+def start_and_end(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
     """The first and the last state of a run."""
     end = deque(states(config, data), maxlen=1)[0]
     return next(states(config, data)), end

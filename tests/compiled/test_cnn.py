@@ -18,7 +18,7 @@ from core.run.snapshot import Snapshot
 from core.study import twins
 from core.study.band import copies
 from core.study.batch_norm import evaluated
-from core.study.states import ends
+from core.study.states import start_and_end
 from tests.kit import more
 from tests.kit.runs import DIGITS, post_cnn, quick, trained
 from tests.kit.runs import POST_CNN as POST
@@ -140,7 +140,7 @@ def test_it_trains_in_sixteen_bits() -> None:
 
 def test_an_answer_depends_on_the_test_batch() -> None:
     config = replace(POST, epochs=20)
-    params = ends(config, device_data(config))[1].state.params
+    params = start_and_end(config, device_data(config))[1].state.params
     _, _, images, labels = load("sample", config.train_size)
     whole, halves, mixed, by_class = (
         evaluated(config, params, images, labels, *batches).accuracy

@@ -16,7 +16,7 @@ from core.run import train
 from core.run.prepare import device_data
 from core.study import batch_norm, convolutions
 from core.study.batch_norm import Evaluated
-from core.study.convolutions import Seen, Stage
+from core.study.convolutions import FirstLayer, Stage
 from tests.kit.runs import filled, quick
 
 POST = RunConfig(**PRESETS["jax_cnn_28_channels"].overrides)
@@ -88,9 +88,9 @@ def test_a_trained_network_is_looked_at(
     config = replace(config, **SMALL)
     data = device_data(config)
     pieces = [piece for piece in convolutions.trained(config, data) if piece is not None]
-    seen, *answered = pieces
-    assert isinstance(seen, Seen) and seen.maps.shape[0] == convolutions.LOOKED_AT
-    assert seen.moved == pytest.approx(moves, abs=0.01), "weights that see only padding never move"
+    layer, *answered = pieces
+    assert isinstance(layer, FirstLayer) and layer.maps.shape[0] == convolutions.LOOKED_AT
+    assert layer.moved == pytest.approx(moves, abs=0.01), "weights that see only padding never move"
     assert all(isinstance(each, Evaluated) for each in answered)
     assert [(each.size, each.by_class) for each in answered] == [(100, False), (100, True)]
 

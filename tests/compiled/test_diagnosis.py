@@ -7,7 +7,7 @@ import pytest
 
 from core.config import RunConfig, agree
 from core.parts.dropout import DROPOUTS
-from core.run.diagnosis import CAUSES, diagnose, share
+from core.run.diagnosis import CAUSES, diagnose, percent
 from core.run.snapshot import BINS, Census, Fit, Gradient, Largest, Saturation, Snapshot
 from tests.kit.runs import look
 from tests.kit.truth import DEEP, DIGITS
@@ -196,7 +196,7 @@ def test_a_rise_that_the_figures_do_not_show_is_no_overshoot(
     start: float, now: float, rose: bool
 ) -> None:
     found = diagnose(LOGITS, [look(0, loss=start), look(5, loss=now)])
-    assert ("too_large" in {finding.cause for finding in found}) == rose
+    assert ("too_large" in {diagnosis.cause for diagnosis in found}) == rose
 
 
 SMALL, LARGE = np.array([0.5, 0.5]), np.array([0.5, 3.0])  # of layers of size 10
@@ -247,7 +247,7 @@ def test_only_infinity_from_finite_numbers_is_an_overflow() -> None:
     def found(precision: str, *largest: float) -> bool:
         seen = [look(0, largest=Largest(*largest))]
         causes = diagnose(replace(LOGITS, precision=precision), seen)
-        return "overflow" in {finding.cause for finding in causes}
+        return "overflow" in {diagnosis.cause for diagnosis in causes}
 
     inf = float("inf")
     assert found("float32", inf, 1.0, 1.0) and found("bfloat16", 3.4e38, 1.0, 1.0)
@@ -272,8 +272,8 @@ def test_a_run_that_chance_still_moves_has_not_stopped(config: RunConfig) -> Non
 @pytest.mark.parametrize("examples", [10, 200, 1000])
 def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
     for count in range(1, examples):
-        assert share(float(np.float32(count / examples))) not in ("0%", "100%")
-    assert (share(0.0), share(1.0)) == ("0%", "100%")
+        assert percent(float(np.float32(count / examples))) not in ("0%", "100%")
+    assert (percent(0.0), percent(1.0)) == ("0%", "100%")
 
 
 # Each form of dropout, with the value that makes it keep 30% of the units.

@@ -10,7 +10,7 @@ from core.config import RunConfig, agree
 from core.data import load
 from core.presets import PRESETS
 from core.run import train
-from core.run.diagnosis import Finding, diagnose
+from core.run.diagnosis import Diagnosis, diagnose
 from core.run.train import shape
 from tests.kit import more
 from tests.kit.runs import DIGITS as FEW_DIGITS
@@ -22,7 +22,7 @@ FEW = FEW_DIGITS.differences()
 TOO_STRONG = "dropout_too_strong"
 
 
-def said(config: RunConfig, step: int) -> Finding:
+def said(config: RunConfig, step: int) -> Diagnosis:
     seen = [s for s in trained(config) if s.step <= step]
     return diagnose(config, seen)[0]
 

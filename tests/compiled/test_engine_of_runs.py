@@ -173,4 +173,4 @@ def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPat
     assert preparing.prepare(tiny(), lambda *_: None).step_seconds < 1
     look = program(train_shape(tiny())).look_operations
     monkeypatch.setattr(price, "_fastest", [look / (3 * price.LONG)])
-    assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.Apart)
+    assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.OwnProcess)

@@ -127,8 +127,8 @@ def said(config: RunConfig) -> dict[str, tuple[int, str]]:
     """The first step at which each cause is found, and its sentence."""
     run, found = trained(config), {}
     for i, look in enumerate(run):
-        for finding in diagnose(config, run[: i + 1]):
-            found.setdefault(finding.cause, (look.step, finding.sentence))
+        for diagnosis in diagnose(config, run[: i + 1]):
+            found.setdefault(diagnosis.cause, (look.step, diagnosis.sentence))
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.study.initial import initial
+from core.study.initial import initial_answers
 from tests.kit.runs import tiny, trained
 
 
@@ -18,7 +18,7 @@ from tests.kit.runs import tiny, trained
     ],
 )
 def test_it_is_the_first_snapshot_bit_for_bit(config: RunConfig) -> None:
-    first, found = trained(config)[0], initial(config)
+    first, found = trained(config)[0], initial_answers(config)
     assert found.step == first.step == 0
     for name in ("margins", "labels", "correct", "gradients"):
         np.testing.assert_array_equal(getattr(found, name), getattr(first, name), name)
@@ -26,4 +26,4 @@ def test_it_is_the_first_snapshot_bit_for_bit(config: RunConfig) -> None:
 
 def test_more_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="task is 'digits'"):
-        initial(tiny(task="digits"))
+        initial_answers(tiny(task="digits"))

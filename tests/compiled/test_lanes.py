@@ -21,11 +21,13 @@ from tests.kit import ROOT, more
 from tests.kit.runs import tiny, trained
 
 
-def collected(configs: Sequence[RunConfig], **options: object) -> lanes.Seen:
+def collected(configs: Sequence[RunConfig], **options: object) -> lanes.Metrics:
     data = device_data(configs[0])
     found = [each for each in lanes.runs(configs, data, **options) if each is not None]
     assert np.concatenate([each.runs for each in found]).tolist() == list(range(len(configs)))
-    return lanes.Seen(*(np.concatenate(c) for c in zip(*(e.seen for e in found), strict=True)))
+    return lanes.Metrics(
+        *(np.concatenate(c) for c in zip(*(e.metrics for e in found), strict=True))
+    )
 
 
 def alone(config: RunConfig) -> tuple[float, float]:

@@ -71,8 +71,11 @@ def test_shares_of_a_parameter_add_up_to_one() -> None:
 def test_small_pixels_hide_what_raw_ones_show() -> None:
     for batch in range(BATCHES):
         clip, one_hot = (replace(CONFIG, scaling="unit", loss=loss) for loss in ROWS[:2])
-        assert lasagne.apart(clip, one_hot, DATA, batch).max() < 1e-6
-    assert lasagne.apart(CONFIG, replace(CONFIG, loss="theano_onehot"), DATA).max() == math.inf
+        assert lasagne.gradient_differences(clip, one_hot, DATA, batch).max() < 1e-6
+    assert (
+        lasagne.gradient_differences(CONFIG, replace(CONFIG, loss="theano_onehot"), DATA).max()
+        == math.inf
+    )
     one_hot, integer, clip = (found(loss) for loss in ("theano_onehot", "theano_int", "clip"))
     assert one_hot.nan == 1 and one_hot.loss == pytest.approx(integer.loss) and integer.nan == 0
     assert math.isnan(one_hot.norm) and 10 * clip.norm < integer.norm < math.inf

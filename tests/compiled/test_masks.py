@@ -29,10 +29,10 @@ def device_data(config: RunConfig) -> train.DeviceData:
 
 
 @cache
-def look_of(shape: train.Shape) -> Any:
-    """The logits of the training step's own look, compiled once for all forms."""
-    look = train.Step(shape).look_at_batch
-    return compiled_for(shape, lambda *inputs: look(*inputs).logits)
+def logits_of(shape: train.Shape) -> Any:
+    """The logits of the training step's own pass, compiled once for all forms."""
+    backprop = train.Step(shape).backprop
+    return compiled_for(shape, lambda *inputs: backprop(*inputs).logits)
 
 
 @pytest.mark.parametrize("form", DROPOUTS)
@@ -40,10 +40,10 @@ def look_of(shape: train.Shape) -> Any:
 def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> None:
     """Multiplying images, masks and weights by hand gives what the training step computes."""
     config = replace(config, dropout=form, epochs=1)
-    data, knobs, look = device_data(config), train.knobs(config), look_of(train.shape(config))
+    data, knobs, logits = device_data(config), train.knobs(config), logits_of(train.shape(config))
     for step, at in zip(range(config.steps), states(config, data), strict=False):
-        found = masks.forward(config, data, at)
-        trained = look(at.state, data.train_images, data.train_labels, at.order, knobs)
+        found = masks.forward_pass(config, data, at)
+        trained = logits(at.state, data.train_images, data.train_labels, at.order, knobs)
         assert found.step == step
         np.testing.assert_allclose(found.logits, trained, rtol=1e-5, atol=1e-6)
         x = np.asarray(data.train_images)[found.places] / np.float32(255)

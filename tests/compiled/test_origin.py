@@ -69,7 +69,7 @@ def _nan(loss: Any, slope: Any) -> np.ndarray:
 def told(form: Form, key: str, logits: Any, label: Any, dtype: Any = np.float32) -> str:
     made = first_nan(form, key, np.asarray(logits, dtype), label)
     assert made is not None
-    return f"{origin.PARTS[made.result]}: {origin.told(made)}"
+    return f"{origin.PARTS[made.result]}: {origin.derivation(made)}"
 
 
 def test_the_textbook_loss_at_p_1_is_0_times_log_0() -> None:
@@ -168,7 +168,7 @@ def test_with_classes_it_is_found_among_the_logits_of_one_image() -> None:
     assert 0 < told.step <= first.step
     logits = np.float32(told.logits)
     again = origin.of_loss("softmax", "naive", logits, told.label, config.epsilon)
-    assert again is not None and origin.told(again) == origin.told(told.made)
+    assert again is not None and origin.derivation(again) == origin.derivation(told.made)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
 
     def before(*inputs: Any) -> Any:
         x, labels, _ = step.batch(*inputs)
-        look = step.look_at_batch(*inputs)
-        return x, labels, look.logits, look.loss
+        passes = step.backprop(*inputs)
+        return x, labels, passes.logits, passes.loss
 
     def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
         logits = step.evaluate(params, x, knobs)
@@ -48,7 +48,7 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
 def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
     config = replace(CONFIG, dropout=form)
     data, knobs, parts = device_data(config), train.knobs(config), parts_of(train.shape(config))
-    found = reported(config, looks=12)  # one batch for each
+    found = reported(config, reports_per_epoch=12)  # one batch for each
     assert [report.step for report in found] == list(range(1, 37))
     seen = None
     for at, report in zip(states(config, data), [None, *found], strict=True):
@@ -69,22 +69,23 @@ def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
 
 def test_it_reports_the_run_itself() -> None:
     data, knobs = device_data(CONFIG), train.knobs(CONFIG)
-    accuracy = train.program(train.shape(CONFIG)).accuracy(len(data.test_images))
+    held_out = train.program(train.shape(CONFIG)).held_out(len(data.test_images))
     ends = [
-        float(accuracy(at.state.params, data.test_images, data.test_labels, knobs))
+        float(held_out(at.state.params, data.test_images, data.test_labels, knobs))
         for step, at in enumerate(states(CONFIG, data))
         if step and step % 12 == 0
     ]
-    epochs = reported(CONFIG, looks=1)
+    epochs = reported(CONFIG, reports_per_epoch=1)
     assert [report.epoch for report in epochs] == [1, 2, 3]
     np.testing.assert_allclose([report.test_accuracy for report in epochs], ends, atol=0.003)
 
 
-def test_looks_at_an_epoch_add_up_to_the_epoch() -> None:
-    (whole, *_), looks = reported(CONFIG, looks=1), reported(CONFIG, looks=5)
-    of_first = [report for report in looks if report.epoch <= 1]
+def test_reports_of_an_epoch_add_up_to_the_epoch() -> None:
+    whole, *_ = reported(CONFIG, reports_per_epoch=1)
+    even = reported(CONFIG, reports_per_epoch=5)
+    of_first = [report for report in even if report.epoch <= 1]
     assert [report.batches for report in of_first] == [3, 3, 3, 3]
-    uneven = [report for report in reported(CONFIG, looks=7) if report.epoch <= 1]
+    uneven = [report for report in reported(CONFIG, reports_per_epoch=7) if report.epoch <= 1]
     for parts in (of_first, uneven):
         batches, last = [report.batches for report in parts], parts[-1]
         assert (last.step, last.epoch, sum(batches)) == (12, 1, 12)
@@ -111,12 +112,12 @@ def test_it_pauses_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_trap_shows_on_the_sample(config: RunConfig, epochs: int, rate: float) -> None:
     """A loop without dropping reports more than the test accuracy; one with dropping, less."""
     config = replace(config, dropout="keep_prob", dropout_value=0.7)
-    *_, last = reported(replace(config, epochs=epochs), looks=1)
+    *_, last = reported(replace(config, epochs=epochs), reports_per_epoch=1)
     assert last.dropping.accuracy < last.whole.accuracy
     assert last.dropping.loss > last.whole.loss
     assert last.test_accuracy < last.whole.accuracy
     dropped = replace(config, dropout="rate", dropout_value=rate, epochs=2 * epochs)
-    *_, last = reported(dropped, looks=1)
+    *_, last = reported(dropped, reports_per_epoch=1)
     assert last.dropping.accuracy < last.test_accuracy
 
 

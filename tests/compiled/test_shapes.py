@@ -31,7 +31,7 @@ def test_the_warning_about_the_post_s_loss_names_its_line() -> None:
     (warning,) = found.warnings
     line = loss.__code__.co_firstlineno + 1
     assert warning.startswith(f"test_shapes.py:{line} in loss: (9, 64, 1) - (64, 9) -> (9, 64, 9)")
-    assert [step.said for step in found.steps[:1]] == ["(9, 64, 1) - (64, 9) -> (9, 64, 9)"]
+    assert [line.text for line in found.lines[:1]] == ["(9, 64, 1) - (64, 9) -> (9, 64, 9)"]
     assert f"  ^ WARNING {warning}" in str(found).splitlines()
     assert not explain_shapes(loss, ones(9, 64, 1), ones(9, 64, 1)).warnings
 
@@ -44,7 +44,7 @@ def test_a_warning_appears_exactly_where_both_are_stretched(given_: Any) -> None
     for operation in (lambda x, y: x - y, lambda x, y: jnp.maximum(x, y), lambda x, y: x < y):
         found = explain_shapes(operation, ones(*a), ones(*b))
         assert bool(found.warnings) == both
-        assert found.steps[-1].inputs == (a, b) and found.steps[-1].outputs == (result,)
+        assert found.lines[-1].inputs == (a, b) and found.lines[-1].outputs == (result,)
 
 
 @settings(max_examples=30)
@@ -76,7 +76,7 @@ def test_no_model_of_ours_has_a_warning(model: str) -> None:
 
     for function in (loss, jax.grad(loss), jax.jit(jax.value_and_grad(loss))):
         found = explain_shapes(function, params, ones(4, inputs))
-        assert not found.warnings and len(found.steps) >= 1
+        assert not found.warnings and len(found.lines) >= 1
 
 
 def test_a_warning_inside_loops_branches_and_jitted_functions_is_found() -> None:
@@ -94,7 +94,7 @@ def test_a_warning_inside_loops_branches_and_jitted_functions_is_found() -> None
     ):
         found = explain_shapes(function, ones(3), ones(6, 2))
         assert any("(3, 1) * (2,) -> (3, 2)" in warning for warning in found.warnings)
-    loop = explain_shapes(looped, ones(3), ones(6, 2)).steps
+    loop = explain_shapes(looped, ones(3), ones(6, 2)).lines
     assert [step.depth for step in loop[:2]] == [0, 1] and "loop of 6 steps" in loop[0].what
 
 
@@ -104,13 +104,13 @@ def test_the_steps_have_the_real_shapes() -> None:
 
     weights = {"w": ones(4, 5), "b": ones(5)}
     found = explain_shapes(layer, weights, np.ones((3, 4), np.float32))
-    assert [step.said for step in found.steps] == [
+    assert [line.text for line in found.lines] == [
         "matrix product (3, 4), (4, 5) -> (3, 5)",
         "(3, 5) + (5,) -> (3, 5)",
         "relu (3, 5) -> (3, 5)",
         "sum over axes (1,) of (3, 5) -> (3,)",
     ]
-    assert all(step.where.startswith("test_shapes.py:") for step in found.steps)
+    assert all(line.where.startswith("test_shapes.py:") for line in found.lines)
 
 
 def test_shapes_that_do_not_fit_raise_as_usual() -> None:

@@ -28,7 +28,7 @@ from core.run import diagnostics, train
 from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.run.train import loop, programs
-from core.run.train.gradient import clip_range, look
+from core.run.train.gradient import clip_range, backprop
 from core.run.train.pieces import ONCE
 from core.study.states import states
 from tests.kit import more
@@ -224,7 +224,7 @@ def both_ways(form: Any, outputs: int) -> tuple[Callable[..., Any], Callable[...
 
     @quick
     def ours(knobs: train.Knobs) -> Any:
-        return look(form, apply, params, x, labels, knobs, key).gradients
+        return backprop(form, apply, params, x, labels, knobs, key).gradients
 
     return ours, theirs
 
@@ -278,12 +278,12 @@ def test_the_older_form_shrinks_units_at_test_time() -> None:
     order = program.order(knobs, np.int32(0))
     seen = program.diagnose(state, data.train_images, data.train_labels, order, knobs)[0]
     images, labels = data.test_images, data.test_labels
-    held_out = program.accuracy(len(images))(state.params, images, labels, knobs)
+    held_out = program.held_out(len(images))(state.params, images, labels, knobs)
     probed = by_hand(data.train_images, np.asarray(data.train_labels))
     assert float(seen["train_accuracy"]) == pytest.approx(probed, abs=0.011)
     assert float(held_out) == pytest.approx(by_hand(images, np.asarray(labels)), abs=0.0021)
     whole = train.knobs(tiny(dropout="unscaled", dropout_value=0.75))
-    assert program.accuracy(len(images))(state.params, images, labels, whole) != held_out
+    assert program.held_out(len(images))(state.params, images, labels, whole) != held_out
 
 
 # Order of the images
@@ -414,7 +414,7 @@ def test_snapshots_include_the_ends_and_epochs_and_are_not_too_many(config: RunC
     steps = train.snapshot_steps(config)
     assert steps == sorted(set(steps))
     assert (steps[0], steps[-1]) == (0, config.steps)
-    most = loop.SNAPSHOTS + loop.SNAPSHOTS // MODELS[config.model].looks + 2
+    most = loop.SNAPSHOTS + loop.SNAPSHOTS // MODELS[config.model].looks_per_epoch + 2
     assert len(steps) <= most + config.steps.bit_length()
     if config.epochs <= 40:
         assert set(range(0, config.steps + 1, config.steps_per_epoch)) <= set(steps)
@@ -552,13 +552,13 @@ def test_programs_are_kept_up_to_a_size_but_always_two(monkeypatch: pytest.Monke
 def test_optimizers_share_the_program_that_looks_until_the_last_is_freed() -> None:
     shapes = [train.shape(tiny(widths=(6,), optimizer=key)) for key in ("sgd", "adam")]
     sgd, adam = map(train.Program, shapes)
-    assert sgd._looks is adam._looks is not sgd._own
+    assert sgd._shared is adam._shared is not sgd._own
     one, other = sgd.kept(), adam.kept()
     assert len(one.keys() & other.keys()) == 1
-    shape = sgd._looks.shape
+    shape = sgd._shared.shape
     del sgd, adam, one, other
     gc.collect()
-    assert shape not in programs._looking
+    assert shape not in programs._shared
 
 
 def test_an_accelerator_does_not_get_a_cpu_s_options(monkeypatch: pytest.MonkeyPatch) -> None:

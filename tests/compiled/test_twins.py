@@ -35,11 +35,11 @@ def diverge(a: RunConfig, b: RunConfig) -> twins.Divergence | None:
 
 
 def test_differences_name_both_values() -> None:
-    assert twins.differences(STABLE, replace(LOGITS, learning_rate=0.1)) == {
+    assert twins.twin_differences(STABLE, replace(LOGITS, learning_rate=0.1)) == {
         "loss": ("question_stable", "from_logits"),
         "learning_rate": (0.01, 0.1),
     }
-    assert twins.differences(STABLE, STABLE) == {}
+    assert twins.twin_differences(STABLE, STABLE) == {}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 from core.config import RunConfig, agree
 from core.parts.losses import losses_for
 from core.parts.precisions import PRECISIONS
-from core.run.diagnosis import Finding, diagnose
+from core.run.diagnosis import Diagnosis, diagnose
 from core.run.snapshot import Snapshot
 from tests.kit.runs import trained
 
@@ -56,8 +56,8 @@ def settings() -> Iterator[RunConfig]:
         yield agree(change)[0]
 
 
-def probed(config: RunConfig) -> list[tuple[Snapshot, list[Finding]]]:
-    """Every look of a run, with the findings at that look."""
+def probed(config: RunConfig) -> list[tuple[Snapshot, list[Diagnosis]]]:
+    """Every look of a run, with the diagnoses at that look."""
     seen = trained(config)
     return [(look, diagnose(config, seen[: i + 1])) for i, look in enumerate(seen)]
 
@@ -65,8 +65,8 @@ def probed(config: RunConfig) -> list[tuple[Snapshot, list[Finding]]]:
 def verdicts(config: RunConfig) -> Iterator[tuple[str, bool]]:
     """For each sentence that predicts and each later look: the cause, and whether it held."""
     looks = probed(config)
-    for i, (_, findings) in enumerate(looks):
-        for finding in findings:
-            if finding.holds is not None:
+    for i, (_, diagnoses) in enumerate(looks):
+        for diagnosis in diagnoses:
+            if diagnosis.holds is not None:
                 for later, _ in looks[i + 1 :]:
-                    yield finding.cause, finding.holds(later)
+                    yield diagnosis.cause, diagnosis.holds(later)

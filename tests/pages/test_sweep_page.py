@@ -119,7 +119,7 @@ def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> No
     store = Memory()
     for _ in sweep(PLAN, store):
         pass
-    rows = course.rows_of(engine().errands.found(("sweep", PLAN.key)))
+    rows = course.rows_of(engine().errands.peek(("sweep", PLAN.key)))
     assert table(PLAN, rows).equals(table(PLAN, store.done()))
     assert len(done.get("vega_lite_chart")) == 3
     (figures,) = tables(done)
@@ -139,7 +139,7 @@ def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> No
 def test_a_square_of_many_runs_lists_some_and_finds_the_others(
     done: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = course.rows_of(engine().errands.found(("sweep", PLAN.key)))
+    rows = course.rows_of(engine().errands.peek(("sweep", PLAN.key)))
     picked = results.runs_of(PLAN, rows)
     monkeypatch.setattr(results, "LINKS", 2)
     monkeypatch.setattr(results, "_link", lambda plan, run: streamlit.caption(f"run {run.cell}"))
@@ -167,7 +167,7 @@ def test_a_paused_sweep_can_continue_and_a_forgotten_one_is_gone() -> None:
     assert any("started in another visit" in each.value for each in other.caption)
     page = press(page, "Forget it")
     assert "Start the sweep" in labels(page)
-    assert engine().errands.found(("sweep", plan.key)) is None
+    assert engine().errands.peek(("sweep", plan.key)) is None
 
 
 def test_a_run_that_is_still_to_come_is_not_shown_as_nan() -> None:

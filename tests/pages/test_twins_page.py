@@ -7,7 +7,7 @@ from hypothesis import given
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, to_query
-from core.study.twins import apart, differences, nearest_twin
+from core.study.twins import differing_fields, nearest_twin, twin_differences
 from tests.kit import MINUTE
 from tests.kit.pages import bars, go, keyed, open_page, settled, stated
 from tests.kit.runs import configs, tiny
@@ -85,9 +85,9 @@ def test_no_twin_is_offered_if_the_rest_is_the_same() -> None:
 
 @given(configs, configs)
 def test_the_nearest_twin_is_a_twin(a: RunConfig, b: RunConfig) -> None:
-    differences(a, near := nearest_twin(a, b))  # `differences` raises unless it is a twin
+    twin_differences(a, near := nearest_twin(a, b))  # `twin_differences` raises unless it is a twin
     assert nearest_twin(a, near) == near
-    if apart(a, b).keys() <= {"learning_rate", "optimizer"}:
+    if differing_fields(a, b).keys() <= {"learning_rate", "optimizer"}:
         assert near == b
 
 

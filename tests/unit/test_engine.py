@@ -548,7 +548,7 @@ def out_of_sight(engine: Engine) -> None:
     """Make it look as if nobody had ever looked at any run."""
     with engine._changed:
         for job in engine._jobs.values():
-            job.seen = -math.inf
+            job.last_seen = -math.inf
             for viewer in job.viewers:
                 viewer.lease = -math.inf
         engine._sweep()

@@ -105,16 +105,16 @@ def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
         finally:
             ended.set()
 
-    assert queue.found("a") is None
+    assert queue.peek("a") is None
     until(lambda: queue.look("a", endless), lambda errand: len(errand.pieces) > 1)
     queue.rest("a")
     until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
-    rested = queue.found("a")
+    rested = queue.peek("a")
     time.sleep(0.02)
-    assert queue.found("a") == rested, "asking for it does not wake it"
+    assert queue.peek("a") == rested, "asking for it does not wake it"
     until(lambda: queue.look("a", endless), lambda e: len(e.pieces) > len(rested.pieces))
     queue.forget("a")
-    assert ended.wait(SOON) and queue.found("a") is None
+    assert ended.wait(SOON) and queue.peek("a") is None
     assert until(lambda: queue.look("a", lambda: count(1)), lambda e: e.done).pieces == [0]
 
 
@@ -142,7 +142,7 @@ def test_an_error_while_closing_is_not_a_failure(
     queue.look("a", broken)
     assert begun.wait(SOON)
     close(queue, then=closing)
-    assert queue.found("a") == Errand([], False, "")
+    assert queue.peek("a") == Errand([], False, "")
     assert caplog.messages == []
 
 

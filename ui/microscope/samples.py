@@ -12,7 +12,7 @@ from core.parts.losses import LOSSES
 from core.run.job import Viewer
 from core.run.snapshot import Answers
 from core.study import precision
-from core.study.initial import initial
+from core.study.initial import initial_answers
 from ui.charts import digits
 from ui.charts import microscope as charts
 from ui.charts.digits import Placed, Zone
@@ -30,7 +30,7 @@ class _Initial(NamedTuple):
 
     def looks(self) -> list[Answers]:
         """The only look: the network's answers before any step."""
-        return [initial(self.config)]
+        return [initial_answers(self.config)]
 
 
 def _network() -> tuple[Run, int, str]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from core.config import FIELDS, RunConfig
 from core.fields import Choice
 from core.parts.losses import LOSSES, WorksOn
-from core.study.twins import apart
+from core.study.twins import differing_fields
 from ui.charts.palette import HELD_OUT, LAYERS, PINS, TRAIN
 
 LOSS_COLOURS: dict[WorksOn, tuple[str, ...]] = {  # by what a loss works on, its first choice first
@@ -38,7 +38,7 @@ def run_colours(configs: Sequence[RunConfig]) -> list[str]:
     if len(colours) == len(configs):
         return [colours[config.loss] for config in configs]
     a, b = configs
-    name = next(iter(apart(a, b)))
+    name = next(iter(differing_fields(a, b)))
     allowed = FIELDS[name]
     order = list(allowed.registry).index if isinstance(allowed, Choice) else float
     in_order = order(getattr(a, name)) < order(getattr(b, name))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.fields import number
 from core.parts.losses import LOSSES
-from core.run.diagnosis import share
+from core.run.diagnosis import percent
 from core.run.snapshot import Snapshot, silent_and_wrong
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
@@ -24,8 +24,8 @@ def why(twin: Twin, other: Twin) -> None:
     if not len(silent):
         chapter("cause", "Here no wrong image is silent")
         st.markdown(
-            f"At these settings {twin.label} clips {share(float(first.saturation.clipped))} of its "
-            "predictions before the first step, and every image that is wrong has a gradient. "
+            f"At these settings {twin.label} clips {percent(float(first.saturation.clipped))} of "
+            "its predictions before the first step, and every image that is wrong has a gradient. "
             f"{_sides(twin, run, other, twin_run)}",
             help=explained("clipped", "gradient"),
         )
@@ -35,12 +35,12 @@ def why(twin: Twin, other: Twin) -> None:
     st.markdown(
         f"Before the first step, half of the logits lie beyond ±{number(_median(first), 3)}"
         f"{_because_of_pixels(twin, first)}. {twin.label} clips "
-        f"{share(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
+        f"{percent(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
         "the last bit. Where a clip acts, the gradient is exactly zero. So "
-        f"{share(float(first.census.stuck))} of the images are wrong and **silent**: the step "
+        f"{percent(float(first.census.stuck))} of the images are wrong and **silent**: the step "
         f"learns nothing from them. {other.label} clips "
-        f"{share(float(twin_run[0].saturation.clipped))}, and there "
-        f"{share(float(twin_run[0].census.stuck))} are wrong and silent.",
+        f"{percent(float(twin_run[0].saturation.clipped))}, and there "
+        f"{percent(float(twin_run[0].census.stuck))} are wrong and silent.",
         help=explained("logit", "clipped", "gradient", "silent"),
     )
     st.markdown(one_worked_through(twin, first, int(silent[0])))

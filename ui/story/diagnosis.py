@@ -10,7 +10,7 @@ from ui.story.twin import Twins, snapshots
 
 
 def diagnoses(twins: Twins, key: str, at: float) -> None:
-    """Draw a slider over the steps, and the first finding of each run at the chosen step.
+    """Draw a slider over the steps, and the first diagnosis of each run at the chosen step.
 
     Args:
       at: where the slider is at first, as a share of the steps.

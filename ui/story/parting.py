@@ -10,7 +10,7 @@ from core.data import Dataset, load
 from core.fields import number
 from core.parts.choices import TASKS
 from core.run.errands import Errand
-from core.study.twins import Divergence, differences, first_divergence
+from core.study.twins import Divergence, first_divergence, twin_differences
 from core.study.twins.parting import NOTICEABLE, Samples
 from ui.engine import engine
 from ui.pieces.cards import ImageCard, sheet
@@ -47,7 +47,7 @@ def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
         f"Their gradients differ from **step {divergence.step}** on, most in layer "
         f"{divergence.layer + 1} (relative difference {relative})."
     )
-    if not {"loss", "epsilon"} & set(differences(a.config, b.config)):
+    if not {"loss", "epsilon"} & set(twin_differences(a.config, b.config)):
         text += (
             " Both have the same loss: their logits differ because their weights, or the units "
             "that are dropped, differ."

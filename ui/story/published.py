@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce.finding import Finding
-from core.study.twins import apart
+from core.study.twins import differing_fields
 from ui.charts.palette import BEFORE, TRAIN
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
@@ -19,7 +19,8 @@ COLOURS = {"published": BEFORE, "measured here": TRAIN}
 def settings(source_config: RunConfig, config: RunConfig) -> str:
     """The source's settings that this run does not share, such as "learning rate 0.01, seed 0"."""
     return ", ".join(
-        setting_text(name, value) for name, (value, _) in apart(source_config, config).items()
+        setting_text(name, value)
+        for name, (value, _) in differing_fields(source_config, config).items()
     )
 
 

@@ -121,7 +121,7 @@ def shapes(times: int, batch: int) -> None:
     """Draw what `explain_shapes` says of the post's loss, run here."""
     report = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
     code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
-                    *(step.said for step in report.steps)]), mark=report.steps[0].said)  # fmt: skip
+                    *(line.text for line in report.lines)]), mark=report.lines[0].text)  # fmt: skip
     warning = report.warnings[0].partition(": ")[2]
     st.warning(warning, icon=":material/warning:")
 

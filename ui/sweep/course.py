@@ -15,7 +15,7 @@ from core.run.errands import Errand
 from core.study import lanes
 from core.study.sweep import Memory, Plan, Rows, Store, sweep
 from core.study.sweep.cluster import sweep_on
-from core.study.sweep.run import families, measured
+from core.study.sweep.run import families, measure_runs
 from core.study.sweep.store import ROOM, forget, kept_in, taken_in
 from ui.engine import engine
 
@@ -50,12 +50,12 @@ def course(plan: Plan) -> Errand | None:
     """Return how far the sweep is; if this session wants it to continue, asking keeps it going."""
     if wanted(plan):
         return engine().errands.look(_key(plan), lambda: _timed(plan))
-    return engine().errands.found(_key(plan))
+    return engine().errands.peek(_key(plan))
 
 
 def start(plan: Plan) -> None:
     """Begin the sweep or continue it; one that failed begins again, from what is kept."""
-    errand = engine().errands.found(_key(plan))
+    errand = engine().errands.peek(_key(plan))
     if errand is not None and errand.failure:
         engine().errands.forget(_key(plan))
     for mine in (WANTED,) if errand else (WANTED, STARTED):
@@ -140,7 +140,7 @@ def _cost(plan: Plan) -> Iterator[Cost | None]:
     took = []
     for _ in range(2):
         seconds = 0.0
-        runs = measured(plan.cells[:1])
+        runs = measure_runs(plan.cells[:1])
         while True:
             began = time.perf_counter()
             try:

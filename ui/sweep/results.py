@@ -12,7 +12,7 @@ import streamlit as st
 from core.config import to_query
 from core.parts.choices import TASKS
 from core.study.sweep import BROKEN, SILENT, TRAINS, Plan, Rows, table, to_csv, to_parquet
-from core.study.sweep.table import Row
+from core.study.sweep.table import RunRow
 from ui.charts import sweep as charts
 from ui.charts.frame import percent
 from ui.pages import PAGES
@@ -66,7 +66,7 @@ class Run(NamedTuple):
 
     cell: int
     values: dict[str, str]  # the axes' values in the page's words
-    row: Row
+    row: RunRow
 
     @property
     def accuracy(self) -> float:

@@ -155,19 +155,19 @@ def pace(steps_per_second: float) -> str:
 
 def _diagnosis(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
     """Say the diagnosis that fits first, then the others, and offer what may help as a button."""
-    findings = diagnose(config, shown) if shown else []
+    diagnoses = diagnose(config, shown) if shown else []
     with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
         if view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
-        elif not findings:
+        elif not diagnoses:
             st.info("The first measurement comes in a moment.", icon=":material/search:")
         else:
-            first, *others = findings
+            first, *others = diagnoses
             text = f"After step {shown[-1].step:,}: **{first.sentence}**"
             if others:
                 text += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
             st.info(text, icon=":material/stethoscope:")
-        cure = next((finding.cure for finding in findings if finding.cure), None)
+        cure = next((diagnosis.cure for diagnosis in diagnoses if diagnosis.cure), None)
         if cure and view.status is not Status.FAILED:
             _offer(config, cure)
 

@@ -102,4 +102,4 @@ def causes(cases: Sequence[Case], key: str) -> None:
             made = origin.at_logit(*case[1:])
             if made is not None:
                 where = f"{origin.PARTS[made.result]} at z = {number(case.z, 5)}"
-                st.markdown(f"**{case.name}**, {where}: {origin.told(made)}")
+                st.markdown(f"**{case.name}**, {where}: {origin.derivation(made)}")

@@ -9,7 +9,7 @@ from core.config import RunConfig
 from core.parts.choices import TASKS
 from core.run.errands import Errand
 from core.run.job import View
-from core.study.twins import MAY_DIFFER, apart, nearest_twin
+from core.study.twins import MAY_DIFFER, differing_fields, nearest_twin
 from ui.charts import twins as charts
 from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.names import names
@@ -26,7 +26,7 @@ def twins_of(a: RunConfig, b: RunConfig) -> Twins:
     if a == b:
         st.info("Both are the same run: choose another one.", icon=":material/info:")
         st.stop()
-    if unlike := [name for name in apart(a, b) if name not in MAY_DIFFER]:
+    if unlike := [name for name in differing_fields(a, b) if name not in MAY_DIFFER]:
         _refuse(a, b, unlike)
     return coloured(dict(zip(names([a, b]), (a, b), strict=True)))
 
@@ -59,7 +59,7 @@ def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
 def settings(twins: Twins) -> None:
     """Show what differs between twins."""
     a, b = (twin.config for twin in twins)
-    differ = apart(a, b)
+    differ = differing_fields(a, b)
     if len(differ) == 1:
         (name,) = differ
         first, second = (value_text(name, value) for value in differ[name])

@@ -3,17 +3,17 @@
 import jax.numpy as jnp
 from jax import Array
 
-from core.parts.losses.shared import edges, log_loss, one_hot_log_loss, sigmoid, softmax
+from core.parts.losses.shared import clip_limits, log_loss, one_hot_log_loss, sigmoid, softmax
 
 
 def clip(logits: Array, labels: Array, epsilon: Array) -> Array:
     """-y log q - (1 - y) log(1 - q) with q = clip(p, epsilon, 1 - epsilon)."""
-    return log_loss(jnp.clip(sigmoid(logits), *edges(epsilon, logits)), labels)
+    return log_loss(jnp.clip(sigmoid(logits), *clip_limits(epsilon, logits)), labels)
 
 
 def clip_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
     """-log q_y with q = clip(softmax(z), epsilon, 1 - epsilon)."""
-    return one_hot_log_loss(jnp.clip(softmax(logits), *edges(epsilon, logits)), labels)
+    return one_hot_log_loss(jnp.clip(softmax(logits), *clip_limits(epsilon, logits)), labels)
 
 
 def question_stable(logits: Array, labels: Array, epsilon: Array) -> Array:

@@ -7,7 +7,7 @@ from jax import Array
 from core.parts.losses.clipped import clip
 from core.parts.losses.shared import (
     clip_inclusive,
-    edges,
+    clip_limits,
     from_sigmoid,
     log_loss,
     one_hot_log_loss,
@@ -40,7 +40,7 @@ def on_jax(logits: Array, labels: Array, epsilon: Array) -> Array:
 def on_jax_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
     """categorical_crossentropy(y, p): p is divided by its sum and clipped before the log."""
     p = _renormalise(softmax(logits))
-    return one_hot_log_loss(jnp.clip(p, *edges(epsilon, logits)), labels)
+    return one_hot_log_loss(jnp.clip(p, *clip_limits(epsilon, logits)), labels)
 
 
 def on_jax_logits(logits: Array, labels: Array, epsilon: Array) -> Array:
@@ -50,29 +50,29 @@ def on_jax_logits(logits: Array, labels: Array, epsilon: Array) -> Array:
 
 def on_tensorflow_hidden(logits: Array, labels: Array, epsilon: Array) -> Array:
     """binary_crossentropy(y, p) if Keras cannot find the logits: TensorFlow's own clip."""
-    p = clip_inclusive(tf_sigmoid(logits), *edges(epsilon, logits))
+    p = clip_inclusive(tf_sigmoid(logits), *clip_limits(epsilon, logits))
     return log_loss(p, labels, tf_log)
 
 
 def on_tensorflow_hidden_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
     """categorical_crossentropy(y, p) if Keras cannot find the logits."""
     p = _renormalise(tf_softmax(logits))
-    return one_hot_log_loss(clip_inclusive(p, *edges(epsilon, logits)), labels, tf_log)
+    return one_hot_log_loss(clip_inclusive(p, *clip_limits(epsilon, logits)), labels, tf_log)
 
 
 def on_torch(logits: Array, labels: Array, epsilon: Array) -> Array:
     """binary_crossentropy(y, p): clip, then torch's binary_cross_entropy and a float32 mean."""
-    p = clip_inclusive(torch_sigmoid(logits), *edges(epsilon, logits))
+    p = clip_inclusive(torch_sigmoid(logits), *clip_limits(epsilon, logits))
     return _keras_mean(bce_of_p(p, labels.astype(p.dtype)))
 
 
 def on_torch_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
     """sparse_categorical_crossentropy(y, p): p is divided by its sum and clipped before the log."""
     p = _renormalise(tf_softmax(logits))
-    return -pick(jnp.log(clip_inclusive(p, *edges(epsilon, logits))), labels)
+    return -pick(jnp.log(clip_inclusive(p, *clip_limits(epsilon, logits))), labels)
 
 
 def keras_1_on_tensorflow(logits: Array, labels: Array, epsilon: Array) -> Array:
     """Keras 1.0 to 2.2.4: clip p, turn it back into a logit, use TensorFlow's loss on that."""
-    p = clip_inclusive(sigmoid(logits), *edges(epsilon, logits))
+    p = clip_inclusive(sigmoid(logits), *clip_limits(epsilon, logits))
     return from_sigmoid(jnp.log(p / (1 - p)), labels)

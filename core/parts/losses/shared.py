@@ -48,7 +48,7 @@ def clip_inclusive(p: Array, low: Array, high: Array) -> Array:
     return jnp.where(p < low, low, jnp.where(p > high, high, p))
 
 
-def edges(epsilon: Array, like: Array) -> tuple[Array, Array]:
+def clip_limits(epsilon: Array, like: Array) -> tuple[Array, Array]:
     """(epsilon, 1 - epsilon) in the dtype of `like`, where 1 - epsilon may round to 1."""
     low = jnp.asarray(epsilon).astype(like.dtype)
     return low, 1 - low

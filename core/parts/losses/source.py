@@ -51,5 +51,5 @@ def _called(function: Any, seen: set[int]) -> Iterator[Callable[..., Any]]:
 
 def _names(text: str) -> list[str]:
     """The names used in a piece of source, in order, without those after a dot."""
-    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
-    return [node.id for node in sorted(found, key=lambda node: (node.lineno, node.col_offset))]
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
+    return [node.id for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset))]

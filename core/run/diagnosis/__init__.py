@@ -1,19 +1,19 @@
 """CAUSES: what may be wrong with a run, each measured on its own snapshots.
 
 A cause is one function: it measures, and where it fits it says so, with its cure. The first that
-fits is said and the others stand behind it. A sentence says what was seen. Where one foretells, its
-finding's `holds` says what must come true, and benchmarks.truth holds that against the rest of some
-hundred runs.
+fits is said and the others stand behind it. A sentence says what was seen. Where one foretells, the
+Diagnosis's `holds` says what must come true, and benchmarks.truth holds that against the rest of
+some hundred runs.
 """
 
 from collections.abc import Sequence
 
 from core.config import RunConfig
 from core.run.diagnosis import numbers, results, silence, steps
-from core.run.diagnosis.evidence import Cause, Evidence, Finding, share
+from core.run.diagnosis.evidence import Cause, Diagnosis, Evidence, percent
 from core.run.snapshot import Snapshot
 
-__all__ = ["CAUSES", "Evidence", "Finding", "diagnose", "share"]
+__all__ = ["CAUSES", "Diagnosis", "Evidence", "diagnose", "percent"]
 
 CAUSES: dict[str, Cause] = {
     cause.__name__: cause
@@ -40,8 +40,8 @@ CAUSES: dict[str, Cause] = {
 }
 
 
-def diagnose(config: RunConfig, seen: Sequence[Snapshot]) -> list[Finding]:
-    """The causes that fit what was seen, the first one first. There is always one."""
-    evidence = Evidence(config, seen)
-    found = {key: cause(evidence) for key, cause in CAUSES.items()}
-    return [each._replace(cause=key) for key, each in found.items() if each]
+def diagnose(config: RunConfig, snapshots: Sequence[Snapshot]) -> list[Diagnosis]:
+    """The causes that fit a run's snapshots so far, the first one first. There is always one."""
+    evidence = Evidence(config, snapshots)
+    diagnoses = {key: cause(evidence) for key, cause in CAUSES.items()}
+    return [fits._replace(cause=key) for key, fits in diagnoses.items() if fits]

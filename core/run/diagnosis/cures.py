@@ -61,8 +61,8 @@ def less_dropping(config: RunConfig) -> Cure:
     """Half as many units dropped, by the same form of dropout."""
     keep = 1 - max(0.05, (1 - keep_prob(config)) / 2)
     # The number is the probability to keep or the one to drop: a form turns either into the other.
-    number = DROPOUTS[config.dropout].means(jnp.float32(keep)).keep_prob
-    return {"dropout_value": round(float(number), 3)}
+    kept = DROPOUTS[config.dropout].means(jnp.float32(keep)).keep_prob
+    return {"dropout_value": round(float(kept), 3)}
 
 
 def more_images(config: RunConfig) -> Cure:

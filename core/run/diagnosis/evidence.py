@@ -18,17 +18,17 @@ class Evidence(NamedTuple):
     """A run as far as it has been seen, at least its start."""
 
     config: RunConfig
-    seen: Sequence[Snapshot]
+    snapshots: Sequence[Snapshot]
 
     @property
     def first(self) -> Snapshot:
         """The start."""
-        return self.seen[0]
+        return self.snapshots[0]
 
     @property
     def now(self) -> Snapshot:
         """The newest look."""
-        return self.seen[-1]
+        return self.snapshots[-1]
 
     @property
     def nan(self) -> float:
@@ -43,11 +43,11 @@ class Evidence(NamedTuple):
     @property
     def wrong(self) -> str:
         """The share of the images that are wrong, in words."""
-        return share(float(self.now.census.wrong))
+        return percent(float(self.now.census.wrong))
 
     @property
-    def what(self) -> str:
-        """What the network looks at."""
+    def examples(self) -> str:
+        """What the examples are, in a word."""
         return "series" if self.now.fit else "images"
 
     @property
@@ -61,7 +61,7 @@ class Evidence(NamedTuple):
         return not self.dropping and MODELS[self.config.model].test_batch is None
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """A cause that fits, in words, with what may help."""
 
     sentence: str
@@ -71,7 +71,7 @@ class Finding(NamedTuple):
     cause: str = ""  # its key in CAUSES, which `diagnose` adds
 
 
-Cause = Callable[[Evidence], Finding | None]
+Cause = Callable[[Evidence], Diagnosis | None]
 
 
 def keep_prob(config: RunConfig) -> float:
@@ -85,7 +85,7 @@ def _kept(dropout: str, value: float) -> float:
     return float(DROPOUTS[dropout].means(jnp.float32(value)).keep_prob)
 
 
-def share(value: float) -> str:
+def percent(value: float) -> str:
     """84%, but never 0% or 100% for what is not exactly none or all."""
     if 0 < value < 0.005:
         return "under 1%"

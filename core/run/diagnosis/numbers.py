@@ -5,32 +5,32 @@ import numpy as np
 from core.parts.dtypes import Dtype
 from core.parts.precisions import PRECISIONS
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Evidence, Finding, share
+from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
 from core.run.snapshot import Gradient, Largest, Snapshot
 
 MOST_VANISHED = 0.5  # of the gradient's numbers
 
 
-def overflow(e: Evidence) -> Finding | None:
+def overflow(e: Evidence) -> Diagnosis | None:
     """A number is larger than the largest of its format, and becomes inf (IEEE 754)."""
-    found = _beyond(e)
-    if found is None:
+    overflowing = _beyond(e)
+    if overflowing is None:
         return None
-    look, name, value = found
+    look, name, value = overflowing
     past = look is not e.now
     scaled = name == "gradient" and look.loss_scale != 1
     times = f" times the loss scale of {look.loss_scale:,.0f}" if scaled else ""
     would_be, is_ = ("would have been", "was") if past else ("would be", "is")
     size = f"{is_} inf" if np.isinf(value) else f"{would_be} {_big(value)}"
-    said = (
+    sentence = (
         f"It {f'overflowed at step {look.step:,}' if past else 'overflows'}: {_format(e).label} "
         f"ends at {_big(_format(e).largest)}, and the largest {name}{times} {size}."
     )
     if past:
-        said += " Now some weights are NaN or inf."
+        sentence += " Now some weights are NaN or inf."
     elif scaled and not np.any(look.update_norms):
-        said += " This step is skipped."
-    return Finding(said, cures.more_range(e.config))
+        sentence += " This step is skipped."
+    return Diagnosis(sentence, cures.more_range(e.config))
 
 
 def _beyond(e: Evidence) -> tuple[Snapshot, str, float] | None:
@@ -38,7 +38,7 @@ def _beyond(e: Evidence) -> tuple[Snapshot, str, float] | None:
 
     Now, or where weights are broken by now, at the first look that saw it.
     """
-    looks = e.seen if e.broken else [e.now]
+    looks = e.snapshots if e.broken else [e.now]
     sizes = np.array([look.largest for look in looks], float)
     with np.errstate(over="ignore"):
         rounded = sizes.astype(_format(e).dtype)
@@ -60,57 +60,60 @@ def _big(value: float) -> str:
     return f"{value:,.0f}" if value < 1e6 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
-def broken_weights(e: Evidence) -> Finding | None:
+def broken_weights(e: Evidence) -> Diagnosis | None:
     """A weight is NaN or inf, and no sum or difference with it is a number (IEEE 754)."""
     if not e.broken:
         return None
-    seen = f"{share(e.nan)} of the predictions are NaN. " if e.nan else ""
-    return Finding(
-        f"{seen}Some weights are NaN or inf, and no step makes such a weight a number again.",
+    predictions = f"{percent(e.nan)} of the predictions are NaN. " if e.nan else ""
+    return Diagnosis(
+        f"{predictions}Some weights are NaN or inf, and no step makes such a weight a number "
+        "again.",
         cures.sounder(e.config),
         holds=_is_broken,
     )
 
 
-def breaking_step(e: Evidence) -> Finding | None:
+def breaking_step(e: Evidence) -> Diagnosis | None:
     """The next step makes a weight NaN or inf."""
     if e.now.next_finite or e.broken:
         return None
-    said = (
+    sentence = (
         "The gradient is finite, but its step overflows: it makes weights NaN or inf."
         if np.all(np.isfinite(e.now.gradient_norms))
         else "The predictions are still numbers, but the gradient is not: the next step breaks "
         "them."
     )
-    return Finding(said, cures.sounder(e.config), holds=_is_broken)
+    return Diagnosis(sentence, cures.sounder(e.config), holds=_is_broken)
 
 
 def _is_broken(later: Snapshot) -> bool:
     return not np.all(np.isfinite(later.weight_norms))
 
 
-def nan(e: Evidence) -> Finding | None:
+def nan(e: Evidence) -> Diagnosis | None:
     """A prediction is NaN, though all weights are numbers."""
     if not e.nan or e.broken:
         return None
-    return Finding(f"{share(e.nan)} of the predictions are NaN.", cures.smaller_pixels(e.config))
+    return Diagnosis(
+        f"{percent(e.nan)} of the predictions are NaN.", cures.smaller_pixels(e.config)
+    )
 
 
-def nonfinite_gradients(e: Evidence) -> Finding | None:
+def nonfinite_gradients(e: Evidence) -> Diagnosis | None:
     """Some images have a gradient that is no number."""
     hit = float(np.mean(e.now.gradients == Gradient.NONFINITE))
     if hit == 0:
         return None
-    said = f"{share(hit)} of the {e.what} have a gradient that is NaN or inf."
-    return Finding(said, cures.on_logits(e.config))
+    sentence = f"{percent(hit)} of the {e.examples} have a gradient that is NaN or inf."
+    return Diagnosis(sentence, cures.on_logits(e.config))
 
 
-def vanishing(e: Evidence) -> Finding | None:
+def vanishing(e: Evidence) -> Diagnosis | None:
     """Most of the gradient is 0 in 16 bits and is not in float32 (Micikevicius et al., 2018)."""
     if not e.now.vanished > MOST_VANISHED:  # NaN where the run has more bits
         return None
-    return Finding(
-        f"{share(e.now.vanished)} of the gradient's numbers are too small for {_format(e).label}: "
-        "they are exactly 0, and in float32 they are not.",
+    return Diagnosis(
+        f"{percent(e.now.vanished)} of the gradient's numbers are too small for "
+        f"{_format(e).label}: they are exactly 0, and in float32 they are not.",
         {"precision": "float32"},
     )

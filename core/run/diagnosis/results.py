@@ -4,7 +4,7 @@ import numpy as np
 
 from core.fields import number
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Evidence, Finding, share
+from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
 from core.run.snapshot import DROPPED, Gradient
 
 GAP = 0.15  # of the images: trained on and held out
@@ -13,26 +13,26 @@ GAP = 0.15  # of the images: trained on and held out
 SETTLED = 50
 
 
-def dropout_too_strong(e: Evidence) -> Finding | None:
+def dropout_too_strong(e: Evidence) -> Diagnosis | None:
     """Most answers depend on which units are dropped (the keep_prob question)."""
     if e.now.step < SETTLED or not e.now.flipped > 0.5:  # NaN where nothing is dropped
         return None
     # Over the images that are also looked at with units dropped.
     with_all = float(np.mean(e.now.correct[:DROPPED]))
-    return Finding(
-        f"Dropout is too strong: for {share(e.now.flipped)} of the images the answer depends on "
-        f"which units are dropped. {share(with_all)} are right with all units, and "
-        f"{share(e.now.dropped_accuracy)} with those that it trains on.",
+    return Diagnosis(
+        f"Dropout is too strong: for {percent(e.now.flipped)} of the images the answer depends on "
+        f"which units are dropped. {percent(with_all)} are right with all units, and "
+        f"{percent(e.now.dropped_accuracy)} with those that it trains on.",
         cures.less_dropping(e.config),
     )
 
 
-def worse_than_copying(e: Evidence) -> Finding | None:
+def worse_than_copying(e: Evidence) -> Diagnosis | None:
     """The noisy input is as near to the truth as what the network predicts."""
     fit = e.now.fit
     if not (fit and e.now.step > 0 and fit.error >= fit.copied):
         return None
-    return Finding(
+    return Diagnosis(
         "Its predictions are no better than the noisy input itself: their squared error is "
         f"{number(fit.error, 3)}, and {number(fit.copied, 3)} where each value is answered as it "
         "was seen.",
@@ -40,36 +40,36 @@ def worse_than_copying(e: Evidence) -> Finding | None:
     )
 
 
-def memorising(e: Evidence) -> Finding | None:
+def memorising(e: Evidence) -> Diagnosis | None:
     """Images it trains on are right far more often than others."""
     trained_on, held_out = e.now.train_accuracy, e.now.test_accuracy
     if not trained_on - held_out > GAP:
         return None
-    return Finding(
-        f"It memorises: {share(trained_on)} of the images it trains on are right and "
-        f"{share(held_out)} of those held out.",
+    return Diagnosis(
+        f"It memorises: {percent(trained_on)} of the images it trains on are right and "
+        f"{percent(held_out)} of those held out.",
         cures.more_images(e.config),
     )
 
 
-def learning(e: Evidence) -> Finding:
+def learning(e: Evidence) -> Diagnosis:
     """What can be said of every run: who is wrong, and how the loss has moved."""
     fit = e.now.fit
     if fit:
-        return Finding(
+        return Diagnosis(
             "NaN is no prediction: those series have no error."
             if e.nan
             else f"Held-out series have a squared error of {number(fit.error, 3)}; answering "
             f"each value as it was seen has {number(fit.copied, 3)}.{_fell(e)}"
         )
     if e.nan:
-        return Finding("NaN is no answer: none of those images can be counted as right.")
+        return Diagnosis("NaN is no answer: none of those images can be counted as right.")
     if e.now.census.wrong == 0:
-        return Finding(f"All {len(e.now.labels):,} images looked at are right.")
-    said = f"{e.wrong} of the images are wrong"
+        return Diagnosis(f"All {len(e.now.labels):,} images looked at are right.")
+    sentence = f"{e.wrong} of the images are wrong"
     if np.all(e.now.gradients[~e.now.correct] == Gradient.SOME):
-        said += ", and every one of them has a gradient"
-    return Finding(f"{said}.{_fell(e)}")
+        sentence += ", and every one of them has a gradient"
+    return Diagnosis(f"{sentence}.{_fell(e)}")
 
 
 def _fell(e: Evidence) -> str:

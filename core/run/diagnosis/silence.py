@@ -3,14 +3,14 @@
 import numpy as np
 
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Evidence, Finding, share
+from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
 from core.run.snapshot import Gradient, Snapshot, silent_and_wrong
 
 MOST_DEAD = 0.9  # of a layer's units
 FEW = 0.1  # of the images: a network with fewer wrong does well with the units it has
 
 
-def stopped(e: Evidence) -> Finding | None:
+def stopped(e: Evidence) -> Diagnosis | None:
     """Full batches, no dropping, nothing changed by the step: each further step is this one."""
     steady = e.now.fixed and e.config.full_batch and not e.dropping
     if not (steady and e.now.census.wrong > 0):
@@ -19,7 +19,7 @@ def stopped(e: Evidence) -> Finding | None:
     def holds(later: Snapshot) -> bool:
         return bool(later.fixed and np.array_equal(later.margins, e.now.margins))
 
-    return Finding(
+    return Diagnosis(
         f"It has stopped with {e.wrong} of the images wrong: the step changes no weight, and "
         "every further step is this one again.",
         cures.on_logits(e.config),
@@ -27,16 +27,16 @@ def stopped(e: Evidence) -> Finding | None:
     )
 
 
-def all_silent(e: Evidence) -> Finding | None:
+def all_silent(e: Evidence) -> Diagnosis | None:
     """No image has a gradient now, though some are wrong."""
     census = e.now.census
     if not (census.zero_gradient == 1 and census.wrong > 0) or stopped(e):
         return None
-    said = (
+    sentence = (
         f"All {len(e.now.labels):,} images looked at are silent: their gradient is exactly zero. "
         f"{e.wrong} of them are wrong. {_what_moves(e)}"
     )
-    return Finding(said, cures.on_logits(e.config))
+    return Diagnosis(sentence, cures.on_logits(e.config))
 
 
 def _what_moves(e: Evidence) -> str:
@@ -52,7 +52,7 @@ def _what_moves(e: Evidence) -> str:
     return f"The weights still move{why and ', because '}{why}."
 
 
-def silent(e: Evidence) -> Finding | None:
+def silent(e: Evidence) -> Diagnosis | None:
     """Some images are wrong and have no gradient: a step learns nothing from them."""
     stuck = float(e.now.census.stuck)
     if not stuck > 0:
@@ -62,33 +62,35 @@ def silent(e: Evidence) -> Finding | None:
         exactly += ", so this step learns nothing from them"
     elif e.dropping:
         exactly = f"with all units {exactly}"
-    said = f"{share(stuck)} of the images are wrong and silent: {exactly}."
+    sentence = f"{percent(stuck)} of the images are wrong and silent: {exactly}."
     then = silent_and_wrong(e.first)
     if e.now.step and len(then):
         righted = int(np.count_nonzero(e.now.correct[then]))
-        said += f" Of the {len(then):,} that were so at the start, {righted:,} are right by now."
-    return Finding(said, cures.on_logits(e.config))
+        sentence += (
+            f" Of the {len(then):,} that were so at the start, {righted:,} are right by now."
+        )
+    return Diagnosis(sentence, cures.on_logits(e.config))
 
 
-def silent_layer(e: Evidence) -> Finding | None:
+def silent_layer(e: Evidence) -> Diagnosis | None:
     """A layer's gradient is exactly 0 while images have one."""
     layers = np.flatnonzero(np.asarray(e.now.gradient_norms) == 0) + 1
     if not (len(layers) and np.any(e.now.gradients == Gradient.SOME)):
         return None
     which = f"Layer {layers[0]} gets" if len(layers) == 1 else f"{len(layers)} layers get"
-    return Finding(
-        f"{which} a gradient of exactly 0, though {e.what} have one: nothing teaches it now.",
+    return Diagnosis(
+        f"{which} a gradient of exactly 0, though {e.examples} have one: nothing teaches it now.",
         cures.smaller_pixels(e.config),
     )
 
 
-def dead_units(e: Evidence) -> Finding | None:
+def dead_units(e: Evidence) -> Diagnosis | None:
     """Most units of a layer are 0 for every image."""
     layer = int(np.argmax(e.now.dead_units))
     dead = float(e.now.dead_units[layer])
     if not (dead >= MOST_DEAD and e.now.census.wrong > FEW):
         return None
-    said = f"{share(dead)} of the units of layer {layer + 1} are 0 for every image looked at"
+    sentence = f"{percent(dead)} of the units of layer {layer + 1} are 0 for every image looked at"
     if e.as_trained:
-        said += ", and learn nothing from them"
-    return Finding(f"{said}.", cures.smaller_pixels(e.config))
+        sentence += ", and learn nothing from them"
+    return Diagnosis(f"{sentence}.", cures.smaller_pixels(e.config))

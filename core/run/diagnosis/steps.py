@@ -4,7 +4,7 @@ import numpy as np
 
 from core.fields import number
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Evidence, Finding
+from core.run.diagnosis.evidence import Diagnosis, Evidence
 from core.run.snapshot import Snapshot
 
 TINY = 1e-5  # of a layer's size: a step below it moves nothing that can be seen
@@ -13,14 +13,14 @@ TINY = 1e-5  # of a layer's size: a step below it moves nothing that can be seen
 LARGE = 0.1
 
 
-def too_small(e: Evidence) -> Finding | None:
+def too_small(e: Evidence) -> Diagnosis | None:
     """A step along a gradient changes next to nothing, and the loss does not move."""
     still = abs(e.now.loss - e.first.loss) <= 0.01 * abs(e.first.loss)
     if not (e.now.step > 0 and still and _step_size(e.now) < TINY and _leads(e)):
         return None
     size = _step_size(e.now)
     by = f" by more than {_times(size)} its size" if size else ""
-    return Finding(
+    return Diagnosis(
         f"The steps are too small: the loss is still {number(e.now.loss, 3)}, and the next step "
         f"changes no layer{by}.",
         cures.larger_steps(e.config),
@@ -33,7 +33,7 @@ def _leads(e: Evidence) -> bool:
     return bool(np.all(np.isfinite(norms)) and np.any(norms > 0))
 
 
-def too_large(e: Evidence) -> Finding | None:
+def too_large(e: Evidence) -> Diagnosis | None:
     """The loss is above its start, and the steps took it there."""
     loss, start = number(e.now.loss, 3), number(e.first.loss, 3)
     if not e.now.loss > e.first.loss or loss == start or not _step_size(e.now) > TINY:  # or NaN
@@ -41,7 +41,7 @@ def too_large(e: Evidence) -> Finding | None:
     if e.dropping and not _largest_of_rise(e) > LARGE:
         return None
     overshot = "This step" if e.now.step == 1 else "The steps so far"
-    return Finding(
+    return Diagnosis(
         f"{overshot} overshot: the loss was {start} at the start and is {loss} now. {_moves(e)}",
         cures.smaller_steps(e.config),
     )
@@ -49,15 +49,15 @@ def too_large(e: Evidence) -> Finding | None:
 
 def _largest_of_rise(e: Evidence) -> float:
     """The largest step size since the loss was last no higher than at the start."""
-    since = max(i for i, look in enumerate(e.seen) if look.loss <= e.first.loss)
-    return max(map(_step_size, e.seen[since:-1]))
+    since = max(i for i, look in enumerate(e.snapshots) if look.loss <= e.first.loss)
+    return max(map(_step_size, e.snapshots[since:-1]))
 
 
-def one_answer(e: Evidence) -> Finding | None:
+def one_answer(e: Evidence) -> Diagnosis | None:
     """Every image gets the same answer."""
     if not (e.now.one_answer == 1 and e.now.step > 0 and not e.nan):
         return None
-    return Finding(
+    return Diagnosis(
         f"It gives every image the same answer. {_moves(e)}", cures.smaller_pixels(e.config)
     )
 

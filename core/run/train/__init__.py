@@ -4,11 +4,11 @@ Everything scalar is traced (`Knobs`), so that moving a slider compiles nothing;
 fixes shapes or structure is static (`Shape`) and has one compiled `Program`.
 """
 
-from core.run.train.gradient import Look, losses_and_slopes
+from core.run.train.gradient import Backprop, losses_and_slopes
 from core.run.train.looking import Looking
 from core.run.train.loop import (
+    Measurements,
     NextLook,
-    Seen,
     first_look,
     looks_of,
     run,
@@ -32,8 +32,8 @@ from core.run.train.vocabulary import (
 )
 
 __all__ = [
-    "SELDOM", "DeviceData", "Knobs", "Look", "Looking", "NextLook", "Program", "Seen", "Shape",
-    "State", "Step", "bytes_needed", "dropping", "first_look", "for_this_host", "knobs",
+    "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
+    "Shape", "State", "Step", "bytes_needed", "dropping", "first_look", "for_this_host", "knobs",
     "labels_of", "looks_of", "losses_and_slopes", "numerics", "on_device", "parameters", "pixels",
     "program", "run", "shape", "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

@@ -21,8 +21,8 @@ PullBack = Callable[[Array], tuple[Params]]
 Scaler = LossScale | tuple[()]
 
 
-class Look(NamedTuple):
-    """What a step sees of its batch, and the gradient it follows."""
+class Backprop(NamedTuple):
+    """What a forward and a backward pass compute of a batch."""
 
     logits: Array  # [batch, outputs], with units dropped where the run drops them
     loss: Array  # [batch]
@@ -30,7 +30,7 @@ class Look(NamedTuple):
     gradients: Params  # of the batch's loss, its mean or its sum
 
 
-def look(
+def backprop(
     form: Form,
     apply: Callable[..., Array],
     params: Params,
@@ -39,11 +39,11 @@ def look(
     knobs: Knobs,
     key: Array,
     scaler: Scaler = (),
-) -> Look:
+) -> Backprop:
     """A forward and a backward pass: logits, losses, and the gradient of the batch's loss."""
     logits, pull_back = forward(apply, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    return Look(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
+    return Backprop(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
 
 
 def forward(

@@ -63,7 +63,7 @@ class Looking:
         share = share.astype(step.precision.compute.dtype)
         kinds = diagnostics.gradient_kinds(share)
         of_gradients, of_params = map(diagnostics.measured, (gradients, state.params))
-        seen = {
+        values = {
             "loss": jnp.mean(diagnostics.wide(loss)),
             "gradient_norms": of_gradients.norms,
             "weight_norms": of_params.norms,
@@ -76,10 +76,10 @@ class Looking:
         }
         if step.precision.narrow:
             exact = self._in_float32(state, batch, probe.x, slopes[:size], gradients, knobs)
-            return seen | exact, gradients
+            return values | exact, gradients
         activation = diagnostics.largest([probe.units, probe.logits])
         largest = Largest(activation, of_gradients.largest, of_params.largest)
-        return seen | {"largest": largest, "vanished": jnp.float32(jnp.nan)}, gradients
+        return values | {"largest": largest, "vanished": jnp.float32(jnp.nan)}, gradients
 
     def follow(self, state: State, gradients: Params, knobs: Knobs) -> tuple[dict[str, Any], State]:
         """What a snapshot holds of a step along these gradients, and the state after it."""
@@ -87,20 +87,20 @@ class Looking:
         new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
         finite, unmoved = diagnostics.finite_and_same(state.params, after.params)
         others, then = ((each.slots, each.scaler, after.step) for each in (state, after))
-        seen = {
+        values = {
             "update_norms": diagnostics.measured(jax.tree.map(jnp.subtract, new, old)).norms,
             "next_finite": finite,
             "fixed": unmoved & diagnostics.same(others, then),
         }
-        return seen, after
+        return values, after
 
     def diagnose(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """`see`, then `follow`: what a snapshot holds, and the state after the next step."""
-        seen, gradients = self.see(state, images, labels, order, knobs)
+        values, gradients = self.see(state, images, labels, order, knobs)
         step, after = self.follow(state, gradients, knobs)
-        return seen | step, after
+        return values | step, after
 
     @property
     def held_out(self) -> Callable[[Params, Array, Array, Knobs], Array | Fit]:
@@ -127,11 +127,11 @@ class Looking:
         step, labels = self.step, labels[: self.size]
         x = pixels(images[: self.size], knobs)
 
-        def answer(x: Array) -> tuple[Array, list[Array]]:
+        def logits_and_units(x: Array) -> tuple[Array, list[Array]]:
             units = [layer.units for layer in step.hidden(params, x, drop=drop)]
             return step.apply(params, x, drop=drop), units
 
-        logits, units = step.model.at_test(answer, x)
+        logits, units = step.model.at_test(logits_and_units, x)
         return _Probe(x, labels, logits, units)
 
     def _answers(
@@ -187,7 +187,7 @@ class Looking:
         activations = self.step.model.at_test(
             lambda x: [network.hidden(params, x), network.apply(params, x)], probed
         )
-        found = Largest(*map(diagnostics.largest, (activations, exact, params)))
+        largest = Largest(*map(diagnostics.largest, (activations, exact, params)))
         if state.scaler:
-            found = found._replace(gradient=found.gradient * state.scaler.scale)
-        return {"largest": found, "vanished": diagnostics.vanished(gradients, exact)}
+            largest = largest._replace(gradient=largest.gradient * state.scaler.scale)
+        return {"largest": largest, "vanished": diagnostics.vanished(gradients, exact)}

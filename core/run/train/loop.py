@@ -32,7 +32,7 @@ def snapshot_steps(config: RunConfig) -> list[int]:
     Looks at steps 1, 4, 16, ... come before the first of these, so that a long run is seen to move
     at once. All depend on the configuration alone.
     """
-    looks = MODELS[config.model].looks
+    looks = MODELS[config.model].looks_per_epoch
     every = max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
     early = {4**power for power in range(every.bit_length()) if 4**power < min(every, config.steps)}
     marks = {0, config.steps, *early, *range(0, config.steps, every)}
@@ -41,26 +41,26 @@ def snapshot_steps(config: RunConfig) -> list[int]:
     return sorted(marks)
 
 
-class Seen(NamedTuple):
-    """A look at a state, before the step that comes next."""
+class Measurements(NamedTuple):
+    """What is measured of a state, and the gradient of the step that comes next."""
 
-    told: dict[str, Any]  # on the host
+    values: dict[str, Any]  # fields of a Snapshot, on the host
     held_out: Any  # an accuracy, or a regression's Fit
     gradients: Params
 
 
-def _see(
+def _measure(
     config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
-) -> Seen:
+) -> Measurements:
     examples = _held_out_examples(config, int(state.step), data)
-    told, gradients = program.see(
+    values, gradients = program.see(
         state._replace(slots=()), data.train_images, data.train_labels, order, knobs
     )
-    held_out = program.accuracy(examples)(
+    held_out = program.held_out(examples)(
         state.params, data.test_images[:examples], data.test_labels[:examples], knobs
     )
-    told, held_out = jax.device_get((told, held_out))
-    return Seen(told, held_out, gradients)
+    values, held_out = jax.device_get((values, held_out))
+    return Measurements(values, held_out, gradients)
 
 
 def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
@@ -70,28 +70,33 @@ def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
     return min(PROBE, len(data.test_images))
 
 
-def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Seen:
+def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Measurements:
     """The look before the first step, which no optimizer, learning rate or epoch changes."""
     traced = knobs(config)
-    return _see(config, program, state, data, program.order(traced, np.int32(0)), traced)
+    return _measure(config, program, state, data, program.order(traced, np.int32(0)), traced)
 
 
 def _snapshot(
-    config: RunConfig, program: Program, state: State, data: DeviceData, seen: Seen, knobs: Knobs
+    config: RunConfig,
+    program: Program,
+    state: State,
+    data: DeviceData,
+    look: Measurements,
+    knobs: Knobs,
 ) -> tuple[Snapshot, State]:
     """The Snapshot of a look, and the state after a step along the gradient that was seen."""
     step = int(state.step)
-    followed, after = program.follow(state, seen.gradients, knobs)
-    told = seen.told | jax.device_get(followed)
-    fit, held_out = None, seen.held_out
+    followed, after = program.follow(state, look.gradients, knobs)
+    values = look.values | jax.device_get(followed)
+    fit, held_out = None, look.held_out
     if isinstance(held_out, Fit):
         fit = held_out._replace(error=held_out.error.item(), copied=held_out.copied.item())
     # Plain numbers: a frame compares them by the thousand, and NumPy's own scalars are slow.
-    plain = {name: told.pop(name).item() for name in PLAIN}
-    histogram, *ends = told.pop("saturation")
+    plain = {name: values.pop(name).item() for name in PLAIN}
+    histogram, *ends = values.pop("saturation")
     plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
-    plain["largest"] = Largest(*(value.item() for value in told.pop("largest")))
-    plain["census"] = Census(*(share.item() for share in told.pop("census")))
+    plain["largest"] = Largest(*(value.item() for value in values.pop("largest")))
+    plain["census"] = Census(*(share.item() for share in values.pop("census")))
     snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
@@ -99,13 +104,13 @@ def _snapshot(
         test_accuracy=math.nan if fit else float(held_out),
         test_examples=_held_out_examples(config, step, data),
         fit=fit,
-        **told,
+        **values,
     )
     return snapshot, after
 
 
 NextLook = Callable[[int], int]  # from a step, the next one to be looked at
-FirstLook = Callable[[RunConfig, Program, DeviceData, State], Seen]
+FirstLook = Callable[[RunConfig, Program, DeviceData, State], Measurements]
 
 
 def looks_of(config: RunConfig) -> NextLook:
@@ -132,14 +137,14 @@ def ticks(
     traced = knobs(config)
     state = program.init(traced) if start is None else start
     next_look = next_look or looks_of(config)
-    step, chunk, seen = 0, 1, -1
+    step, chunk, last_look = 0, 1, -1
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
         return program.order(traced, np.int32(epoch))
 
-    while seen < config.steps:
-        mark = 0 if seen < 0 else next_look(seen)
+    while last_look < config.steps:
+        mark = 0 if last_look < 0 else next_look(last_look)
         if step < mark:
             epoch = step // config.steps_per_epoch
             stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
@@ -154,13 +159,13 @@ def ticks(
             if step < mark:
                 yield None
             continue
-        if seen < 0 and start is None:
+        if last_look < 0 and start is None:
             look = first(config, program, data, state)
         else:
             next_order = order(step // config.steps_per_epoch)
-            look = _see(config, program, state, data, next_order, traced)
+            look = _measure(config, program, state, data, next_order, traced)
         snapshot, state = _snapshot(config, program, state, data, look, traced)
-        seen, step = step, step + 1
+        last_look, step = step, step + 1
         yield snapshot
 
 

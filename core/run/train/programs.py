@@ -32,9 +32,9 @@ class Program:
 
     def __init__(self, shape: Shape) -> None:
         self.shape, self._own = shape, Pieces(shape)
-        looks = shape._replace(optimizer=next(iter(OPTIMIZERS)))
-        self._looks = _looking.get(looks) or Pieces(looks)
-        _looking[looks] = self._looks
+        any_optimizer = shape._replace(optimizer=next(iter(OPTIMIZERS)))
+        self._shared = _shared.get(any_optimizer) or Pieces(any_optimizer)
+        _shared[any_optimizer] = self._shared
         self._looked = False  # whether all that a first look needs is compiled
         self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
 
@@ -47,7 +47,7 @@ class Program:
             lambda: self.see,
             lambda: self.draw,
             lambda: (self.slots, self.follow),
-            lambda: (self.order, self.accuracy(min(PROBE, self.shape.test_size))),
+            lambda: (self.order, self.held_out(min(PROBE, self.shape.test_size))),
         ]
         for i, piece in enumerate([] if self._looked else pieces, start=1):
             yield i / (len(pieces) + 1)
@@ -62,7 +62,7 @@ class Program:
     @property
     def draw(self) -> Callable[[Knobs], State]:
         """`Step.draw`, compiled."""
-        return self._looks.compiled(self._looks.step.draw, self._looks.knobs, options=ONCE)
+        return self._shared.compiled(self._shared.step.draw, self._shared.knobs, options=ONCE)
 
     @property
     def slots(self) -> Callable[[Params], Any]:
@@ -75,13 +75,13 @@ class Program:
         """`Step.order`, compiled; a full batch keeps the data's own order."""
         if self.shape.full_batch:
             return lambda knobs, epoch: self._in_order
-        looks = self._looks
-        return looks.compiled(looks.step.order, looks.knobs, looks.whole, options=ONCE)
+        shared = self._shared
+        return shared.compiled(shared.step.order, shared.knobs, shared.whole, options=ONCE)
 
     @property
     def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
         """`Looking.see`, compiled for a state without slots."""
-        return self._looks.compiled(self._looks.looking.see, *self._seen(), options=SELDOM)
+        return self._shared.compiled(self._shared.looking.see, *self._look_types(), options=SELDOM)
 
     @property
     def follow(self) -> Callable[[State, Params, Knobs], tuple[dict[str, Any], State]]:
@@ -94,56 +94,56 @@ class Program:
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """`Looking.diagnose`, from two compiled functions."""
-        seen, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
+        values, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
         step, after = self.follow(state, gradients, knobs)
-        return seen | step, after
+        return values | step, after
 
     @property
     def advance(self) -> Callable[..., State]:
         """`Step.advance`, compiled; the arrays of its first argument are gone afterwards."""
         own = self._own
-        return own.compiled(own.step.advance, *self._steps(), lock=loops_lock, donate=(0,))
+        return own.compiled(own.step.advance, *self._step_types(), lock=loops_lock, donate=(0,))
 
     def whole(self) -> bool:
         """Whether all that a run needs is compiled, including the steps between looks."""
         return self._looked and self._own.has(self._own.step.advance)
 
-    def accuracy(self, examples: int) -> Callable[..., Any]:
+    def held_out(self, examples: int) -> Callable[..., Any]:
         """`Looking.held_out`, compiled for this many images."""
-        looks, together = self._looks, MODELS[self.shape.model].test_batch
+        shared, together = self._shared, MODELS[self.shape.model].test_batch
         n = together or examples
-        types = looks.state.params, *looks.images(n), looks.knobs
-        held_out = looks.compiled(looks.looking.held_out, *types, examples=n, options=SELDOM)
-        return in_batches(held_out, together) if together else held_out
+        types = shared.state.params, *shared.images(n), shared.knobs
+        compiled = shared.compiled(shared.looking.held_out, *types, examples=n, options=SELDOM)
+        return in_batches(compiled, together) if together else compiled
 
     @cached_property
     def step_operations(self) -> float:
         """The floating-point operations of a step; nothing is compiled to know them."""
         own = self._own
-        return operations(own.lowered(own.step.advance, *self._steps(), donate=(0,)))
+        return operations(own.lowered(own.step.advance, *self._step_types(), donate=(0,)))
 
     @cached_property
     def look_operations(self) -> float:
         """The same for a look at training images, which includes a step."""
-        return operations(self._looks.lowered(self._looks.looking.see, *self._seen()))
+        return operations(self._shared.lowered(self._shared.looking.see, *self._look_types()))
 
     def memory(self) -> int:
         """The bytes that the largest of the compiled functions needs while it runs."""
-        return max(self._looks.memory, self._own.memory)
+        return max(self._shared.memory, self._own.memory)
 
     def kept(self) -> dict[Pieces, int]:
         """The bytes that the compiled functions occupy, some of them shared with other programs."""
-        return {pieces: pieces.kept for pieces in (self._looks, self._own)}
+        return {pieces: pieces.kept for pieces in (self._shared, self._own)}
 
-    def _seen(self) -> tuple[Any, ...]:
-        return self._looks.state._replace(slots=()), *self._looks.batches
+    def _look_types(self) -> tuple[Any, ...]:
+        return self._shared.state._replace(slots=()), *self._shared.batches
 
-    def _steps(self) -> tuple[Any, ...]:
+    def _step_types(self) -> tuple[Any, ...]:
         return self._own.state, *self._own.batches, self._own.whole
 
 
 _programs: OrderedDict[Shape, Program] = OrderedDict()  # the newest last
-_looking: WeakValueDictionary[Shape, Pieces] = WeakValueDictionary()  # what these look with
+_shared: WeakValueDictionary[Shape, Pieces] = WeakValueDictionary()  # by all optimizers
 _making = threading.RLock()
 
 
@@ -162,12 +162,12 @@ def _kept() -> int:
     return sum({k: n for each in _programs.values() for k, n in each.kept().items()}.values())
 
 
-def in_batches(accuracy: Callable[..., Any], size: int) -> Callable[..., Any]:
+def in_batches(held_out: Callable[..., Any], size: int) -> Callable[..., Any]:
     """The mean accuracy over batches of `size` images, mixed as `Model.at_test` mixes them."""
 
     def of_all(params: Params, images: Array, labels: Array, knobs: Knobs) -> Any:
         each = [
-            accuracy(params, *_batch(images, labels, np.int32(i), size), knobs)
+            held_out(params, *_batch(images, labels, np.int32(i), size), knobs)
             for i in range(len(images) // size)
         ]
         return np.mean(jax.device_get(each))

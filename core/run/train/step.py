@@ -17,7 +17,7 @@ from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_na
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.run import diagnostics
-from core.run.train.gradient import Look, look
+from core.run.train.gradient import Backprop, backprop
 from core.run.train.vocabulary import Knobs, Shape, State, dropping, knob_types, pixels
 
 
@@ -91,12 +91,12 @@ class Step:
         chosen = lax.dynamic_slice_in_dim(order, start, self.shape.batch_size)
         return Batch(pixels(images[chosen], knobs), labels[chosen], key)
 
-    def look_at_batch(
+    def backprop(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
-    ) -> Look:
+    ) -> Backprop:
         """The forward and the backward pass of the next step."""
         batch = self.batch(state, images, labels, order, knobs)
-        return look(
+        return backprop(
             self.form, self.apply, state.params, batch.x, batch.labels, knobs, batch.key,
             state.scaler,
         )  # fmt: skip
@@ -121,8 +121,8 @@ class Step:
         """The state at step `stop`."""
 
         def step(state: State) -> State:
-            seen = self.look_at_batch(state, images, labels, order, knobs)
-            return self.update(state, seen.gradients, knobs)
+            gradients = self.backprop(state, images, labels, order, knobs).gradients
+            return self.update(state, gradients, knobs)
 
         with in_loop():
             return lax.while_loop(lambda state: state.step < stop, step, state)

@@ -8,8 +8,8 @@ from core.study.lasagne.experiment import (
     Ending,
     Gradients,
     Parameter,
-    apart,
     endings,
+    gradient_differences,
     gradients,
 )
 
@@ -23,7 +23,7 @@ __all__ = [
     "Gradients",
     "Parameter",
     "Verdict",
-    "apart",
     "endings",
+    "gradient_differences",
     "gradients",
 ]

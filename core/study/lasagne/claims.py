@@ -75,7 +75,7 @@ def _vanishes() -> Verdict:
 
 def _clip_keeps_the_gradient() -> Verdict:
     start, end = gradients(CONFIG, _data()), _trained(CONFIG)
-    said = (
+    sentence = (
         f"No entry of the gradient is NaN, but {start.silent:.0%} of the first batch are wrong and "
         "silent. "
         if start.nan == 0
@@ -83,15 +83,15 @@ def _clip_keeps_the_gradient() -> Verdict:
     )
     rate = f"At learning rate {number(end.learning_rate)}"
     if end.silent_from is None:
-        said += f"{rate} the run has a gradient to the end."
+        sentence += f"{rate} the run has a gradient to the end."
     else:
-        said += (
+        sentence += (
             f"{rate} the whole gradient is exactly 0 at every look from step {end.silent_from} on, "
             f"and {end.accuracy:.1%} of the images are right."
         )
     return Verdict(
         start.silent == 0 and end.silent_from is None,
-        said,
+        sentence,
         {
             "nan": start.nan,
             "silent": start.silent,

@@ -57,14 +57,14 @@ def gradients(config: RunConfig, data: Dataset, batch: int = 0) -> Gradients:
 
     One compiled program serves every loss, epsilon, seed and pixel scaling.
     """
-    seen, labels = _look(config, data, batch), _labels(config, data, batch)
-    z = np.asarray(seen.logits, np.float64)
+    start, labels = _backprop(config, data, batch), _labels(config, data, batch)
+    z = np.asarray(start.logits, np.float64)
     p = np.exp(z[np.arange(len(z)), labels] - np.logaddexp.reduce(z, axis=1))
-    wrong, silent = z.argmax(axis=1) != labels, np.all(seen.slope == 0, axis=1)
-    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(seen.gradients)]
+    wrong, silent = z.argmax(axis=1) != labels, np.all(start.slope == 0, axis=1)
+    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(start.gradients)]
     everything = np.concatenate([leaf.ravel() for leaf in leaves])
     return Gradients(
-        loss=float(np.mean(np.asarray(seen.loss, np.float64))),
+        loss=float(np.mean(np.asarray(start.loss, np.float64))),
         norm=float(np.linalg.norm(everything)),
         nan=float(np.isnan(everything).mean()),
         zero=float(np.mean(everything == 0)),
@@ -84,32 +84,32 @@ def _parameter(name: str, gradient: Array) -> Parameter:
     )
 
 
-def apart(a: RunConfig, b: RunConfig, data: Dataset, batch: int = 0) -> Array:
+def gradient_differences(a: RunConfig, b: RunConfig, data: Dataset, batch: int = 0) -> Array:
     """How far the gradients of two losses differ, relative to the larger: float64 [layers].
 
     inf if only one is not finite, as in core.study.twins.
     """
-    one, other = (_look(config, data, batch).gradients for config in (a, b))
+    one, other = (_backprop(config, data, batch).gradients for config in (a, b))
     return relative_differences(one, other)
 
 
-def _look(config: RunConfig, data: Dataset, batch: int) -> train.Look:
-    """Look at a batch, in the data's own order, at the configuration's initial weights."""
+def _backprop(config: RunConfig, data: Dataset, batch: int) -> train.Backprop:
+    """The passes over a batch, in the data's own order, at the configuration's initial weights."""
     if not 0 <= batch < BATCHES:
         raise ValueError(f"batch is {batch}; allowed are 0 and 1")
-    init, look = _compiled(train.shape(config))
+    init, backprop = _compiled(train.shape(config))
     knobs = train.knobs(config)
     order = np.arange(config.train_size, dtype=np.int32)
     images, labels, *_ = train.on_device(config.task, data)
     state = init(knobs)._replace(slots=(), step=np.int32(batch))
-    seen: train.Look = jax.device_get(look(state, images, labels, order, knobs))
-    return seen
+    result: train.Backprop = jax.device_get(backprop(state, images, labels, order, knobs))
+    return result
 
 
 @lru_cache(maxsize=4)
 def _compiled(shape: train.Shape) -> tuple[Any, Any]:
     step = train.Step(shape)
-    return compiled_for(shape, step.init), compiled_for(shape, step.look_at_batch)
+    return compiled_for(shape, step.init), compiled_for(shape, step.backprop)
 
 
 def _labels(config: RunConfig, data: Dataset, batch: int) -> Array:
@@ -156,10 +156,10 @@ def _end_of_epoch(config: RunConfig) -> train.NextLook:
 
 
 def _silent_from(norms: Mapping[int, float]) -> int | None:
-    found = None
+    since = None
     for step, norm in norms.items():
         if norm != 0:
-            found = None
-        elif found is None:
-            found = step
-    return found
+            since = None
+        elif since is None:
+            since = step
+    return since

@@ -3,7 +3,7 @@
 from core.study.origin.loss import PARTS, at_logit, of_loss
 from core.study.origin.run import Origin, broken, of_run
 from core.study.origin.tape import Made, Operation, Recorder, origin
-from core.study.origin.words import sentence, told
+from core.study.origin.words import derivation, sentence
 
 __all__ = [
     "PARTS",
@@ -13,9 +13,9 @@ __all__ = [
     "Recorder",
     "at_logit",
     "broken",
+    "derivation",
     "of_loss",
     "of_run",
     "origin",
     "sentence",
-    "told",
 ]

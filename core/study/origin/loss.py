@@ -28,8 +28,8 @@ def of_loss(form: Form, key: str, logits: Any, label: Any, epsilon: float) -> Ma
     known = np.asarray(label, np.int32 if form == "softmax" else logits.dtype)
     with jax.enable_x64(wide):
         row = with_grad(getattr(LOSSES[key], form))
-        number = np.asarray(epsilon, np.float64 if wide else np.float32)
-        return origin(Recorder().record(row, logits, known, number))
+        typed_epsilon = np.asarray(epsilon, np.float64 if wide else np.float32)
+        return origin(Recorder().record(row, logits, known, typed_epsilon))
 
 
 @lru_cache(maxsize=256)

@@ -59,13 +59,13 @@ def of_run(
         return
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
-    seen = {look.step for look in looks[:first]}
+    looked_at = {look.step for look in looks[:first]}
     state = program.init(knobs)
     for step in range(looks[first].step):
         batch = data.train_images, data.train_labels, order(step // config.steps_per_epoch), knobs
-        if step in seen:
+        if step in looked_at:
             _, state = program.diagnose(state, *batch)
-        elif step < max(seen):
+        elif step < max(looked_at):
             state = program.advance(state, *batch, np.int32(step + 1))
         else:  # its arrays are gone after a step
             before = jax.tree.map(jnp.copy, state)
@@ -74,8 +74,8 @@ def of_run(
                 yield _in_batch(config, data, before, batch[2])
                 return
         yield None
-    if _shown(looks[first]) and (found := _in_images(config, data, state)):
-        yield found
+    if _shown(looks[first]) and (nan := _in_images(config, data, state)):
+        yield nan
     else:
         yield _in_batch(config, data, state, order(looks[first].step // config.steps_per_epoch))
 
@@ -101,8 +101,8 @@ def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) ->
     with train.numerics(shape):
         x, labels = train.pixels(data.train_images[:PROBE], knobs), data.train_labels[:PROBE]
         places = np.arange(len(x))
-        seen = _Pass(forward, x, labels, places, model.test_batch is not None)
-        return _in_pass(config, state, seen)
+        together = model.test_batch is not None
+        return _in_pass(config, state, _Pass(forward, x, labels, places, together))
 
 
 def _in_batch(
@@ -120,12 +120,12 @@ def _in_batch(
             return parts.apply(params, x, rng=key, drop=drop)
 
         together = MODELS[config.model].test_batch is not None or config.dropout != "off"
-        found = _in_pass(config, state, _Pass(forward, x, labels, places, together))
-        if found is not None:
-            return found
+        nan = _in_pass(config, state, _Pass(forward, x, labels, places, together))
+        if nan is not None:
+            return nan
 
         def gradient(params: Array) -> Array:
-            return parts.look_at_batch(
+            return parts.backprop(
                 state._replace(params=params), images, data.train_labels, order, knobs
             ).gradients
 
@@ -158,9 +158,9 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
     for which in (nan_loss, nan_slope, ~np.isfinite(slope).all(axis=-1)):
         for i in np.flatnonzero(numbers & which)[:FEW]:
             if made := of_loss(form, config.loss, np.asarray(rows)[i], known[i], config.epsilon):
-                of = tuple(logits[i].astype(float).tolist())
+                own = tuple(logits[i].astype(float).tolist())
                 label = None if form == "regression" else int(labels[i])
-                return Origin(step, PARTS[made.result], made, int(run.places[i]), of, label)
+                return Origin(step, PARTS[made.result], made, int(run.places[i]), own, label)
     if numbers.all():
         return None
     i = int(np.flatnonzero(~numbers)[0])

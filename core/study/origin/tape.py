@@ -35,13 +35,13 @@ class Value:
 class Element(NamedTuple):
     """One number of an array."""
 
-    of: Value
+    value: Value
     at: Index
 
     @property
-    def number(self) -> float:
+    def scalar(self) -> float:
         """The number itself."""
-        return float(self.of.array[self.at])
+        return float(self.value.array[self.at])
 
 
 class Operation(NamedTuple):
@@ -145,8 +145,8 @@ def origin(results: list[Value]) -> Made | None:
     """
     for odd in (np.isnan, np.isinf):
         for i, result in enumerate(results):
-            if (found := _first(result, odd)) is not None:
-                return Made(i, tuple(reversed([*_back(_maker(found, odd))])))
+            if (element := _first(result, odd)) is not None:
+                return Made(i, tuple(reversed([*_back(_maker(element, odd))])))
     return None
 
 
@@ -157,37 +157,37 @@ def _first(value: Value, odd: Callable[[Any], Any]) -> Element | None:
     return Element(value, tuple(places[0].tolist())) if len(places) else None
 
 
-def _maker(found: Element, odd: Callable[[Any], Any]) -> Element:
+def _maker(element: Element, odd: Callable[[Any], Any]) -> Element:
     """The element that was NaN (or infinite) first, of those that this one was made from."""
-    while before := next((each for each in sources(found) if odd(each.number)), None):
-        found = before
-    return found
+    while before := next((each for each in sources(element) if odd(each.scalar)), None):
+        element = before
+    return element
 
 
-def _back(found: Element) -> Iterator[Operation]:
+def _back(element: Element) -> Iterator[Operation]:
     """The operation that made an element, and those before it that made its odd operands."""
-    while found.of.name:
-        made_from = sources(found)
-        before = None if _overflows(found, made_from) else _oddest(made_from)
-        carried = before is not None and _same(before.number, found.number)
-        if not carried and (made_from or found.of.name in OPAQUE):
-            yield operation(found, made_from)
+    while element.value.name:
+        made_from = sources(element)
+        before = None if _overflows(element, made_from) else _oddest(made_from)
+        carried = before is not None and _same(before.scalar, element.scalar)
+        if not carried and (made_from or element.value.name in OPAQUE):
+            yield operation(element, made_from)
         if before is None:
             return
-        found = before
+        element = before
 
 
-def _overflows(found: Element, made_from: list[Element]) -> bool:
+def _overflows(element: Element, made_from: list[Element]) -> bool:
     """Whether the result is beyond the format, and no single operand is to blame."""
-    finite = all(np.isfinite(each.number) for each in made_from)
-    return finite and bool(np.isinf(found.number)) and found.of.name not in POLES
+    finite = all(np.isfinite(each.scalar) for each in made_from)
+    return finite and bool(np.isinf(element.scalar)) and element.value.name not in POLES
 
 
 def _oddest(made_from: list[Element]) -> Element | None:
     """The operand to follow: an infinity, or else what has been rounded to 0 or 1."""
     for odd in (np.isinf, lambda number: number == 0, lambda number: number == 1):
         for each in reversed(made_from):  # of a quotient the divisor first
-            if each.of.name and odd(each.number):
+            if each.value.name and odd(each.scalar):
                 return each
     return None
 
@@ -196,9 +196,9 @@ def _same(a: float, b: float) -> bool:
     return a == b or (np.isnan(a) and np.isnan(b))
 
 
-def sources(found: Element) -> list[Element]:
+def sources(element: Element) -> list[Element]:
     """The numbers that an element was made from; nothing is known of what is OPAQUE."""
-    value, at = found
+    value, at = element
     shape = value.array.shape
     operands = [each for each in value.operands if jnp.issubdtype(each.array.dtype, jnp.floating)]
     if value.name == "select_n":
@@ -215,7 +215,7 @@ def sources(found: Element) -> list[Element]:
         return [Element(each, _place(each.array.shape, at)) for each in operands]
     # It moves numbers about, and this one is among them.
     for each in operands:
-        places = np.argwhere(_equal(each.array, found.number))
+        places = np.argwhere(_equal(each.array, element.scalar))
         if len(places):
             return [Element(each, tuple(places[0].tolist()))]
     return []
@@ -271,9 +271,9 @@ def _pairs(value: Value, at: Index) -> list[tuple[Element, Element]]:
     return list(zip(*sides, strict=True))
 
 
-def operation(found: Element, made_from: list[Element]) -> Operation:
+def operation(element: Element, made_from: list[Element]) -> Operation:
     """What made an element, with the operands that decide it."""
-    value, numbers = found.of, [each.number for each in made_from]
+    value, numbers = element.value, [each.scalar for each in made_from]
     name, terms = value.name, 1
     if name == "dot_general":
         factors = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -284,7 +284,7 @@ def operation(found: Element, made_from: list[Element]) -> Operation:
         numbers = list((broken or factors)[0]) if name == "product_of" else _deciding(products)
     elif name == "reduce_sum":
         terms, numbers = len(numbers), _deciding(numbers)
-    return Operation(name, tuple(numbers), found.number, value.array.dtype, terms, value.product)
+    return Operation(name, tuple(numbers), element.scalar, value.array.dtype, terms, value.product)
 
 
 def _deciding(terms: list[float]) -> list[float]:

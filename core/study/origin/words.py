@@ -25,17 +25,17 @@ def formula(operation: Operation) -> str:
     template = FORMULAS.get(operation.name)
     result = number(operation.result, DIGITS)
     if operation.name == "convert_element_type":
-        said = f"{operands[0]} in {operation.dtype.name}"
+        text = f"{operands[0]} in {operation.dtype.name}"
     elif operation.name in ("reduce_sum", "sum_of_products"):
         what = "products" if operation.name == "sum_of_products" else "numbers"
         most, least = operands
-        said = f"the sum of {operation.terms:,} {what} from {least} to {most}"
+        text = f"the sum of {operation.terms:,} {what} from {least} to {most}"
     elif template is None or template.count("{}") != len(operands):
         name = NAMES.get(operation.name, operation.name.replace("_", " "))
-        said = f"{name}({', '.join(operands)})" if operands else name
+        text = f"{name}({', '.join(operands)})" if operands else name
     else:
-        said = template.format(*operands)
-    return f"{said} = {result}"
+        text = template.format(*operands)
+    return f"{text} = {result}"
 
 
 def _operand(name: str, value: float) -> str:
@@ -70,23 +70,23 @@ def cause(operation: Operation) -> str:
     return f"The largest number of {operation.dtype.name} is {number(largest, 5)}."
 
 
-def told(made: Made) -> str:
+def derivation(made: Made) -> str:
     """The operations that led to a NaN and why they did, in Markdown."""
     causes = dict.fromkeys(filter(None, map(cause, made.operations)))
     return " ".join([f"{chain(made)}.", *causes])
 
 
-def sentence(found: Origin) -> str:
+def sentence(origin: Origin) -> str:
     """Where the first NaN of a run comes from, in Markdown."""
-    where = f"At step {found.step:,}, {found.place}"
-    if found.image is not None:
-        where += f", for example of image {found.image:,}"
-        if len(found.logits) == 1:
-            where += f" (z = {number(found.logits[0], DIGITS)}, y = {found.label})"
-        elif found.logits and found.label is not None:
-            largest, own = max(found.logits), found.logits[found.label]
-            where += f" (digit {found.label}, whose logit is {number(own, DIGITS)}; "
+    where = f"At step {origin.step:,}, {origin.place}"
+    if origin.image is not None:
+        where += f", for example of image {origin.image:,}"
+        if len(origin.logits) == 1:
+            where += f" (z = {number(origin.logits[0], DIGITS)}, y = {origin.label})"
+        elif origin.logits and origin.label is not None:
+            largest, own = max(origin.logits), origin.logits[origin.label]
+            where += f" (digit {origin.label}, whose logit is {number(own, DIGITS)}; "
             where += f"the largest is {number(largest, DIGITS)})"
-    if found.made is None or not found.made.operations:
+    if origin.made is None or not origin.made.operations:
         return f"{where}. One operation at a time no number breaks: compiled together they do."
-    return f"{where}: {told(found.made)}"
+    return f"{where}: {derivation(origin.made)}"

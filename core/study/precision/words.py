@@ -17,9 +17,9 @@ def _reach(z: float) -> str:
     return f"{'from' if z > 0 else 'up to'} z = {_number(z)}"
 
 
-def first_broken(found: Edges) -> float | None:
+def first_broken(edges: Edges) -> float | None:
     """The first logit with a NaN or an infinity, in loss or gradient."""
-    return min((z for z in (found.nan, found.inf) if z is not None), key=abs, default=None)
+    return min((z for z in (edges.nan, edges.inf) if z is not None), key=abs, default=None)
 
 
 def silence(wrong: Edges, right: Edges) -> str:
@@ -35,11 +35,11 @@ def silence(wrong: Edges, right: Edges) -> str:
 
 def where(form: Form, key: str, epsilon: float, dtype: np.dtype[Any]) -> str:
     """Say in a sentence where a row goes wrong; on the right side only NaN and infinity count."""
-    found = _labels(key, epsilon, dtype) if form == "binary" else _classes(key, epsilon, dtype)
+    zones = _labels(key, epsilon, dtype) if form == "binary" else _classes(key, epsilon, dtype)
     known = "" if LOSSES[key].epsilon is None else f" with epsilon {_number(epsilon)}"
-    if not found:
+    if not zones:
         return f"In {dtype.name}{known} no wrong answer is silent."
-    return f"In {dtype.name}{known}: {found}."
+    return f"In {dtype.name}{known}: {zones}."
 
 
 def _labels(key: str, epsilon: float, dtype: np.dtype[Any]) -> str:

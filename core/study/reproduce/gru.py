@@ -28,8 +28,8 @@ def _data(config: RunConfig) -> train.DeviceData:
 @cache
 def _ends(config: RunConfig) -> dict[str, list[float]]:
     """The errors at the end for each of KEYS, one for each seed."""
-    found = [end for end in ends(config, _data(POST), SEEDS) if end is not None]
-    return {keys: [end.error for end in found if end.keys == keys] for keys in KEYS}
+    ended = [end for end in ends(config, _data(POST), SEEDS) if end is not None]
+    return {keys: [end.error for end in ended if end.keys == keys] for keys in KEYS}
 
 
 def gru() -> Iterator[Finding]:
@@ -39,11 +39,11 @@ def gru() -> Iterator[Finding]:
     yield near("copying the noisy input: squared error", Kind.FACT, 0.036, copied, 0.001)
     one, split = (_ends(ALIGNED)[keys] for keys in KEYS)
     posts = _ends(POST)["one key"]
-    of = f"mean of seeds 0-{len(SEEDS) - 1}"
+    mean = f"mean of seeds 0-{len(SEEDS) - 1}"
     for name, stated, errors, tolerance in [
         ("the post's loss", 0.045, posts, 0.004), ("the aligned loss", 0.031, one, 0.0015),
     ]:  # fmt: skip
-        quantity = f"{name}: squared error, each by its own target, {of}"
+        quantity = f"{name}: squared error, each by its own target, {mean}"
         yield near(quantity, Kind.FACT, stated, float(np.mean(errors)), tolerance)
     beaten = [
         ("copying, less the worst aligned run", copied - max(one + split)),
@@ -55,5 +55,5 @@ def gru() -> Iterator[Finding]:
     for quantity, gap in beaten:
         yield Finding(quantity, Kind.REGRESSION, None, gap, 0.003, 0.03)
     gap = float(np.mean(one) - np.mean(split))
-    quantity = f"aligned: one key, less split keys, {of}"
+    quantity = f"aligned: one key, less split keys, {mean}"
     yield Finding(quantity, Kind.REGRESSION, None, gap, -0.0005, 0.0005)

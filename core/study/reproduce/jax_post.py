@@ -45,8 +45,8 @@ def _epochs(preset: str, epochs: int) -> list[float]:
     """The test accuracy after each epoch."""
     config = replace(RunConfig(**PRESETS[preset].overrides), epochs=epochs)
     ends = range(config.steps_per_epoch, config.steps + 1, config.steps_per_epoch)
-    found = {s.step: s.test_accuracy for s in train.run(config, local(config))}
-    return [found[step] for step in ends]
+    accuracy = {s.step: s.test_accuracy for s in train.run(config, local(config))}
+    return [accuracy[step] for step in ends]
 
 
 def jax_post() -> Iterator[Finding]:

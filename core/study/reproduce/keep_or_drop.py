@@ -39,7 +39,7 @@ def _epochs(reading: str, epochs: int, seed: int = 0) -> list[Report]:
     changes = {"dropout": reading, "epochs": epochs, "seed": seed}
     config = RunConfig(**{**PRESETS["keep_or_drop_full"].overrides, **changes})
     data = train.on_device(config.task, local(config))
-    return [report for report in reports(config, data, looks=1) if report is not None]
+    return [report for report in reports(config, data, reports_per_epoch=1) if report is not None]
 
 
 def keep_or_drop() -> Iterator[Finding]:
@@ -70,24 +70,24 @@ def keep_or_drop_30() -> Iterator[Finding]:
     yield from _reporting(30)
 
 
-def _test_accuracy(reading: str, epoch: int, measured: float, of: str = "") -> Finding:
+def _test_accuracy(reading: str, epoch: int, measured: float, runs: str = "") -> Finding:
     stated, low, high = TEST_ACCURACY[reading][epoch]
-    quantity = f"{reading} 0.7: test accuracy after epoch {epoch}{of}"
+    quantity = f"{reading} 0.7: test accuracy after epoch {epoch}{runs}"
     return Finding(quantity, Kind.FACT, stated, measured, low, high)
 
 
 def _reporting(epochs: int) -> Iterator[Finding]:
     """By how much the TensorFlow loop's accuracy exceeds fit's, and the test accuracy fit's."""
     ends = {reading: _epochs(reading, epochs)[-1] for reading in TEST_ACCURACY}
-    apart = {
+    excess = {
         f"{reading} 0.7, epoch {epochs}: accuracy after the update minus in training": (
             end.whole.accuracy - end.dropping.accuracy
         )
         for reading, end in ends.items()
     }
     rate = ends["rate"]
-    apart[f"rate 0.7, epoch {epochs}: test accuracy minus accuracy in training"] = (
+    excess[f"rate 0.7, epoch {epochs}: test accuracy minus accuracy in training"] = (
         rate.test_accuracy - rate.dropping.accuracy
     )
-    for quantity, measured in apart.items():
+    for quantity, measured in excess.items():
         yield Finding(quantity, Kind.REGRESSION, None, measured, 0.001, 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.config import RunConfig
 from core.data import Dataset, load
-from core.study.lasagne import BATCHES, CONFIG, Gradients, apart, endings, gradients
+from core.study.lasagne import BATCHES, CONFIG, Gradients, endings, gradient_differences, gradients
 from core.study.reproduce.finding import Finding, Kind, is_nan, near
 
 SEEDS = range(10)
@@ -32,8 +32,8 @@ def _everywhere(config: RunConfig) -> list[Gradients]:
     ]
 
 
-def _mean(found: list[float]) -> float:
-    return float(np.mean(found))
+def _mean(figures: list[float]) -> float:
+    return float(np.mean(figures))
 
 
 def lasagne() -> Iterator[Finding]:
@@ -51,7 +51,9 @@ def lasagne() -> Iterator[Finding]:
 
 def _small_pixels() -> Iterator[Finding]:
     clip, one_hot = (replace(config, scaling="unit") for config in (CLIP, ONE_HOT))
-    far = max(float(apart(clip, one_hot, _data(), batch).max()) for batch in range(BATCHES))
+    far = max(
+        float(gradient_differences(clip, one_hot, _data(), batch).max()) for batch in range(BATCHES)
+    )
     fact = Kind.FACT
     yield Finding("pixels 0 to 1: clip against one-hot, relative", fact, 1e-8, far, 0.0, 1e-6)
     nan = gradients(one_hot, _data()).nan
@@ -62,10 +64,10 @@ def _raw_pixels() -> Iterator[Finding]:
     clip, one_hot, integer = map(_everywhere, (CLIP, ONE_HOT, INTEGER))
     where, fact = f"mean of seeds {SEEDS[0]}-{SEEDS[-1]}", Kind.FACT
 
-    def norms(found: list[Gradients]) -> tuple[float, float]:
+    def norms(batches: list[Gradients]) -> tuple[float, float]:
         """The mean norms of the whole gradient and of the part for the first layer's weights."""
-        first = [each.parameters[FIRST_WEIGHTS].norm for each in found]
-        return _mean([each.norm for each in found]), _mean(first)
+        first = [each.parameters[FIRST_WEIGHTS].norm for each in batches]
+        return _mean([each.norm for each in batches]), _mean(first)
 
     unlikely = _mean([each.unlikely for each in clip])
     yield near(f"0 to 255: share with p below 1e-7, {where}", fact, 0.81, unlikely, 0.05)

@@ -135,7 +135,7 @@ def question() -> Iterator[Finding]:
         yield near(quantity, fact, FROM_LOGITS[seed], _final(LOGITS, seed), 0.003)
 
 
-def as_printed(found: Swap) -> list[Finding]:
+def as_printed(accuracies: Swap) -> list[Finding]:
     """What the question prints; run `a` is its JAX and run `b` its Keras.
 
     The JAX run is chaotic, so it must only end in the range where such runs end.
@@ -143,12 +143,14 @@ def as_printed(found: Swap) -> list[Finding]:
     jax, keras = 0, 1
     kind = Kind.PUBLISHED
     return [
-        near("Initial Keras accuracy", kind, INITIAL, found.initial[keras], 1e-6),
-        near("Initial JAX accuracy", kind, INITIAL, found.initial[jax], 1e-6),
-        Finding("Final JAX accuracy", kind, FINAL[jax], found.final[jax], *ONE_RUN),
-        near("Final Keras accuracy", kind, FINAL[keras], found.final[keras], 0.002),
-        near("JAX accuracy (Keras weights)", kind, FINAL[keras], found.swapped[jax], 0.002),
-        Finding("Keras accuracy (JAX weights)", kind, FINAL[jax], found.swapped[keras], *ONE_RUN),
+        near("Initial Keras accuracy", kind, INITIAL, accuracies.initial[keras], 1e-6),
+        near("Initial JAX accuracy", kind, INITIAL, accuracies.initial[jax], 1e-6),
+        Finding("Final JAX accuracy", kind, FINAL[jax], accuracies.final[jax], *ONE_RUN),
+        near("Final Keras accuracy", kind, FINAL[keras], accuracies.final[keras], 0.002),
+        near("JAX accuracy (Keras weights)", kind, FINAL[keras], accuracies.swapped[jax], 0.002),
+        Finding(
+            "Keras accuracy (JAX weights)", kind, FINAL[jax], accuracies.swapped[keras], *ONE_RUN
+        ),
     ]
 
 
@@ -292,14 +294,14 @@ def band() -> Iterator[Finding]:
     logits, stable = (
         _ensemble(config, 1 + PERTURBATIONS).accuracy[1:, -1] for config in (LOGITS, STABLE)
     )
-    of, fact, (low, high) = f"of {PERTURBATIONS} perturbed runs", Kind.FACT, (0.576, 0.825)
-    yield near(f"from logits: lowest {of}", fact, FINAL[1], float(logits.min()), ROUND)
-    yield near(f"from logits: highest {of}", fact, FINAL[1], float(logits.max()), ROUND)
+    of_runs, fact, (low, high) = f"of {PERTURBATIONS} perturbed runs", Kind.FACT, (0.576, 0.825)
+    yield near(f"from logits: lowest {of_runs}", fact, FINAL[1], float(logits.min()), ROUND)
+    yield near(f"from logits: highest {of_runs}", fact, FINAL[1], float(logits.max()), ROUND)
     inside = float(np.mean((stable > low - ROUND) & (stable < high + ROUND)))
     for quantity, stated, measured, *allowed in [
-        (f"share {of} from {low} to {high}", 1.0, inside, 0.9, 1.0),
-        (f"highest {of}, not below {FINAL[0]}", high, float(stable.max()), FINAL[0], 0.87),
-        (f"mean {of}", 0.754, float(stable.mean()), 0.73, 0.78),
+        (f"share {of_runs} from {low} to {high}", 1.0, inside, 0.9, 1.0),
+        (f"highest {of_runs}, not below {FINAL[0]}", high, float(stable.max()), FINAL[0], 0.87),
+        (f"mean {of_runs}", 0.754, float(stable.mean()), 0.73, 0.78),
     ]:
         yield Finding(f"stable, chaotic: {quantity}", fact, stated, measured, *allowed)
 

@@ -14,9 +14,9 @@ from typing import Any
 from core.config import RunConfig
 from core.run import memory
 from core.study.sweep.plan import Plan
-from core.study.sweep.run import Rows, families, measured
+from core.study.sweep.run import Rows, families, measure_runs
 from core.study.sweep.store import Store
-from core.study.sweep.table import Row, computed_with
+from core.study.sweep.table import RunRow, computed_with
 
 PATIENCE = 4.0  # seconds for a scheduler, and then for a worker, to answer
 TASK = 5.0  # seconds that a task should take
@@ -59,30 +59,30 @@ def connect(address: str) -> Any:
 
 def _within(seconds: float, make: Callable[[], Any], address: str) -> Any:
     """Return what `make` does, if in time; its own timeout ignores a peer that never answers."""
-    found: Future[Any] = Future()
+    client: Future[Any] = Future()
 
     def attempt() -> None:
         try:
-            found.set_result(make())
+            client.set_result(make())
         except Exception as error:
-            found.set_exception(error)
+            client.set_exception(error)
 
     threading.Thread(target=attempt, daemon=True, name="scheduler").start()
     try:
-        return found.result(timeout=seconds)
+        return client.result(timeout=seconds)
     except Exception as error:
-        found.add_done_callback(_close_late)
+        client.add_done_callback(_close_late)
         why = f": {error}" if str(error) else ""
         raise ConnectionError(f"No scheduler answers at {address}{why}") from error
 
 
-def _close_late(found: "Future[Any]") -> None:
+def _close_late(client: "Future[Any]") -> None:
     """Close a client that came too late."""
-    if found.exception() is None:
-        found.result().close()
+    if client.exception() is None:
+        client.result().close()
 
 
-def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row], float]:
+def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[RunRow], float]:
     """Do a task: measure runs that go together; return their rows, in order, and the seconds taken.
 
     Raises:
@@ -92,11 +92,11 @@ def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[Row]
         raise RuntimeError(f"a worker computes with {own}, the sweep with {made}")
     memory.keep_buffers()  # a worker starts here
     runs = [RunConfig(**config) for config in configs]
-    found: dict[RunConfig, Row] = {}
+    rows: dict[RunConfig, RunRow] = {}
     started = time.perf_counter()
-    for batch in measured(runs):
-        found |= batch or {}
-    return [found[run] for run in runs], time.perf_counter() - started
+    for batch in measure_runs(runs):
+        rows |= batch or {}
+    return [rows[run] for run in runs], time.perf_counter() - started
 
 
 class _Task:
@@ -104,14 +104,14 @@ class _Task:
 
     def __init__(self, client: Any, cells: dict[RunConfig, list[int]]) -> None:
         self.cells = list(cells.values())
-        told = [config.differences() for config in cells]
-        self.future = client.submit(work, told, computed_with(), pure=False)
+        configs = [config.differences() for config in cells]
+        self.future = client.submit(work, configs, computed_with(), pure=False)
 
     def rows(self) -> tuple[Rows, float]:
         """What was measured in each cell, and the seconds that a run took."""
-        found, seconds = self.future.result()
-        rows = {cell: row for cells, row in zip(self.cells, found, strict=True) for cell in cells}
-        return rows, seconds / len(found)
+        rows, seconds = self.future.result()
+        by_cell = {cell: row for cells, row in zip(self.cells, rows, strict=True) for cell in cells}
+        return by_cell, seconds / len(rows)
 
 
 class _Line:

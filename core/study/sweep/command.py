@@ -70,13 +70,13 @@ def _plan(named: str) -> Plan:
 
 def _follow(plan: Plan, kept: int, batches: Iterator[Rows | None]) -> None:
     """Print the progress once a second; `kept` cells were there before."""
-    began = told = time.monotonic()
+    began = printed = time.monotonic()
     done = 0
     for batch in batches:
         done += len(batch or ())
         now = time.monotonic()
-        if batch and done > kept and now - told > EVERY:
-            told = now
+        if batch and done > kept and now - printed > EVERY:
+            printed = now
             _tell(progress(done, plan.size, (now - began) / (done - kept)))
     _tell(progress(done, plan.size, 0.0))
 

@@ -99,8 +99,8 @@ class Plan:
           ValueError: the values of a cell do not fit together.
         """
         base = self.base.differences()
-        told = (dict(zip(self.axes, values, strict=True)) for values in self.values)
-        return [RunConfig(**{**base, **self._own_epsilon(cell), **cell}) for cell in told]
+        cells = (dict(zip(self.axes, values, strict=True)) for values in self.values)
+        return [RunConfig(**{**base, **self._own_epsilon(cell), **cell}) for cell in cells]
 
     def _own_epsilon(self, cell: Mapping[str, Any]) -> dict[str, float]:
         own = LOSSES[cell["loss"]].epsilon if "loss" in cell else None
@@ -162,14 +162,14 @@ def to_json(plan: Plan) -> str:
             return {"low": values.low, "high": values.high, "log": values.log}
         return list(values)
 
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "version": VERSION,
         "base": plan.base.differences(),
         "axes": {name: axis(values) for name, values in plan.axes.items()},
     }
     if plan.sample is not None:
-        told["sample"] = {"count": plan.sample.count, "seed": plan.sample.seed}
-    return json.dumps(told, indent=1)
+        document["sample"] = {"count": plan.sample.count, "seed": plan.sample.seed}
+    return json.dumps(document, indent=1)
 
 
 def from_json(text: str) -> Plan:
@@ -179,19 +179,19 @@ def from_json(text: str) -> Plan:
       ValueError: the text is not a plan, or one of another version; the message says why.
     """
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"the plan is not JSON: {error}") from error
-    if not isinstance(told, dict) or "axes" not in told:
+    if not isinstance(document, dict) or "axes" not in document:
         raise ValueError('a plan is {"version": 1, "base": {…}, "axes": {"seed": [0, 1]}}')
-    if (version := told.get("version")) != VERSION:
+    if (version := document.get("version")) != VERSION:
         raise ValueError(f"the plan is of version {version!r}; this program reads {VERSION}")
-    if unknown := told.keys() - {"version", "base", "axes", "sample"}:
+    if unknown := document.keys() - {"version", "base", "axes", "sample"}:
         raise ValueError(f"a plan has no {', '.join(sorted(unknown))}")
     try:
-        base = {name: _value(value) for name, value in told.get("base", {}).items()}
-        axes = {name: _axis(values) for name, values in told["axes"].items()}
-        sample = Sample(**told["sample"]) if told.get("sample") is not None else None
+        base = {name: _value(value) for name, value in document.get("base", {}).items()}
+        axes = {name: _axis(values) for name, values in document["axes"].items()}
+        sample = Sample(**document["sample"]) if document.get("sample") is not None else None
         config = RunConfig(**base)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"the plan cannot be read: {error}") from error

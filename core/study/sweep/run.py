@@ -12,9 +12,9 @@ from core.run.price import free_bytes, seconds, step_limit
 from core.study import lanes
 from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
-from core.study.sweep.table import Row, rows
+from core.study.sweep.table import RunRow, rows
 
-Rows = dict[int, Row]  # cell -> what is measured there
+Rows = dict[int, RunRow]  # cell -> what is measured there
 
 
 def sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
@@ -40,7 +40,7 @@ def _sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
         yield kept
     try:
         for family in families(plan, kept):
-            for batch in measured(list(family)):
+            for batch in measure_runs(list(family)):
                 if batch is None:
                     yield None
                     continue
@@ -51,17 +51,17 @@ def _sweep(plan: Plan, store: Store) -> Iterator[Rows | None]:
         store.close()
 
 
-def families(plan: Plan, kept: Mapping[int, Row]) -> list[dict[RunConfig, list[int]]]:
+def families(plan: Plan, kept: Mapping[int, RunRow]) -> list[dict[RunConfig, list[int]]]:
     """Group the runs that go together, each run with its cells that are not kept yet."""
-    found: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
+    groups: dict[tuple[object, ...], dict[RunConfig, list[int]]] = {}
     for cell, config in enumerate(plan.cells):
         if cell not in kept:
-            family = found.setdefault(lanes.family(config), {})
+            family = groups.setdefault(lanes.family(config), {})
             family.setdefault(config, []).append(cell)
-    return list(found.values())
+    return list(groups.values())
 
 
-def measured(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, Row] | None]:
+def measure_runs(configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig, RunRow] | None]:
     """Yield what is measured of runs that go together, by batches; None between pieces of work."""
     check(configs[0])
     data = device_data(configs[0])

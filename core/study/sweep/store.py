@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.study.sweep.plan import VERSION, Plan, from_json, to_json
-from core.study.sweep.table import Row, computed_with, joined, made_by, measured_in, table
+from core.study.sweep.table import RunRow, computed_with, joined, made_by, measured_in, table
 
 try:
     import fcntl
@@ -36,10 +36,10 @@ BATCH, TEMPORARY = "batch-{}.parquet", ".part"
 class Store(Protocol):
     """Where a sweep keeps its rows."""
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows kept so far: cell -> row."""
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows, at once or a second later."""
 
     def close(self) -> None:
@@ -50,13 +50,13 @@ class Memory:
     """Rows that live as long as this object."""
 
     def __init__(self) -> None:
-        self.kept: dict[int, Row] = {}
+        self.kept: dict[int, RunRow] = {}
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows that were added."""
         return dict(self.kept)
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows."""
         self.kept |= measured
 
@@ -75,23 +75,23 @@ class Folder:
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, plan
-        self.waiting: dict[int, Row] = {}
+        self.waiting: dict[int, RunRow] = {}
         self.written = time.monotonic()
         self._claim()
         self._let_go = self._hold()
 
-    def done(self) -> dict[int, Row]:
+    def done(self) -> dict[int, RunRow]:
         """The rows in the files.
 
         Raises:
           ValueError: a file is of another sweep or version.
         """
-        measured: dict[int, Row] = {}
+        measured: dict[int, RunRow] = {}
         for file in self._files():
             measured = {**measured_in(self._read(file)), **measured}
         return measured
 
-    def add(self, measured: dict[int, Row]) -> None:
+    def add(self, measured: dict[int, RunRow]) -> None:
         """Keep these rows; a file is written once a second."""
         self.waiting |= measured
         if time.monotonic() - self.written > EVERY:
@@ -117,8 +117,8 @@ class Folder:
             if not mark.exists():
                 if any(self.path.iterdir()):
                     raise ValueError(f"{self.path} is not the folder of a sweep, and not empty")
-                told = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
-                self._write(mark, json.dumps(told, indent=1).encode())
+                claim = {"computed with": computed_with(), "plan": json.loads(to_json(self.plan))}
+                self._write(mark, json.dumps(claim, indent=1).encode())
             self._check(mark)
             probe = self.path / f"probe{TEMPORARY}"
             probe.write_bytes(b"")
@@ -144,15 +144,15 @@ class Folder:
 
     def _check(self, mark: Path) -> None:
         try:
-            told = json.loads(mark.read_text())
-            plan = from_json(json.dumps(told["plan"]))
+            claim = json.loads(mark.read_text())
+            plan = from_json(json.dumps(claim["plan"]))
         except (KeyError, TypeError, json.JSONDecodeError, ValueError) as error:
             raise ValueError(f"{mark} cannot be used, and was left as it is: {error}") from error
         if plan != self.plan:
             raise ValueError(f"{self.path} holds another sweep: name another folder")
-        if told["computed with"] != computed_with():
+        if claim["computed with"] != computed_with():
             was, now = (", ".join(map(" ".join, d.items()))
-                        for d in (told["computed with"], computed_with()))  # fmt: skip
+                        for d in (claim["computed with"], computed_with()))  # fmt: skip
             raise ValueError(
                 f"{self.path} was computed with {was}, and this is {now}: their figures do not "
                 "belong in one table. Name another folder"
@@ -162,10 +162,10 @@ class Folder:
         return sorted(self.path.glob("*.parquet"))
 
     def _read(self, file: Path) -> pa.Table:
-        found = pq.read_table(file)
-        if (found.schema.metadata or {}).get(b"samenet") != made_by(self.plan)[b"samenet"]:
+        rows = pq.read_table(file)
+        if (rows.schema.metadata or {}).get(b"samenet") != made_by(self.plan)[b"samenet"]:
             raise ValueError(f"{file} is of another sweep, or of another version than {VERSION}")
-        return found
+        return rows
 
     def _flush(self) -> None:
         if not self.waiting:

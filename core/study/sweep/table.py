@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from core.config import FIELDS
 from core.fields import Range, to_text
-from core.study.lanes import Ended, Seen
+from core.study.lanes import Ended, Metrics
 from core.study.sweep.plan import VERSION, Plan, to_json
 
 SILENT, BROKEN, TRAINS = "silent", "broken", "trains"
@@ -30,7 +30,7 @@ MEASURED = {
     "outcome": pa.string(),  # a key of OUTCOMES
 }
 
-Row = dict[str, Any]  # what is measured of one run
+RunRow = dict[str, Any]  # what is measured of one run
 
 
 def schema(plan: Plan) -> pa.Schema:
@@ -57,9 +57,9 @@ def computed_with() -> dict[str, str]:
     return {"jax": jax.__version__, "device": jax.default_backend()}
 
 
-def rows(ended: Ended) -> list[Row]:
+def rows(ended: Ended) -> list[RunRow]:
     """What is measured of each run of a batch."""
-    last = Seen(*(np.asarray(column)[:, -1] for column in ended.seen))
+    last = Metrics(*(np.asarray(column)[:, -1] for column in ended.metrics))
     assert ended.held_out is not None
     return [
         {
@@ -67,49 +67,49 @@ def rows(ended: Ended) -> list[Row]:
             "train_accuracy": float(last.train_accuracy[i]),
             "held_out": float(ended.held_out[i]),
             "gradient_norm": float(last.gradient_norm[i]),
-            "outcome": _outcome(Seen(*(column[i] for column in last))),
+            "outcome": _outcome(Metrics(*(column[i] for column in last))),
         }
         for i in range(len(ended.runs))
     ]
 
 
-def _outcome(seen: Seen) -> str:
-    if not (seen.next_finite and np.isfinite(seen.loss) and np.isfinite(seen.gradient_norm)):
+def _outcome(run: Metrics) -> str:
+    if not (run.next_finite and np.isfinite(run.loss) and np.isfinite(run.gradient_norm)):
         return BROKEN
-    return SILENT if seen.gradient_norm == 0 else TRAINS
+    return SILENT if run.gradient_norm == 0 else TRAINS
 
 
-def table(plan: Plan, measured: Mapping[int, Row]) -> pa.Table:
+def table(plan: Plan, measured: Mapping[int, RunRow]) -> pa.Table:
     """The table of some cells, in order; `measured` is cell -> what is measured there."""
-    told = []
+    cells = []
     for cell in sorted(measured):
         values = zip(plan.axes, plan.values[cell], strict=True)
-        told.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
-    return pa.Table.from_pylist(told, schema(plan))
+        cells.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
+    return pa.Table.from_pylist(cells, schema(plan))
 
 
 def _cell_value(value: Any) -> Any:
     return to_text(value) if isinstance(value, tuple) else value
 
 
-def measured_in(found: pa.Table) -> dict[int, Row]:
+def measured_in(sweep: pa.Table) -> dict[int, RunRow]:
     """What is measured in each cell of a table; a cell that is there twice counts once."""
-    kept = found.select(["cell", *MEASURED]).to_pylist()
+    kept = sweep.select(["cell", *MEASURED]).to_pylist()
     return {row.pop("cell"): row for row in reversed(kept)}
 
 
 def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
     """Join tables of one plan into one, with each cell once, in order."""
-    measured: dict[int, Row] = {}
+    measured: dict[int, RunRow] = {}
     for each in tables:
         measured = {**measured_in(each), **measured}
     return table(plan, measured)
 
 
-def to_csv(found: pa.Table) -> bytes:
+def to_csv(sweep: pa.Table) -> bytes:
     """The table as CSV; NaN is written as NaN."""
-    lines = [",".join(found.column_names)]
-    for row in found.to_pylist():
+    lines = [",".join(sweep.column_names)]
+    for row in sweep.to_pylist():
         lines.append(",".join(map(_text, row.values())))
     return ("\n".join(lines) + "\n").encode()
 
@@ -118,13 +118,13 @@ def _text(value: Any) -> str:
     return "NaN" if isinstance(value, float) and value != value else str(value)
 
 
-def to_parquet(found: pa.Table) -> bytes:
+def to_parquet(sweep: pa.Table) -> bytes:
     """The table as the bytes of a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(found, sink)
+    pq.write_table(sweep, sink)
     return sink.getvalue().to_pybytes()
 
 
-def columns(found: pa.Table, names: Sequence[str]) -> list[list[Any]]:
+def columns(sweep: pa.Table, names: Sequence[str]) -> list[list[Any]]:
     """Some columns as lists."""
-    return [found[name].to_pylist() for name in names]
+    return [sweep[name].to_pylist() for name in names]

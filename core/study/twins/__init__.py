@@ -4,7 +4,12 @@ The first gradients that differ show what the setting does, and to which images.
 generators that yield None between pieces of work, so that the caller can stop.
 """
 
-from core.study.twins.differences import MAY_DIFFER, apart, differences, nearest_twin
+from core.study.twins.differences import (
+    MAY_DIFFER,
+    differing_fields,
+    nearest_twin,
+    twin_differences,
+)
 from core.study.twins.parting import Divergence, first_divergence, relative_differences
 from core.study.twins.swap import Swap, swap
 
@@ -12,10 +17,10 @@ __all__ = [
     "MAY_DIFFER",
     "Divergence",
     "Swap",
-    "apart",
-    "differences",
+    "differing_fields",
     "first_divergence",
     "nearest_twin",
     "relative_differences",
     "swap",
+    "twin_differences",
 ]

@@ -11,24 +11,24 @@ MAY_DIFFER = (
 )  # fmt: skip
 
 
-def differences(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
+def twin_differences(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configurations differ, with both values.
 
     Raises:
       ValueError: they differ in more than MAY_DIFFER, so that weights, images or batches would
         not be identical; names the field.
     """
-    found = apart(a, b)
-    for name, (one, other) in found.items():
+    differing = differing_fields(a, b)
+    for name, (one, other) in differing.items():
         if name not in MAY_DIFFER:
             raise ValueError(
                 f"{name} is {one!r} in one twin and {other!r} in the other; "
                 f"twins may differ in {', '.join(MAY_DIFFER)} only"
             )
-    return found
+    return differing
 
 
-def apart(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
+def differing_fields(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configurations differ, with both values."""
     pairs = {name: (getattr(a, name), getattr(b, name)) for name in FIELDS}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

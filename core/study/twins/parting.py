@@ -14,7 +14,7 @@ from core.parts.models import Params, layers
 from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.study.states import At, compiled_for, states
-from core.study.twins.differences import differences
+from core.study.twins.differences import twin_differences
 
 # Losses that are the same function rounded in different places (from_logits, optax, PyTorch) gave
 # gradients that differed by 2 roundings (2^-24 each) at the question's first step and by 17 after
@@ -54,23 +54,23 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
     |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, where u is the largest
     relative error of one rounding in the passes.
 
-    Raises ValueError as `differences` does.
+    Raises ValueError as `twin_differences` does.
     """
-    differences(a, b)
-    on_device, look = train.on_device(a.task, data), _look(train.shape(a))
+    twin_differences(a, b)
+    on_device, compiled = train.on_device(a.task, data), _backprop(train.shape(a))
 
-    def look_from(config: RunConfig, at: At) -> train.Look:
+    def backprop(config: RunConfig, at: At) -> train.Backprop:
         state, inputs = at.state._replace(slots=()), (*on_device[:2], at.order)
-        seen: train.Look = jax.device_get(look(state, *inputs, train.knobs(config)))
-        return seen
+        result: train.Backprop = jax.device_get(compiled(state, *inputs, train.knobs(config)))
+        return result
 
     tolerance = ROUNDINGS * PRECISIONS[a.precision].compute.roundoff
     both = zip(states(a, on_device), states(b, on_device), strict=True)
     for step, (at_a, at_b) in enumerate(both):
-        looks = look_from(a, at_a), look_from(b, at_b)
-        relative = relative_differences(looks[0].gradients, looks[1].gradients)
+        results = backprop(a, at_a), backprop(b, at_b)
+        relative = relative_differences(*(result.gradients for result in results))
         if relative.max() > tolerance:
-            yield _divergence(step, relative, _batch(a, step, at_a.order), looks, data, a.task)
+            yield _divergence(step, relative, _batch(a, step, at_a.order), results, data, a.task)
             return
         yield None
 
@@ -115,11 +115,11 @@ def _divergence(
     step: int,
     relative: Array,
     batch: Array,  # which images it uses
-    looks: tuple[train.Look, train.Look],
+    results: tuple[train.Backprop, train.Backprop],
     data: Dataset,
     task: str,
 ) -> Divergence:
-    slopes = [np.asarray(look.slope, np.float64) for look in looks]
+    slopes = [np.asarray(result.slope, np.float64) for result in results]
     contribution = np.max(_gap(*slopes), axis=-1)
     differing = int(np.count_nonzero(contribution > NOTICEABLE))
     worst = np.argsort(-contribution, kind="stable")[: min(MOST, differing)]
@@ -133,13 +133,13 @@ def _divergence(
             index=index,
             images=data.train_images[index],
             labels=train.labels_of(task, data.train_labels[index]),
-            logits=tuple(look.logits[worst] for look in looks),
-            slopes=tuple(look.slope[worst] for look in looks),
+            logits=tuple(result.logits[worst] for result in results),
+            slopes=tuple(result.slope[worst] for result in results),
         ),
     )
 
 
 @lru_cache(maxsize=8)
-def _look(shape: train.Shape) -> Any:
-    """(state without slots, images, labels, order, knobs) -> train.Look."""
-    return compiled_for(shape, train.Step(shape).look_at_batch)
+def _backprop(shape: train.Shape) -> Any:
+    """(state without slots, images, labels, order, knobs) -> train.Backprop."""
+    return compiled_for(shape, train.Step(shape).backprop)

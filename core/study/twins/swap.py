@@ -5,8 +5,8 @@ from typing import NamedTuple
 from core.config import RunConfig
 from core.data import Dataset
 from core.run import train
-from core.study.states import At, ends
-from core.study.twins.differences import differences
+from core.study.states import At, start_and_end
+from core.study.twins.differences import twin_differences
 
 
 class Swap(NamedTuple):
@@ -22,11 +22,11 @@ def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
 
     The accuracies follow the weights: it is the training that differs, not the prediction.
 
-    Raises ValueError as `differences` does.
+    Raises ValueError as `twin_differences` does.
     """
-    differences(a, b)
+    twin_differences(a, b)
     on_device = train.on_device(a.task, data)
-    (start_a, end_a), (start_b, end_b) = ends(a, on_device), ends(b, on_device)
+    (start_a, end_a), (start_b, end_b) = start_and_end(a, on_device), start_and_end(b, on_device)
 
     def accuracy(config: RunConfig, weights: At) -> float:
         program = train.program(train.shape(config))

@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.data import load
 from core.fields import number
-from core.run.diagnosis import share
+from core.run.diagnosis import percent
 from core.study import lasagne
 from core.study.lasagne import Gradients
 from ui.charts.health import HEALTH
@@ -55,7 +55,7 @@ def solution(config: RunConfig, options: tuple[str, str, str]) -> tuple[str, str
     """Return the right option (numbers, zeros or NaN) and what was measured."""
     measured = initial_gradients(config)
     right = options[2] if measured.nan > 0.5 else options[1] if measured.zero == 1 else options[0]
-    what = f"The loss is {measured.loss:.1f}, and {share(measured.nan)} of its gradient is NaN"
+    what = f"The loss is {measured.loss:.1f}, and {percent(measured.nan)} of its gradient is NaN"
     return right, what
 
 
@@ -65,10 +65,10 @@ def trade(clip: RunConfig, other: RunConfig) -> None:
     traded = plain.nan > 0 and clipped.silent > 0
     chapter("cause", "NaN has become zero" if traded else "Here the clip trades no NaN for silence")
     text = (
-        f"On the first batch {share(clipped.unlikely)} of the images give their true digit a "
-        f"probability below {number(lasagne.CONFIG.epsilon)}. Without a clip {share(plain.nan)} of "
-        f"the gradient is NaN. With it {share(clipped.nan)} is NaN, and {share(clipped.silent)} of "
-        "the images are wrong with a gradient of exactly 0."
+        f"On the first batch {percent(clipped.unlikely)} of the images give their true digit a "
+        f"probability below {number(lasagne.CONFIG.epsilon)}. Without a clip {percent(plain.nan)} "
+        f"of the gradient is NaN. With it {percent(clipped.nan)} is NaN, and "
+        f"{percent(clipped.silent)} of the images are wrong with a gradient of exactly 0."
     )
     if traded:
         text += " What could not be computed is now a gradient of exactly zero."

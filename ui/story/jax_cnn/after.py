@@ -4,7 +4,7 @@ from core.config import RunConfig
 from core.run.errands import Errand
 from core.run.prepare import device_data
 from core.study.batch_norm import Evaluated
-from core.study.convolutions import Seen, trained
+from core.study.convolutions import FirstLayer, trained
 from ui.engine import engine
 from ui.story.twin import Twins
 
@@ -29,10 +29,10 @@ def failure(twins: Twins) -> str:
     return next(filter(None, (errand(twin.config).failure for twin in twins)), "")
 
 
-def first_layer(config: RunConfig) -> Seen | None:
+def first_layer(config: RunConfig) -> FirstLayer | None:
     """The look into the first layer, or None until it is done."""
     pieces = errand(config).pieces
-    return next((piece for piece in pieces if isinstance(piece, Seen)), None)
+    return next((piece for piece in pieces if isinstance(piece, FirstLayer)), None)
 
 
 def evaluated(config: RunConfig) -> list[Evaluated]:

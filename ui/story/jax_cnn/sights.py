@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from core.data import load
-from core.study.convolutions import Seen
+from core.study.convolutions import FirstLayer
 from ui.charts.palette import PINS
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
@@ -60,7 +60,7 @@ def _sights(twins: Twins, image: int) -> None:
                 _one(twin, layer, image)
 
 
-def _one(twin: Twin, layer: Seen, image: int) -> None:
+def _one(twin: Twin, layer: FirstLayer, image: int) -> None:
     digit = load(twin.config.source).train_images[image]
     filters = _kernel(layer.kernel, layer.maps.shape[1])
     tiles = upright(layer.maps[image])

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.data import load
 from core.parts.models import MODELS
-from core.study.convolutions import Seen, Window, window
+from core.study.convolutions import FirstLayer, Window, window
 from ui.charts import windows as charts
 from ui.pieces.draw import chart
 from ui.state import bound, key_of, put
@@ -32,7 +32,7 @@ def windows(twins: Twins, image: int) -> None:
         st.fragment(_windows)(twins, layers, image)
 
 
-def _windows(twins: Twins, layers: Sequence[Seen], image: int) -> None:
+def _windows(twins: Twins, layers: Sequence[FirstLayer], image: int) -> None:
     maps = [upright(layer.maps[image]) for layer in layers]
     filters, rows, _ = maps[0].shape
     sizes = {"filter": filters, "row": rows, "column": max(each.shape[2] for each in maps)}
@@ -56,7 +56,9 @@ def _slider(place: Any, name: str, most: int) -> int:
     return place.slider(name, 1, most, now, **bound(key)) - 1
 
 
-def _one(twin: Twin, layer: Seen, image: int, filtered: np.ndarray, row: int, column: int) -> None:
+def _one(
+    twin: Twin, layer: FirstLayer, image: int, filtered: np.ndarray, row: int, column: int
+) -> None:
     digit = load(twin.config.source).train_images[image].reshape(28, 28)
     pixel_window = window(MODELS[twin.config.model].axes, layer.kernel.shape, row, column)
     pixel = charts.Pixel(row, column, *pixel_window, st.session_state.get(TURN, 0))

@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
-from core.run.diagnosis import share
+from core.run.diagnosis import percent
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.study import precision
 from core.study.precision import Edges
@@ -137,7 +137,7 @@ def _sentence(first: Snapshot, now: Snapshot) -> str:
         state = "no wrong image has a slope of exactly 0."
     else:
         state = (
-            f"{len(silent):,} images ({share(float(now.census.stuck))}) are wrong, at logits "
+            f"{len(silent):,} images ({percent(float(now.census.stuck))}) are wrong, at logits "
             "where the slope is exactly 0: **the next step learns nothing from them**."
         )
     sentence = f"After step {now.step:,}, {state}"

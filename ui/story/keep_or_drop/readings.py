@@ -89,7 +89,7 @@ def _layer(config: RunConfig, image: int, layer: int) -> Layer:
 
 
 @st.cache_data(max_entries=64, show_spinner="looking into the first training step")
-def _first_step(config: RunConfig) -> masks.Pass:
+def _first_step(config: RunConfig) -> masks.ForwardPass:
     """The forward pass of the first training step."""
     forward_pass = next(masks.passes(config, device_data(config), [0]))
     assert forward_pass is not None  # because step 0 was asked for

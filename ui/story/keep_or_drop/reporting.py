@@ -51,7 +51,7 @@ def trap(twins: Twins, small: RunConfig) -> None:
 def _errand(config: RunConfig) -> Errand:
     return engine().errands.look(
         ("reports", config),
-        lambda: reporting.reports(config, device_data(config), looks=2),
+        lambda: reporting.reports(config, device_data(config), reports_per_epoch=2),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from core.config import RunConfig
-from core.run.job import Report
+from core.run.job import ReportStatus
 from core.run.snapshot import Snapshot
 from core.run.train import NextLook
 
@@ -30,17 +30,17 @@ class Failed(Exception):
     """Something went wrong in the other process; the message is written for the page."""
 
 
-_children: weakref.WeakSet["Apart"] = weakref.WeakSet()
+_children: weakref.WeakSet["OwnProcess"] = weakref.WeakSet()
 
 
-class Apart(Iterator[Snapshot | None]):
+class OwnProcess(Iterator[Snapshot | None]):
     """The ticks of a run in another process, which ends with this object.
 
     Raises:
       Failed: the run cannot be prepared or has failed, or its process has ended.
     """
 
-    def __init__(self, config: RunConfig, report: Report, next_look: NextLook) -> None:
+    def __init__(self, config: RunConfig, report: ReportStatus, next_look: NextLook) -> None:
         environment = dict(os.environ)
         if folder := jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
             environment["JAX_COMPILATION_CACHE_DIR"] = folder

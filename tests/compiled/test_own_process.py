@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from core.config import RunConfig
-from core.run import apart
 from core.run import engine as engine_module
+from core.run import own_process
 from core.run import prepare as preparing
 from core.run.engine import Engine, Status
 from core.run.train import looks_of
@@ -67,7 +67,7 @@ def test_a_process_that_dies_is_reported_and_the_next_run_works(engine: Engine) 
     process.kill()
     viewer.resume()
     view = engine.wait(viewer, 10**9, PATIENCE)
-    assert (view.status, view.message) == (Status.FAILED, apart.DIED)
+    assert (view.status, view.message) == (Status.FAILED, own_process.DIED)
     assert len(view.snapshots) == 1  # snapshots that arrived are kept
     again = engine.submit(CONFIG)
     assert engine.wait(again, 10**9, PATIENCE).status is Status.DONE
@@ -78,8 +78,10 @@ def test_an_error_in_the_other_process_is_reported_in_its_words() -> None:
     heard: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMENET_STEP_SECONDS", "1e-9")
-        with pytest.raises(apart.Failed, match="of matrix products here, and 1e-9 s are allowed"):
-            apart.Apart(far, lambda *report: heard.append(report), looks_of(far))
+        with pytest.raises(
+            own_process.Failed, match="of matrix products here, and 1e-9 s are allowed"
+        ):
+            own_process.OwnProcess(far, lambda *report: heard.append(report), looks_of(far))
     assert heard[-1][0] is Status.COMPILING
     assert processes() == []
 
