@@ -5,7 +5,6 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce import question
 from ui.pieces.draw import code
-from ui.pieces.widgets import value_text
 from ui.story import census, predict
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
@@ -68,10 +67,8 @@ code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # no s
 loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
 loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
 chapter("break", "Is it the pixels?")
-other = "unit" if story.config.scaling == "raw" else "raw"
-before, after = value_text("scaling", story.config.scaling), value_text("scaling", other)
-asks = f"So far the pixels were “{before}”. What happens to the gap if they are “{after}”?"
-what_if(f"pixels_{other}", pair, {"scaling": other}, asks)
+other, span = ("unit", "0 to 1") if story.config.scaling == "raw" else ("raw", "0 to 255")
+what_if(f"pixels_{other}", pair, {"scaling": other}, f"What if all pixels go from {span}?")
 lessons = [
     "Where a loss clips, it is flat: its gradient is exactly zero, however wrong the answer.",
     "Scale the pixels: the larger they are, the larger the logits, and the flatter such a loss.",

@@ -28,7 +28,7 @@ from core.run import diagnostics, train
 from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.run.train import loop, programs
-from core.run.train.gradient import clip_range, backprop
+from core.run.train.gradient import backprop, clip_range
 from core.run.train.pieces import ONCE
 from core.study.states import states
 from tests.kit import more
