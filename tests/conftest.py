@@ -36,8 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-# Files that take minutes begin first; otherwise one worker would be left to finish alone.
-LONGEST = ("served/test_browser_accessible", "compiled/test_cnn", "pages/test_story_pages")
+# Files that take minutes begin first; otherwise one worker would be left to finish alone. What opens
+# the stories in a browser comes later, and finds the programs that the stories' own tests compiled.
+LONGEST = ("pages/test_story_pages", "compiled/test_cnn", "served/test_browser_trainer")
+LATER = "served/test_browser_accessible"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,6 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place.update((file, (i + 0.5) / len(files)) for i, file in enumerate(files))
     for i, name in enumerate(LONGEST):
         place[ROOT / "tests" / f"{name}.py"] = i - len(LONGEST)
+    place[ROOT / "tests" / f"{LATER}.py"] = 0.4
     items.sort(key=lambda item: place[item.path])
 
 
