@@ -55,9 +55,9 @@ def sentence(view: View, errand: Errand | None) -> str:
     if view.long:
         return "Chance is not measured for this run: its steps take too long."
     if errand is None:
-        return "How far chance decides this result has not been measured."
+        return "Chance has not been measured."
     if errand.failure:
-        return f"How far chance decides this result could not be measured: {errand.failure}"
+        return f"Chance could not be measured: {errand.failure}"
     if not errand.done:
         return f"Measuring chance: nudged copy {len(errand.pieces) + 1} of {COPIES}."
     is_error = view.snapshots[-1].fit is not None
@@ -83,8 +83,9 @@ def ask(config: RunConfig, view: View, errand: Errand | None, key: str = "copies
     """Draw a button that trains the copies, if they cost too much to be trained unasked."""
     if view.status is not Status.DONE or view.long or errand is not None:
         return
-    cost = f"about {view.seconds * COPIES:.0f} s, after everybody's runs"
-    if st.button(f"Measure it: {COPIES} nudged copies, {cost}", key=key, icon=":material/casino:"):
+    label = f"Measure it: {COPIES} nudged copies, about {view.seconds * COPIES:.0f} s"
+    later = "They train after everybody's runs."
+    if st.button(label, key=key, icon=":material/casino:", help=later):
         wanted = st.session_state.get("copies_asked", ())
         st.session_state["copies_asked"] = (*wanted, config)
         rerun()
