@@ -114,8 +114,8 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     ),
     "worse_than_copying": (
         SERIES, [START, look(fit=fit(0.045, 0.036))],
-        "Its predictions are no better than the noisy input itself: their squared error is 0.045, "
-        "and 0.036 where each value is answered as it was seen.",
+        "Its predictions are no better than copying the noisy input: their squared error is 0.045, "
+        "that of the copy 0.036.",
     ),
     "memorising": (
         LOGITS, [START, look(train_accuracy=1.0, test_accuracy=0.7)],

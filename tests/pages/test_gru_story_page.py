@@ -45,7 +45,7 @@ def test_the_story_says_which_pairs_are_compared(story: AppTest) -> None:
 def test_the_gates_from_one_key_are_equal(story: AppTest) -> None:
     assert "**One key: all three are equal**" in said(story)
     assert "**Split keys: they differ**" in said(story)
-    assert any("no better than the noisy input" in each.value for each in story.info)
+    assert any("no better than copying the noisy input" in each.value for each in story.info)
 
 
 @pytest.mark.parametrize(

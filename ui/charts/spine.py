@@ -14,14 +14,15 @@ import pyarrow as pa
 
 from ui.charts import digits, frame
 from ui.charts.frame import Tables
-from ui.charts.palette import BEFORE, DEAD, HELD_OUT, TRAIN
+from ui.charts.palette import BEFORE, DEAD, HELD_OUT, PINS
 
 POINTS = 361  # logits at which curves are drawn
 # All of one width, so that the plots line up.
 Y_AXIS: dict[str, Any] = {"minExtent": 60, "maxExtent": 60, "titleX": -50}
 SPECS = 32  # cached: an axis ends at one of a few logits
-PROBABILITIES = {"sigmoid(z)": BEFORE, "what the loss takes": TRAIN}
-SLOPES = {"label 1, “5 or more”": TRAIN, "label 0, “below 5”": HELD_OUT}
+# The loss has the colour of its run's curves, and the labels have colours that no run has.
+PROBABILITIES = {"sigmoid(z)": BEFORE, "what the loss takes": HELD_OUT}
+SLOPES = {"label 1, “5 or more”": PINS[0], "label 0, “below 5”": PINS[1]}
 SILENT = {"wrong, and the slope is exactly 0": DEAD}
 
 

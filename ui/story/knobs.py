@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree
-from core.fields import parse_query, to_text
+from core.fields import Choice, parse_query, to_text
 from ui.pieces.widgets import LABELS, knob
 from ui.state import PageState, Values
 
@@ -20,7 +20,9 @@ class Knobs(NamedTuple):
 
     def draw(self, *names: str) -> None:
         """Draw these knobs side by side; a story calls this at the figure that they change."""
-        for column, name in zip(st.columns(len(names), gap="medium"), names, strict=True):
+        # Segments need more room than a slider.
+        widths = [1.5 if isinstance(FIELDS[name], Choice) else 1 for name in names]
+        for column, name in zip(st.columns(widths, gap="medium"), names, strict=True):
             with column:
                 knob(self.state, name)
 

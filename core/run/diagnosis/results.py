@@ -33,9 +33,8 @@ def worse_than_copying(e: Evidence) -> Diagnosis | None:
     if not (fit and e.now.step > 0 and fit.error >= fit.copied):
         return None
     return Diagnosis(
-        "Its predictions are no better than the noisy input itself: their squared error is "
-        f"{number(fit.error, 3)}, and {number(fit.copied, 3)} where each value is answered as it "
-        "was seen.",
+        "Its predictions are no better than copying the noisy input: their squared error is "
+        f"{number(fit.error, 3)}, that of the copy {number(fit.copied, 3)}.",
         cures.aligned(e.config),
     )
 
@@ -59,8 +58,8 @@ def learning(e: Evidence) -> Diagnosis:
         return Diagnosis(
             "NaN is no prediction: those series have no error."
             if e.nan
-            else f"Held-out series have a squared error of {number(fit.error, 3)}; answering "
-            f"each value as it was seen has {number(fit.copied, 3)}.{_fell(e)}"
+            else f"Held-out series have a squared error of {number(fit.error, 3)}; copying the "
+            f"noisy input has {number(fit.copied, 3)}.{_fell(e)}"
         )
     if e.nan:
         return Diagnosis("NaN is no answer: none of those images can be counted as right.")
