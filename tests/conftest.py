@@ -36,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-# Files that take minutes begin first; otherwise one worker would be left to finish alone. What opens
-# the stories in a browser comes later, and finds the programs that the stories' own tests compiled.
+# Files that take minutes begin first; otherwise one worker would be left to finish alone. What
+# opens the stories in a browser comes later, and finds the programs that their own tests compiled.
 LONGEST = ("pages/test_story_pages", "compiled/test_cnn", "served/test_browser_trainer")
 LATER = "served/test_browser_accessible"
 
