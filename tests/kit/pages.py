@@ -36,6 +36,7 @@ def settled(page: AppTest) -> AppTest:
             _wait_for(page.session_state["story_viewers"].values(), deadline)
         errands = _drawn_with(page)
         assert not page.exception
+        assert not (failures := [errand.failure for errand in errands if errand.failure]), failures
         if all(errand.done for errand in errands) and not engine().errands.waiting():
             return page
         # Rerun the page seldom, because that takes as much CPU time as what it waits for.

@@ -22,8 +22,9 @@ OTHER = {
     "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
     "widths": (300, 100), "initializer": "normal_0.01", "stream": "partitionable", "seed": 7,
     "loss": "from_logits", "epsilon": 3e-4, "dropout": "rate", "dropout_value": 0.33,
-    "optimizer": "adam", "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123,
-    "epochs": 7, "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+    "precision": "mixed_float16", "optimizer": "adam", "reduction": "sum",
+    "learning_rate": 0.0123, "batch_size": 123, "epochs": 7, "x0": 0.3, "mu": 3.0,
+    "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
 }  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def test_every_field_has_a_widget() -> None:
             assert widget(page, name).value == getattr(config, name)
 
 
-@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("name", FIELDS)
 def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
     needs = {"epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"}}.get(name, {})
     if name in Process._fields:
