@@ -1,9 +1,9 @@
 """All that the app takes from Streamlit 1.67 without a promise that it stays.
 
-Each entry says what is seen without it, and which test says when it may go. Two more are kept where
-Streamlit looks for them: `global.disableWidgetStateDuplicationWarning` in .streamlit/config.toml,
-an option that its documentation leaves out, and the place of ui/main.py, beside which there is no
-folder called `pages` (tests/served/test_imports.py).
+Each entry says what is seen without it, and which test says when it may go. The rest is kept where
+Streamlit looks for it: two options of .streamlit/config.toml that its documentation leaves out,
+below [global] (tests/served/test_browser_quick.py, with -m slow), and the place of ui/main.py,
+beside which there is no folder called `pages` (tests/served/test_imports.py).
 """
 
 import asyncio
