@@ -33,6 +33,7 @@ KNOBS = {
     "gru": ("noise", "sigma", "tau", "mu", "dt", "seed", "learning_rate"),
 }
 MOVES = {"ArrowRight": 1, "ArrowLeft": -1, "End": 1000, "Home": -1000}
+THUMB = 12  # pixels from its middle
 TRACK = """input => {
     const {x, y, width, height} = input.closest("[role=group] > *").getBoundingClientRect();
     return [x, y + height / 2, width];
@@ -82,7 +83,11 @@ class Hands:
         return at
 
     def _clicks(self, slider: Locator, most: int) -> int:
-        for at in self.chance.choices(range(most + 1), k=self.chance.randint(2, 4)):
+        """Click the track; a click on the thumb only takes hold of it, and changes nothing."""
+        *_, width = slider.evaluate(TRACK)
+        for _ in range(self.chance.randint(2, 4)):
+            now, thumb = int(slider.input_value()), THUMB * most / width
+            at = self.chance.choice([at for at in range(most + 1) if abs(at - now) > thumb])
             self.page.mouse.click(*self._place(slider, at, most))
             self.pause()
         return at
