@@ -6,8 +6,9 @@ remembers the settings while the visitor is on another page, where Streamlit dro
 
 A quick visitor is ahead of the page: while one change is answered, the next is on its way. So:
 
-- A widget that was moved since the page last wrote its query wins over the query that came with it,
-because the browser sent that query before it had the new one.
+- The query that comes with widgets is not read, because the browser may have sent it before it had
+the one that the page has written since. A page that is opened, or to which the back button returns,
+is asked for without widgets.
 - A widget that the page sets to another value is replaced by a new widget. Otherwise, what the
 browser still says of the old one would count as a visitor's change.
 - Streamlit's word that a widget was changed is not enough: it is also given for a widget that has
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+
+from ui.streamlit_privates import brought_widgets
 
 Values = dict[str, Any]
 OWN = "own_query"  # the query that the shown page has written, until its script runs again
@@ -136,7 +139,7 @@ class PageState:
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
         back = bool(dropped) and not query  # from another page, by the page's bare address
-        own = back or self._moved() or query == st.session_state.get(self.key("query"))
+        own = back or brought_widgets() or query == st.session_state.get(self.key("query"))
         if remembered is None or not own:
             # Notes stay, because a page that is opened may compile for longer than a note is shown.
             self.set(*self.from_query(query), stay=True)
@@ -149,19 +152,12 @@ class PageState:
     def write(self, values: Mapping[str, Any]) -> None:
         """Write the query and remember the settings; call after drawing the widgets."""
         st.session_state[self.key("remembered")] = dict(values)
-        st.session_state[self.key("written")] = self.values()
         query, before = self.to_query(dict(values)), st.session_state.get(self.key("query"))
         st.session_state[self.key("query")] = st.session_state[OWN] = query
         # Even a query that is right already is written again if the last one written was another,
         # because that one is still on its way to the browser.
         if not query == before == st.query_params.to_dict():
             st.query_params.from_dict(query)
-
-    def _moved(self) -> bool:
-        """True if a widget has another value than when the query was last written."""
-        written = st.session_state.get(self.key("written"), {})
-        there = (name for name in written if self.key(name) in st.session_state)
-        return any(self.value(name) != written[name] for name in there)
 
     def note(self, notes: list[str]) -> None:
         """Add notes to those that will be shown next."""

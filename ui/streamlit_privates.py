@@ -75,6 +75,18 @@ def forget_what_was_not_drawn() -> None:
         context.fragment_storage.clear(new_fragment_ids=drawn)
 
 
+def brought_widgets() -> bool:
+    """Return whether the request for this run brought the states of the visitor's widgets.
+
+    A page that is opened, or to which the back button returns, is asked for without them. Only
+    then does the query say what the visitor wants: with widgets it may be an old one, sent before
+    the browser had the query that the page has written since. On a busy machine such a request set
+    the control back that had just been moved (tests/served/test_browser_quick.py, with -m slow).
+    """
+    context = get_script_run_ctx()
+    return context is not None and bool(context.session_state._state._new_widget_state.states)
+
+
 def script_threads() -> Iterator[threading.Thread]:
     """Yield the threads that run visitors' scripts, which Streamlit only gives a name.
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.testing.v1 import AppTest
 
 from core.run.errands import LEASE, Errand
@@ -26,6 +27,11 @@ def open_page(file: str, **query: str) -> AppTest:
 def go(page: AppTest, file: str) -> AppTest:
     """Take the same visitor to another page; `file` is relative to ROOT, as in PAGES."""
     return page.switch_page(str(ROOT / file)).run()
+
+
+def without_widgets(page: AppTest) -> AppTest:
+    """Run the page as a browser asks for it that opens it, or that goes back to it."""
+    return page._run(WidgetStates())
 
 
 def settled(page: AppTest) -> AppTest:
