@@ -6,9 +6,9 @@ remembers the settings while the visitor is on another page, where Streamlit dro
 
 A quick visitor is ahead of the page: while one change is answered, the next is on its way. So:
 
-- The query that comes with widgets is not read, because the browser may have sent it before it had
-the one that the page has written since. A page that is opened, or to which the back button returns,
-is asked for without widgets.
+- The query that comes with the page's widgets is not read, because the browser may have sent it
+before it had the one that the page has written since. A page that is opened, or to which the back
+button returns, is asked for without its widgets.
 - A widget that the page sets to another value is replaced by a new widget. Otherwise, what the
 browser still says of the old one would count as a visitor's change.
 - Streamlit's word that a widget was changed is not enough: it is also given for a widget that has
@@ -139,7 +139,7 @@ class PageState:
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
         back = bool(dropped) and not query  # from another page, by the page's bare address
-        own = back or brought_widgets() or query == st.session_state.get(self.key("query"))
+        own = back or brought_widgets(self.name("")) or query == self._written()
         if remembered is None or not own:
             # Notes stay, because a page that is opened may compile for longer than a note is shown.
             self.set(*self.from_query(query), stay=True)
@@ -149,10 +149,14 @@ class PageState:
         for name in dropped:
             self.put(name, remembered[name])
 
+    def _written(self) -> Mapping[str, str] | None:
+        """Return the query that this page has written last."""
+        return st.session_state.get(self.key("query"))
+
     def write(self, values: Mapping[str, Any]) -> None:
         """Write the query and remember the settings; call after drawing the widgets."""
         st.session_state[self.key("remembered")] = dict(values)
-        query, before = self.to_query(dict(values)), st.session_state.get(self.key("query"))
+        query, before = self.to_query(dict(values)), self._written()
         st.session_state[self.key("query")] = st.session_state[OWN] = query
         # Even a query that is right already is written again if the last one written was another,
         # because that one is still on its way to the browser.

@@ -14,6 +14,7 @@ from typing import Any
 
 from streamlit import cli_util, config, runtime
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
+from streamlit.runtime.state.common import user_key_from_element_id
 from streamlit.web.server import server_util
 
 Stopped = StopException  # what st.stop() raises
@@ -75,16 +76,19 @@ def forget_what_was_not_drawn() -> None:
         context.fragment_storage.clear(new_fragment_ids=drawn)
 
 
-def brought_widgets() -> bool:
-    """Return whether the request for this run brought the states of the visitor's widgets.
+def brought_widgets(prefix: str) -> bool:
+    """Return whether the request for this run brought a widget whose key has this prefix.
 
-    A page that is opened, or to which the back button returns, is asked for without them. Only
-    then does the query say what the visitor wants: with widgets it may be an old one, sent before
-    the browser had the query that the page has written since. On a busy machine such a request set
-    the control back that had just been moved (tests/served/test_browser_quick.py, with -m slow).
+    A page that is opened, or to which the back button returns, is asked for without its widgets.
+    Only then does the query say what the visitor wants: with widgets it may be an old one, sent
+    before the browser had the query that the page has written since. On a busy machine such a
+    request set the control back that had just been moved (tests/served/test_browser_quick.py, with
+    -m slow).
     """
-    context = get_script_run_ctx()
-    return context is not None and bool(context.session_state._state._new_widget_state.states)
+    if (context := get_script_run_ctx()) is None:
+        return False
+    ids = context.session_state._state._new_widget_state.states
+    return any((user_key_from_element_id(each) or "").startswith(prefix) for each in ids)
 
 
 def script_threads() -> Iterator[threading.Thread]:
