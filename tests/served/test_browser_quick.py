@@ -50,9 +50,16 @@ class Hands:
         self.page, self.prefix, self.chance = page, prefix, chance
 
     def within(self, name: str, selector: str) -> Locator:
+        return self.page.locator(f"{self._own(name)} {selector}")
+
+    def wait_for_one(self, name: str) -> None:
+        """Wait until the control that this one has replaced is gone."""
+        expect(self.page.locator(self._own(name))).to_have_count(1)
+
+    def _own(self, name: str) -> str:
         own = f"st-key-{self.prefix}_{name}"
         # Each time the page sets a widget, it gets a new key; see ui/state.py.
-        return self.page.locator(f":is(.{own}, [class*={own}-]) {selector}")
+        return f":is(.{own}, [class*={own}-])"
 
     def pause(self) -> None:
         """Pause as long as between two quick inputs; this sleep is part of what is tested."""
@@ -175,6 +182,7 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
     hands = Hands(page, "control", chance)
     for _ in range(EACH):
         name = chance.choice([*OF_TRAINER, "seed", "dropout"])
+        hands.wait_for_one(name)
         if name in SLIDERS and hands.within(name, "input[type=range]").is_disabled():
             continue  # this loss has no epsilon
         value = hands.change(name)
@@ -197,6 +205,7 @@ def test_the_last_input_wins_in_a_story(
     first = {name: shown(hands, name) for name in knobs}
     for _ in range(EACH):
         name = hands.chance.choice(knobs)
+        hands.wait_for_one(name)
         value = hands.change(name)
 
         told = partial(read_story, hands, asked_for, name, first[name])
