@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from core.disk import size_of
+
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"  # where tfds registers the files
 FILES = (
     "train-images-idx3-ubyte.gz",
@@ -255,7 +257,7 @@ def _watch(paths: Future[Any], folder: Path, progress: Progress) -> None:
     )
     size, grown = 0, time.monotonic()
     while not wait([paths], timeout=0.1).done:
-        if (now := _size(folder)) > size:
+        if (now := size_of(folder, ".gz")) > size:
             size, grown = now, time.monotonic()
         if time.monotonic() - grown > STALL_SECONDS:
             raise DataUnavailable(
@@ -269,15 +271,6 @@ def _watch(paths: Future[Any], folder: Path, progress: Progress) -> None:
             )
         else:
             progress(0.0, f"Checking the files in {manual_folder()}")
-
-
-def _size(folder: Path) -> int:
-    """Bytes in all downloads below `folder`, some of which may be moved or removed meanwhile."""
-    total = 0
-    for path in Path(folder).rglob("*.gz"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total
 
 
 def _registered() -> dict[str, Any]:

@@ -12,12 +12,14 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.disk import size_of
 from core.study.sweep.plan import VERSION, Plan, from_json, to_json
 from core.study.sweep.table import RunRow, computed_with, joined, made_by, measured_in, table
 
@@ -108,7 +110,7 @@ class Folder:
 
     def bytes(self) -> int:
         """The size of the folder's files in bytes."""
-        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+        return size_of(self.path)
 
     def _claim(self) -> None:
         mark = self.path / PLAN
@@ -223,7 +225,7 @@ def kept_in(root: Path, plan: Plan) -> Folder:
 
 def taken_in(root: Path) -> int:
     """Bytes of the sweeps that are kept below `root`."""
-    return sum(file.stat().st_size for file in root.glob("*/*") if file.is_file())
+    return size_of(root)
 
 
 def forget(root: Path, plan: Plan) -> None:
@@ -231,6 +233,6 @@ def forget(root: Path, plan: Plan) -> None:
     folder = root / plan.key
     for pattern in ("*.parquet", PLAN, f"*{TEMPORARY}"):
         for file in folder.glob(pattern):
-            file.unlink()
-    if folder.is_dir():
+            file.unlink(missing_ok=True)  # another visitor may forget the same sweep
+    with suppress(FileNotFoundError):
         folder.rmdir()
