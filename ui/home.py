@@ -101,8 +101,12 @@ def race_button(ready: bool) -> None:
     """Draw the button that starts the race live, and then again with another seed."""
     seed = st.session_state.get(SEED)
     if st.button(
-        "Race them here, live" if seed is None else "Another seed", type="primary",
-        icon=":material/play_arrow:", width="stretch", disabled=not ready, key="race_button",
-    ):  # fmt: skip
+        "Race them here, live" if seed is None else "Another seed",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not ready,
+        key="race_button",
+    ):
         st.session_state[SEED] = 0 if seed is None else seed + 1
         rerun()

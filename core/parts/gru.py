@@ -55,8 +55,9 @@ def gru(
 
         def gate(key: Array) -> Gate:
             k1, k2, k3 = jax.random.split(key, 3)
-            return Gate(weights(k1, (inputs, width)), weights(k2, (width, width)),
-                        biases(k3, (width,)))  # fmt: skip
+            return Gate(
+                weights(k1, (inputs, width)), weights(k2, (width, width)), biases(k3, (width,))
+            )
 
         start = biases(keys[0], (batch, width))
         return (time, batch, width), Weights(start, *map(gate, keys[1:]))

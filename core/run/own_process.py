@@ -47,8 +47,11 @@ class OwnProcess(Iterator[Snapshot | None]):
         self._steps, self._next_look, self._seen = config.steps, next_look, -1
         self._process = subprocess.Popen(
             [sys.executable, "-m", "core.run.child"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=environment,
+        )
         self.end = weakref.finalize(self, _end, self._process)
         _children.add(self)
         try:

@@ -105,9 +105,7 @@ def _write(folder: Path, config: "RunConfig", data: "Dataset") -> None:
     arrays["x"] = np.asarray(train.pixels(jnp.asarray(data.train_images), knobs))
     arrays["y"] = train.labels_of(config.task, data.train_labels).astype(np.float32)[:, None]
     np.savez(folder / "arrays.npz", **arrays)
-    settings = {
-        "learning_rate": config.learning_rate, "steps": config.steps, "seed": config.seed,
-    }  # fmt: skip
+    settings = {"learning_rate": config.learning_rate, "steps": config.steps, "seed": config.seed}
     (folder / "settings.json").write_text(json.dumps(settings))
 
 

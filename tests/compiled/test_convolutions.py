@@ -34,7 +34,7 @@ def test_shapes_of_both_networks() -> None:
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=["post", "right"])
 def test_a_window_holds_the_pixels_that_have_a_gradient_and_no_others(config: RunConfig) -> None:
-    """Of each pixel of the first layer's map, under random weights."""
+    """Checked for each pixel of the first layer's map, under random weights."""
     axes, kernel = MODELS[config.model].axes, convolutions.stages(config)[0].kernel
     _, layer = models._conv(kernel[-1], kernel[0])
     rng = np.random.default_rng(0)

@@ -150,7 +150,7 @@ def test_the_share_without_a_say_is_that_of_the_run(config: RunConfig) -> None:
 
 
 def test_many_images_without_a_say_end_right() -> None:
-    """Of the images that are wrong without a gradient before the first step, many end right."""
+    """Many of the images that are wrong without a gradient before the first step end right."""
     first, *_, last = trained(RunConfig())
     silent = ~first.correct & (first.gradients == Gradient.ZERO)
     assert silent.sum() > 400 and last.correct[silent].mean() > 0.3

@@ -18,22 +18,29 @@ HEIGHT = 240
 def spec(sizes: tuple[int, ...]) -> dict[str, Any]:
     """Return a line per order over the sizes, evenly spaced; the page names the colours."""
     x = alt.X(
-        "size:O", title="images evaluated together", sort=list(sizes),
-        scale=alt.Scale(domain=list(sizes)), axis=alt.Axis(labelAngle=0, format=",d", grid=False),
-    )  # fmt: skip
+        "size:O",
+        title="images evaluated together",
+        sort=list(sizes),
+        scale=alt.Scale(domain=list(sizes)),
+        axis=alt.Axis(labelAngle=0, format=",d", grid=False),
+    )
     y = alt.Y(
-        "accuracy:Q", title="test images right", scale=alt.Scale(domain=[0, 1], nice=False),
+        "accuracy:Q",
+        title="test images right",
+        scale=alt.Scale(domain=[0, 1], nice=False),
         axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-    )  # fmt: skip
+    )
     scale = alt.Scale(domain=list(ORDERS), range=list(ORDERS.values()))
     lines = (
         alt.Chart(alt.NamedData("batches"))
         .mark_line(strokeWidth=2.5, point={"size": 60, "filled": True})
         .encode(
-            x=x, y=y, color=alt.Color("order:N", scale=scale, legend=None),
+            x=x,
+            y=y,
+            color=alt.Color("order:N", scale=scale, legend=None),
             tooltip=["order:N", "size:Q", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
         )
-    )  # fmt: skip
+    )
     return {**frame.spec(lines), "height": HEIGHT}
 
 

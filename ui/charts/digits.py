@@ -291,6 +291,11 @@ def layers(
             color=colour,
         )
     )
+    return alt.layer(zones, *_bar_layers(scale, title, colour), *_notes(y))
+
+
+def _bar_layers(scale: alt.Scale, title: str | None, colour: alt.Color) -> tuple[Any, ...]:
+    """Return the bars that can be clicked, and the outlines of the chosen images."""
     stacked = alt.Chart(alt.NamedData("bars")).encode(
         x=alt.X("left:Q", title=title, scale=scale),
         x2="right:Q",
@@ -303,18 +308,20 @@ def layers(
             y2="high:Q",
             color=colour,
             tooltip=[
-                "side:N", "state:N", "images:Q",
+                "side:N",
+                "state:N",
+                "images:Q",
                 alt.Tooltip("left:Q", title="from", format=".3~g"),
                 alt.Tooltip("right:Q", title="to", format=".3~g"),
             ],
         )
         .properties(name="bars")
         .add_params(clicked)
-    )  # fmt: skip
+    )
     # Outlined in the colour of text, which differs from every bar's in both themes. The others are
     # transparent and not filtered out, because Vega warns at every frame about an empty table.
     outlined = alt.when(alt.datum.marked != alt.datum.low).then(alt.value("currentColor"))
     marked = stacked.mark_bar(binSpacing=0, fill="transparent", strokeWidth=1.5).encode(
         y2="marked:Q", stroke=outlined.otherwise(alt.value("transparent"))
     )
-    return alt.layer(zones, bars, marked, *_notes(y))
+    return bars, marked

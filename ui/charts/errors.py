@@ -18,15 +18,17 @@ LOW, HIGH = 0.005, 1.0  # the axis goes from half a percent to 100%
 def spec(labels: Names, colours: Names, epochs: int) -> dict[str, Any]:
     """Return a line per series with a point per epoch; the page names the colours."""
     x = alt.X(
-        "epoch:Q", title="epoch",
+        "epoch:Q",
+        title="epoch",
         scale=alt.Scale(domain=[0.7, epochs + 0.3], nice=False),
         axis=alt.Axis(tickMinStep=1, tickCount=epochs, format="d", grid=False),
-    )  # fmt: skip
+    )
     y = alt.Y(
-        "wrong:Q", title="wrong",
+        "wrong:Q",
+        title="wrong",
         scale=alt.Scale(type="log", domain=[LOW, HIGH], clamp=True, nice=False),
         axis=alt.Axis(format=".2~%", values=[0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]),
-    )  # fmt: skip
+    )
     colour = alt.Color(
         "series:N", scale=alt.Scale(domain=list(labels), range=list(colours)), legend=None
     )

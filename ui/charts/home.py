@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 FOOT = 14  # pixels above the foot of the plot, where NaN is marked
+_WORDS = {"type": "text", "align": "right", "fontSize": 16, "fontWeight": "bold"}
+_CROSS = {"type": "point", "shape": "cross", "angle": 45, "size": 90, "filled": True, "opacity": 1}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -48,24 +50,23 @@ def spec(losses: tuple[str, ...], colours: tuple[str, ...], last: int) -> dict[s
             {"mark": {"type": "line", "strokeWidth": 4, "point": {"size": 60}}},
             {
                 "transform": [{"filter": f"datum.step == {last}"}, text],
-                "mark": {"type": "text", "align": "right", "dy": -15, "fontSize": 16,
-                         "fontWeight": "bold"},
+                "mark": {**_WORDS, "dy": -15},
                 "encoding": {"text": {"field": "text"}},
             },
             {
                 "transform": [nan],
-                "mark": {"type": "point", "shape": "cross", "angle": 45, "size": 90,
-                         "filled": True, "opacity": 1, "yOffset": -FOOT},
+                "mark": {**_CROSS, "yOffset": -FOOT},
                 "encoding": foot,
             },
             {
-                "transform": [nan, {"filter": f"datum.step == {last}"},
-                              {"calculate": "datum.loss + ' NaN'", "as": "text"}],
-                "mark": {"type": "text", "align": "right", "dy": -15 - FOOT, "fontSize": 16,
-                         "fontWeight": "bold"},
+                "transform": [
+                    nan,
+                    {"filter": f"datum.step == {last}"},
+                    {"calculate": "datum.loss + ' NaN'", "as": "text"},
+                ],
+                "mark": {**_WORDS, "dy": -15 - FOOT},
                 "encoding": {"text": {"field": "text"}, **foot},
             },
         ],
-        "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14,
-                            "titleFontWeight": "normal"}},
-    }  # fmt: skip
+        "config": {"axis": {"labelFontSize": 14, "titleFontSize": 14, "titleFontWeight": "normal"}},
+    }

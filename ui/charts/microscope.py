@@ -195,12 +195,15 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
     chart = alt.layer(
         live.encode(x=x, x2="z2:Q", y=y),
         bars.encode(
-            x=x, x2="z2:Q", y=y, color=colour,
+            x=x,
+            x2="z2:Q",
+            y=y,
+            color=colour,
             tooltip=["variant:N", "state:N", alt.Tooltip("edge:Q", format=".9~g")],
         ),
         line("variant:N", -16, fontWeight="bold"),
         line("text:N", 1),
-    )  # fmt: skip
+    )
     return {**frame.spec(chart), "height": 60 + STRIP * len(labels)}
 
 

@@ -20,13 +20,17 @@ def spec() -> dict[str, Any]:
     scale = alt.Scale(domain=list(READINGS), range=list(READINGS.values()))
     unit = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X(
-        "number:Q", title="the number", scale=unit,
+        "number:Q",
+        title="the number",
+        scale=unit,
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f", grid=False),
-    )  # fmt: skip
+    )
     y = alt.Y(
-        "kept:Q", title="units kept", scale=unit,
+        "kept:Q",
+        title="units kept",
+        scale=unit,
         axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
-    )  # fmt: skip
+    )
     colour = alt.Color("reading:N", scale=scale, legend=None)  # the page names the colours
     tips: list[Any] = ["reading:N", alt.Tooltip("number:Q"), alt.Tooltip("kept:Q", format=".0%")]
     lines = (

@@ -143,18 +143,21 @@ def _following_spec(
     width = SHOWN * 12  # nine predictions, the first input, and a gap
     base = alt.Chart(alt.NamedData("run")).encode(
         x=alt.X(
-            "at:Q", title=f"time, {SHOWN} series side by side",
+            "at:Q",
+            title=f"time, {SHOWN} series side by side",
             scale=alt.Scale(domain=[-0.5, width - 1.5], nice=False),
             axis=alt.Axis(labels=False, ticks=False, grid=False),
         ),
         y=alt.Y(
-            "value:Q", title="value",
-            scale=alt.Scale(domain=[low, high], nice=False), axis=alt.Axis(tickCount=5),
+            "value:Q",
+            title="value",
+            scale=alt.Scale(domain=[low, high], nice=False),
+            axis=alt.Axis(tickCount=5),
         ),
         color=alt.Color("what:N", scale=scale, legend=legend),
         detail="series:N",
         tooltip=["what:N", alt.Tooltip("value:Q", format=frame.NUMBER)],
-    )  # fmt: skip
+    )
     lines = base.transform_filter(alt.datum.what != SEEN).mark_line(strokeWidth=2.5, clip=True)
     dots = base.transform_filter(alt.datum.what == SEEN).mark_point(
         filled=True, size=40, opacity=1, clip=True
@@ -197,19 +200,24 @@ def compared_spec(times: int, highest: float, colour: str) -> dict[str, Any]:
     """
 
     def axis(field: str, title: str, kind: type[alt.X] | type[alt.Y]) -> Any:
-        return kind(f"{field}:O", title=title, scale=alt.Scale(domain=list(range(1, times + 1))),
-                    axis=alt.Axis(labelAngle=0, grid=False, ticks=False))  # fmt: skip
+        return kind(
+            f"{field}:O",
+            title=title,
+            scale=alt.Scale(domain=list(range(1, times + 1))),
+            axis=alt.Axis(labelAngle=0, grid=False, ticks=False),
+        )
 
     base = alt.Chart(alt.NamedData("pairs")).encode(
         x=axis("target", "target", alt.X), y=axis("prediction", "prediction", alt.Y)
     )
     squares = base.mark_rect(color=colour).encode(
         opacity=alt.Opacity(
-            "square:Q", legend=None,
+            "square:Q",
+            legend=None,
             scale=alt.Scale(domain=[0, highest], range=[0.15, 1], clamp=True),
         ),
         tooltip=["prediction:O", "target:O", alt.Tooltip("square:Q", format=frame.NUMBER)],
-    )  # fmt: skip
+    )
     own = base.transform_filter(alt.datum.prediction == alt.datum.target)
     return frame.spec(alt.layer(squares, own.mark_rect(filled=False, stroke=BEFORE, strokeWidth=2)))
 
@@ -236,9 +244,11 @@ def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) ->
     middles = {each * i + (width - 1) / 2: name for i, name in enumerate(names)}
     label = " : ".join(f"datum.value == {at} ? '{name}'" for at, name in middles.items()) + " : ''"
     x = alt.X(
-        "left:Q", title=None, scale=alt.Scale(domain=[-0.5, each * len(names) - 1.5], nice=False),
+        "left:Q",
+        title=None,
+        scale=alt.Scale(domain=[-0.5, each * len(names) - 1.5], nice=False),
         axis=alt.Axis(values=list(middles), labelExpr=label, grid=False, ticks=False),
-    )  # fmt: skip
+    )
     y = alt.Y(
         "top:Q", title=None, axis=None, scale=alt.Scale(domain=[rows - 1.5, -1.5], nice=False)
     )
@@ -246,15 +256,19 @@ def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) ->
         alt.Chart(alt.NamedData("weights"))
         .mark_rect()
         .encode(
-            x=x, x2="right:Q", y=y, y2="foot:Q",
+            x=x,
+            x2="right:Q",
+            y=y,
+            y2="foot:Q",
             color=alt.Color("sign:O", scale=signs, legend=None),
             opacity=alt.Opacity(
-                "size:Q", legend=None,
+                "size:Q",
+                legend=None,
                 scale=alt.Scale(domain=[0, highest], range=[0.05, 1], clamp=True),
             ),
             tooltip=["gate:N", alt.Tooltip("weight:Q", format=frame.NUMBER)],
         )
-    )  # fmt: skip
+    )
     return {**frame.spec(alt.layer(chart)), "height": 240}
 
 
@@ -269,12 +283,16 @@ def gates_tables(weights: Mapping[str, np.ndarray]) -> Tables:
             pa.table(
                 {
                     "gate": pa.array([name] * flat.size, pa.string()),
-                    "left": left.ravel(), "right": left.ravel() + 1,
-                    "top": top.ravel(), "foot": top.ravel() + 1,
-                    "weight": flat, "size": np.abs(flat), "sign": np.where(flat < 0, -1, 1),
+                    "left": left.ravel(),
+                    "right": left.ravel() + 1,
+                    "top": top.ravel(),
+                    "foot": top.ravel() + 1,
+                    "weight": flat,
+                    "size": np.abs(flat),
+                    "sign": np.where(flat < 0, -1, 1),
                 }
             )
-        )  # fmt: skip
+        )
     return {"weights": pa.concat_tables(parts)}
 
 
@@ -282,18 +300,22 @@ def gates_tables(weights: Mapping[str, np.ndarray]) -> Tables:
 def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) -> dict[str, Any]:
     """Draw final errors as ticks, a row per kind of run; a dashed line is the error of copying."""
     y = alt.Y(
-        "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
+        "row:N",
+        title=None,
+        sort=None,
+        scale=alt.Scale(domain=list(rows)),
         axis=alt.Axis(labelLimit=160, ticks=False, domain=False),
-    )  # fmt: skip
+    )
     scale, axis = alt.Scale(zero=False, nice=True), alt.Axis(tickCount=4)
     base = alt.Chart(alt.NamedData("ends"))
     ticks = base.mark_tick(thickness=3, size=26, opacity=0.7).encode(
         x=alt.X("error:Q", title="squared error at the end", scale=scale, axis=axis),
         y=y,
-        color=alt.Color("row:N", scale=alt.Scale(domain=list(rows), range=list(colours)),
-                        legend=None),
+        color=alt.Color(
+            "row:N", scale=alt.Scale(domain=list(rows), range=list(colours)), legend=None
+        ),
         tooltip=["row:N", "seed:Q", alt.Tooltip("error:Q", format=frame.NUMBER)],
-    )  # fmt: skip
+    )
     rule = base.mark_rule(strokeDash=[4, 4], color=BEFORE).encode(x=alt.XDatum(copied, scale=scale))
     return {**frame.spec(alt.layer(rule, ticks)), "height": 90 + 40 * len(rows)}
 

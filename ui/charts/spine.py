@@ -84,10 +84,13 @@ def _curves(
             strokeWidth=widths,
             y=y,
             color=alt.Color("series:N", scale=scale, legend=None),  # the page names the colours
-            tooltip=["series:N", alt.Tooltip("z:Q", format=".4~g"),
-                     alt.Tooltip("value:Q", format=".4~g")],
+            tooltip=[
+                "series:N",
+                alt.Tooltip("z:Q", format=".4~g"),
+                alt.Tooltip("value:Q", format=".4~g"),
+            ],
         )
-    )  # fmt: skip
+    )
     silent = (
         alt.Chart(alt.NamedData("silent"))
         .mark_rule(color=DEAD, strokeWidth=7, clip=True)

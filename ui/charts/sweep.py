@@ -56,9 +56,14 @@ def _names(labels: Labels) -> alt.Axis:
     own = f"{lines}[datum.label]"
     middle = alt.expr(f"-{LINE / 2} * (length({own}) - 1)")  # Vega centres only the first line
     return alt.Axis(
-        labelExpr=own, labelOffset=middle, labelLineHeight=LINE, labelLimit=140,
-        labelFlush=False, ticks=False, domain=False,
-    )  # fmt: skip
+        labelExpr=own,
+        labelOffset=middle,
+        labelLineHeight=LINE,
+        labelLimit=140,
+        labelFlush=False,
+        ticks=False,
+        domain=False,
+    )
 
 
 @frame.built_once()
@@ -67,15 +72,26 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
     angle = -45 if len(columns) > 3 and max(map(len, columns)) > 3 else 0
     base = alt.Chart(alt.NamedData("squares")).encode(
         x=alt.X(
-            "column:N", title=x, sort=None, scale=alt.Scale(domain=list(columns)),
-            axis=alt.Axis(labelAngle=angle, labelLimit=110,
-                          ticks=False, domain=False, labelOverlap=len(columns) > ROOM),
+            "column:N",
+            title=x,
+            sort=None,
+            scale=alt.Scale(domain=list(columns)),
+            axis=alt.Axis(
+                labelAngle=angle,
+                labelLimit=110,
+                ticks=False,
+                domain=False,
+                labelOverlap=len(columns) > ROOM,
+            ),
         ),
         y=alt.Y(
-            "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
+            "row:N",
+            title=None,
+            sort=None,
+            scale=alt.Scale(domain=list(rows)),
             axis=_names(rows),
         ),
-    )  # fmt: skip
+    )
     picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
     squares = base.mark_rect(cursor="pointer", stroke=None).encode(
         color=alt.Color(
@@ -83,10 +99,8 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
             scale=alt.Scale(scheme=scheme, domain=[0, 1]),
             legend=alt.Legend(format="%", gradientLength=160, tickCount=5),
         ),
-        tooltip=[
-            "column:N", "row:N", alt.Tooltip("value:Q", format=frame.SHARE), "runs:Q"
-        ],
-    )  # fmt: skip
+        tooltip=["column:N", "row:N", alt.Tooltip("value:Q", format=frame.SHARE), "runs:Q"],
+    )
     layers: list[Any] = [squares.add_params(picked)]
     if len(columns) <= ROOM:
         size = alt.expr(f"min(12, width / {2 * len(columns)})")
@@ -129,18 +143,16 @@ GRID = pa.schema(
 def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
     """Draw each run as a tick at its accuracy, from `low` up, in a row per variant; NaN at left."""
     at_nan = low + AT_NAN * (1 - low)
-    y = alt.Y(
-        "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)),
-        axis=_names(rows),
-    )  # fmt: skip
+    y = alt.Y("row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)), axis=_names(rows))
     spacing = 20 if low < 0.5 else 10
     marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -spacing)]
     label = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"
     x = alt.X(
-        "at:Q", title="final training accuracy",
+        "at:Q",
+        title="final training accuracy",
         scale=alt.Scale(domain=[at_nan - 0.02 * (1 - low), 1], nice=False),
         axis=alt.Axis(values=[at_nan, *marks], labelExpr=label, grid=False),
-    )  # fmt: skip
+    )
     picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
     colour = alt.Color(
         "outcome:N",
@@ -152,12 +164,13 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
         .mark_tick(thickness=4, size=24, opacity=0.75, cursor="pointer")
         .transform_calculate(at=f"isValid(datum.accuracy) ? datum.accuracy : {at_nan}")
         .encode(
-            x=x, y=y, color=colour,
-            tooltip=["row:N", "name:N", "outcome:N",
-                     alt.Tooltip("accuracy:Q", format=frame.SHARE)],
+            x=x,
+            y=y,
+            color=colour,
+            tooltip=["row:N", "name:N", "outcome:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
         )
         .add_params(picked)
-    )  # fmt: skip
+    )
     return {**frame.spec(alt.layer(ticks)), "height": 130 + 34 * len(rows)}
 
 

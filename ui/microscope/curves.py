@@ -109,13 +109,18 @@ def _cases(examined: list[Examined], setting: Setting) -> list[origin.Case]:
     dtype = DTYPES[setting.dtype].dtype
     return [
         origin.Case(
-            loss.label, setting.form, loss.key, at, setting.class_index,
-            setting.epsilon_of(loss.key), dtype,
+            loss.label,
+            setting.form,
+            loss.key,
+            at,
+            setting.class_index,
+            setting.epsilon_of(loss.key),
+            dtype,
         )
         for loss in examined
         for edges in (loss.wrong, loss.right)
         if (at := precision.first_broken(edges)) is not None
-    ]  # fmt: skip
+    ]
 
 
 def _draw(key: str, spec: dict[str, Any], tables: Tables, alt: str) -> None:

@@ -66,9 +66,10 @@ def run_images(setting: Setting, examined: list[Examined]) -> None:
         ),
         f"Histogram of {len(wrong)} logits, right ones above the line and wrong ones below; "
         f"{wrong.mean():.0%} are wrong."
-        if len(wrong) else "No sample has this label.",
+        if len(wrong)
+        else "No sample has this label.",
         clicked("microscope", key, run, place),
-    )  # fmt: skip
+    )
     _, margins, wrong = samples(snapshot, setting)
     sentences = [silent_sentence(setting, examined, margins, wrong)]
     if setting.form != "binary" or not two_classes(snapshot):

@@ -100,49 +100,80 @@ STATE = PageState("microscope", Setting._fields, _from_query, _to_query, LABELS)
 def setting() -> Setting:
     """Draw the controls in the sidebar and return the setting that they give."""
     STATE.take_over()
-    value = STATE.value
-    form = TASKS[value("task")].form
     with st.sidebar:
-        st.multiselect(
-            "losses", losses_for(form), value("losses"), **STATE.bound("losses", _changed),
-            max_selections=MOST,
-            format_func=lambda loss: LOSSES[loss].label,
-        )  # fmt: skip
-        st.segmented_control(
-            "label", [1, 0], default=value("label"), required=True,
-            format_func=lambda y: f"y = {y}" if form == "binary" else ("others'", "z's own")[y],
-            help="The right answer. With label 1, a logit is more wrong the further left it is.",
-            **STATE.bound("label", _changed),
-        )  # fmt: skip
-        with with_box(STATE, "epsilon", "epsilon", FIELDS["epsilon"], _changed):
-            st.select_slider(
-                "epsilon", sorted({0.0, *decades("epsilon"), value("epsilon")}), value("epsilon"),
-                **STATE.bound("epsilon", _changed),
-                format_func=lambda e: number(e) if e else "each its own",
-            )  # fmt: skip
-        st.segmented_control(
-            LABELS["dtype"], list(DTYPES), default=value("dtype"), required=True,
-            **STATE.bound("dtype", _changed),
-        )  # fmt: skip
-        with with_box(STATE, "span", LABELS["span"], FIELDS["span"], _changed):
-            st.select_slider(
-                LABELS["span"], sorted({*SPANS, value("span")}), value("span"),
-                format_func=lambda span: f"±{span}", **STATE.bound("span", _changed),
-            )  # fmt: skip
-        st.segmented_control(
-            LABELS["axis"], list(AXES), default=value("axis"), required=True,
-            **STATE.bound("axis", _changed),
-            help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
-        )  # fmt: skip
-        st.segmented_control(
-            "task", list(ANSWERED), default=value("task"), required=True,
-            **STATE.bound("task", _changed),
-            format_func=lambda task: TASKS[task].label,
-        )  # fmt: skip
+        _loss_controls()
+        _axis_controls()
     chosen = _fit(_values())
     STATE.write(chosen._asdict())
     STATE.tell_notes()
     return chosen
+
+
+def _loss_controls() -> None:
+    """Draw what is shown: which losses, for which label, with which epsilon."""
+    value = STATE.value
+    form = TASKS[value("task")].form
+    st.multiselect(
+        "losses",
+        losses_for(form),
+        value("losses"),
+        **STATE.bound("losses", _changed),
+        max_selections=MOST,
+        format_func=lambda loss: LOSSES[loss].label,
+    )
+    st.segmented_control(
+        "label",
+        [1, 0],
+        default=value("label"),
+        required=True,
+        format_func=lambda y: f"y = {y}" if form == "binary" else ("others'", "z's own")[y],
+        help="The right answer. With label 1, a logit is more wrong the further left it is.",
+        **STATE.bound("label", _changed),
+    )
+    with with_box(STATE, "epsilon", "epsilon", FIELDS["epsilon"], _changed):
+        st.select_slider(
+            "epsilon",
+            sorted({0.0, *decades("epsilon"), value("epsilon")}),
+            value("epsilon"),
+            **STATE.bound("epsilon", _changed),
+            format_func=lambda e: number(e) if e else "each its own",
+        )
+
+
+def _axis_controls() -> None:
+    """Draw where it is shown: the number format, the logits, their axis, and the task."""
+    value = STATE.value
+    st.segmented_control(
+        LABELS["dtype"],
+        list(DTYPES),
+        default=value("dtype"),
+        required=True,
+        **STATE.bound("dtype", _changed),
+    )
+    with with_box(STATE, "span", LABELS["span"], FIELDS["span"], _changed):
+        st.select_slider(
+            LABELS["span"],
+            sorted({*SPANS, value("span")}),
+            value("span"),
+            format_func=lambda span: f"±{span}",
+            **STATE.bound("span", _changed),
+        )
+    st.segmented_control(
+        LABELS["axis"],
+        list(AXES),
+        default=value("axis"),
+        required=True,
+        **STATE.bound("axis", _changed),
+        help="  \n".join(f"**{row.label}**: {row.summary}" for row in AXES.values()),
+    )
+    st.segmented_control(
+        "task",
+        list(ANSWERED),
+        default=value("task"),
+        required=True,
+        **STATE.bound("task", _changed),
+        format_func=lambda task: TASKS[task].label,
+    )
 
 
 def _values() -> Values:

@@ -32,8 +32,9 @@ from ui.trainer import origin
 MOST = 24  # the most pictures shown
 DIGITS = 3  # of each number beside them
 KEY, TURN = "chosen", "chosen_turn"
-PULLS = dict(zip(GRADIENTS, ("with a gradient", "gradient exactly 0", "gradient NaN or inf"),
-                 strict=True))  # fmt: skip
+PULLS = dict(
+    zip(GRADIENTS, ("with a gradient", "gradient exactly 0", "gradient NaN or inf"), strict=True)
+)
 
 
 class Chosen(NamedTuple):
@@ -172,13 +173,17 @@ def gallery(
     """Draw a way to choose without a mouse, and the chosen images as they are at step `at`."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.pills(  # pills wrap on a phone
-            "Which digits? Click a bar of the chart, or choose", list(flow.BANDS),
-            key=f"{page}_band", on_change=_band_chosen, args=(page, run, at, place),
+            "Which digits? Click a bar of the chart, or choose",
+            list(flow.BANDS),
+            key=f"{page}_band",
+            on_change=_band_chosen,
+            args=(page, run, at, place),
             width="stretch",
-        )  # fmt: skip
+        )
         if chosen_images() is not None:
-            st.button("Close", icon=":material/close:", key=f"{page}_close", on_click=forget,
-                      args=(page,))  # fmt: skip
+            st.button(
+                "Close", icon=":material/close:", key=f"{page}_close", on_click=forget, args=(page,)
+            )
     if chosen_images() is not None:
         with st.container(key=f"{page}_chosen", gap="small"):
             st.fragment(_gallery, run_every=every)(run, at, applied)
@@ -219,11 +224,16 @@ def _broken(now: Look, images: np.ndarray, applied: AppliedLoss) -> list[origin.
     first = {int(labels[i]): i for i in np.flatnonzero(nonfinite)[::-1]}
     return [
         origin.Case(
-            f"Label {label}", applied.form, applied.key, float(margins[i]), label,
-            applied.epsilon, applied.dtype,
+            f"Label {label}",
+            applied.form,
+            applied.key,
+            float(margins[i]),
+            label,
+            applied.epsilon,
+            applied.dtype,
         )
         for label, i in sorted(first.items())
-    ]  # fmt: skip
+    ]
 
 
 def heading(chosen: Chosen, images: np.ndarray, now: Look, config: RunConfig) -> str:
@@ -281,7 +291,7 @@ def cards(now: Look, images: np.ndarray, binary: bool, applied: AppliedLoss) -> 
         for label, right, p, z, loss, slope, hidden in zip(
             labels, now.correct[images], p, margins, loss, slope, broken, strict=True
         )
-    ]  # fmt: skip
+    ]
 
 
 def losses_and_slopes(

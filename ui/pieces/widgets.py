@@ -220,9 +220,13 @@ def with_box(
         binding = bound(box, take)
         key = binding["key"]
         st.text_input(
-            f"{label}: type a value", text, max_chars=20, label_visibility="collapsed",
-            disabled=disabled, **binding,
-        )  # fmt: skip
+            f"{label}: type a value",
+            text,
+            max_chars=20,
+            label_visibility="collapsed",
+            disabled=disabled,
+            **binding,
+        )
 
 
 def _registry(name: str) -> Registry[Any]:
@@ -291,9 +295,13 @@ def integer(state: PageState, name: str, *, on_change: Callable[[], None] | None
     row, allowed = WIDGETS[name], FIELDS[name]
     assert isinstance(allowed, Range)
     st.number_input(
-        row.label, int(allowed.low), int(allowed.high), state.value(name),
-        help=row.help, **state.bound(name, on_change),
-    )  # fmt: skip
+        row.label,
+        int(allowed.low),
+        int(allowed.high),
+        state.value(name),
+        help=row.help,
+        **state.bound(name, on_change),
+    )
 
 
 def layers(
@@ -307,10 +315,15 @@ def layers(
     row = WIDGETS[name]
     widths = options(state, name, row.grid)
     st.selectbox(
-        row.label, widths, widths.index(state.value(name)),
-        format_func=row.text, accept_new_options=True, help=row.help, disabled=disabled,
+        row.label,
+        widths,
+        widths.index(state.value(name)),
+        format_func=row.text,
+        accept_new_options=True,
+        help=row.help,
+        disabled=disabled,
         **state.bound(name, on_change),
-    )  # fmt: skip
+    )
 
 
 def knob(

@@ -55,9 +55,11 @@ def _by_epoch(twins: Twins, post: Printed) -> None:
     epochs = max(len(post.test), *(twin.config.epochs for twin in twins))
     colours = (BEFORE, *(twin.colour for twin in twins))
     chart(
-        "epochs", errors.spec(tuple(curves), colours, epochs), errors.tables(curves),
+        "epochs",
+        errors.spec(tuple(curves), colours, epochs),
+        errors.tables(curves),
         "The share of the test images that are wrong after each epoch, on a log axis.",
-    )  # fmt: skip
+    )
     times = " and ".join(f"{_epoch(views[twin.label])} ({twin.label})" for twin in twins)
     st.markdown(
         f"An epoch of {twins[0].config.train_size:,} images takes {times} here. On the post's "

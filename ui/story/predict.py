@@ -30,9 +30,11 @@ def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
     kept = f"guess_{key}"
     before = st.session_state.get(kept)
     guess = st.radio(
-        question, list(options), key=f"{kept}_widget",
+        question,
+        list(options),
+        key=f"{kept}_widget",
         index=options.index(before) if before in options else None,
-    )  # fmt: skip
+    )
     st.session_state[kept] = guess  # kept while the visitor is on another page
     place = st.empty()
     if guess is None:

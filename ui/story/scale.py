@@ -24,8 +24,12 @@ def scale(story: Knobs, full: RunConfig) -> None:
     if story.state.value("source") not in choices:  # a link may name another data set
         st.session_state[key] = full.source
     st.segmented_control(
-        "images", choices, key=key, required=True, default=story.state.value("source"),
+        "images",
+        choices,
+        key=key,
+        required=True,
+        default=story.state.value("source"),
         format_func=lambda key: SOURCES[key].label,
         help="On the full data training takes some minutes. It goes on while this tab is open, and "
         "reloading the page does not interrupt it.",
-    )  # fmt: skip
+    )

@@ -55,8 +55,9 @@ def watch_series(
             )
             chart(f"{key}_errors", spec, tables, sentence or "Squared error by step.")
     with right:
-        st.markdown("**Held-out series, as each network predicts them**",
-                    help=explained("teacher forcing"))  # fmt: skip
+        st.markdown(
+            "**Held-out series, as each network predicts them**", help=explained("teacher forcing")
+        )
         colour_key(charts.VALUES)
         drawing = charts.following({label: each[-1] for label, each in fits.items()}, colours)
         chart(f"{key}_series", drawing.spec, drawing.tables, drawing.alt)
@@ -120,8 +121,16 @@ LOSS = """def mse_loss(params, inputs, targets):
 def shapes(times: int, batch: int) -> None:
     """Draw what `explain_shapes` says of the post's loss, run here."""
     report = explain_shapes(mse_loss, jnp.ones((times, batch, 1)), jnp.ones((batch, times)))
-    code("\n".join(["print(explain_shapes(mse_loss, preds, targets))", "",
-                    *(line.text for line in report.lines)]), mark=report.lines[0].text)  # fmt: skip
+    code(
+        "\n".join(
+            [
+                "print(explain_shapes(mse_loss, preds, targets))",
+                "",
+                *(line.text for line in report.lines),
+            ]
+        ),
+        mark=report.lines[0].text,
+    )
     warning = report.warnings[0].partition(": ")[2]
     st.warning(warning, icon=":material/warning:")
 
@@ -142,8 +151,12 @@ def gates(config: RunConfig) -> None:
             how = "all three are equal" if same else "they differ"
             st.markdown(f"**{keys.capitalize()}: {how}**")
             spec = charts.gates_spec(tuple(each), rows, width, highest)
-            chart(f"gates_{keys}", spec, charts.gates_tables(each),
-                  f"The initial weights of three gates from {keys}.")  # fmt: skip
+            chart(
+                f"gates_{keys}",
+                spec,
+                charts.gates_tables(each),
+                f"The initial weights of three gates from {keys}.",
+            )
 
 
 def _square(gate: Gate) -> np.ndarray:
@@ -155,8 +168,12 @@ def key_reuse(config: RunConfig) -> None:
     """Draw a button and, once pressed, the errors from one key and from split keys, by seed."""
     repeated: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
     if config not in repeated:
-        if not st.button(f"Train both for {len(SEEDS)} seeds", icon=":material/repeat:",
-                         type="primary", key="key_reuse"):  # fmt: skip
+        if not st.button(
+            f"Train both for {len(SEEDS)} seeds",
+            icon=":material/repeat:",
+            type="primary",
+            key="key_reuse",
+        ):
             return
         repeated.add(config)
     draw_until(lambda: _ends(config).done, lambda _: _key_reuse(_ends(config)))

@@ -46,9 +46,12 @@ def _buttons(plan: Plan, errand: Errand | None) -> None:
         else:
             label = "Start the sweep" if errand is None else "Go on"
             st.button(
-                label, icon=":material/play_arrow:", type="primary",
-                on_click=course.start, args=[plan],
-            )  # fmt: skip
+                label,
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=course.start,
+                args=[plan],
+            )
             _plan_download(plan)
         if errand is not None and course.started(plan):
             st.button("Forget it", icon=":material/delete:", on_click=course.cancel, args=[plan])
@@ -58,10 +61,14 @@ def _buttons(plan: Plan, errand: Errand | None) -> None:
 
 def _plan_download(plan: Plan) -> None:
     st.download_button(
-        "plan.json", to_json(plan), "plan.json", "application/json",
-        icon=":material/download:", on_click="ignore",
+        "plan.json",
+        to_json(plan),
+        "plan.json",
+        "application/json",
+        icon=":material/download:",
+        on_click="ignore",
         help="To sweep without this page: python -m core.study.sweep plan.json",
-    )  # fmt: skip
+    )
 
 
 def _downloads(plan: Plan, errand: Errand) -> None:
@@ -69,9 +76,13 @@ def _downloads(plan: Plan, errand: Errand) -> None:
     save = ":material/download:"
     st.download_button("CSV", csv, "sweep.csv", "text/csv", icon=save, on_click="ignore")
     st.download_button(
-        "Parquet", parquet, "sweep.parquet", "application/vnd.apache.parquet",
-        icon=save, on_click="ignore",
-    )  # fmt: skip
+        "Parquet",
+        parquet,
+        "sweep.parquet",
+        "application/vnd.apache.parquet",
+        icon=save,
+        on_click="ignore",
+    )
     _plan_download(plan)
 
 

@@ -139,11 +139,12 @@ def _grids(plan: Plan, shown: Roles, runs: Sequence[Run], at: int) -> None:
         with half:
             st.markdown(title)
             chart(
-                key, charts.grid_spec(columns, rows, x, scheme),
+                key,
+                charts.grid_spec(columns, rows, x, scheme),
                 charts.grid_tables(squares, scheme),
                 f"{what} by {x}: the table below has the figures.",
                 partial(_click, plan, key, True),
-            )  # fmt: skip
+            )
 
 
 def _ends(plan: Plan, shown: Roles, runs: Sequence[Run]) -> None:
@@ -218,9 +219,11 @@ def _link(plan: Plan, run: Run) -> None:
     """Draw a link that opens a run in the trainer."""
     page = PAGES["train"]
     st.page_link(
-        page.path, icon=page.icon, query_params=_query(plan, run),
+        page.path,
+        icon=page.icon,
+        query_params=_query(plan, run),
         label=f"Open in the trainer: {_name(run)}: {_ending(run)}",
-    )  # fmt: skip
+    )
 
 
 def _query(plan: Plan, run: Run) -> dict[str, str]:
@@ -236,9 +239,13 @@ def _find_by_name(plan: Plan, runs: Sequence[Run], placeholder: str, key: str) -
     """Draw a way to find a run without a mouse."""
     by_cell = {run.cell: run for run in runs}
     cell = st.selectbox(
-        "Find a run by name", list(by_cell), index=None, key=key, placeholder=placeholder,
+        "Find a run by name",
+        list(by_cell),
+        index=None,
+        key=key,
+        placeholder=placeholder,
         format_func=lambda cell: f"{_name(by_cell[cell])}: {_ending(by_cell[cell])}",
-    )  # fmt: skip
+    )
     if cell is not None:
         _link(plan, by_cell[cell])
 

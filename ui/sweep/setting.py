@@ -91,9 +91,12 @@ def choose() -> Plan:
     presets = {row.plan: row for row in SWEEPS.values()}
     plans = list(dict.fromkeys([*presets, plan]))
     st.selectbox(
-        "Start from", plans, plans.index(plan), key=STATE.key("plan"),
+        "Start from",
+        plans,
+        plans.index(plan),
+        key=STATE.key("plan"),
         format_func=lambda each: presets[each].label if each in presets else "your own sweep",
-    )  # fmt: skip
+    )
     if plan in presets:
         st.caption(presets[plan].summary)
     left, right = st.columns(2, gap="medium")
@@ -101,8 +104,9 @@ def choose() -> Plan:
         _axes(plan)
     with right:
         _base(plan)
-    for column, name in zip(st.columns(max(1, len(plan.axes)), gap="medium"), plan.axes,
-                            strict=True):  # fmt: skip
+    for column, name in zip(
+        st.columns(max(1, len(plan.axes)), gap="medium"), plan.axes, strict=True
+    ):
         with column:
             _values(plan, name)
     STATE.write(STATE.values())
@@ -114,11 +118,14 @@ def _axes(plan: Plan) -> None:
     ignored = [name for name in Process._fields if name in plan.base.ignored()]
     put("sweep_axes", list(plan.axes))
     st.multiselect(
-        "What varies", [name for name in FIELDS if name not in ignored], list(plan.axes),
-        format_func=LABELS.__getitem__, max_selections=AXES,
+        "What varies",
+        [name for name in FIELDS if name not in ignored],
+        list(plan.axes),
+        format_func=LABELS.__getitem__,
+        max_selections=AXES,
         **bound("sweep_axes", lambda: _axes_changed(plan)),
         help="Two axes make a grid, a third makes several; seeds are averaged beside two others.",
-    )  # fmt: skip
+    )
 
 
 def _axes_changed(plan: Plan) -> None:
@@ -152,10 +159,13 @@ def _base(plan: Plan) -> None:
     configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(watched()), *presets]))
     put("sweep_base", plan.base)
     st.selectbox(
-        "All else as in", configs, configs.index(plan.base), format_func=near_preset,
+        "All else as in",
+        configs,
+        configs.index(plan.base),
+        format_func=near_preset,
         **bound("sweep_base", lambda: _set(st.session_state[key_of("sweep_base")], _grid(plan))),
         help="Set up any run in the trainer; it is offered here afterwards.",
-    )  # fmt: skip
+    )
 
 
 def _values(plan: Plan, name: str) -> None:
@@ -164,19 +174,28 @@ def _values(plan: Plan, name: str) -> None:
     if name == "seed" and values == tuple(range(len(values))):
         put(own, len(values))
         st.number_input(
-            "seeds, from 0 on", 1, SEEDS, len(values), help=WIDGETS["seed"].help,
+            "seeds, from 0 on",
+            1,
+            SEEDS,
+            len(values),
+            help=WIDGETS["seed"].help,
             **bound(own, changed),
-        )  # fmt: skip
+        )
         return
     put(own, list(values))
     st.multiselect(
-        LABELS[name], list(dict.fromkeys([*_options(plan.base, name), *values])), list(values),
-        format_func=lambda value: value if isinstance(value, str) and value not in
-        _options(plan.base, name) else value_text(name, value),
+        LABELS[name],
+        list(dict.fromkeys([*_options(plan.base, name), *values])),
+        list(values),
+        format_func=lambda value: (
+            value
+            if isinstance(value, str) and value not in _options(plan.base, name)
+            else value_text(name, value)
+        ),
         accept_new_options=not isinstance(FIELDS[name], Choice),
         help=WIDGETS[name].help,
         **bound(own, changed),
-    )  # fmt: skip
+    )
 
 
 def _values_changed(plan: Plan, name: str) -> None:

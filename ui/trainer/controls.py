@@ -238,7 +238,9 @@ def _folded(name: str) -> None:
 def _batch_size() -> None:
     most = STATE.value("train_size")
     slider(
-        STATE, "batch_size", on_change=_changed,
+        STATE,
+        "batch_size",
+        on_change=_changed,
         grid=[n for n in {*WIDGETS["batch_size"].grid, most} if n <= most],
         text=lambda n: f"all {n:,}" if n == most else f"{n:,}",
-    )  # fmt: skip
+    )

@@ -187,9 +187,11 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
     numbers = dict.fromkeys(("loss", *names), "–")
     if now:
-        scores = (number(now.fit.error, 4), number(now.fit.copied, 4)) if now.fit else (
-            _accuracy(now, now.train_accuracy), _accuracy(now, now.test_accuracy),
-        )  # fmt: skip
+        scores = (
+            (number(now.fit.error, 4), number(now.fit.copied, 4))
+            if now.fit
+            else (_accuracy(now, now.train_accuracy), _accuracy(now, now.test_accuracy))
+        )
         census = (f"{now.census.zero_gradient:.1%}", f"{now.census.stuck:.1%}")
         numbers = dict(zip(numbers, (number(now.loss, 4), *scores, *census), strict=False))
     # One element instead of five metrics, which took a tenth of a frame's time.

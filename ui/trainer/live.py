@@ -137,23 +137,58 @@ def _transport(title: str, status: Status) -> None:
     playing, done = controls.until() == controls.END, status is Status.DONE
     with st.container(horizontal=True, vertical_alignment="center", key="transport", gap="small"):
         st.title(title, width="stretch", anchor=False)
-        st.button("Train", icon=":material/play_arrow:", on_click=_train, type="primary",
-                  key="train", disabled=playing or done, shortcut="T")  # fmt: skip
+        st.button(
+            "Train",
+            icon=":material/play_arrow:",
+            on_click=_train,
+            type="primary",
+            key="train",
+            disabled=playing or done,
+            shortcut="T",
+        )
         if status in frame.READYING:
-            st.button("Abandon", icon=":material/close:", on_click=_abandon, key="abandon",
-                      shortcut="P")  # fmt: skip
+            st.button(
+                "Abandon", icon=":material/close:", on_click=_abandon, key="abandon", shortcut="P"
+            )
         else:
-            st.button("Pause", icon=":material/pause:", on_click=_hold_at, args=[Viewer.pause],
-                      key="pause", disabled=not playing or done, shortcut="P")  # fmt: skip
-        st.button("Step", icon=":material/skip_next:", on_click=_hold_at, args=[Viewer.step],
-                  key="step", disabled=playing or done, shortcut="S",
-                  help="One update of the weights.")  # fmt: skip
-        st.button("Next", icon=":material/fast_forward:", on_click=_hold_at, args=[Viewer.look],
-                  key="look", disabled=playing or done, shortcut="N",
-                  help="Jump to the next measurement: many updates in a long run.")  # fmt: skip
-        st.button("Pin", icon=":material/keep:", on_click=_pin, key="pin", shortcut="I",
-                  help="Keep this run in the charts while others come and go, or remove it. Up to "
-                  "four runs can be pinned.")  # fmt: skip
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                on_click=_hold_at,
+                args=[Viewer.pause],
+                key="pause",
+                disabled=not playing or done,
+                shortcut="P",
+            )
+        st.button(
+            "Step",
+            icon=":material/skip_next:",
+            on_click=_hold_at,
+            args=[Viewer.step],
+            key="step",
+            disabled=playing or done,
+            shortcut="S",
+            help="One update of the weights.",
+        )
+        st.button(
+            "Next",
+            icon=":material/fast_forward:",
+            on_click=_hold_at,
+            args=[Viewer.look],
+            key="look",
+            disabled=playing or done,
+            shortcut="N",
+            help="Jump to the next measurement: many updates in a long run.",
+        )
+        st.button(
+            "Pin",
+            icon=":material/keep:",
+            on_click=_pin,
+            key="pin",
+            shortcut="I",
+            help="Keep this run in the charts while others come and go, or remove it. Up to "
+            "four runs can be pinned.",
+        )
         st.button("Reset", icon=":material/replay:", on_click=_reset, key="reset", shortcut="X")
 
 
@@ -163,11 +198,23 @@ def _terms_explained() -> None:
     with st.popover(label, icon=icon, type="tertiary", key="terms"):
         st.markdown(
             explained(
-                "loss", "nats", "share right", "held out", "gradient", "zero gradient", "silent",
-                "saturated", "clipped", "logit", "margin", "gradient norm",
-                "nudged copies", "NaN", "squared error",
+                "loss",
+                "nats",
+                "share right",
+                "held out",
+                "gradient",
+                "zero gradient",
+                "silent",
+                "saturated",
+                "clipped",
+                "logit",
+                "margin",
+                "gradient norm",
+                "nudged copies",
+                "NaN",
+                "squared error",
             )
-        )  # fmt: skip
+        )
 
 
 def _looking_at(config: RunConfig) -> int:
@@ -180,9 +227,13 @@ def _looking_at(config: RunConfig) -> int:
 
 def _scrubber(config: RunConfig) -> None:
     st.slider(
-        "look back to step", 0, config.steps, st.session_state["scrubber"], key="scrubber",
+        "look back to step",
+        0,
+        config.steps,
+        st.session_state["scrubber"],
+        key="scrubber",
         help="Drag it fully right to follow the run.",
-    )  # fmt: skip
+    )
 
 
 def _shelf(viewer: Viewer) -> None:

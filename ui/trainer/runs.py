@@ -69,15 +69,24 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     st.session_state["shelf_open"] = None
     kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
     kept.multiselect(
-        "pinned: drawn beside the run", configs, list(pinned()),
-        format_func=near_preset, max_selections=len(PINS),
-        placeholder="none yet; Pin keeps this run", **bound("shelf_pinned", _pin_chosen),
-    )  # fmt: skip
+        "pinned: drawn beside the run",
+        configs,
+        list(pinned()),
+        format_func=near_preset,
+        max_selections=len(PINS),
+        placeholder="none yet; Pin keeps this run",
+        **bound("shelf_pinned", _pin_chosen),
+    )
     last.selectbox(
-        "back to a run of this session", [c for c in configs if c != current], index=None,
-        key="shelf_open", format_func=near_preset, placeholder=f"{len(configs)} seen",
-        on_change=_open_chosen, args=[open_run],
-    )  # fmt: skip
+        "back to a run of this session",
+        [c for c in configs if c != current],
+        index=None,
+        key="shelf_open",
+        format_func=near_preset,
+        placeholder=f"{len(configs)} seen",
+        on_change=_open_chosen,
+        args=[open_run],
+    )
 
 
 def _open_chosen(open_run: Callable[[RunConfig], None]) -> None:

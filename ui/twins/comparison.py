@@ -50,9 +50,12 @@ def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
     else:
         _, name = names([a, near])
         st.button(
-            f"Give the first run a twin with {name}", icon=":material/call_split:",
-            type="primary", on_click=compare, args=[a, near],
-        )  # fmt: skip
+            f"Give the first run a twin with {name}",
+            icon=":material/call_split:",
+            type="primary",
+            on_click=compare,
+            args=[a, near],
+        )
     st.stop()
 
 

@@ -56,19 +56,27 @@ def choose() -> tuple[RunConfig, RunConfig]:
     presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
     first: RunConfig = STATE.value("a")
     twins = [replace(first, loss=losses_for(TASKS[first.task].form)[-1])]
-    configs = list(dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(watched()),
-                                  *twins, *presets]))  # fmt: skip
+    configs = list(
+        dict.fromkeys([*STATE.values().values(), *pinned(), *reversed(watched()), *twins, *presets])
+    )
     for column, (which, label) in zip(st.columns(2, gap="medium"), ORDER.items(), strict=True):
         with column:
             st.selectbox(
-                label, configs, configs.index(STATE.value(which)),
-                format_func=near_preset, **STATE.bound(which),
-            )  # fmt: skip
+                label,
+                configs,
+                configs.index(STATE.value(which)),
+                format_func=near_preset,
+                **STATE.bound(which),
+            )
             with st.popover("From a link to the trainer", icon=":material/link:"):
                 st.text_input(
-                    f"a link to the trainer, for {label}", key=f"pasted_{which}", max_chars=2000,
-                    placeholder="…/train?loss=naive&seed=3", on_change=_paste, args=[which],
-                )  # fmt: skip
+                    f"a link to the trainer, for {label}",
+                    key=f"pasted_{which}",
+                    max_chars=2000,
+                    placeholder="…/train?loss=naive&seed=3",
+                    on_change=_paste,
+                    args=[which],
+                )
     values = STATE.values()
     STATE.write(values)
     STATE.tell_notes()

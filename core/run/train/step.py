@@ -97,9 +97,15 @@ class Step:
         """The forward and the backward pass of the next step."""
         batch = self.batch(state, images, labels, order, knobs)
         return backprop(
-            self.form, self.apply, state.params, batch.x, batch.labels, knobs, batch.key,
+            self.form,
+            self.apply,
+            state.params,
+            batch.x,
+            batch.labels,
+            knobs,
+            batch.key,
             state.scaler,
-        )  # fmt: skip
+        )
 
     def update(self, state: State, gradients: Params, knobs: Knobs) -> State:
         """The state after a step along these gradients."""

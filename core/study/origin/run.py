@@ -91,7 +91,7 @@ class _Pass(NamedTuple):
 
 
 def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) -> Origin | None:
-    """Of the images that a look is at."""
+    """Where a NaN comes from in the pass over the images that a look measures."""
     shape, knobs = train.shape(config), train.knobs(config)
     model, apply = MODELS[config.model], train.Step(shape).apply
 
@@ -108,7 +108,7 @@ def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) ->
 def _in_batch(
     config: RunConfig, data: train.DeviceData, state: train.State, order: Array
 ) -> Origin:
-    """Of the step that comes next: its forward pass and loss, its backward pass, its update."""
+    """Where it comes from in the next step: its forward pass, backward pass or update."""
     shape, knobs, step = train.shape(config), train.knobs(config), int(state.step)
     parts, images = train.Step(shape), data.train_images
     drop = train.dropping(knobs)
@@ -144,7 +144,7 @@ def _in_batch(
 
 
 def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None:
-    """Of one forward pass and its losses; None where all of it is finite."""
+    """Where it comes from in a forward pass and its losses; None if all of these are finite."""
     form, step = TASKS[config.task].form, int(state.step)
     all_logits = jax.jit(run.forward)(state.params, run.x)
     logits, labels = np.asarray(all_logits), np.asarray(run.labels)
@@ -172,6 +172,6 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
 
 
 def _layer(made: Made | None, products: int) -> str:
-    """In which layer of a forward pass with so many products."""
+    """The place in words: the layer, in a forward pass with so many matrix products."""
     last = made.operations[-1].product if made and made.operations else 0
     return f"in the forward pass{f', layer {last} of {products}' if last else ''}"

@@ -246,8 +246,12 @@ def _reduced(operand: Value, at: Index, axes: tuple[int, ...]) -> list[Element]:
 
 
 def _product(ranges: list[Any]) -> Iterator[Index]:
-    return (tuple(int(i) for i in place) for place in np.array(np.meshgrid(
-        *ranges, indexing="ij")).reshape(len(ranges), prod(map(len, ranges))).T)  # fmt: skip
+    return (
+        tuple(int(i) for i in place)
+        for place in np.array(np.meshgrid(*ranges, indexing="ij"))
+        .reshape(len(ranges), prod(map(len, ranges)))
+        .T
+    )
 
 
 def _pairs(value: Value, at: Index) -> list[tuple[Element, Element]]:
@@ -263,11 +267,13 @@ def _pairs(value: Value, at: Index) -> list[tuple[Element, Element]]:
                 place[axis] = rest.pop(0)
         sides.append(
             [
-                Element(operand, tuple((place | dict(zip(axes, k, strict=True)))[a]
-                                       for a in range(len(shape))))
+                Element(
+                    operand,
+                    tuple((place | dict(zip(axes, k, strict=True)))[a] for a in range(len(shape))),
+                )
                 for k in np.ndindex(*(shape[axis] for axis in axes))
             ]
-        )  # fmt: skip
+        )
     return list(zip(*sides, strict=True))
 
 
@@ -288,5 +294,5 @@ def operation(element: Element, made_from: list[Element]) -> Operation:
 
 
 def _deciding(terms: list[float]) -> list[float]:
-    """Of the terms of a sum the largest and the smallest."""
+    """The largest and the smallest term of a sum."""
     return [max(terms), min(terms)]

@@ -153,8 +153,10 @@ class Folder:
         if plan != self.plan:
             raise ValueError(f"{self.path} holds another sweep: name another folder")
         if claim["computed with"] != computed_with():
-            was, now = (", ".join(map(" ".join, d.items()))
-                        for d in (claim["computed with"], computed_with()))  # fmt: skip
+            was, now = (
+                ", ".join(map(" ".join, d.items()))
+                for d in (claim["computed with"], computed_with())
+            )
             raise ValueError(
                 f"{self.path} was computed with {was}, and this is {now}: their figures do not "
                 "belong in one table. Name another folder"

@@ -49,10 +49,11 @@ def _claim(claim: Claim, verdict: Verdict) -> None:
         st.markdown(_quotation(claim))
         st.markdown(f"{icon} **{word}.** {verdict.sentence}")
         st.page_link(
-            PAGES["microscope"].path, label="See these numbers under the microscope",
+            PAGES["microscope"].path,
+            label="See these numbers under the microscope",
             icon=PAGES["microscope"].icon,
             query_params=microscope.link(microscope.Setting(**claim.microscope)),
-        )  # fmt: skip
+        )
 
 
 def _quotation(claim: Claim) -> str:

@@ -23,9 +23,13 @@ COLOURS = dict(HEALTH.values())
 def gradients(twins: Twins) -> None:
     """Draw how many entries of each parameter's gradient are NaN, infinite or 0, and its norm."""
     batch = st.segmented_control(
-        "batch of 512, at the initial weights", range(lasagne.BATCHES), default=0,
-        key="gradients_batch", required=True, format_func=lambda i: ("first", "second")[i],
-    )  # fmt: skip
+        "batch of 512, at the initial weights",
+        range(lasagne.BATCHES),
+        default=0,
+        key="gradients_batch",
+        required=True,
+        format_func=lambda i: ("first", "second")[i],
+    )
     st.markdown(
         "**The entries of each parameter's gradient, and its norm**",
         help=explained("gradient", "gradient norm", "NaN"),

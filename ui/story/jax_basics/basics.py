@@ -97,6 +97,8 @@ def _slopes() -> None:
         st.markdown("**ReLU, and its slope at x**", help=explained("gradient"))
         colour_key(relu.LINES)
         chart(
-            "basics_relu", relu.spec(), relu.tables(x, by_way["grad(ReLU)"]),
+            "basics_relu",
+            relu.spec(),
+            relu.tables(x, by_way["grad(ReLU)"]),
             "ReLU over x, and a straight line at x with the slope that grad gives.",
-        )  # fmt: skip
+        )

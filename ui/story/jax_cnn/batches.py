@@ -67,9 +67,11 @@ def _one(twin: Twin, evaluations: Sequence[Evaluated]) -> None:
         for order, by_class in orders.items()
     }
     chart(
-        f"batches_{twin.label}", charts.spec(tuple(sorted(SIZES))), charts.tables(curves),
+        f"batches_{twin.label}",
+        charts.spec(tuple(sorted(SIZES))),
+        charts.tables(curves),
         f"{twin.label}: the share of test images that are right, by how many are tested together.",
-    )  # fmt: skip
+    )
 
 
 def _right(evaluations: Sequence[Evaluated], size: int) -> float:

@@ -148,5 +148,7 @@ def channels(twins: Twins) -> None:
 def _moved(twins: Twins) -> None:
     layers = {twin.label: after.first_layer(twin.config) for twin in twins}
     colour_key({MOVED: PINS[0]})
-    bars([Bars(name, {MOVED: layer and layer.moved}) for name, layer in layers.items()],
-         {MOVED: PINS[0]})  # fmt: skip
+    bars(
+        [Bars(name, {MOVED: layer and layer.moved}) for name, layer in layers.items()],
+        {MOVED: PINS[0]},
+    )

@@ -65,9 +65,13 @@ def _one(
     drawing = charts.windows(f"windows_{twin.label}", digit, filtered, pixel, twin.label)
     st.markdown(f"**{twin.label}**")
     chart(
-        drawing.key, drawing.spec, drawing.tables, drawing.alt,
-        partial(_click, drawing.key, filtered.shape[1]), width="content",
-    )  # fmt: skip
+        drawing.key,
+        drawing.spec,
+        drawing.tables,
+        drawing.alt,
+        partial(_click, drawing.key, filtered.shape[1]),
+        width="content",
+    )
     st.markdown(sentence(pixel_window))
 
 

@@ -62,8 +62,9 @@ def real(shared: RunConfig) -> None:
     if not installed:
         st.caption("If Keras were installed on this server, the real one could be run here.")
         return
-    backend = st.segmented_control("the real Keras, on", installed, default=installed[0],
-                                   key="keras_backend", required=True)  # fmt: skip
+    backend = st.segmented_control(
+        "the real Keras, on", installed, default=installed[0], key="keras_backend", required=True
+    )
     if st.button("Run the real Keras", icon=":material/play_circle:"):
         st.session_state["keras_asked"] = True
     if not st.session_state.get("keras_asked"):

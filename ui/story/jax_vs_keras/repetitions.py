@@ -43,8 +43,9 @@ def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> Non
     if pair not in repeated:
         if not st.button(
             f"Repeat both: {PERTURBATIONS} nudged copies, and {len(SEEDS)} seeds",
-            icon=":material/repeat:", type="primary",
-        ):  # fmt: skip
+            icon=":material/repeat:",
+            type="primary",
+        ):
             return
         repeated.add(pair)
 

@@ -50,13 +50,25 @@ def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
     where, button = st.columns([5, 1], vertical_alignment="bottom")
     if playing:  # no slider: moved by the script, it would make the browser run the script again
         where.progress(now.step / steps[-1], text=f"after step {now.step}")
-        button.button("Pause", icon=":material/pause:", on_click=_stop, args=[now.step],
-                      key="spine_pause", width="stretch")  # fmt: skip
+        button.button(
+            "Pause",
+            icon=":material/pause:",
+            on_click=_stop,
+            args=[now.step],
+            key="spine_pause",
+            width="stretch",
+        )
         st.session_state[PLAYS] = steps[steps.index(now.step) + 1]
     else:
         where.select_slider("after step", steps, now.step, key=STEP)
-        button.button("Play", icon=":material/play_arrow:", on_click=_play, args=[steps[0]],
-                      key="spine_play", width="stretch")  # fmt: skip
+        button.button(
+            "Play",
+            icon=":material/play_arrow:",
+            on_click=_play,
+            args=[steps[0]],
+            key="spine_play",
+            width="stretch",
+        )
     st.markdown(_sentence(run[0], now))
     viewer = viewers_of([twin])[twin.label]
     chosen.gallery(PAGE, viewer, now.step, None, chosen.own_loss(twin.config))
@@ -83,26 +95,39 @@ def _charts(config: RunConfig, run: list[Snapshot], now: Snapshot) -> None:
     z = charts.grid(top)
     edges_by_label = {label: _edges(config, label) for label in (0, 1)}
     colour_key(charts.PROBABILITIES)
-    chart("spine_p", charts.probability_spec(top), charts.tables(_probabilities(config, z)),
-          "The probability that the loss uses, over the logit.")  # fmt: skip
+    chart(
+        "spine_p",
+        charts.probability_spec(top),
+        charts.tables(_probabilities(config, z)),
+        "The probability that the loss uses, over the logit.",
+    )
     colour_key({**charts.SLOPES, **charts.SILENT})
     slopes = []
     for name, label in zip(charts.SLOPES, (1, 0), strict=True):
         _, slope = precision.evaluate("binary", config.loss, z, label, config.epsilon)
         slopes.append(charts.Curve(name, z, slope))
     tables = charts.tables(slopes, _silent(edges_by_label, top))
-    chart("spine_slope", charts.slope_spec(top), tables,
-          "The slope of the loss over the logit, for both labels.")  # fmt: skip
+    chart(
+        "spine_slope",
+        charts.slope_spec(top),
+        tables,
+        "The slope of the loss over the logit, for both labels.",
+    )
     zones = [zone for edges in edges_by_label.values() for zone in chosen.zones(edges, right=False)]
     viewer = viewers_of([Twin("", config, "")])[""]
     key = "spine_digits"
     chart(
-        key, charts.digits_spec(top),
-        digits.tables(digits.at_margins(now), digits.spaced(top, digits.BINS + 1), zones,
-                      chosen.mark(config, now)),
+        key,
+        charts.digits_spec(top),
+        digits.tables(
+            digits.at_margins(now),
+            digits.spaced(top, digits.BINS + 1),
+            zones,
+            chosen.mark(config, now),
+        ),
         "Every image at its logit, right ones above the line and wrong ones below.",
         clicked=chosen.clicked(PAGE, key, viewer, digits.at_margins),
-    )  # fmt: skip
+    )
 
 
 def _edges(config: RunConfig, label: int) -> Edges:

@@ -38,13 +38,19 @@ def look_inside(config: RunConfig) -> None:
     """Draw what each reading of the number leaves of the chosen digit and hidden layer."""
     left, right = st.columns(2, gap="medium")
     image = left.select_slider(
-        "digit of the first batch", range(SHOWN), key="inside_image",
+        "digit of the first batch",
+        range(SHOWN),
+        key="inside_image",
         format_func=lambda i: str(i + 1),
-    )  # fmt: skip
+    )
     layer = right.segmented_control(
-        "hidden layer", range(len(config.widths)), default=0, key="inside_layer", required=True,
+        "hidden layer",
+        range(len(config.widths)),
+        default=0,
+        key="inside_layer",
+        required=True,
         format_func=lambda i: str(i + 1),
-    )  # fmt: skip
+    )
     colour_key({name: f"rgb{colour}" for name, colour in UNIT.items()})
     layers = {form: _layer(replace(config, dropout=form), image, layer) for form in FORMS}
     brightest = max(float((shown.units * shown.multipliers).max()) for shown in layers.values())
