@@ -16,21 +16,19 @@ JSON:
   networks               by name:
     gflop                the work of an epoch in matrix products and convolutions, forwards and
                          backwards
-    peers                by name: version; seconds of each epoch; median; and share, which is
-                         gflop / median / matrix_product_gflops
-    product_over         by peer: the product's median over that peer's
+    peers                by name: version; wall seconds of each epoch; median; cpu_median, of all
+                         threads; and share, which is gflop / median / matrix_product_gflops
+    product_over         by peer: the product's median over that peer's; with _cpu, of CPU seconds
+    load                 the machine's load average over a minute, before each round
     left_out             by name: the reason
 """
 
 import argparse
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +38,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._peers import BATCH, CONVOLUTIONS, WIDTHS
-from benchmarks._server import ROOT, say, use_local_mnist
+from benchmarks._server import say, use_local_mnist
+from benchmarks._workers import Worker, alternate, summary
 from core.data import DataUnavailable, load
 
 
@@ -102,35 +101,28 @@ def training_images(n: int) -> tuple[str, np.ndarray, np.ndarray]:
 
 def measured(network: str, file: Path, rounds: int, torch_python: str) -> dict[str, Any]:
     """Every peer's seconds, measured by training one epoch of each in turn."""
-    ready: dict[str, Worker] = {}
-    left_out = {}
-    with ExitStack() as workers:
-        for name, peer in PEERS.items():
-            if network not in peer.networks:
-                continue
-            python = torch_python if "torch" in peer.needs else sys.executable
-            if missing := lacks(python, peer.needs):
-                left_out[name] = f"{missing} is not installed"
-                continue
-            ready[name] = workers.enter_context(Worker(python, peer, network, file))
-        seconds: dict[str, list[float]] = {name: [] for name in ready}
-        for round_ in range(rounds + 1):
-            for name, worker in ready.items():
-                took = worker.epoch()
-                say(f"{network}, round {round_ or '(warm-up)'}, {name}: {took:.2f} s")
-                if round_:
-                    seconds[name].append(took)
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    workers, left_out = {}, {}
+    for name, peer in PEERS.items():
+        if network not in peer.networks:
+            continue
+        python = torch_python if "torch" in peer.needs else sys.executable
+        if missing := lacks(python, peer.needs):
+            left_out[name] = f"{missing} is not installed"
+            continue
+        command = [python, "-m", "benchmarks._peers", peer.module, network, str(file)]
+        workers[name] = Worker(command, KERAS_BACKEND=peer.backend or "jax")
+    took = alternate(workers, rounds, lambda line: say(f"{network}, {line}"))
+    peers = {name: {**took.greetings[name], **summary(each)} for name, each in took.seconds.items()}
+    others = [name for name in peers if name != "product"]
     return {
-        "peers": {
-            name: {"version": ready[name].version, "seconds": each, "median": medians[name]}
-            for name, each in seconds.items()
+        "peers": peers,
+        **{
+            f"product_over{suffix}": {
+                name: peers["product"][key] / peers[name][key] for name in others
+            }
+            for suffix, key in (("", "median"), ("_cpu", "cpu_median"))
         },
-        "product_over": {
-            name: medians["product"] / median
-            for name, median in medians.items()
-            if name != "product"
-        },
+        "load": took.load,
         "left_out": left_out,
     }
 
@@ -143,44 +135,6 @@ def lacks(python: str, modules: tuple[str, ...]) -> str | None:
         if found.stdout.strip() != "True":
             return module
     return None
-
-
-class Worker:
-    """A peer's process, which trains an epoch when told to."""
-
-    def __init__(self, python: str, peer: Peer, network: str, file: Path) -> None:
-        self.process = subprocess.Popen(
-            [python, "-m", "benchmarks._peers", peer.module, network, str(file)],
-            cwd=ROOT,
-            env={**os.environ, "KERAS_BACKEND": peer.backend or "jax"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = ""
-
-    def __enter__(self) -> "Worker":
-        self.version = self._answer()["version"]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-    def epoch(self) -> float:
-        """Train for one epoch; return the wall seconds that the process itself measured."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("epoch\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.process.args} ended: {self.process.wait()}")
-        return json.loads(line)
 
 
 def flop_per_image(network: str) -> float:

@@ -1,28 +1,22 @@
 """`python -m benchmarks._peers MODULE NETWORK FILE`: trains an epoch for each line of stdin.
 
-Prints {"version": ...} when it is ready, and then the wall seconds of each epoch.
+See benchmarks/_workers.py for what it prints.
 """
 
 import importlib
-import json
 import sys
-import time
 
 import numpy as np
 
 from benchmarks._peers import Data
+from benchmarks._workers import serve, timed
 
 
 def main(module: str, network: str, file: str) -> None:
     peer = importlib.import_module(f"benchmarks._peers.{module}")
     with np.load(file) as arrays:
         data = Data(arrays["images"], arrays["labels"])
-    epoch = peer.epochs(network, data)
-    print(json.dumps({"version": peer.VERSION}), flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        epoch()
-        print(time.perf_counter() - start, flush=True)
+    serve(timed(peer.epochs(network, data)), version=peer.VERSION)
 
 
 if __name__ == "__main__":

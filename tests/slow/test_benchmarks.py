@@ -27,13 +27,14 @@ def figures(*command: str) -> dict:
     return json.loads(answer.stdout)
 
 
-def test_epoch_prints_all_three_side_by_side():
+def test_epoch_prints_all_side_by_side():
     shown = figures("benchmarks.epoch", "--engine", "--rounds", "1", "--images", "2000")
     assert shown["data"] in ("mnist", "random bytes")
-    for name in ("bare", "product", "engine"):
-        assert len(shown[name]["seconds"]) == shown["rounds"] == 1
+    for name in ("bare", "product", "steps", "engine"):
+        assert len(shown[name]["seconds"]) == shown["rounds"] == len(shown["load"]) == 1
         assert shown[name].keys() == {"seconds", "median", "cpu_median"}
-    for name in ("product", "engine"):
+    assert shown["looks"].keys() == {"seconds", "cpu", "share", "share_cpu"}
+    for name in ("product", "steps", "engine"):
         assert {f"{name}_over_bare{what}" for what in ("", "_cpu", "_rounds")} <= shown.keys()
 
 
@@ -67,7 +68,8 @@ def test_peers_train_in_turn(network: str):
     found = shown["networks"][network]
     assert {"product", "numpy"} <= found["peers"].keys()
     assert not found["peers"].keys() & found["left_out"].keys()
-    assert found["product_over"].keys() == found["peers"].keys() - {"product"}
+    for ratios in (found["product_over"], found["product_over_cpu"]):
+        assert ratios.keys() == found["peers"].keys() - {"product"}
     for peer in found["peers"].values():
         assert len(peer["seconds"]) == 1 and peer["version"] and 0 < peer["share"] < 1.5
 
