@@ -4,15 +4,19 @@
 
 Nothing is computed: the function is traced, as jax.jit traces it. A warning marks every operation
 that stretches both of its arrays, so that the result is larger than either, as in
-(9, 64, 1) - (64, 9) -> (9, 64, 9). NumPy's rules allow this without an error, but if it was not
-meant, each number is paired with numbers that it has nothing to do with. There is no warning if a
-smaller array is stretched to the shape of a larger one, as biases are, nor if both arrays were
-given axes to be stretched along, as in x[:, None] - y[None, :].
+(9, 64, 1) - (64, 9) -> (9, 64, 9), whether it is written as an operator or as a call of JAX, such
+as jnp.where. NumPy's rules allow this without an error, but if it was not meant, each number is
+paired with numbers that it has nothing to do with. There is no warning if smaller arrays are
+stretched to the shape of a larger one, as biases are, nor if both arrays were given axes to be
+stretched along, as in x[:, None] - y[None, :], by the caller or by jax.vmap.
 """
 
+import enum
+import functools
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -34,14 +38,21 @@ _WORDS = {
     "select_n": "choice", "convert_element_type": "other number format", "iota": "0, 1, 2, …",
     "slice": "slice", "dynamic_slice": "slice", "gather": "picked by index",
     "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "and": "and", "or": "or", "stop_gradient": "no gradient",
+    "and": "and", "or": "or", "xor": "xor", "stop_gradient": "no gradient",
+    "shift_left": "<<", "shift_right_arithmetic": ">>", "shift_right_logical": ">>",
 }  # fmt: skip
-_BETWEEN = {"+", "-", "*", "/", "%", "**", "==", "!=", "<", "<=", ">", ">=", "and", "or"}
-# The outermost JAX frame of the call stack: for x - y, and for jnp.subtract(x, y).
-_OPERATORS = {"_forward_operator_to_aval.<locals>.op", "ufunc.__call__"}
+# And for functions of JAX's own.
+_CALLS = {"_where": "where", "floor_divide": "//", "remainder": "%"}
+_BETWEEN = {
+    "+", "-", "*", "/", "//", "%", "**", "<<", ">>",
+    "==", "!=", "<", "<=", ">", ">=", "and", "or", "xor",
+}  # fmt: skip
+# Primitives that pair the numbers of their arrays one by one.
 _PAIRING = {
-    "add", "sub", "mul", "div", "rem", "pow", "max", "min", "atan2", "nextafter",
-    "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor",
+    "add", "add_any", "sub", "mul", "div", "rem", "pow", "max", "min", "atan2", "nextafter",
+    "complex", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "select_n", "clamp",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "igamma", "igammac",
+    "igamma_grad_a", "polygamma", "random_gamma_grad", "regularized_incomplete_beta", "zeta",
 }  # fmt: skip
 
 
@@ -53,7 +64,7 @@ class Line(NamedTuple):
     inputs: tuple[ArrayShape, ...]
     outputs: tuple[ArrayShape, ...]
     depth: int = 0  # how many loops and calls it is nested in
-    warning: str = ""  # empty unless both inputs are stretched
+    warning: str = ""  # empty unless both arrays are stretched
 
     @property
     def text(self) -> str:
@@ -90,115 +101,222 @@ def explain_shapes(function: Callable[..., Any], *arguments: Any) -> Explanation
     Operations inside a loop, or inside a function that the caller has jitted, are listed below it;
     a function of JAX's own is one operation. Raises whatever `function` raises when it is traced.
     """
-    return Explanation(tuple(_lines(jax.make_jaxpr(function)(*arguments).jaxpr, 0)))
+    return Explanation(tuple(_Reader().lines(jax.make_jaxpr(function)(*arguments).jaxpr, 0)))
 
 
-def _lines(jaxpr: Jaxpr, depth: int) -> Iterator[Line]:
-    made = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
-    promoted = {
-        id(_maker(made, var))
-        for eqn in jaxpr.eqns
-        for var in eqn.invars
-        if _is_promotion(_maker(made, var), eqn)
-    }
-    for eqn in jaxpr.eqns:
-        if id(eqn) in promoted:
-            continue  # part of the operation that needs it
-        yield _line(eqn, made, depth)
-        for inner in _inner(eqn):
-            yield from _lines(inner, depth + 1)
+def _warning(line: Line) -> str:
+    every = "all" if sum(math.prod(shape) > 1 for shape in line.inputs) > 2 else "both"
+    return (
+        f"{line.where}: {line.text} stretches {every} arrays, so that each number is paired with "
+        f"several. If that is not meant, give {every} the same shape."
+    )
+
+
+# An operation that the caller wrote, such as x - y or jnp.isclose(x, y), takes JAX several steps,
+# some of them inside functions of its own. It is known by the calls that lead to it, from the
+# innermost: the file, function, line and instruction of each that is not in JAX.
+_Written = tuple[tuple[str, str, int, int], ...]
+
+
+class _Origin(enum.IntEnum):
+    """Where an axis of length 1 comes from, seen from one written operation."""
+
+    OWN = 1  # the array had it before
+    ASKED = 2  # the caller added it before, as in x[:, None]
+    ADDED = 3  # JAX added it in this operation
+    MADE = 4  # JAX made the array in this operation, out of no other, as jnp.arange does
+
+
+class _Axis(NamedTuple):
+    length: int
+    origin: _Origin  # counts only for a length of 1
+
+
+class _Array(NamedTuple):
+    """An array in a written operation, with its axes before that operation stretched them."""
+
+    axes: tuple[_Axis, ...]
+    written: _Written
+
+    @property
+    def shape(self) -> ArrayShape:
+        """The lengths of the axes."""
+        return tuple(axis.length for axis in self.axes)
+
+
+class _Reader:
+    """Turns a traced function into lines. It remembers each array, for the steps that use it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Any, _Array] = {}
+        self._warned: set[_Written] = set()
+
+    def lines(self, jaxpr: Jaxpr, depth: int) -> Iterator[Line]:
+        """Yield a line for each step of the caller's code."""
+        promotions = _promotions(jaxpr)
+        for eqn in jaxpr.eqns:
+            written = _written(eqn)
+            line = Line(
+                _where(written),
+                _what(eqn),
+                self._inputs(eqn, written),
+                tuple(map(_shape, eqn.outvars)),
+                depth,
+            )
+            callers = [body for body in _bodies(eqn) if _is_callers(body, eqn)]
+            jaxs = [body for body in _bodies(eqn) if body not in callers]
+            stretches = self._follow(eqn, written, jaxs)
+            if stretches and written not in self._warned:
+                self._warned.add(written)
+                line = line._replace(warning=_warning(line))
+            if not promotions.intersection(eqn.outvars):
+                yield line  # a promotion is part of the operation that needs it
+            for body in callers:
+                self._pass_on(eqn.invars, body.invars, written)
+                yield from self.lines(body, depth + 1)
+                self._pass_on(body.outvars, eqn.outvars, written)
+
+    def _follow(self, eqn: JaxprEqn, written: _Written, bodies: Iterable[Jaxpr]) -> bool:
+        """Remember what a step makes; return whether it stretches both arrays, here or inside."""
+        given = [self._seen(var, written) for var in eqn.invars]
+        for out in eqn.outvars:
+            self._arrays[out] = _Array(_axes(eqn, given, _shape(out)), written)
+        stretches = eqn.primitive.name in _PAIRING and _stretches_both(
+            given, _shape(eqn.outvars[0])
+        )
+        for body in bodies:
+            self._pass_on(eqn.invars, body.invars, written)
+            for inner in body.eqns:
+                stretches |= self._follow(inner, written, _bodies(inner))
+            self._pass_on(body.outvars, eqn.outvars, written)
+        return stretches
+
+    def _seen(self, var: Any, written: _Written) -> _Array:
+        """An array as it comes to a written operation, or was before its steps stretched it."""
+        shape = _shape(var)
+        known = None if isinstance(var, Literal) else self._arrays.get(var)
+        if known is None:
+            return _Array(tuple(_Axis(n, _Origin.OWN) for n in shape), written)
+        if known.written == written:
+            return known
+        asked = (_Origin.ASKED, _Origin.ADDED)
+        origins = [_Origin.ASKED if axis.origin in asked else _Origin.OWN for axis in known.axes]
+        return _Array(tuple(map(_Axis, shape, origins)), written)
+
+    def _inputs(self, eqn: JaxprEqn, written: _Written) -> tuple[ArrayShape, ...]:
+        pairing = eqn.primitive.name in _PAIRING
+        arrays = [(self._seen(var, written), _shape(var)) for var in eqn.invars]
+        return tuple(
+            _without_promotion(array) if pairing or array.shape == shape else shape
+            for array, shape in arrays
+        )
+
+    def _pass_on(self, old: Sequence[Any], new: Sequence[Any], written: _Written) -> None:
+        """Give arrays new names, those of a body. What only one side has, a loop has in front."""
+        for source, target in zip(reversed(old), reversed(new), strict=False):
+            if _shape(source) == _shape(target):
+                self._arrays[target] = self._seen(source, written)
 
 
 def _shape(var: Any) -> ArrayShape:
     return tuple(getattr(var.aval, "shape", ()))
 
 
-def _line(eqn: JaxprEqn, made: dict[Any, JaxprEqn], depth: int) -> Line:
-    inputs = tuple(_shape_before(made, var, eqn) for var in eqn.invars)
-    outputs = tuple(map(_shape, eqn.outvars))
-    line = Line(_where(eqn), _what(eqn), inputs, outputs, depth)
-    return line._replace(warning=_warning(line)) if _pairs_by_itself(eqn, made) else line
+def _axes(eqn: JaxprEqn, given: Sequence[_Array], shape: ArrayShape) -> tuple[_Axis, ...]:
+    """The axes of what a step makes, of that shape, as they were before any stretching."""
+    name = eqn.primitive.name
+    if name == "broadcast_in_dim":
+        kept = dict(zip(eqn.params["broadcast_dimensions"], given[0].axes, strict=True))
+        return tuple(kept.get(i, _Axis(1, _Origin.ADDED)) for i in range(len(shape)))
+    if name == "reshape" and len(shape) > len(given[0].axes):
+        return tuple(_Axis(n, _Origin.ADDED) for n in shape)
+    if name == "transpose":
+        return tuple(given[0].axes[i] for i in eqn.params["permutation"])
+    arrays = [
+        array.axes
+        for array, var in zip(given, eqn.invars, strict=True)
+        if len(array.axes) == len(shape) and (name in _PAIRING or _shape(var) == shape)
+    ]
+    if name in _PAIRING or len(arrays) == 1:
+        return tuple(
+            max(alike, key=lambda axis: (axis.length != 1, -axis.origin))
+            for alike in zip(*arrays, strict=True)
+        )
+    if any(_Axis(1, _Origin.ASKED) in array.axes for array in given):
+        origin = _Origin.ASKED
+    else:
+        origin = _Origin.OWN if any(array.axes for array in given) else _Origin.MADE
+    return tuple(_Axis(n, origin) for n in shape)
 
 
-def _warning(line: Line) -> str:
-    return (
-        f"{line.where}: {line.text} stretches both arrays, so that each number is paired with "
-        "several. If that is not meant, give both the same shape."
-    )
-
-
-def _pairs_by_itself(eqn: JaxprEqn, made: dict[Any, JaxprEqn]) -> bool:
-    """Whether an operation in the caller's code stretches both arrays without being told to."""
-    if eqn.primitive.name not in _PAIRING or not _is_written(eqn):
+def _stretches_both(given: Sequence[_Array], result: ArrayShape) -> bool:
+    """Whether arrays are stretched to a result larger than each, and nobody asked for all of it."""
+    arrays = [array for array in given if math.prod(array.shape) > 1]
+    if tuple(map(max, zip(*(array.shape for array in arrays), strict=True))) != result:
+        return False  # JAX stretches them to a shape that was asked for
+    if any(array.shape == result for array in arrays):
         return False
-    size = math.prod(_shape(eqn.outvars[0]))
-    both = all(1 < math.prod(_shape(var)) < size for var in eqn.invars)
-    return both and not all(_is_widened(_maker(made, var), eqn) for var in eqn.invars)
+    origins = {_origin_of_stretch(array, result) for array in arrays}
+    return _Origin.OWN in origins or origins >= {_Origin.ASKED, _Origin.ADDED}
 
 
-def _is_widened(maker: JaxprEqn | None, eqn: JaxprEqn) -> bool:
-    """Whether `maker` adds axes of length 1 to an array because the caller asked for them."""
-    return (
-        maker is not None
-        and maker.primitive.name in ("broadcast_in_dim", "reshape", "expand_dims")
-        and len(_shape(maker.outvars[0])) > len(_shape(maker.invars[0]))
-        and not _is_promotion(maker, eqn)
-    )
+def _origin_of_stretch(array: _Array, result: ArrayShape) -> _Origin:
+    origins = {axis.origin for axis, n in zip(array.axes, result, strict=True) if axis.length != n}
+    return _Origin.ASKED if _Origin.ASKED in origins else min(origins)
+
+
+def _without_promotion(array: _Array) -> ArrayShape:
+    """The shape of an array before JAX prepended axes to it."""
+    added = itertools.takewhile(lambda axis: axis == (1, _Origin.ADDED), array.axes)
+    return array.shape[len(list(added)) :]
+
+
+def _promotions(jaxpr: Jaxpr) -> set[Any]:
+    """The arrays that JAX made only to give an operation's arrays the same number of axes."""
+    made = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
+    return {
+        var
+        for eqn in jaxpr.eqns
+        for var in eqn.invars
+        if not isinstance(var, Literal) and var in made and _is_promotion(made[var], eqn)
+    }
+
+
+def _is_promotion(maker: JaxprEqn, eqn: JaxprEqn) -> bool:
+    """Whether `maker` is JAX stretching an array by NumPy's rules, because `eqn` needs it."""
+    if maker.primitive.name != "broadcast_in_dim" or _written(maker) != _written(eqn):
+        return False
+    before, after = _shape(maker.invars[0]), _shape(maker.outvars[0])
+    at_the_end = tuple(range(len(after) - len(before), len(after)))
+    prepends = tuple(maker.params["broadcast_dimensions"]) == at_the_end
+    return prepends and (eqn.primitive.name in _PAIRING or math.prod(before) == math.prod(after))
 
 
 # Where a step comes from. Stack frames run from the innermost, which is JAX's own, outwards.
 
 
-def _frames(eqn: JaxprEqn) -> Sequence[Any]:
-    traceback = eqn.source_info.traceback
-    return traceback.frames if traceback else ()
-
-
+@functools.cache
 def _is_jax(file: str) -> bool:
     return os.path.abspath(file).startswith(_JAX)
 
 
-def _where(eqn: JaxprEqn) -> str:
+def _written(eqn: JaxprEqn) -> _Written:
+    traceback = eqn.source_info.traceback
+    if traceback is None:
+        return ()
+    return tuple(
+        (frame.file_name, frame.function_name, frame.line_num, instruction)
+        for frame, instruction in zip(traceback.frames, traceback.raw_frames()[1], strict=True)
+        if not _is_jax(frame.file_name)
+    )
+
+
+def _where(written: _Written) -> str:
     """The innermost line of code that is not JAX's."""
-    for frame in _frames(eqn):
-        if not _is_jax(frame.file_name):
-            file = os.path.basename(frame.file_name)
-            return f"{file}:{frame.line_num} in {frame.function_name.rpartition('.')[2]}"
-    return "JAX"
-
-
-def _is_written(eqn: JaxprEqn) -> bool:
-    """Whether the caller wrote this operator, rather than calling a JAX function that uses it."""
-    names = [""]
-    for frame in _frames(eqn):
-        if not _is_jax(frame.file_name):
-            break
-        names.append(frame.function_name)
-    return names[-1] in _OPERATORS
-
-
-def _maker(made: dict[Any, JaxprEqn], var: Any) -> JaxprEqn | None:
-    return None if isinstance(var, Literal) else made.get(var)
-
-
-def _is_promotion(maker: JaxprEqn | None, eqn: JaxprEqn) -> bool:
-    """Whether `maker` is JAX prepending axes of length 1 by itself, because `eqn` needs them."""
-    if maker is None or maker.primitive.name != "broadcast_in_dim":
-        return False
-    before, after = _shape(maker.invars[0]), _shape(maker.outvars[0])
-    added = (1,) * (len(after) - len(before))
-    return after == added + before and _calls(maker) == _calls(eqn)
-
-
-def _calls(eqn: JaxprEqn) -> list[tuple[str, int]]:
-    return [(frame.file_name, frame.line_num) for frame in _frames(eqn)]
-
-
-def _shape_before(made: dict[Any, JaxprEqn], var: Any, eqn: JaxprEqn) -> ArrayShape:
-    maker = _maker(made, var)
-    if maker is not None and _is_promotion(maker, eqn):
-        return _shape(maker.invars[0])
-    return _shape(var)
+    if not written:
+        return "JAX"
+    file, function, line, _ = written[0]
+    return f"{os.path.basename(file)}:{line} in {function.rpartition('.')[2]}"
 
 
 def _what(eqn: JaxprEqn) -> str:
@@ -207,17 +325,26 @@ def _what(eqn: JaxprEqn) -> str:
     if name == "scan":
         return f"loop of {eqn.params['length']} steps over"
     if name in ("jit", "custom_jvp_call", "custom_vjp_call"):
-        body = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-        return str(body.jaxpr.debug_info.func_name)
+        info = (eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]).jaxpr.debug_info
+        called = str(info.func_name)
+        return _CALLS.get(called, called) if _is_jax(info.func_filename or "") else called
     words = _WORDS.get(name, name.replace("_", " "))
     axes = eqn.params.get("axes")
     return f"{words} over axes {tuple(axes)} of" if axes and name.startswith("reduce_") else words
 
 
-def _inner(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """Yield the bodies of a loop, a branch or a call, unless they are JAX's own."""
+def _bodies(eqn: JaxprEqn) -> Iterator[Jaxpr]:
+    """Yield the bodies of a loop, a branch or a call."""
     for value in eqn.params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             body = each.jaxpr if isinstance(each, ClosedJaxpr) else each
-            if isinstance(body, Jaxpr) and not _is_jax(body.debug_info.func_filename or ""):
+            if isinstance(body, Jaxpr):
                 yield body
+
+
+def _is_callers(body: Jaxpr, eqn: JaxprEqn) -> bool:
+    """Whether a body is the caller's code, or JAX's loop around it, as in jax.lax.map."""
+    if not _is_jax(body.debug_info.func_filename or ""):
+        return True
+    others = {(), _written(eqn)}
+    return eqn.primitive.name == "scan" and any(_written(s) not in others for s in body.eqns)
