@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 
 from core.registry import Registry, Row
+
+ADAM_EPSILON = 1e-8  # the default of optax, PyTorch and the paper; Keras has 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +19,12 @@ class Optimizer(Row):
 
     transform: Callable[[], optax.GradientTransformation]  # update = -learning_rate · transform(g)
     learning_rate: float  # the default of Keras 3.15, for orientation
+    epsilon: float | None = None  # what keeps a division by a gradient's size from one by 0
 
 
 def _adam_at_step_0() -> optax.GradientTransformation:
     """Adam told at every step that it is the first, so that it always corrects for a first step."""
-    adam = optax.scale_by_adam()
+    adam = optax.scale_by_adam(eps=ADAM_EPSILON)
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         first = state._replace(count=jnp.zeros_like(state.count))
@@ -56,8 +60,9 @@ OPTIMIZERS = Registry(
             latex=r"w \leftarrow w - \eta\, \hat m / (\sqrt{\hat v} + 10^{-8})",
             summary="Each weight's step is scaled by the size of its recent gradients.",
             reference="optax.scale_by_adam, optax 0.2.8; Kingma and Ba, 2015",
-            transform=optax.scale_by_adam,
+            transform=partial(optax.scale_by_adam, eps=ADAM_EPSILON),
             learning_rate=0.001,
+            epsilon=ADAM_EPSILON,
         ),
         Optimizer(
             key="adam_step_0",
@@ -69,6 +74,7 @@ OPTIMIZERS = Registry(
             "jax.example_libraries.optimizers.adam, JAX 0.10.2",
             transform=_adam_at_step_0,
             learning_rate=0.001,
+            epsilon=ADAM_EPSILON,
         ),
     ],
 )

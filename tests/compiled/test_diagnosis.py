@@ -46,7 +46,7 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     "broken_weights": (
         LOGITS, [START, look(weight_norms=np.array([NAN, 1]), saturation=saturation(1))],
         "100% of the predictions are NaN. Some weights are NaN or inf, and no step makes such a "
-        "weight a number again.",
+        "weight a number again. It happened at step 1.",
     ),
     "overflow": (
         replace(LOGITS, precision="float16"), [look(0, largest=Largest(312e3, 1.0, 1.0))],
@@ -154,6 +154,40 @@ def test_a_cure_is_another_configuration(key: str) -> None:
         assert cure
     better = agree({**asdict(config), **cure})[0]
     assert (better != config) == bool(cure)
+
+
+def test_what_was_seen_before_the_weights_broke_is_still_said() -> None:
+    rose = look(1, loss=3.0, update_norms=np.array([20.0, 1]))
+    broken = [look(step, weight_norms=np.array([NAN, 1])) for step in (4, 16)]
+    for later in ([rose, broken[0]], [rose, *broken]):
+        assert said(LOGITS, *later)["broken_weights"] == (
+            "Some weights are NaN or inf, and no step makes such a weight a number again. It "
+            "happened between steps 1 and 4. Step 1 said: “This step overshot: the loss was 1 at "
+            "the start and is 3 now. The next step changes a layer by 2 times its size.”"
+        )
+    from_the_start = diagnose(LOGITS, [look(0, weight_norms=np.array([NAN, 1]))])[0].sentence
+    assert from_the_start.endswith("a number again.")
+
+
+@pytest.mark.parametrize(
+    ("precision", "optimizer", "by_zero"),
+    [
+        ("float16", "adam", True),
+        ("float16", "adam_step_0", True),
+        ("float16", "sgd", False),
+        ("bfloat16", "adam", False),
+        ("mixed_float16", "adam", False),
+    ],
+)
+def test_a_division_by_zero_is_no_overflow(precision: str, optimizer: str, by_zero: bool) -> None:
+    config = replace(LOGITS, precision=precision, optimizer=optimizer)
+    says = diagnose(config, [look(0, next_finite=False)])[0].sentence
+    assert says == (
+        "The gradient is finite, but its step is not: Adam's epsilon of 1e-8 is 0 in float16, so "
+        "Adam divides by 0 where the square of a gradient is 0, too."
+        if by_zero
+        else "The gradient is finite, but its step overflows: it makes weights NaN or inf."
+    )
 
 
 def test_weights_that_move_without_a_gradient_are_explained() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -39,6 +40,11 @@ class Evidence(NamedTuple):
     def broken(self) -> bool:
         """Whether a weight is NaN or inf."""
         return not np.all(np.isfinite(self.now.weight_norms))
+
+    @property
+    def unbroken(self) -> Sequence[Snapshot]:
+        """The looks before the first at which a weight was NaN or inf."""
+        return list(takewhile(lambda look: np.all(np.isfinite(look.weight_norms)), self.snapshots))
 
     @property
     def wrong(self) -> str:

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from core.fields import number
 from core.parts.dtypes import Dtype
+from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.run.diagnosis import cures
 from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
@@ -77,13 +79,26 @@ def breaking_step(e: Evidence) -> Diagnosis | None:
     """The next step makes a weight NaN or inf."""
     if e.now.next_finite or e.broken:
         return None
-    sentence = (
-        "The gradient is finite, but its step overflows: it makes weights NaN or inf."
-        if np.all(np.isfinite(e.now.gradient_norms))
-        else "The predictions are still numbers, but the gradient is not: the next step breaks "
-        "them."
-    )
+    if not np.all(np.isfinite(e.now.gradient_norms)):
+        sentence = (
+            "The predictions are still numbers, but the gradient is not: the next step breaks them."
+        )
+    elif by_zero := _divisor_rounded_to_zero(e):
+        sentence = f"The gradient is finite, but its step is not: {by_zero}."
+    else:
+        sentence = "The gradient is finite, but its step overflows: it makes weights NaN or inf."
     return Diagnosis(sentence, cures.sounder(e.config), holds=_is_broken)
+
+
+def _divisor_rounded_to_zero(e: Evidence) -> str:
+    """Why the optimizer divides by 0 in the weights' format, in words; empty if it does not."""
+    optimizer, weights = OPTIMIZERS[e.config.optimizer], PRECISIONS[e.config.precision].weights
+    if optimizer.epsilon is None or weights.dtype.type(optimizer.epsilon) > 0:
+        return ""
+    return (
+        f"Adam's epsilon of {number(optimizer.epsilon, 1)} is 0 in {weights.label}, so Adam "
+        "divides by 0 where the square of a gradient is 0, too"
+    )
 
 
 def _is_broken(later: Snapshot) -> bool:
