@@ -283,7 +283,7 @@ def _promotions(jaxpr: Jaxpr) -> set[Any]:
 
 
 def _is_promotion(maker: JaxprEqn, eqn: JaxprEqn) -> bool:
-    """Whether `maker` is JAX stretching an array by NumPy's rules, because `eqn` needs it."""
+    """Whether `maker` is a broadcast that JAX itself put in, by NumPy's rules, for `eqn`."""
     if maker.primitive.name != "broadcast_in_dim" or _written(maker) != _written(eqn):
         return False
     before, after = _shape(maker.invars[0]), _shape(maker.outvars[0])

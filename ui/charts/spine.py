@@ -113,7 +113,7 @@ def probability_spec(top: float) -> dict[str, Any]:
 
 @frame.built_once(SPECS)
 def slope_spec(top: float) -> dict[str, Any]:
-    """Draw the derivative of the loss over the logit for both labels, thick where it is silent."""
+    """Draw dloss/dlogit against the logit for both labels, thick where it is exactly zero."""
     y = alt.Y(
         "value:Q",
         title="slope dL/dz",

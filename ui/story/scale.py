@@ -12,7 +12,7 @@ SAMPLE = "sample"
 
 
 def at_full_size(config: RunConfig, full: RunConfig) -> RunConfig:
-    """The run itself on the sample; otherwise with the data and the epochs of `full`."""
+    """The same run if its data is the sample, else with the data and the epochs of `full`."""
     if config.source == SAMPLE:
         return config
     return replace(config, source=full.source, train_size=full.train_size, epochs=full.epochs)

@@ -33,7 +33,7 @@ def twins(shared: RunConfig, variants: Mapping[str, Mapping[str, Any]]) -> list[
 
 
 def coloured(configs: Mapping[str, RunConfig]) -> list[Twin]:
-    """Twins of these runs by name, each in the colour of what sets it apart."""
+    """Twins of these runs by name, each in the colour of the choice that only it has."""
     colours = run_colours(list(configs.values()))
     return [Twin(*each, colour) for each, colour in zip(configs.items(), colours, strict=True)]
 

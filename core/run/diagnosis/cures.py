@@ -75,13 +75,13 @@ def more_images(config: RunConfig) -> Cure:
 
 
 def aligned(config: RunConfig) -> Cure:
-    """The squared error that compares each prediction with its own target, where it is another."""
+    """The loss that compares each prediction with its own target, unless the run has it already."""
     loss = losses_for(TASKS[config.task].form)[-1]
     return {"loss": loss} if config.loss != loss else {}
 
 
 def _usual_steps(config: RunConfig, most: float) -> Cure:
-    """The optimizer's usual learning rate where this one is more than `most` times as large."""
+    """The optimizer's usual learning rate, if the run's is more than `most` times that."""
     usual = OPTIMIZERS[config.optimizer].learning_rate
     return {"learning_rate": usual} if config.learning_rate > most * usual else {}
 

@@ -49,7 +49,7 @@ def backprop(
 def forward(
     apply: Callable[..., Array], params: Params, x: Array, knobs: Knobs, key: Array
 ) -> tuple[Array, PullBack]:
-    """Logits [batch, outputs] with units dropped, and the way back from their slopes."""
+    """Logits [batch, outputs] with units dropped, and the function from slopes to gradients."""
     drop = dropping(knobs)
     return jax.vjp(lambda params: apply(params, x, rng=key, drop=drop), params)
 

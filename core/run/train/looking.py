@@ -49,7 +49,7 @@ class Looking:
         batch = step.batch(state, images, labels, order, knobs)
         batch_logits, pull_back = forward(step.apply, state.params, batch.x, knobs, batch.key)
         probe = self._probe(state.params, images, labels, knobs, drop)
-        # One call for both: every row of LOSSES is compiled once less, a third of the time.
+        # One call for both: each row of LOSSES is compiled once, not twice, which saves a third.
         both = (
             jnp.concatenate([batch_logits, probe.logits]),
             jnp.concatenate([batch.labels, probe.labels]),

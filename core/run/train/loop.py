@@ -1,4 +1,4 @@
-"""The loop of one run: steps between looks in one compiled call a chunk, and a Snapshot a look."""
+"""The loop of one run: one compiled call for each chunk of steps, one Snapshot for each look."""
 
 import math
 import time

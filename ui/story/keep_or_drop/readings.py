@@ -152,7 +152,7 @@ def _squares(layer: Layer, brightest: float) -> np.ndarray:
 
 
 def crossing(dropout_value: float) -> None:
-    """Draw the share of units that each reading keeps, over the number."""
+    """Draw the share of units that each reading keeps, against the number that a user writes."""
     colour_key(charts.READINGS)
     alt = (
         f"Units kept: {dropout_value:.0%} if the number is kept, {1 - dropout_value:.0%} if it is "
