@@ -247,5 +247,7 @@ def button(page: Page, name: str) -> Locator:
 def trainer(visit: Callable[..., Page], server: str, query: str = "") -> Page:
     """The trainer, once it has its first look at the network."""
     page = visit(f"{server}/train{query}")
-    expect(metric(page, "training accuracy")).to_have_text(re.compile(r"\d\.\d%"))
+    # Its network may have to be compiled first, on one core beside other work.
+    looked = expect(metric(page, "training accuracy"))
+    looked.to_have_text(re.compile(r"\d\.\d%"), timeout=3000 * MINUTE)
     return page
