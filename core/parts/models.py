@@ -1,5 +1,6 @@
 """MODELS: what is trained, as stax-style (init, apply) pairs that return logits."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,16 @@ class Initializer(Row):
     """How weights and biases are drawn."""
 
     weights: initializers.Initializer
-    biases: initializers.Initializer
+    biases: Callable[[int], initializers.Initializer]  # the layer's inputs -> how they are drawn
+
+
+def _uniform(bound: float) -> initializers.Initializer:
+    """Uniform between -bound and bound, which JAX has for weights only."""
+
+    def draw(key: Array, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound, out_sharding=out_sharding)
+
+    return draw
 
 
 INITIALIZERS = Registry(
@@ -38,7 +48,7 @@ INITIALIZERS = Registry(
             summary="The spread shrinks as layers widen; stax's default.",
             reference="jax.example_libraries.stax, JAX 0.10.2; Glorot and Bengio, 2010",
             weights=initializers.glorot_normal(),
-            biases=initializers.normal(1e-2),
+            biases=lambda inputs: initializers.normal(1e-2),
         ),
         Initializer(
             key="normal_0.01",
@@ -47,16 +57,17 @@ INITIALIZERS = Registry(
             summary="A hundredth of a standard normal, whatever the width.",
             reference="Getting started with JAX (a post)",
             weights=initializers.normal(1e-2),
-            biases=initializers.normal(1e-2),
+            biases=lambda inputs: initializers.normal(1e-2),
         ),
         Initializer(
             key="keras",
             label="Glorot uniform, biases 0",
             latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b = 0",
             summary="What a Dense layer of Keras starts with.",
-            reference="keras.layers.Dense, Keras 3.15",
+            reference="keras.layers.Dense, Keras 3.15; the same in Keras 2 and in "
+            "tf.layers.dense, TensorFlow 1",
             weights=initializers.glorot_uniform(),
-            biases=initializers.zeros,
+            biases=lambda inputs: initializers.zeros,
         ),
         Initializer(
             key="glorot_uniform",
@@ -65,7 +76,37 @@ INITIALIZERS = Registry(
             summary="Keras's weights with standard normal biases.",
             reference="the keep_prob question (TensorFlow 1)",
             weights=initializers.glorot_uniform(),
-            biases=initializers.normal(1.0),
+            biases=lambda inputs: initializers.normal(1.0),
+        ),
+        Initializer(
+            key="pytorch",
+            label="uniform 1/√inputs, biases too",
+            latex=r"W, b \sim U(\pm 1/\sqrt{n_{in}})",
+            summary="What a Linear layer of PyTorch or Equinox starts with: the more inputs, the "
+            "smaller.",
+            reference="torch.nn.Linear, PyTorch 2.13; equinox.nn.Linear, Equinox 0.13",
+            weights=initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+            biases=lambda inputs: _uniform(1 / math.sqrt(inputs)),
+        ),
+        Initializer(
+            key="flax",
+            label="LeCun normal, biases 0",
+            latex=r"W \sim N(0, 1/n_{in}),\quad b = 0",
+            summary="What a Dense layer of Flax starts with; no weight is further from 0 than 2.3 "
+            "times their spread.",
+            reference="flax.linen.Dense, Flax 0.12",
+            weights=initializers.lecun_normal(),
+            biases=lambda inputs: initializers.zeros,
+        ),
+        Initializer(
+            key="normal_1",
+            label="standard normal",
+            latex=r"W, b \sim N(0, 1)",
+            summary="Drawn by hand with a generator's own defaults, whatever the width.",
+            reference="tf.random_normal in the multilayer perceptron of TensorFlow-Examples "
+            "(TensorFlow 1)",
+            weights=initializers.normal(1.0),
+            biases=lambda inputs: initializers.normal(1.0),
         ),
     ],
 )
@@ -122,6 +163,17 @@ class Hidden(NamedTuple):
     multipliers: Array  # what dropout multiplies each unit by; 0 if it is dropped
 
 
+def _dense(width: int, initializer: Initializer) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """stax.Dense, whose biases may depend on the number of inputs."""
+    _, apply = stax.Dense(width)
+
+    def init(rng: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Params]:
+        draw, _ = stax.Dense(width, initializer.weights, initializer.biases(shape[-1]))
+        return draw(rng, shape)
+
+    return init, apply
+
+
 def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
     """ReLU and then dropout, as one layer.
 
@@ -140,12 +192,8 @@ def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
 
 def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Functions:
     """Dense layers of the given widths, ReLU and dropout after each, then Dense(outputs)."""
-
-    def dense(width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        return stax.Dense(width, W_init=initializer.weights, b_init=initializer.biases)
-
-    hidden = [layer for width in widths for layer in (dense(width), _relu_dropout())]
-    init, serial = stax.serial(*hidden, dense(outputs))
+    hidden = [each for width in widths for each in (_dense(width, initializer), _relu_dropout())]
+    init, serial = stax.serial(*hidden, _dense(outputs, initializer))
 
     def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
         return serial(params, x, rng=rng, drop=drop)
@@ -223,12 +271,13 @@ def recurrent(
 ) -> Functions:
     """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
 
-    With widths (12, 12) it is the post's network, weight for weight. It has no dropout.
+    With widths (12, 12) it is the post's network, weight for weight. It has no dropout. The GRU's
+    biases are drawn as if it had as many inputs as units, which is PyTorch's own rule for a GRU.
     """
-    how = initializer.weights, initializer.biases
-    dense = [layer for width in widths[:-1] for layer in (stax.Dense(width, *how), stax.Relu)]
-    unit = gru(widths[-1], *how, split_keys=split_keys)
-    serial_init, serial = stax.serial(*dense, unit, stax.Dense(1, *how))
+    width = widths[-1]
+    dense = [each for n in widths[:-1] for each in (_dense(n, initializer), stax.Relu)]
+    unit = gru(width, initializer.weights, initializer.biases(width), split_keys)
+    serial_init, serial = stax.serial(*dense, unit, _dense(1, initializer))
 
     def init(rng: Array, shape: tuple[int, int]) -> tuple[tuple[int, int], Params]:
         _, params = serial_init(rng, (*shape, 1))

@@ -125,6 +125,16 @@ def test_one_key_makes_the_gates_equal_and_split_keys_make_them_differ() -> None
                 assert equal or not np.any(a == b)
 
 
+def test_pytorch_s_biases_are_bounded_by_the_inputs_and_in_the_gru_by_its_units() -> None:
+    init, *_ = MODELS["gru"].build((200, 400), TIME, INITIALIZERS["pytorch"])
+    (_, dense), gru, (_, last) = layers(drawn(init, (BATCH, TIME)))
+    assert 0.95 < np.abs(dense).max() <= 1, "its only input is the value read"
+    assert np.abs(last).max() <= 1 / np.sqrt(400)
+    for gate in (gru.update, gru.reset, gru.candidate):
+        for values, inputs in zip(gate, (200, 400, 400), strict=True):
+            assert 0.95 < np.abs(values).max() * np.sqrt(inputs) <= 1.0001
+
+
 @pytest.mark.parametrize("widths", [(5,), (3, 4, 5)])
 @pytest.mark.parametrize("key", ["gru", "gru_reused"])
 def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]) -> None:

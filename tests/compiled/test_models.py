@@ -1,7 +1,8 @@
-"""Models compared with stax itself; initial weights compared with the formulas."""
+"""Models compared with stax itself; initial weights with formulas and with frameworks' draws."""
 
+import csv
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax.example_libraries import stax
 from core.parts.choices import STREAMS
 from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, layers, parameter_names
+from tests.kit import ROOT
 from tests.kit.runs import filled, post_cnn, quick
 
 GLOROT = INITIALIZERS["glorot_normal"]
@@ -102,29 +104,80 @@ def test_hidden_layers_lead_to_the_logits(drop: Drop, seed: int | None, deep: An
     assert set(multipliers.tolist()) == ({drop.factor} if rng is None else dropped)
 
 
-# Spread of the weights and spread of the biases of a 784 x 600 layer, by the formulas.
-SPREADS = {
-    "glorot_normal": (np.sqrt(2 / (784 + 600)), 0.01),
-    "normal_0.01": (0.01, 0.01),
-    "keras": (np.sqrt(2 / (784 + 600)), 0.0),
-    "glorot_uniform": (np.sqrt(6 / (784 + 600)) / np.sqrt(3), 1.0),
+# Initial weights
+
+# A distribution of spread 1: its largest value and its kurtosis.
+UNIFORM, NORMAL, ZERO = (np.sqrt(3), 1.8), (np.inf, 3.0), (0.0, np.nan)
+TRUNCATED = (2 / 0.8796, 2.365)  # a normal one cut at 2, whose spread is then 0.8796
+
+# The spread and the distribution of weights, and of biases, of a layer from 784 to 512 units.
+DRAWN = {
+    "glorot_normal": ((np.sqrt(2 / (784 + 512)), TRUNCATED), (0.01, NORMAL)),
+    "normal_0.01": ((0.01, NORMAL), (0.01, NORMAL)),
+    "keras": ((np.sqrt(2 / (784 + 512)), UNIFORM), (0.0, ZERO)),
+    "glorot_uniform": ((np.sqrt(2 / (784 + 512)), UNIFORM), (1.0, NORMAL)),
+    "pytorch": ((np.sqrt(1 / 3 / 784), UNIFORM), (np.sqrt(1 / 3 / 784), UNIFORM)),
+    "flax": ((np.sqrt(1 / 784), TRUNCATED), (0.0, ZERO)),
+    "normal_1": ((1.0, NORMAL), (1.0, NORMAL)),
 }
+FRAMEWORKS = {
+    "stax": "glorot_normal",
+    "keras-jax": "keras", "keras-torch": "keras", "keras-tensorflow": "keras",
+    "tf_keras (Keras 2)": "keras",
+    "torch": "pytorch", "equinox": "pytorch",
+    "flax.linen": "flax", "flax.nnx": "flax",
+}  # fmt: skip
+with (ROOT / "tests/oracles/init.csv").open(newline="") as file:
+    MEASURED = list(csv.DictReader(file))
+
+
+class Drawn(NamedTuple):
+    """What can be said of n values."""
+
+    largest: float  # of their sizes
+    std: float
+    kurtosis: float
+    n: int
+
+    def check(self, spread: float, distribution: tuple[float, float]) -> None:
+        """Compare with a distribution, within four standard errors."""
+        (bound, kurtosis), by_chance = distribution, np.sqrt(24 / self.n)
+        if not spread:
+            assert self.largest == self.std == 0
+            return
+        assert self.std == pytest.approx(spread, rel=2 * np.sqrt((kurtosis - 1) / self.n))
+        assert self.kurtosis == pytest.approx(kurtosis, abs=4 * by_chance)
+        if np.isfinite(bound):
+            assert 1 - 50 / self.n < self.largest / (bound * spread) < 1 + 1e-4
+
+
+def described(values: Any) -> Drawn:
+    values = np.asarray(values, float)
+    std = values.std()
+    kurtosis = np.mean((values - values.mean()) ** 4) / std**4 if std else np.nan
+    return Drawn(np.abs(values).max(), std, kurtosis, values.size)
 
 
 @pytest.mark.parametrize("key", INITIALIZERS)
-def test_initial_spread(key: str) -> None:
-    row = INITIALIZERS[key]
+def test_initial_weights_are_drawn_as_the_formula_says(key: str) -> None:
+    init, *_ = MODELS["mlp"].build((512,), 1, INITIALIZERS[key])
+    for values, expected in zip(layers(drawn(init))[0], DRAWN[key], strict=True):
+        described(values).check(*expected)
 
-    @quick
-    def drawn(one: jax.Array, other: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return row.weights(one, (784, 600)), row.biases(other, (600,))
 
-    weights, biases = drawn(*map(jax.random.PRNGKey, (0, 1)))
-    of_weights, of_biases = SPREADS[key]
-    assert np.std(weights) == pytest.approx(of_weights, rel=0.01)
-    assert np.std(biases) == pytest.approx(of_biases, rel=0.15)
-    if key in ("keras", "glorot_uniform"):
-        assert np.abs(weights).max() <= of_weights * np.sqrt(3)
+@pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row['framework']} {row['tensor']}")
+def test_each_framework_starts_as_its_row_does(row: dict[str, str]) -> None:
+    expected = DRAWN[FRAMEWORKS[row["framework"]]][row["tensor"] == "biases"]
+    largest = max(-float(row["min"]), float(row["max"]))
+    found = Drawn(largest, float(row["std"]), float(row["kurtosis"] or "nan"), int(row["n"]))
+    found.check(*expected)
+
+
+def test_pytorch_s_biases_know_their_layer_s_inputs() -> None:
+    init, *_ = MODELS["mlp"].build((400, 600), 300, INITIALIZERS["pytorch"])
+    for (weights, biases), inputs in zip(layers(drawn(init)), (784, 400, 600), strict=True):
+        for values in (weights, biases):
+            described(values).check(np.sqrt(1 / 3 / inputs), UNIFORM)
 
 
 def test_layers_skip_what_has_no_weights() -> None:
