@@ -10,6 +10,7 @@ from typing import Any
 
 from core.data import SOURCES, Process
 from core.fields import Choice, Field, Range, Widths, parse_query, to_text
+from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
@@ -47,6 +48,7 @@ class RunConfig:
     model: str = _field("mlp", Choice(MODELS))
     widths: tuple[int, ...] = _field((1000,), Widths(Range(1, 16_384, whole=True), most=8))
     initializer: str = _field("glorot_normal", Choice(INITIALIZERS))
+    activation: str = _field("relu", Choice(ACTIVATIONS))
     stream: str = _field("original", Choice(STREAMS))
     seed: int = _field(0, Range(0, 2**31 - 1, whole=True))
     loss: str = _field("question_stable", Choice(LOSSES))

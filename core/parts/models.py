@@ -12,6 +12,7 @@ from jax import Array
 from jax.example_libraries import stax
 from jax.nn import initializers
 
+from core.parts.activations import ACTIVATIONS, Activation
 from core.parts.convolution import convolve
 from core.parts.dropout import NOTHING, Drop, dropout
 from core.parts.gru import gru
@@ -114,9 +115,9 @@ INITIALIZERS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Row):
-    """`build(widths, outputs, initializer)` gives the model's functions."""
+    """`build(widths, outputs, initializer, activation)` gives the model's functions."""
 
-    build: Callable[[tuple[int, ...], int, Initializer], "Functions"]
+    build: Callable[..., "Functions"]
     series: bool = False  # whether it reads series, [batch, time], instead of images
     axes: tuple[int, int, int] = (1, 1, 784)  # how it reads a picture: height, width, channels
     ignores: tuple[str, ...] = ()  # the fields of a RunConfig that have no effect on it
@@ -159,7 +160,7 @@ class Hidden(NamedTuple):
     [batch · time, width] for series.
     """
 
-    units: Array  # after ReLU
+    units: Array  # after their activation
     multipliers: Array  # what dropout multiplies each unit by; 0 if it is dropped
 
 
@@ -174,8 +175,8 @@ def _dense(width: int, initializer: Initializer) -> tuple[Callable[..., Any], Ca
     return init, apply
 
 
-def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """ReLU and then dropout, as one layer.
+def _active(activation: Activation) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """The activation and then dropout, as one layer.
 
     They are not two, because stax hands every layer a random key of its own: one layer more would
     give the Dense after it other initial weights than the sources have.
@@ -185,14 +186,21 @@ def _relu_dropout() -> tuple[Callable[..., Any], Callable[..., Array]]:
         return input_shape, ()
 
     def apply(params: tuple[()], x: Array, *, rng: Array | None, drop: Drop) -> Array:
-        return dropout(jax.nn.relu(x), drop, rng)
+        return dropout(activation.function(x), drop, rng)
 
     return init, apply
 
 
-def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Functions:
-    """Dense layers of the given widths, ReLU and dropout after each, then Dense(outputs)."""
-    hidden = [each for width in widths for each in (_dense(width, initializer), _relu_dropout())]
+def mlp(
+    widths: tuple[int, ...],
+    outputs: int,
+    initializer: Initializer,
+    activation: Activation = ACTIVATIONS["relu"],
+) -> Functions:
+    """Dense layers of the given widths, activation and dropout after each, then Dense(outputs)."""
+    hidden = [
+        each for width in widths for each in (_dense(width, initializer), _active(activation))
+    ]
     init, serial = stax.serial(*hidden, _dense(outputs, initializer))
 
     def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
@@ -205,7 +213,7 @@ def mlp(widths: tuple[int, ...], outputs: int, initializer: Initializer) -> Func
         keys = [None] * len(params) if rng is None else jax.random.split(rng, len(params))
         each = []
         for (_, layer), weights, key in zip(hidden[::2], params[::2], keys[1::2], strict=False):
-            x = jax.nn.relu(layer(weights, x))
+            x = activation.function(layer(weights, x))
             each.append(Hidden(x, dropout(jnp.ones_like(x), drop, key)))
             x = dropout(x, drop, key)
         return each
@@ -258,16 +266,20 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
         "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
         "axes": axes,
-        "build": lambda widths, outputs, initializer: cnn(axes, outputs),
-        # The post's sizes and stax's own initial weights are fixed, and it has no dropout.
-        "ignores": ("widths", "initializer", "dropout", "dropout_value"),
+        "build": lambda widths, outputs, *_: cnn(axes, outputs),
+        # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout.
+        "ignores": ("widths", "initializer", "activation", "dropout", "dropout_value"),
         "looks_per_epoch": 2,  # each costs as much as nine steps of 100 images
         "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch
     }
 
 
 def recurrent(
-    widths: tuple[int, ...], outputs: int, initializer: Initializer, *, split_keys: bool
+    widths: tuple[int, ...],
+    outputs: int,
+    initializer: Initializer,
+    *_: Activation,
+    split_keys: bool,
 ) -> Functions:
     """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
 
@@ -305,8 +317,8 @@ MODELS = Registry(
         Model(
             key="mlp",
             label="MLP",
-            latex=r"z = W_L\,\mathrm{relu}(\cdots\mathrm{relu}(W_1 x + b_1)\cdots) + b_L",
-            summary="Dense layers with ReLU between them.",
+            latex=r"z = W_L\,\varphi(\cdots\varphi(W_1 x + b_1)\cdots) + b_L",
+            summary="Dense layers with an activation φ between them.",
             reference="jax.example_libraries.stax, JAX 0.10.2",
             build=mlp,
         ),
@@ -337,7 +349,7 @@ MODELS = Registry(
             reference="Getting started with JAX (a post), with split keys",
             build=partial(recurrent, split_keys=True),
             series=True,
-            ignores=("dropout", "dropout_value"),
+            ignores=("activation", "dropout", "dropout_value"),
         ),
         Model(
             key="gru_reused",
@@ -347,7 +359,7 @@ MODELS = Registry(
             reference="Getting started with JAX (a post)",
             build=partial(recurrent, split_keys=False),
             series=True,
-            ignores=("dropout", "dropout_value"),
+            ignores=("activation", "dropout", "dropout_value"),
         ),
     ],
 )

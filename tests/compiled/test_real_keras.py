@@ -50,6 +50,7 @@ def test_a_keras_that_fails_says_why(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"task": "digits", "loss": "clip"}, "task is 'digits'; the question's has 'binary'"),
+        ({"activation": "tanh"}, "activation is 'tanh'"),
         ({"optimizer": "adam"}, "optimizer is 'adam'"),
         ({"dropout": "rate"}, "dropout is 'rate'"),
         ({"batch_size": 100}, "batch_size is 100"),

@@ -47,6 +47,7 @@ def test_differences_name_both_values() -> None:
     [
         {"seed": 1}, {"widths": (999,)}, {"scaling": "unit"}, {"batch_size": 500}, {"epochs": 9},
         {"initializer": "normal_0.01"}, {"stream": "partitionable"}, {"train_size": 2000},
+        {"activation": "tanh"},
     ],
     ids=str,
 )  # fmt: skip

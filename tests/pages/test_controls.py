@@ -20,11 +20,11 @@ from ui.trainer import live
 SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligned")
 OTHER = {
     "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
-    "widths": (300, 100), "initializer": "normal_0.01", "stream": "partitionable", "seed": 7,
-    "loss": "from_logits", "epsilon": 3e-4, "dropout": "rate", "dropout_value": 0.33,
-    "precision": "mixed_float16", "optimizer": "adam", "reduction": "sum",
-    "learning_rate": 0.0123, "batch_size": 123, "epochs": 7, "x0": 0.3, "mu": 3.0,
-    "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+    "widths": (300, 100), "initializer": "normal_0.01", "activation": "tanh",
+    "stream": "partitionable", "seed": 7, "loss": "from_logits", "epsilon": 3e-4,
+    "dropout": "rate", "dropout_value": 0.33, "precision": "mixed_float16", "optimizer": "adam",
+    "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7, "x0": 0.3,
+    "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
 }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -
     assert chosen[-1] == RunConfig(model="cnn")
     shown = FIELDS.keys() - Process._fields
     greyed = {name for name in shown if widget(page, name).disabled}
-    assert greyed == {"widths", "initializer", "dropout", "dropout_value"}
+    assert greyed == {"widths", "initializer", "activation", "dropout", "dropout_value"}
     widget(page, "model").set_value("mlp").run()
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
 

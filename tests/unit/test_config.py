@@ -169,9 +169,11 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
     assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *Process._fields)
     assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
-    cnn = RunConfig(model="cnn", widths=(8,), initializer="keras", dropout="rate")
+    ignored = {"widths": (8,), "initializer": "keras", "activation": "tanh", "dropout": "rate"}
+    cnn = RunConfig(model="cnn", **ignored)
     assert (cnn, to_query(cnn)) == (RunConfig(model="cnn"), {"model": "cnn"})
-    series = RunConfig(**SERIES, scaling="unit", dropout="rate", dropout_value=0.9, mu=3.0)
+    unused = {"scaling": "unit", "activation": "tanh", "dropout": "rate", "dropout_value": 0.9}
+    series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)
     assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from core.data import SOURCES
+from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
@@ -17,8 +18,8 @@ from core.registry import Registry, Row
 from core.study.lasagne import CLAIMS
 
 TABLES = [
-    CLAIMS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS,
-    PRESETS, REDUCTIONS, SCALINGS, SOURCES, STREAMS, TASKS,
+    ACTIVATIONS, CLAIMS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS,
+    PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

@@ -113,6 +113,7 @@ WIDGETS: dict[str, Widget] = {
         folded=True,
     ),
     "initializer": Widget("initial weights", folded=True),
+    "activation": Widget("activation", folded=True),
     "precision": Widget("number format", folded=True),
     "optimizer": Widget("optimizer", folded=True, phone=True),
     "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),

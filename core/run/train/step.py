@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from core.parts import loss_scale
+from core.parts.activations import ACTIVATIONS
 from core.parts.choices import STREAMS, TASKS
 from core.parts.convolution import in_loop
 from core.parts.dropout import NOTHING, Drop
@@ -37,10 +38,15 @@ class Step:
     """
 
     def __init__(self, shape: Shape) -> None:
-        task, initializer = TASKS[shape.task], INITIALIZERS[shape.initializer]
+        task = TASKS[shape.task]
         self.shape, self.form, self.inputs = shape, task.form, task.inputs
         self.model, self.precision = MODELS[shape.model], PRECISIONS[shape.precision]
-        self.network = self.model.build(shape.widths, task.outputs, initializer)
+        self.network = self.model.build(
+            shape.widths,
+            task.outputs,
+            INITIALIZERS[shape.initializer],
+            ACTIVATIONS[shape.activation],
+        )
         self.optimizer = OPTIMIZERS[shape.optimizer].transform()
 
     def draw(self, knobs: Knobs) -> State:

@@ -24,6 +24,7 @@ class Shape(NamedTuple):
     model: str
     widths: tuple[int, ...]
     initializer: str
+    activation: str
     precision: str
     optimizer: str
     stream: str
