@@ -41,22 +41,27 @@ CAUSES: dict[str, Cause] = {
 
 
 def diagnose(config: RunConfig, snapshots: Sequence[Snapshot]) -> list[Diagnosis]:
-    """The causes that fit a run's snapshots so far, the first one first. There is always one."""
+    """The causes that fit a run's snapshots so far, the first one first. There is always one.
+
+    Behind broken weights comes since when they are broken, and what was said of them before.
+    """
     evidence = Evidence(config, snapshots)
     diagnoses = {key: cause(evidence) for key, cause in CAUSES.items()}
     fitting = [fits._replace(cause=key) for key, fits in diagnoses.items() if fits]
-    return [_with_what_came_before(evidence, fitting[0]), *fitting[1:]]
+    return [fitting[0], *_before_the_break(evidence, fitting[0]), *fitting[1:]]
 
 
-def _with_what_came_before(evidence: Evidence, broken: Diagnosis) -> Diagnosis:
-    """Where weights are broken: what the last look at whole ones said, which may be the cause."""
+def _before_the_break(evidence: Evidence, first: Diagnosis) -> list[Diagnosis]:
+    """Where weights are broken: since when, and what the last look before said, perhaps the cause.
+
+    It is no cause of its own, and has no key in CAUSES.
+    """
     before = evidence.unbroken
-    if broken.cause != numbers.broken_weights.__name__ or not before:
-        return broken
+    if first.cause != numbers.broken_weights.__name__ or not before:
+        return []
     then, now = before[-1].step, evidence.snapshots[len(before)].step
     between = f"at step {now:,}" if now == then + 1 else f"between steps {then:,} and {now:,}"
-    sentence = f"{broken.sentence} It happened {between}."
-    first = diagnose(evidence.config, before)[0]
-    if first.cause != results.learning.__name__:
-        sentence += f" Step {then:,} said: “{first.sentence}”"
-    return broken._replace(sentence=sentence)
+    sentence, said = f"The weights broke {between}.", diagnose(evidence.config, before)[0]
+    if said.cause != results.learning.__name__:
+        sentence += f" Step {then:,} said: “{said.sentence}”"
+    return [Diagnosis(sentence)]
