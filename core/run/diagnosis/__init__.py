@@ -56,8 +56,7 @@ def _before_the_break(evidence: Evidence, first: Diagnosis) -> list[Diagnosis]:
 
     It is no cause of its own, and has no key in CAUSES.
     """
-    before = evidence.unbroken
-    if first.cause != numbers.broken_weights.__name__ or not before:
+    if first.cause != numbers.broken_weights.__name__ or not (before := evidence.unbroken):
         return []
     then, now = before[-1].step, evidence.snapshots[len(before)].step
     between = f"at step {now:,}" if now == then + 1 else f"between steps {then:,} and {now:,}"
