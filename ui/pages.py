@@ -53,8 +53,8 @@ PAGES = Registry(
         Page(
             key="twins",
             label="Take two apart",
-            summary="Any two runs side by side: what differs, the first step and layer where their "
-            "gradients differ, which images make them differ, and how much of it is chance.",
+            summary="Any two runs side by side: do they differ first in the weights, the batch, or "
+            "from some step on? Which images make it so, and how much of it is chance?",
             section="Lab",
             file="pages/lab/twins.py",
             icon=":material/difference:",

@@ -1,5 +1,6 @@
 """Twins, images without a gradient, and the swap, on the question itself and on small runs."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from core.study import twins
 from core.study.reproduce.question import as_printed
 from core.study.twins import Swap, swap
 from core.study.twins.parting import MOST
+from tests.kit import more
 from tests.kit.runs import tiny, trained
 
 STABLE = RunConfig()
@@ -45,7 +47,7 @@ def test_differences_name_both_values() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 1}, {"widths": (999,)}, {"scaling": "unit"}, {"batch_size": 500}, {"epochs": 9},
+        {"seed": 1}, {"widths": (999,)}, {"scaling": "unit"}, {"batch_size": 500},
         {"initializer": "normal_0.01"}, {"stream": "partitionable"}, {"train_size": 2000},
         {"activation": "tanh"},
     ],
@@ -109,6 +111,48 @@ def test_relative_differences() -> None:
     nan = [(np.array([np.nan, 0.0]), np.array([4.0])), (), (np.array([[np.inf]]),)]
     np.testing.assert_array_equal(twins.relative_differences(nan, nan), [0, 0])
     np.testing.assert_array_equal(twins.relative_differences(a, nan), [np.inf, np.inf])
+
+
+def test_twins_that_train_for_as_long_as_they_like_are_compared_to_the_end_of_either() -> None:
+    assert diverge(SMALL, replace(SMALL, epochs=1)) is None
+
+
+# Any two runs
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "finding"),
+    [
+        ({"seed": 7}, "initial weights", r"differ by 1\d\d%"),
+        more({"widths": (16,)}, "initial weights", "of other sizes"),
+        more({"initializer": "keras"}, "initial weights", r"differ by [\d.]+%"),
+        ({"batch_size": 100}, "first batch", "20 images are in both"),
+        more({"train_size": 150}, "first batch", r"(no|\d+) images are in both"),
+        ({"scaling": "raw"}, "input", "differ by 99.6%"),
+        ({"reduction": "sum"}, "gradient", "differ by 95%"),
+        ({"epochs": 1}, None, ""),
+        ({"learning_rate": 0.5}, None, ""),
+        ({"loss": "optax"}, None, ""),
+    ],
+    ids=str,
+)
+def test_the_first_stage_at_which_two_runs_differ(
+    change: dict[str, Any], first: str | None, finding: str
+) -> None:
+    a, b = SMALL, replace(SMALL, **change)
+    *_, found = twins.first_stages(a, b, data_for(a.train_size), data_for(b.train_size))
+    assert found is not None and len(found) == 6
+    differing = [stage for stage in found if stage.differs]
+    if first is None:
+        assert not differing
+    else:
+        assert differing[0].name == first
+        assert re.fullmatch(finding, differing[0].finding)
+
+
+def test_stages_of_different_tasks_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="task is 'binary' in one run and 'digits' in the other"):
+        list(twins.first_stages(SMALL, tiny(task="digits"), data_for(100), data_for(100)))
 
 
 # The swap

@@ -64,23 +64,33 @@ def test_a_different_learning_rate_parts_twins_after_the_first_update() -> None:
     assert "Both have the same loss" in said(page)
 
 
-def test_other_weights_are_refused_and_the_nearest_pair_is_offered() -> None:
-    page = open_page(PAGE, **pair.link(A, replace(B, seed=7, scaling="raw")))
-    assert not page.exception and not page.get("vega_lite_chart")
-    words = page.warning[0].value
-    assert "pixels (0 to 1 and raw, 0 to 255)" in words and "seed (0 and 7)" in words
+def test_any_two_runs_are_compared_stage_by_stage_and_the_nearest_pair_is_offered() -> None:
+    page = settled(open_page(PAGE, **pair.link(A, replace(B, seed=7, scaling="raw"))))
+    assert "They differ before the first step, first in the **initial weights**" in said(page)
+    table = next(
+        html.proto.body for html in page.get("html") if "initial weights" in html.proto.body
+    )
+    assert "norm 4.27" in table and "from another batch" in table
+    assert "These two differ in pixels and seed, too" in said(page)
     offer = next(b for b in page.button if b.label.startswith("Give the first run a twin"))
     assert "Clip, then naive" in offer.label
     page = settled(offer.click().run())
-    assert not page.warning
+    assert "Their gradients" in said(page)
     assert page.query_params == pair.link(A, B)
 
 
 def test_no_twin_is_offered_if_the_rest_is_the_same() -> None:
-    page = open_page(PAGE, **pair.link(A, replace(A, seed=7)))
-    assert "there is no pair to compare" in said(page) and not page.button
+    page = settled(open_page(PAGE, **pair.link(A, replace(A, seed=7))))
+    assert "Apart from seed, they are the same run" in said(page)
+    assert not any(b.label.startswith("Give the first run") for b in page.button)
     page = open_page(PAGE, **pair.link(A, A))
     assert "Both are the same run" in page.info[0].value
+
+
+def test_runs_that_learn_different_things_are_refused() -> None:
+    page = open_page(PAGE, **pair.link(A, tiny(task="digits", loss="from_logits")))
+    assert not page.exception and not page.get("vega_lite_chart")
+    assert "These two learn different things: 5 or more? and which digit?" in page.warning[0].value
 
 
 @given(configs, configs)

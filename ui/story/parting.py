@@ -106,8 +106,9 @@ def _own(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _search(a: RunConfig, b: RunConfig) -> Errand:
     """The errand that finds the first step whose gradients differ; all other runs go first."""
     look = engine().errands.look
-    return look(("parting", a, b), lambda: first_divergence(a, b, _data(a)))
+    return look(("parting", a, b), lambda: first_divergence(a, b, data_of(a)))
 
 
-def _data(config: RunConfig) -> Dataset:
+def data_of(config: RunConfig) -> Dataset:
+    """The data that a run trains on."""
     return load(config.source, config.train_size, process=config.process)

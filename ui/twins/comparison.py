@@ -1,4 +1,4 @@
-"""The twins page: what differs between two runs, and how much of each result is chance."""
+"""The page of two runs: what differs, where first, and how much of each result is chance."""
 
 from collections.abc import Mapping
 
@@ -15,52 +15,65 @@ from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.names import names
 from ui.pieces.widgets import LABELS, value_text
 from ui.state import rerun
+from ui.story.parting import parting
 from ui.story.twin import Twins, coloured, viewers_of
 from ui.trainer import nudged
 from ui.trainer.live import WAITING_POLL_SECONDS
 from ui.twins.pair import compare
+from ui.twins.stages import stages
 
 
-def twins_of(a: RunConfig, b: RunConfig) -> Twins:
-    """Return two runs as twins; if they are not twins, say why and draw no more of the page."""
+def runs_of(a: RunConfig, b: RunConfig) -> Twins:
+    """Return two runs to compare; if that makes no sense, say why and draw no more of the page."""
     if a == b:
         st.info("Both are the same run: choose another one.", icon=":material/info:")
         st.stop()
-    if unlike := [name for name in differing_fields(a, b) if name not in MAY_DIFFER]:
-        _refuse(a, b, unlike)
+    if a.task != b.task:
+        first, second = (value_text("task", config.task) for config in (a, b))
+        st.warning(
+            f"These two learn different things: {first} and {second}. Choose two runs that learn "
+            "the same.",
+            icon=":material/difference:",
+        )
+        st.stop()
     return coloured(dict(zip(names([a, b]), (a, b), strict=True)))
 
 
-def _refuse(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
-    """Say why two runs are not twins, and offer the nearest two that are."""
+def first_difference(twins: Twins) -> None:
+    """Draw where two runs differ first: twins step by step, others by the stages of a step."""
+    a, b = twins
+    unlike = [name for name in differing_fields(a.config, b.config) if name not in MAY_DIFFER]
+    if not unlike:
+        st.header("From which step on they differ")
+        parting(a, b)
+        return
+    st.header("Where they differ first")
+    stages(a, b)
+    _offer_twin(a.config, b.config, unlike)
 
-    def both(name: str) -> str:
-        return " and ".join(value_text(name, getattr(config, name)) for config in (a, b))
 
-    reasons = [f"{LABELS[name]} ({both(name)})" for name in unlike]
-    may = ", ".join(LABELS[name] for name in MAY_DIFFER)
-    st.warning(
-        f"These two differ in {', '.join(reasons)}. Twins start from the same weights and see the "
-        f"same images in the same batches, for as many steps. They may differ in {may}.",
-        icon=":material/difference:",
-    )
+def _offer_twin(a: RunConfig, b: RunConfig, unlike: list[str]) -> None:
+    """Say why two runs cannot be compared step by step, and offer the nearest two that can."""
+    reasons = " and ".join(LABELS[name] for name in unlike)
     near = nearest_twin(a, b)
     if near == a:
-        st.markdown("Otherwise they are the same run, so there is no pair to compare.")
-    else:
-        _, name = names([a, near])
-        st.button(
-            f"Give the first run a twin with {name}",
-            icon=":material/call_split:",
-            type="primary",
-            on_click=compare,
-            args=[a, near],
-        )
-    st.stop()
+        st.caption(f"Apart from {reasons}, they are the same run.")
+        return
+    st.caption(
+        "Step by step, two runs can be compared if they start from the same weights and see the "
+        f"same images in the same batches. These two differ in {reasons}, too."
+    )
+    _, name = names([a, near])
+    st.button(
+        f"Give the first run a twin with {name}",
+        icon=":material/call_split:",
+        on_click=compare,
+        args=[a, near],
+    )
 
 
 def settings(twins: Twins) -> None:
-    """Show what differs between twins."""
+    """Show in which settings two runs differ."""
     a, b = (twin.config for twin in twins)
     differ = differing_fields(a, b)
     if len(differ) == 1:
@@ -122,7 +135,7 @@ def bands(twins: Twins) -> None:
     st.header("Where the nudged copies went")
     colours = {t.label: t.colour for t in twins if any(t.label == band.label for band in drawn)}
     colour_key(colours)
-    steps, low = twins[0].config.steps, charts.axis_start(drawn)
+    steps, low = max(t.config.steps for t in twins), charts.axis_start(drawn)
     spec = charts.band_spec(tuple(colours), tuple(colours.values()), steps, low)
     chart("pair_bands", spec, charts.band_tables(drawn), "Accuracy of the nudged copies by step.")
 

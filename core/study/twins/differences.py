@@ -6,9 +6,10 @@ from typing import Any
 from core.config import FIELDS, RunConfig, agree
 
 # Twins may differ in what turns the same weights and the same batch into different new weights,
-# but both are the same network, with the same activation.
+# and in how long they train, but both are the same network, with the same activation.
 MAY_DIFFER = (
     "loss", "epsilon", "reduction", "dropout", "dropout_value", "optimizer", "learning_rate",
+    "epochs",
 )  # fmt: skip
 
 

@@ -50,14 +50,14 @@ class Divergence(NamedTuple):
 def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Divergence | None]:
     """Step both until their gradients differ: yield None while they agree, then a Divergence.
 
-    There is no Divergence if they agree to the last step. A layer's gradients differ if
-    |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, where u is the largest
+    There is no Divergence if they agree to the last step that both take. A layer's gradients differ
+    if |g_a - g_b| > ROUNDINGS u max(|g_a|, |g_b|) in the Euclidean norm, where u is the largest
     relative error of one rounding in the passes.
 
     Raises ValueError as `twin_differences` does.
     """
     twin_differences(a, b)
-    on_device, compiled = train.on_device(a.task, data), _backprop(train.shape(a))
+    on_device, compiled = train.on_device(a.task, data), backprop_of(train.shape(a))
 
     def backprop(config: RunConfig, at: At) -> train.Backprop:
         state, inputs = at.state._replace(slots=()), (*on_device[:2], at.order)
@@ -65,12 +65,12 @@ def first_divergence(a: RunConfig, b: RunConfig, data: Dataset) -> Iterator[Dive
         return result
 
     tolerance = ROUNDINGS * PRECISIONS[a.precision].compute.roundoff
-    both = zip(states(a, on_device), states(b, on_device), strict=True)
+    both = zip(states(a, on_device), states(b, on_device), strict=False)  # to the end of either
     for step, (at_a, at_b) in enumerate(both):
         results = backprop(a, at_a), backprop(b, at_b)
         relative = relative_differences(*(result.gradients for result in results))
         if relative.max() > tolerance:
-            yield _divergence(step, relative, _batch(a, step, at_a.order), results, data, a.task)
+            yield _divergence(step, relative, batch_of(a, step, at_a.order), results, data, a.task)
             return
         yield None
 
@@ -81,11 +81,22 @@ def relative_differences(a: Params, b: Params) -> Array:
     0 if they are equal, NaN in the same places included; inf if somewhere only one is not finite.
     """
     pairs = zip(layers(a), layers(b), strict=True)
-    return np.array([_relative(_flat(x), _flat(y)) for x, y in pairs])
+    return np.array([relative_difference(x, y) for x, y in pairs])
 
 
-def _flat(layer: Any) -> Array:
-    return np.concatenate([np.ravel(leaf).astype(np.float64) for leaf in jax.tree.leaves(layer)])
+def relative_difference(a: Any, b: Any) -> float:
+    """|a - b| / max(|a|, |b|) of two pytrees of the same sizes, with the same care for NaN."""
+    a, b = flat(a), flat(b)
+    gap = np.linalg.norm(_gap(a, b))
+    if gap == 0 or not np.isfinite(gap):
+        return float(gap)
+    size = max(np.linalg.norm(x[np.isfinite(x)]) for x in (a, b))
+    return float(gap / size)
+
+
+def flat(tree: Any) -> Array:
+    """All numbers of a pytree, float64 [n]."""
+    return np.concatenate([np.ravel(leaf).astype(np.float64) for leaf in jax.tree.leaves(tree)])
 
 
 def _gap(a: Array, b: Array) -> Array:
@@ -95,15 +106,7 @@ def _gap(a: Array, b: Array) -> Array:
     return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.where(np.isnan(gap), np.inf, gap))
 
 
-def _relative(a: Array, b: Array) -> float:
-    gap = np.linalg.norm(_gap(a, b))
-    if gap == 0 or not np.isfinite(gap):
-        return float(gap)
-    size = max(np.linalg.norm(x[np.isfinite(x)]) for x in (a, b))
-    return float(gap / size)
-
-
-def _batch(config: RunConfig, step: int, order: Any) -> Array:
+def batch_of(config: RunConfig, step: int, order: Any) -> Array:
     """Which training images the step uses: int [batch]."""
     if config.full_batch:
         return np.arange(config.train_size)
@@ -140,6 +143,6 @@ def _divergence(
 
 
 @lru_cache(maxsize=8)
-def _backprop(shape: train.Shape) -> Any:
+def backprop_of(shape: train.Shape) -> Any:
     """(state without slots, images, labels, order, knobs) -> train.Backprop."""
     return compiled_for(shape, train.Step(shape).backprop)
