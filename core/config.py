@@ -16,6 +16,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.registry import Registry
 
@@ -30,12 +31,14 @@ class RunConfig:
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
     equal: epsilon if the loss has none, the dropout value if dropout is off, scaling or process if
-    the source does not use it, and whatever the model ignores. Series need a task and a model of
-    their own.
+    the source does not use it, the order of the images if each batch has all of them, the buffer's
+    size if there is no buffer, and whatever the model ignores. Series need a task and a model of
+    their own, and have no label to be sorted by.
 
     A batch as large as the training set means full-batch descent, with the images in their
-    original order. Smaller batches are drawn without replacement from an order that is shuffled
-    every epoch; images left over at the end of an epoch are not used.
+    original order: a mean or sum over all of them depends on their order by rounding only. Smaller
+    batches are cut from an order that is drawn, with every image once, as `data_order` and
+    `shuffle` say; images left over at the end of an epoch are not used.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -61,6 +64,9 @@ class RunConfig:
     learning_rate: float = _field(0.01, Range(1e-8, 1e3))
     batch_size: int = _field(1000, Range(1, 60_000, whole=True))  # images
     epochs: int = _field(10, Range(1, 1000, whole=True))
+    data_order: str = _field("as_is", Choice(DATA_ORDERS))
+    shuffle: str = _field("every_epoch", Choice(SHUFFLES))
+    shuffle_buffer: int = _field(1000, Range(1, 60_000, whole=True))  # images
     # For series only; core.data.Process explains each.
     x0: float = _field(Process().x0, Range(-10, 10))
     mu: float = _field(Process().mu, Range(-10, 10))
@@ -102,8 +108,10 @@ class RunConfig:
         """The fields that have no effect on this run."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
-        unused = unused_by(self.source)
-        return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
+        buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
+        order = ORDER if self.full_batch else buffer
+        unused = (*unused_by(self.source), *MODELS[self.model].ignores)
+        return tuple(dict.fromkeys([*epsilon, *value, *order, *unused]))
 
     @property
     def process(self) -> Process:
@@ -132,6 +140,7 @@ class RunConfig:
 
 
 BY_SOURCE: dict[str, Registry[Any]] = {"task": TASKS, "model": MODELS}
+ORDER = ("data_order", "shuffle", "shuffle_buffer")
 
 
 def rows_for(name: str, source: str) -> tuple[str, ...]:
@@ -141,7 +150,7 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    return ("scaling",) if SOURCES[source].series else Process._fields
+    return ("scaling", "data_order") if SOURCES[source].series else Process._fields
 
 
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}

@@ -64,7 +64,7 @@ class Way(NamedTuple):
 
 class _Run(NamedTuple):
     state: train.State
-    order: Any  # the order of the images in the next step's epoch; empty for full batches
+    order: Any  # that of the images in the last step's epoch; empty for full batches
 
 
 # Ways to map function(run, the lane's other arguments, *what all lanes share) over the lanes.
@@ -139,14 +139,14 @@ def _mesh(devices: int) -> Mesh:
 @lru_cache(maxsize=16)
 def _start(shape: train.Shape, way: Way) -> Any:
     """((), (knobs, perturbations) by lane, live lanes, (magnitude,)) -> (), runs."""
-    parts, full = train.Step(shape), shape.full_batch
+    parts = train.Step(shape)
+    undrawn = 0 if shape.full_batch else shape.train_size
 
     def start(_: Any, lane: Any, magnitude: Any) -> tuple[Any, _Run]:
         knobs, perturbation = lane
         state = parts.init(knobs)
         moved = state._replace(params=perturb(state.params, perturbation, magnitude))
-        order = jnp.zeros(0, jnp.int32) if full else parts.order(knobs, jnp.int32(0))
-        return (), _Run(moved, order)
+        return (), _Run(moved, jnp.zeros(undrawn, jnp.int32))
 
     return _mapped(shape, way, start, donated=False)
 
@@ -156,13 +156,13 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
     parts, together = train.Step(shape), MODELS[shape.model].test_batch
     looking = train.Looking(parts)
 
-    def order(run: _Run, step: Any, knobs: Any) -> Any:
-        """The order of the images in the epoch of `step`, drawn again when an epoch begins."""
+    def order(run: _Run, data: train.DeviceData, step: Any, knobs: Any) -> Any:
+        """The order of the images in the epoch of `step`, drawn when an epoch begins."""
         if shape.full_batch:
             return run.order
-        begins = step % shape.steps_per_epoch == 0
+        epoch, within = jnp.divmod(step, shape.steps_per_epoch)
         return lax.cond(
-            begins, lambda: parts.order(knobs, step // shape.steps_per_epoch), lambda: run.order
+            within == 0, lambda: parts.order(data.arranged, knobs, epoch), lambda: run.order
         )
 
     def advance(run: _Run, knobs: Any, data: train.DeviceData, first: Any, stop: Any) -> Any:
@@ -170,14 +170,14 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
 
         def step(carry: tuple[Any, _Run]) -> tuple[Any, _Run]:
             at, run = carry
-            run = _Run(run.state, order(run, at, knobs))
+            run = _Run(run.state, order(run, data, at, knobs))
             gradients = parts.backprop(run.state, images, labels, run.order, knobs).gradients
             return at + 1, run._replace(state=parts.update(run.state, gradients, knobs))
 
         return lax.while_loop(lambda carry: carry[0] < stop, step, (first, run))[1], ()
 
     def look(run: _Run, knobs: Any, data: train.DeviceData, step: Any) -> tuple[_Run, Metrics]:
-        images, labels, drawn = data.train_images, data.train_labels, order(run, step, knobs)
+        images, labels, drawn = data.train_images, data.train_labels, order(run, data, step, knobs)
         seen, after = looking.diagnose(run.state, images, labels, drawn, knobs)
         norm = jnp.linalg.norm(seen["gradient_norms"])
         metrics = Metrics(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])

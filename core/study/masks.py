@@ -58,7 +58,7 @@ def multipliers(config: RunConfig, data: train.DeviceData, step: int) -> list[An
     """
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     state = program.init(knobs)._replace(step=jnp.int32(step))
-    order = program.order(knobs, np.int32(step // config.steps_per_epoch))
+    order = program.order(data.arranged, knobs, np.int32(step // config.steps_per_epoch))
     return [layer.multipliers for layer in forward_pass(config, data, At(state, order)).layers]
 
 

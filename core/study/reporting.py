@@ -55,7 +55,8 @@ def reports(
     every = -(-per_epoch // reports_per_epoch)
     state, step = program.init(knobs), 0
     for epoch in range(config.epochs):
-        order, end = program.order(knobs, np.int32(epoch)), (epoch + 1) * per_epoch
+        order = program.order(data.arranged, knobs, np.int32(epoch))
+        end = (epoch + 1) * per_epoch
         while step < end:
             first, mark, totals = step, min(step + every, end), np.zeros(4, np.float32)
             while step < mark:

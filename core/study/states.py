@@ -25,7 +25,7 @@ def states(config: RunConfig, data: train.DeviceData) -> Iterator[At]:
     The arrays of a state are deleted when the next state is asked for.
     """
     program, knobs = train.program(train.shape(config)), train.knobs(config)
-    order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
+    order = lru_cache(maxsize=1)(lambda epoch: program.order(data.arranged, knobs, np.int32(epoch)))
     state = program.init(knobs)
     for step in range(config.steps):
         at = At(state, order(step // config.steps_per_epoch))

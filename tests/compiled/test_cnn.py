@@ -20,7 +20,7 @@ from core.study.band import copies
 from core.study.batch_norm import evaluated
 from core.study.states import start_and_end
 from tests.kit import more
-from tests.kit.runs import DIGITS, post_cnn, quick, trained
+from tests.kit.runs import DIGITS, order_of, post_cnn, quick, trained
 from tests.kit.runs import POST_CNN as POST
 
 AXES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
@@ -42,7 +42,7 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
 
     init, net = post_cnn(stax.LogSoftmax)
     _, params = init(jax.random.PRNGKey(1), (50, *axes))
-    order = np.asarray(train.program(train.shape(config)).order(train.knobs(config), np.int32(0)))
+    order = np.asarray(order_of(config))
 
     def loss(params: Any, x: Any, y: Any) -> jax.Array:
         return -jnp.sum(net(params, x) * jax.nn.one_hot(y, 10))
@@ -102,10 +102,9 @@ def test_kernel_rows_that_see_only_padding_never_move() -> None:
         device_data(config),
     )
     before = np.asarray(program.init(knobs).params[0][0])
-    order = program.order(knobs, np.int32(0))
-    after = program.advance(
-        program.init(knobs), data.train_images, data.train_labels, order, knobs, np.int32(5)
-    )
+    images = data.train_images, data.train_labels
+    order, stop = order_of(config), np.int32(5)
+    after = program.advance(program.init(knobs), *images, order, knobs, stop)
     moved = np.any(np.asarray(after.params[0][0]) != before, axis=(1, 2, 3))
     assert moved.tolist() == [False, False, True, False, False]
 

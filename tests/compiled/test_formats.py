@@ -17,7 +17,7 @@ from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.snapshot import Health, Snapshot
 from core.study.states import states
-from tests.kit.runs import tiny, trained
+from tests.kit.runs import order_of, tiny, trained
 
 # Each format has one shape, which compiles once for this whole file.
 FORMATS = ("float16", "bfloat16", "mixed_float16", "float64")
@@ -32,7 +32,7 @@ def seen(config: RunConfig, state: train.State) -> tuple[dict[str, Any], train.S
     """A look at a state, and the state after the next step."""
     program, knobs = train.program(train.shape(config)), train.knobs(config)
     inputs = data(config)[:2]
-    return program.diagnose(state, *inputs, program.order(knobs, np.int32(0)), knobs)
+    return program.diagnose(state, *inputs, order_of(config), knobs)
 
 
 def start(config: RunConfig) -> train.State:
@@ -70,9 +70,7 @@ def test_every_format_starts_from_the_same_numbers(key: str) -> None:
     for a, b in zip(*(jax.tree.leaves(start(c).params) for c in (plain, other)), strict=True):
         assert b.dtype == PRECISIONS[key].weights.dtype
         np.testing.assert_array_equal(np.asarray(a).astype(b.dtype), np.asarray(b))
-    orders = [
-        train.program(train.shape(c)).order(train.knobs(c), np.int32(3)) for c in (plain, other)
-    ]
+    orders = [order_of(c, 3) for c in (plain, other)]
     np.testing.assert_array_equal(*orders)
     assert orders[1].dtype == np.int32
 

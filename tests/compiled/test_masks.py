@@ -18,7 +18,7 @@ from core.parts.models import layers
 from core.run import train
 from core.study import masks
 from core.study.states import compiled_for, states
-from tests.kit.runs import DROPPING, tiny
+from tests.kit.runs import DROPPING, order_of, tiny
 
 CONFIG = replace(DROPPING, dropout_value=0.6)  # 12 steps an epoch, with 10 images left over
 FULL_BATCH = tiny(batch_size=100, dropout="keep_prob", dropout_value=0.3)
@@ -56,11 +56,10 @@ def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> 
 
 def test_places_are_the_batch_s_images() -> None:
     data = device_data(CONFIG)
-    program, knobs = train.program(train.shape(CONFIG)), train.knobs(CONFIG)
     found = [each for each in masks.passes(CONFIG, data, range(CONFIG.steps)) if each is not None]
     assert [each.step for each in found] == list(range(36))
     for epoch in range(3):
-        order = np.asarray(program.order(knobs, np.int32(epoch)))[:240]
+        order = order_of(CONFIG, epoch)[:240]
         of_epoch = np.concatenate([each.places for each in found[12 * epoch : 12 * epoch + 12]])
         np.testing.assert_array_equal(of_epoch, order)
 

@@ -21,7 +21,7 @@ from core.study import band
 from core.study.twins import first_divergence
 from tests.kit import more
 from tests.kit.runs import SERIES as POST
-from tests.kit.runs import quick
+from tests.kit.runs import order_of, quick
 
 ALIGNED = replace(POST, loss="mse_aligned")
 
@@ -87,8 +87,7 @@ def test_it_trains_as_a_plain_loop_does(config: RunConfig) -> None:
     params = program.init(knobs).params
     state, losses = optimizer.init(params), []
     for epoch in range(config.epochs):
-        order = np.asarray(program.order(knobs, np.int32(epoch)))
-        for chosen in np.split(order, config.steps_per_epoch):
+        for chosen in np.split(np.asarray(order_of(config, epoch)), config.steps_per_epoch):
             value, params, state = step(params, state, chosen)
             losses.append(float(value))
     ours = looks(config)
@@ -149,10 +148,8 @@ def test_gates_from_one_key_are_equal_only_at_the_start() -> None:
         state = program.init(train.knobs(config))
         if step:
             on_device = train.on_device(config.task, data())
-            order = program.order(train.knobs(config), np.int32(0))
-            state = program.advance(
-                state, *on_device[:2], order, train.knobs(config), np.int32(step)
-            )
+            knobs, stop = train.knobs(config), np.int32(step)
+            state = program.advance(state, *on_device[:2], order_of(config), knobs, stop)
         unit = layers(state.params)[1]
         return [np.asarray(gate.states) for gate in (unit.update, unit.reset, unit.candidate)]
 

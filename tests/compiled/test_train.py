@@ -23,6 +23,7 @@ from core.parts.dropout import DROPOUTS, Drop
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import SHUFFLES
 from core.presets import PRESETS
 from core.run import diagnostics, train
 from core.run.price import free_bytes
@@ -32,7 +33,7 @@ from core.run.train.gradient import backprop, clip_range
 from core.run.train.pieces import ONCE
 from core.study.states import states
 from tests.kit import more
-from tests.kit.runs import DIGITS, configs, quick, tiny, trained
+from tests.kit.runs import DIGITS, configs, order_of, quick, tiny, trained
 
 QUESTION = RunConfig()
 EXACT = RunConfig(loss="from_logits")
@@ -159,10 +160,7 @@ def test_mini_batches_agree_with_an_optax_loop(optimizer: str) -> None:
     with jax.threefry_partitionable(False):
         init, apply, _ = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
         weights = quick(lambda key: init(key, (1, 784))[1])(jax.random.PRNGKey(config.seed))
-    program, knobs = train.program(train.shape(config)), train.knobs(config)
-    batches = [
-        np.asarray(program.order(knobs, np.int32(epoch)))[:100].reshape(5, 20) for epoch in (0, 1)
-    ]
+    batches = [np.asarray(order_of(config, epoch))[:100].reshape(5, 20) for epoch in (0, 1)]
     peer = PEERS[optimizer](config.learning_rate)
     slots = peer.init(weights)
 
@@ -275,8 +273,8 @@ def test_the_older_form_shrinks_units_at_test_time() -> None:
         units = np.maximum(np.asarray(images) / np.float32(255) @ w1 + b1, 0)
         return float(np.mean(((0.25 * units) @ w2 + b2 >= 0)[:, 0] == labels))
 
-    order = program.order(knobs, np.int32(0))
-    seen = program.diagnose(state, data.train_images, data.train_labels, order, knobs)[0]
+    images = data.train_images, data.train_labels
+    seen = program.diagnose(state, *images, order_of(config), knobs)[0]
     images, labels = data.test_images, data.test_labels
     held_out = program.held_out(len(images))(state.params, images, labels, knobs)
     probed = by_hand(data.train_images, np.asarray(data.train_labels))
@@ -289,27 +287,16 @@ def test_the_older_form_shrinks_units_at_test_time() -> None:
 # Order of the images
 
 
-@pytest.fixture(scope="module")
-def orders() -> Callable[..., np.ndarray]:
-    config = tiny()
-    program = train.program(train.shape(config))
-
-    def order(epoch: int, seed: int = 0) -> np.ndarray:
-        return np.asarray(program.order(train.knobs(tiny(seed=seed)), np.int32(epoch)))
-
-    return order
-
-
-def test_order_is_a_new_permutation_every_epoch(orders: Callable[..., np.ndarray]) -> None:
-    found = [orders(epoch) for epoch in range(5)]
+def test_order_is_a_new_permutation_every_epoch() -> None:
+    found = [np.asarray(order_of(tiny(), epoch)) for epoch in range(5)]
     for order in found:
         np.testing.assert_array_equal(np.sort(order), np.arange(100))
     assert len({tuple(order) for order in found}) == 5
 
 
-def test_the_seed_determines_the_order(orders: Callable[..., np.ndarray]) -> None:
-    np.testing.assert_array_equal(orders(1), orders(1))
-    assert (orders(1) != orders(1, seed=1)).any()
+def test_the_seed_determines_the_order() -> None:
+    np.testing.assert_array_equal(order_of(tiny(), 1), order_of(tiny(), 1))
+    assert (order_of(tiny(), 1) != order_of(tiny(seed=1), 1)).any()
 
 
 @pytest.mark.parametrize(("batch_size", "matters"), [(100, False), (20, True)])
@@ -369,7 +356,7 @@ def test_the_stream_determines_weights_and_order() -> None:
     def drawn(**stream: str) -> list[Any]:
         config = tiny(**stream)
         program, knobs = train.program(train.shape(config)), train.knobs(config)
-        return [program.draw(knobs).params[0][0], program.order(knobs, np.int32(1))]
+        return [program.draw(knobs).params[0][0], order_of(config, 1)]
 
     for one, other in zip(drawn(), drawn(stream="partitionable"), strict=True):
         assert (np.asarray(one) != np.asarray(other)).any()
@@ -460,6 +447,8 @@ SCALARS = [
     {"reduction": "sum"},
     *({"dropout": key, "dropout_value": 0.25} for key in DROPOUTS),
     *({"loss": key} for key in losses_for("binary")),
+    {"data_order": "sorted"},
+    *({"shuffle": key, "shuffle_buffer": 30} for key in SHUFFLES),
 ]
 
 
@@ -474,7 +463,7 @@ def test_moving_a_slider_compiles_nothing(compilations: list[float]) -> None:
     for scalars in SCALARS:
         assert run(**scalars)[-1].step == 10
         assert not compilations, scalars
-    train.program(train.shape(tiny(train_size=99))).order(train.knobs(tiny()), np.int32(0))
+    order_of(tiny(train_size=99))
     assert compilations, "another shape compiles, or this test counts nothing"
 
 

@@ -10,13 +10,12 @@ import pytest
 
 from core.config import RunConfig
 from core.data import Dataset, load
-from core.run import train
 from core.study import twins
 from core.study.reproduce.question import as_printed
 from core.study.twins import Swap, swap
 from core.study.twins.parting import MOST
 from tests.kit import more
-from tests.kit.runs import tiny, trained
+from tests.kit.runs import order_of, tiny, trained
 
 STABLE = RunConfig()
 LOGITS = RunConfig(loss="from_logits")
@@ -98,8 +97,7 @@ def test_mini_batches_name_images_by_their_place_in_the_data() -> None:
     found = diverge(a, config)
     assert found is not None
     assert found.step == 0
-    order = train.program(train.shape(a)).order(train.knobs(a), np.int32(0))
-    assert set(found.samples.index.tolist()) <= set(np.asarray(order)[:20].tolist())
+    assert set(found.samples.index.tolist()) <= set(order_of(a)[:20].tolist())
     assert found.samples.index.max() >= 20
     assert found.differing <= 20
 

@@ -18,6 +18,7 @@ from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.run import train
+from core.run.prepare import device_data
 from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
 from core.run.train.pieces import ONCE
 from core.study.lasagne import CONFIG
@@ -90,6 +91,12 @@ SHAPES = tuple(dict.fromkeys(train.shape(config) for config in _shapes()))
 def trained(config: RunConfig) -> list[Snapshot]:
     """The snapshots of a run, which is trained once however many tests look at it."""
     return list(train.run(config, load(config.source, config.train_size)))
+
+
+def order_of(config: RunConfig, epoch: int = 0) -> jax.Array:
+    """The order in which an epoch takes the training examples."""
+    arranged, knobs = device_data(config).arranged, train.knobs(config)
+    return train.program(train.shape(config)).order(arranged, knobs, np.int32(epoch))
 
 
 def post_cnn(*last: Any) -> tuple[Any, Any]:

@@ -23,8 +23,15 @@ OTHER = {
     "widths": (300, 100), "initializer": "normal_0.01", "activation": "tanh",
     "stream": "partitionable", "seed": 7, "loss": "from_logits", "epsilon": 3e-4,
     "dropout": "rate", "dropout_value": 0.33, "precision": "mixed_float16", "optimizer": "adam",
-    "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7, "x0": 0.3,
-    "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+    "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7,
+    "data_order": "sorted", "shuffle": "never", "shuffle_buffer": 77, "x0": 0.3, "mu": 3.0,
+    "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+}  # fmt: skip
+# What a field has an effect with, where that is not the default.
+NEEDS: dict[str, dict[str, Any]] = {
+    "epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"},
+    "data_order": {"batch_size": 100}, "shuffle": {"batch_size": 100},
+    "shuffle_buffer": {"batch_size": 100, "shuffle": "buffer"},
 }  # fmt: skip
 
 
@@ -90,7 +97,7 @@ def test_every_field_has_a_widget() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
-    needs = {"epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"}}.get(name, {})
+    needs = NEEDS.get(name, {})
     if name in Process._fields:
         needs = SERIES.differences()
     config = RunConfig(**{"loss": "from_logits", **needs, name: OTHER[name]})
@@ -103,11 +110,26 @@ def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
 def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -> None:
     page = trainer(model="cnn", dropout="rate", widths="8")
     assert chosen[-1] == RunConfig(model="cnn")
-    shown = FIELDS.keys() - Process._fields
+    shown = FIELDS.keys() - {*Process._fields, "shuffle_buffer"}
     greyed = {name for name in shown if widget(page, name).disabled}
-    assert greyed == {"widths", "initializer", "activation", "dropout", "dropout_value"}
+    of_batches = {"data_order", "shuffle"}  # there is one batch
+    network = {"widths", "initializer", "activation"}
+    assert greyed == {*network, "dropout", "dropout_value", *of_batches}
     widget(page, "model").set_value("mlp").run()
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
+    widget(page, "batch_size").set_value(100).run()
+    assert not any(widget(page, name).disabled for name in of_batches)
+
+
+def test_a_shuffle_buffer_is_asked_for_where_there_is_one(chosen: list[RunConfig]) -> None:
+    page = trainer(batch_size="100")
+    with pytest.raises(ValueError, match="not enough values"):  # it is not drawn
+        widget(page, "shuffle_buffer")
+    widget(page, "shuffle").set_value("buffer").run()
+    widget(page, "shuffle_buffer").set_value(10).run()
+    assert chosen[-1] == RunConfig(batch_size=100, shuffle="buffer", shuffle_buffer=10)
+    widget(page, "shuffle").set_value("once").run()
+    assert chosen[-1] == RunConfig(batch_size=100, shuffle="once")
 
 
 @pytest.mark.parametrize(

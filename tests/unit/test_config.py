@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -163,11 +164,12 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
 
 def test_ignored_settings_are_not_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
-    assert plain.ignored() == ("epsilon", "dropout_value", *Process._fields)
+    order = ("data_order", "shuffle", "shuffle_buffer")
+    assert plain.ignored() == ("epsilon", "dropout_value", *order, *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
     assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
-    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *Process._fields)
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *order, *Process._fields)
     assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
     ignored = {"widths": (8,), "initializer": "keras", "activation": "tanh", "dropout": "rate"}
     cnn = RunConfig(model="cnn", **ignored)
@@ -175,6 +177,14 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     unused = {"scaling": "unit", "activation": "tanh", "dropout": "rate", "dropout_value": 0.9}
     series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)
+    ordered = {"data_order": "sorted", "shuffle": "buffer", "shuffle_buffer": 7}
+    assert RunConfig(**ordered) == RunConfig(), "each batch has all images"
+    for name, value in ordered.items():
+        used = {"batch_size": 100, "shuffle": "buffer", name: value}
+        assert RunConfig(**used) != RunConfig(**{**used, name: getattr(RunConfig, name)})
+    assert RunConfig(batch_size=100, shuffle_buffer=7) == RunConfig(batch_size=100)
+    few = RunConfig(**SERIES, batch_size=100)
+    assert replace(few, data_order="sorted") == few != replace(few, shuffle="once")
     assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
 
 

@@ -12,14 +12,15 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 from core.study.lasagne import CLAIMS
 
 TABLES = [
-    ACTIVATIONS, CLAIMS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS, OPTIMIZERS,
-    PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SOURCES, STREAMS, TASKS,
+    ACTIVATIONS, CLAIMS, DATA_ORDERS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS,
+    OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SHUFFLES, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

@@ -45,6 +45,8 @@ GLOSSARY = {
     "epoch": "An **epoch** is one pass over all training images.",
     "batch": "A **batch** is the set of images that one step uses; if that is all of them, each "
     "step is an epoch.",
+    "shuffle buffer": "A **shuffle buffer** holds so many of the next images; each image is drawn "
+    "at random from it. If the data are sorted by label, a small one gives batches of few labels.",
     "learning rate": "The **learning rate** scales each step: the weights move by it times the "
     "gradient, or times what the optimizer makes of the gradient.",
     "dropout": "**Dropout** sets some of a layer's units to 0, different ones at each step. "

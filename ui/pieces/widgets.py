@@ -132,6 +132,15 @@ WIDGETS: dict[str, Widget] = {
         folded=True,
         phone=True,
     ),
+    "data_order": Widget("order of the data", folded=True),
+    "shuffle": Widget("shuffling", help=explained("epoch"), folded=True),
+    "shuffle_buffer": Widget(
+        "shuffle buffer",
+        (1, 10, 100, 1000, 10_000, 60_000),
+        text=count,
+        help=explained("shuffle buffer"),
+        folded=True,
+    ),
     "stream": Widget("random numbers", help=explained("random numbers"), folded=True),
 }
 

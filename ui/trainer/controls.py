@@ -21,7 +21,6 @@ from core.data import SOURCES
 from core.fields import Choice, parse_query
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
-from core.parts.models import MODELS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.study import precision
@@ -201,8 +200,8 @@ def _formula_and_code(row: Loss, form: Form) -> None:
 
 
 def _unread(name: str) -> bool:
-    """True if the model ignores this setting."""
-    return name in MODELS[STATE.value("model")].ignores
+    """True if this setting has no effect on the run."""
+    return name in agreed(STATE.values()).ignored()
 
 
 def _dropout() -> None:
@@ -219,6 +218,7 @@ def _is_series() -> bool:
 
 def _network_and_data() -> None:
     unused = unused_by(STATE.value("source"))
+    unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
         if row.folded and name not in unused:
             _folded(name)

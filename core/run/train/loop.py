@@ -73,7 +73,8 @@ def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
 def first_look(config: RunConfig, program: Program, data: DeviceData, state: State) -> Measurements:
     """The look before the first step, which no optimizer, learning rate or epoch changes."""
     traced = knobs(config)
-    return _measure(config, program, state, data, program.order(traced, np.int32(0)), traced)
+    order = program.order(data.arranged, traced, np.int32(0))
+    return _measure(config, program, state, data, order, traced)
 
 
 def _snapshot(
@@ -141,7 +142,7 @@ def ticks(
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
-        return program.order(traced, np.int32(epoch))
+        return program.order(data.arranged, traced, np.int32(epoch))
 
     while last_look < config.steps:
         mark = 0 if last_look < 0 else next_look(last_look)

@@ -14,6 +14,7 @@ from jax import Array
 
 from core.parts.models import MODELS, Params
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import DATA_ORDERS
 from core.run.price import operations
 from core.run.snapshot import PROBE
 from core.run.train.pieces import ONCE, SELDOM, Pieces, loops_lock
@@ -71,12 +72,14 @@ class Program:
         return own.compiled(own.step.optimizer.init, own.state.params, options=ONCE)
 
     @property
-    def order(self) -> Callable[[Knobs, Any], Array]:
+    def order(self) -> Callable[[Array, Knobs, Any], Array]:
         """`Step.order`, compiled; a full batch keeps the data's own order."""
         if self.shape.full_batch:
-            return lambda knobs, epoch: self._in_order
+            return lambda arranged, knobs, epoch: self._in_order
         shared = self._shared
-        return shared.compiled(shared.step.order, shared.knobs, shared.whole, options=ONCE)
+        arranged = jax.ShapeDtypeStruct((len(DATA_ORDERS), self.shape.train_size), np.int32)
+        types = arranged, shared.knobs, shared.whole
+        return shared.compiled(shared.step.order, *types, options=ONCE)
 
     @property
     def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:

@@ -16,6 +16,7 @@ from core.parts.convolution import in_loop
 from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
 from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.run import diagnostics
 from core.run.train.gradient import Backprop, backprop
@@ -81,10 +82,17 @@ class Step:
         """Logits [batch, outputs] as at test time."""
         return self.model.at_test(partial(self.apply, params, drop=dropping(knobs)), x)
 
-    def order(self, knobs: Knobs, epoch: Array) -> Array:
-        """(knobs, epoch) -> int32 [train_size], the order of the images in that epoch."""
-        key = jax.random.fold_in(jax.random.fold_in(_root(knobs), 1), epoch)
-        return jax.random.permutation(key, self.shape.train_size).astype(jnp.int32)
+    def order(self, arranged: Array, knobs: Knobs, epoch: Array) -> Array:
+        """(arranged, knobs, epoch) -> int32 [train_size], the order of the images in that epoch."""
+        rows = list(SHUFFLES.values())
+        epoch = jnp.where(jnp.array([row.repeats for row in rows])[knobs.shuffle], 0, epoch)
+        own, of_buffer = (
+            jax.random.fold_in(jax.random.fold_in(_root(knobs), use), epoch) for use in (1, 3)
+        )
+        permutation = jax.random.permutation(own, self.shape.train_size).astype(jnp.int32)
+        draws = [row.draw for row in rows]
+        drawn = lax.switch(knobs.shuffle, draws, permutation, of_buffer, knobs.shuffle_buffer)
+        return arranged[knobs.data_order][drawn]
 
     def batch(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs

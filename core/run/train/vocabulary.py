@@ -15,6 +15,7 @@ from core.parts.dropout import Drop, meaning
 from core.parts.loss_scale import LossScale
 from core.parts.losses import losses_for
 from core.parts.models import Params
+from core.parts.order import DATA_ORDERS
 
 
 class Shape(NamedTuple):
@@ -56,6 +57,9 @@ class Knobs(NamedTuple):
     dropout: Any
     dropout_value: Any
     learning_rate: Any
+    data_order: Any
+    shuffle: Any
+    shuffle_buffer: Any
     shift: Any
     scale: Any
 
@@ -76,6 +80,7 @@ class DeviceData(NamedTuple):
     train_labels: Array
     test_images: Array
     test_labels: Array
+    arranged: Array  # int32 [data orders, n], positions of the training images in each data order
 
 
 def shape(config: RunConfig) -> Shape:
@@ -123,9 +128,16 @@ def labels_of(task: str, digits: np.ndarray) -> np.ndarray:
 
 def on_device(task: str, data: Dataset) -> DeviceData:
     """Copy a data set to the accelerator."""
+    labels = labels_of(task, data.train_labels)
     return DeviceData(
         jnp.asarray(data.train_images),
-        jnp.asarray(labels_of(task, data.train_labels)),
+        jnp.asarray(labels),
         jnp.asarray(data.test_images),
         jnp.asarray(labels_of(task, data.test_labels)),
+        jnp.asarray(_arranged(np.zeros(len(labels)) if TASKS[task].series else labels)),
     )
+
+
+def _arranged(labels: np.ndarray) -> np.ndarray:
+    """The training images in each of DATA_ORDERS: int32 [data orders, n]."""
+    return np.array([row.arrange(labels) for row in DATA_ORDERS.values()], np.int32)

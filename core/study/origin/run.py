@@ -58,7 +58,7 @@ def of_run(
     if first is None:
         return
     program, knobs = train.program(train.shape(config)), train.knobs(config)
-    order = lru_cache(maxsize=1)(lambda epoch: program.order(knobs, np.int32(epoch)))
+    order = lru_cache(maxsize=1)(lambda epoch: program.order(data.arranged, knobs, np.int32(epoch)))
     looked_at = {look.step for look in looks[:first]}
     state = program.init(knobs)
     for step in range(looks[first].step):
