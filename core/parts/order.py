@@ -105,8 +105,8 @@ SHUFFLES = Registry(
             key="buffer",
             label="through a buffer",
             summary="Each image is drawn at random from a buffer, and the next one in order takes "
-            "its place, again in every epoch. An image may come much later than it lies, but "
-            "earlier only by less than the buffer's size.",
+            "its place; every epoch has a new order. An image may come out much later than its "
+            "place in the data, but earlier only by less than the buffer's size.",
             reference="tf.data.Dataset.shuffle(buffer_size), TensorFlow 2.21",
             draw=_buffered,
         ),

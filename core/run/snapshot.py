@@ -73,6 +73,15 @@ class Fit(NamedTuple):
     predictions: Array  # float32 [SHOWN, time]
 
 
+class Ahead(NamedTuple):
+    """The labels of training images that follow each other, the next step's among them."""
+
+    images: int  # how many follow each other: the next batch, or some more
+    label: int  # the most frequent one
+    share: float  # of these images that have it
+    overall: float  # the same share of all training images
+
+
 class Snapshot(NamedTuple):
     """A run after `step` updates. Losses and shares are over the first PROBE images.
 
@@ -113,6 +122,7 @@ class Snapshot(NamedTuple):
     vanished: float  # share of the gradient that is 0 in 16 bits but not in float32; NaN otherwise
     loss_scale: float  # what the loss is multiplied by for the backward pass; 1 if it is not scaled
     fit: Fit | None = None  # for a regression only
+    ahead: Ahead | None = None  # for a classification only
 
     @property
     def score(self) -> float:

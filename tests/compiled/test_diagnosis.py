@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig, agree
+from core.data import load
 from core.parts.dropout import DROPOUTS
-from core.run.diagnosis import CAUSES, diagnose, percent
-from core.run.snapshot import BINS, Census, Fit, Gradient, Largest, Saturation, Snapshot
+from core.run.diagnosis import CAUSES, batches, diagnose, percent
+from core.run.diagnosis.evidence import Evidence
+from core.run.snapshot import BINS, Ahead, Census, Fit, Gradient, Largest, Saturation, Snapshot
+from core.run.train import ahead, labels_of
 from tests.kit.runs import look
 from tests.kit.truth import DEEP, DIGITS
 
@@ -19,6 +22,7 @@ ADAM = RunConfig(optimizer="adam", learning_rate=0.001)
 SERIES = RunConfig(
     source="ou", task="next_value", model="gru", loss="mse_broadcast", train_size=64, batch_size=64
 )
+FEW_LABELS = RunConfig(**{**DIGITS, "data_order": "sorted", "shuffle": "never"})
 DROPPING = RunConfig(**{**DEEP, "dropout": "rate", "dropout_value": 0.7})
 
 
@@ -88,6 +92,11 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         replace(LOGITS, precision="float16"), [look(0, vanished=0.61)],
         "61% of the gradient's numbers are too small for float16: they are exactly 0, and in "
         "float32 they are not.",
+    ),
+    "unmixed": (
+        FEW_LABELS, [START, look(5, ahead=Ahead(100, 3, 0.97, 0.1))],
+        "The images are not mixed: of 100 that follow each other, 97% have the label 3, and of all "
+        "training images 10%.",
     ),
     "dropout_too_strong": (
         DROPPING, [START, look(50, flipped=0.71, dropped_accuracy=0.25)],
@@ -310,6 +319,40 @@ def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
     for count in range(1, examples):
         assert percent(float(np.float32(count / examples))) not in ("0%", "100%")
     assert (percent(0.0), percent(1.0)) == ("0%", "100%")
+
+
+def said_of(config: RunConfig, order: np.ndarray) -> list[bool]:
+    """Whether its images are said not to be mixed, at each step of an epoch in this order."""
+    labels = labels_of(config.task, load("sample", config.train_size).train_labels)
+    looks = [
+        look(ahead=ahead(config, labels, order, step)) for step in range(config.steps_per_epoch)
+    ]
+    return [batches.unmixed(Evidence(config, [each])) is not None for each in looks]
+
+
+@pytest.mark.parametrize("task", ["binary", "digits"])
+@pytest.mark.parametrize("size", [1, 10, 100, 1999])
+def test_images_that_are_shuffled_are_mixed_and_sorted_ones_are_not(task: str, size: int) -> None:
+    """However few images a batch has; a batch of half the data has five digits.
+
+    Where one label ends and the next begins, two labels are mixed.
+    """
+    config = RunConfig(**{**FEW_LABELS.differences(), "train_size": 4000, "batch_size": size})
+    config = agree({**asdict(config), "task": task})[0]
+    random = np.random.default_rng(size)
+    for _ in range(20):
+        assert not any(said_of(config, random.permutation(4000)))
+    assert not any(said_of(config, np.arange(4000))), "MNIST's own order"
+    labels = labels_of(task, load("sample", 4000).train_labels)
+    found = said_of(config, np.argsort(labels, kind="stable"))
+    assert np.mean(found) > 0.95 if size < 1999 else found == [task == "binary"] * 2
+
+
+def test_too_few_images_tell_nothing() -> None:
+    """Of ten images, all may have one label by chance."""
+    few = replace(FEW_LABELS, train_size=100, batch_size=10)
+    labels = load("sample", 100).train_labels
+    assert not any(said_of(few, np.argsort(labels, kind="stable")))
 
 
 # Each form of dropout, with the value that makes it keep 30% of the units.

@@ -59,6 +59,23 @@ def test_causes_of_real_runs(change: dict[str, Any], step: int, cause: str) -> N
     assert said(agree(change)[0], step).cause == cause
 
 
+@pytest.mark.parametrize(
+    "order", [{"shuffle": "never"}, {"shuffle": "buffer", "shuffle_buffer": 50}], ids=str
+)
+def test_images_that_are_not_mixed_are_the_cause_and_shuffling_is_the_cure(
+    order: dict[str, Any],
+) -> None:
+    config = replace(KEEP_OR_DROP, dropout="off", epochs=3, data_order="sorted", **order)
+    for step in (0, 10, 30):
+        assert said(config, step).cause == "unmixed"
+    cure = said(config, 30).cure
+    assert cure == {"shuffle": "every_epoch"}
+    better = replace(config, **cure)
+    causes = [found.cause for found in diagnose(better, trained(better))]
+    assert "unmixed" not in causes
+    assert trained(better)[-1].train_accuracy > trained(config)[-1].train_accuracy + 0.2
+
+
 # Each form of dropout, with the value that makes it keep 30% of the units, and 70%.
 THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 SEVENTY = {form: 1 - number for form, number in THIRTY.items()}

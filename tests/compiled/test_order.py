@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from itertools import permutations, product
+from typing import Any
 
 import jax
 import numpy as np
@@ -143,3 +144,27 @@ def test_runs_beside_each_other_have_their_own_orders() -> None:
         images = data.train_images, data.train_labels
         ends.append(float(program.diagnose(end.state, *images, end.order, knobs)[0]["loss"]))
     assert np.concatenate(together).tolist() == ends and len(set(ends)) == len(runs)
+
+
+# Held-out accuracy of sorted images, never shuffled and shuffled in every epoch: where the mean of
+# 20 seeds must be. Found were 0.547 (a run's standard deviation 0.032), 0.899, 0.866 and 0.912.
+TAUGHT = [
+    ({"optimizer": "sgd", "learning_rate": 0.1}, (0.52, 0.57), (0.89, 0.91)),
+    ({"optimizer": "adam", "learning_rate": 1e-3}, (0.855, 0.88), (0.90, 0.92)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("settings", "never", "every_epoch"), TAUGHT, ids=["sgd", "adam"])
+def test_sorted_images_that_nobody_shuffles_cost_sgd_more_than_adam(
+    settings: dict[str, Any], never: tuple[float, float], every_epoch: tuple[float, float]
+) -> None:
+    start = RunConfig(
+        task="digits", train_size=4000, scaling="unit", widths=(64,), initializer="keras",
+        loss="from_logits", batch_size=100, data_order="sorted", **settings,
+    )  # fmt: skip
+    data = train.on_device("digits", load("sample", 4000))
+    for shuffle, (low, high) in (("never", never), ("every_epoch", every_epoch)):
+        runs = [replace(start, shuffle=shuffle, seed=seed) for seed in range(20)]
+        ends = [each.held_out for each in lanes.runs(runs, data) if each is not None]
+        assert low < np.mean(np.concatenate(ends)) < high

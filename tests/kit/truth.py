@@ -52,6 +52,11 @@ def settings() -> Iterator[RunConfig]:
         formats += [{**DIGITS, "learning_rate": 0.1}, {**DIGITS, "scaling": "raw", "loss": "clip"}]
         formats += [{**DIGITS, "optimizer": "adam", "learning_rate": 1e-3}]
         changes += [{**change, "precision": precision} for change in formats]
+    for shuffle in ("never", "buffer"):
+        order = {"data_order": "sorted", "shuffle": shuffle, "shuffle_buffer": 100}
+        changes += [{"loss": "from_logits", "batch_size": 10, "epochs": 3, **order}]
+        changes += [{**DIGITS, **order, "learning_rate": 0.1}]
+        changes += [{**DIGITS, **order, "optimizer": "adam", "learning_rate": 1e-3}]
     for change in changes:
         yield agree(change)[0]
 

@@ -9,7 +9,7 @@ some hundred runs.
 from collections.abc import Sequence
 
 from core.config import RunConfig
-from core.run.diagnosis import numbers, results, silence, steps
+from core.run.diagnosis import batches, numbers, results, silence, steps
 from core.run.diagnosis.evidence import Cause, Diagnosis, Evidence, percent
 from core.run.snapshot import Snapshot
 
@@ -28,6 +28,7 @@ CAUSES: dict[str, Cause] = {
         steps.too_small,
         silence.silent,
         numbers.vanishing,
+        batches.unmixed,
         results.dropout_too_strong,
         silence.silent_layer,
         silence.dead_units,

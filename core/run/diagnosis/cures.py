@@ -65,6 +65,11 @@ def less_dropping(config: RunConfig) -> Cure:
     return {"dropout_value": round(float(kept), 3)}
 
 
+def mixed(config: RunConfig) -> Cure:
+    """A new order of all images for each epoch."""
+    return {"shuffle": "every_epoch"} if config.shuffle != "every_epoch" else {}
+
+
 def more_images(config: RunConfig) -> Cure:
     """All images that there are, for as many steps as before."""
     most = SOURCES[config.source].train_size

@@ -9,6 +9,7 @@ from core.run.train.looking import Looking
 from core.run.train.loop import (
     Measurements,
     NextLook,
+    ahead,
     first_look,
     looks_of,
     run,
@@ -33,7 +34,7 @@ from core.run.train.vocabulary import (
 
 __all__ = [
     "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
-    "Shape", "State", "Step", "bytes_needed", "dropping", "first_look", "for_this_host", "knobs",
-    "labels_of", "looks_of", "losses_and_slopes", "numerics", "on_device", "parameters", "pixels",
-    "program", "run", "shape", "snapshot_steps", "start_types", "ticks",
+    "Shape", "State", "Step", "ahead", "bytes_needed", "dropping", "first_look", "for_this_host",
+    "knobs", "labels_of", "looks_of", "losses_and_slopes", "numerics", "on_device", "parameters",
+    "pixels", "program", "run", "shape", "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

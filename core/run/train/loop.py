@@ -13,11 +13,12 @@ from jax import Array
 from core.config import RunConfig
 from core.data import Dataset
 from core.parts.models import MODELS, Params
-from core.run.snapshot import PROBE, Census, Fit, Largest, Saturation, Snapshot
+from core.run.snapshot import PROBE, Ahead, Census, Fit, Largest, Saturation, Snapshot
 from core.run.train.programs import Program, program
 from core.run.train.vocabulary import DeviceData, Knobs, State, knobs, on_device, shape
 
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
+STRETCH = 100  # images that a look counts labels in, if the batch has fewer
 CHUNK_SECONDS = 0.05  # of steps in one call, so that stop and pause answer at once
 # The fields of a Snapshot that are a plain number or truth value.
 PLAIN = (
@@ -77,16 +78,30 @@ def first_look(config: RunConfig, program: Program, data: DeviceData, state: Sta
     return _measure(config, program, state, data, order, traced)
 
 
+def ahead(config: RunConfig, labels: np.ndarray, order: np.ndarray, step: int) -> Ahead:
+    """The labels in the stretch of an epoch's order in which a step's batch lies.
+
+    A small batch has few labels by chance, so the stretch has up to STRETCH images.
+    """
+    size = max(config.batch_size, min(STRETCH, config.train_size // 10))
+    start = step % config.steps_per_epoch * config.batch_size
+    start = min(start, config.train_size - size)
+    counts = np.bincount(labels[order[start : start + size]])
+    label = int(counts.argmax())
+    return Ahead(size, label, float(counts[label] / size), float(np.mean(labels == label)))
+
+
 def _snapshot(
     config: RunConfig,
     program: Program,
     state: State,
     data: DeviceData,
     look: Measurements,
+    order: Array,
     knobs: Knobs,
 ) -> tuple[Snapshot, State]:
     """The Snapshot of a look, and the state after a step along the gradient that was seen."""
-    step = int(state.step)
+    step, labels = int(state.step), np.asarray(data.train_labels)
     followed, after = program.follow(state, look.gradients, knobs)
     values = look.values | jax.device_get(followed)
     fit, held_out = None, look.held_out
@@ -105,6 +120,7 @@ def _snapshot(
         test_accuracy=math.nan if fit else float(held_out),
         test_examples=_held_out_examples(config, step, data),
         fit=fit,
+        ahead=None if fit else ahead(config, labels, np.asarray(order), step),
         **values,
     )
     return snapshot, after
@@ -160,12 +176,12 @@ def ticks(
             if step < mark:
                 yield None
             continue
+        next_order = order(step // config.steps_per_epoch)
         if last_look < 0 and start is None:
             look = first(config, program, data, state)
         else:
-            next_order = order(step // config.steps_per_epoch)
             look = _measure(config, program, state, data, next_order, traced)
-        snapshot, state = _snapshot(config, program, state, data, look, traced)
+        snapshot, state = _snapshot(config, program, state, data, look, next_order, traced)
         last_look, step = step, step + 1
         yield snapshot
 
