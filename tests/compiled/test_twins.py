@@ -126,6 +126,8 @@ def test_twins_that_train_for_as_long_as_they_like_are_compared_to_the_end_of_ei
         more({"initializer": "keras"}, "initial weights", r"differ by [\d.]+%"),
         ({"batch_size": 100}, "first batch", "20 images are in both"),
         more({"train_size": 150}, "first batch", r"(no|\d+) images are in both"),
+        ({"shuffle": "once"}, "first batch", "the same, but not that of step 5"),
+        ({"shuffle": "never"}, "first batch", r"\d+ images are in both"),
         ({"scaling": "raw"}, "input", "differ by 99.6%"),
         ({"reduction": "sum"}, "gradient", "differ by 95%"),
         ({"epochs": 1}, None, ""),
