@@ -78,7 +78,7 @@ def test_the_story_of_the_question_has_its_published_figures() -> None:
     assert bars(page, "Final Keras accuracy") == {"published": "90.9%", "measured here": "90.9%"}
     here = bars(page, "Final JAX accuracy")
     assert here["published"] == "79.2%" and 51 <= float(here["measured here"][:-1]) <= 85
-    assert bars(page, "Keras 3 on TensorFlow") == {"training accuracy at the end": "90.9%"}
+    assert bars(page, "Keras 3 on TensorFlow") == {"Keras 3 on TensorFlow": "90.9%"}
     cards = re.findall(r'<ul class="cards wide">(.*?)</ul>', bodies(page))[0]
     assert "slope, JAX, clipped</dt><dd>0<" in cards
 
@@ -149,7 +149,9 @@ def test_few_runs_are_not_called_a_fact_and_different_ends_are_chance() -> None:
 
 def test_band_tables_hold_the_whole_range_and_nan_is_a_gap() -> None:
     accuracy = np.array([[0.4, 0.7], [0.4, 0.5], [0.4, np.nan]])
-    first, last = charts.band_tables([charts.Band("a", [0, 5], accuracy)])["band"].to_pylist()
+    tables = charts.band_tables([charts.Band("a", [0, 5], accuracy)])
+    first, last = tables["band"].to_pylist()
+    assert [(gap["step"], gap["what"]) for gap in tables["gaps"].to_pylist()] == [(5, "NaN")]
     assert first == {"series": "a", "step": 0, "low": 0.4, "high": 0.4, "own": 0.4}
     assert last == {"series": "a", "step": 5, "low": None, "high": None, "own": 0.7}
 

@@ -28,6 +28,7 @@ from ui.charts import (  # fmt: skip
     saturation,
     series,
     sweep,
+    twins,
     windows,
 )
 
@@ -533,13 +534,25 @@ def test_the_health_strip_tells_nan_inf_zero_and_fine_apart() -> None:
     assert len(health.health(long, 400, ("weights", "biases"), None).tables["cells"]) < 2000
 
 
+def test_the_crosses_of_a_run_have_its_colour() -> None:
+    colours = {'Lasagne\'s "own"': "#111111", "b": "#222222"}
+    runs = {name: ([0, 1], [0.5, NAN]) for name in colours}
+    gaps = twins.curves_tables(runs)["gaps"].to_pylist()
+    assert [gap["series"] for gap in gaps] == list(colours)
+    assert [gap["first"] for gap in gaps] == ["NaN", ""]  # the labels of runs are too long here
+    spec = twins.curves_spec(tuple(colours), tuple(colours.values()), 1)
+    marks = [layer["mark"] for layer in spec["layer"][1]["layer"]]
+    crosses = [mark["color"] for mark in marks if mark["type"] == "point"]
+    assert crosses == list(colours.values())
+
+
 def test_errors_are_drawn_beside_the_error_of_copying() -> None:
     runs = {"a": [look(step, fit=fit(0.1)) for step in range(3)], "b": [look(0, fit=fit(NAN))]}
     tables = series.errors_tables(runs)
     rows = [(row["series"], row["step"], row["value"]) for row in tables["run"].to_pylist()]
     assert rows[:4] == [("a", 0, 0.1), ("a", 1, 0.1), ("a", 2, 0.1), ("b", 0, None)]
     assert rows[4:] == [(series.BEATEN, step, 0.036) for step in range(3)]
-    assert tables["gaps"].to_pylist() == [{"step": 0, "what": "NaN", "first": "NaN", "series": ""}]
+    assert tables["gaps"].to_pylist() == [{"step": 0, "what": "NaN", "first": "NaN", "series": "b"}]
     spec = series.errors_spec(("a", "b"), ("#111111", "#222222"), 10, 0.2)
     alt.LayerChart.from_dict(spec, validate=True)
 
@@ -673,21 +686,29 @@ def test_a_square_of_nan_says_so_and_each_number_can_be_read() -> None:
 
 @pytest.mark.parametrize("ends", [(0.5, 0.5, 0.5, 0.5), (0.0, 0.0), (1.0, 0.99, 1.0), (0.1, 0.9)])
 def test_names_of_curves_are_inside_the_plot_and_do_not_overlap(ends: tuple[float, ...]) -> None:
-    curves = {f"curve {i}": [0.3, end, NAN] for i, end in enumerate(ends)}
+    curves = {f"curve {i}": [0.3, end] for i, end in enumerate(ends)}
     (table,) = frame.names(curves, live.linear(1.0), frame.TALL).values()
     named = dict(zip(*(table[name].to_pylist() for name in ("series", "value")), strict=True))
     places = sorted(named.values())
     gap = frame.NAMES_GAP / (frame.TALL - frame.AROUND)
     assert named.keys() == curves.keys() and places[0] > 0 and places[-1] <= 1
     assert all(high - low >= gap - 1e-9 for low, high in pairwise(places))
-    assert sorted(named, key=lambda name: named[name]) == sorted(
-        named, key=lambda name: curves[name][1]
-    ), "in the curves' own order"
+    from_below = [*reversed(curves)]  # at one place the first is highest
+    ordered = sorted(named, key=lambda name: named[name])
+    assert ordered == sorted(from_below, key=lambda name: curves[name][1])
 
 
-def test_a_curve_of_only_nan_has_no_name() -> None:
-    found = frame.names({"a": [NAN, NAN], "b": [2.0]}, live.logarithmic(1.0, 100.0), frame.TITLED)
-    assert found["names"].to_pylist() == [{"series": "b", "value": pytest.approx(2.0)}]
+def test_names_of_curves_that_are_lost_are_beside_their_crosses() -> None:
+    lost = {"layer 1": [2.0, 1.0, NAN], "layer 2": [NAN, NAN, INF], "layer 3": [3.0, 2.0, 50.0]}
+    (table,) = frame.names(lost, live.logarithmic(1.0, 100.0), frame.TITLED).values()
+    named = dict(zip(*(table[name].to_pylist() for name in ("series", "value")), strict=True))
+    # The crosses' rows are a little further from each other than the names.
+    height = frame.TITLED - frame.AROUND
+    place = live.logarithmic(1.0, 100.0).place
+    assert height * place(named["layer 2"]) == pytest.approx(frame.FOOT)
+    assert height * place(named["layer 1"]) == pytest.approx(frame.FOOT + frame.ROW, abs=3)
+    assert named["layer 3"] == pytest.approx(50.0)
+    assert not frame.names({"a": []}, live.linear(1.0), frame.TALL)["names"].num_rows
 
 
 def test_the_frames_are_around_the_pixel_and_its_window() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from core.config import RunConfig, agree
 from core.parts.losses import LOSSES, losses_for
+from ui.charts import series
 from ui.charts.palette import HELD_OUT, TRAIN
 from ui.microscope.setting import FIELDS
 from ui.pieces.colours import FIRST, LOSS_COLOURS, loss_colours, run_colours
@@ -33,6 +34,10 @@ def test_losses_of_home_and_the_first_story_keep_their_colours(key: str) -> None
     kind = LOSSES[key].works_on
     others = [other for other in losses_for("binary") if LOSSES[other].works_on == kind]
     assert loss_colours([*others[:5], key])[key] == LOSS_COLOURS[kind][0]
+
+
+def test_what_is_true_or_seen_has_no_run_s_colour() -> None:
+    assert {*series.VALUES.values()}.isdisjoint({TRAIN, *LOSS_COLOURS["predictions"]})
 
 
 def test_two_runs_have_their_losses_colours_in_either_order() -> None:

@@ -236,7 +236,8 @@ def symlog(top: float) -> tuple[alt.Scale, alt.Axis]:
 def _spec(top: float, quantity: str, broken: bool) -> dict[str, Any]:
     named = list(GRADIENTS) if broken else list(GRADIENTS)[: Gradient.NONFINITE]
     legend = alt.Legend(columns=2, labelLimit=150, values=named)
-    return frame.spec(layers(*symlog(top), None, {}, legend), f"Every image by its {quantity}")
+    drawn = layers(*symlog(top), None, {}, legend)
+    return frame.spec(drawn, f"Every image by its {quantity}", frame.TALL)
 
 
 def _notes(y: alt.Y) -> tuple[Any, ...]:

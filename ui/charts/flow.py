@@ -107,7 +107,7 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
         "low:Q",
         title="share of images",
         scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="%", tickCount=5),
+        axis=alt.Axis(format="%", values=[0, 0.5, 1]),
     )
     bands = alt.Scale(domain=list(BANDS), range=list(BANDS.values()))
     named = [*LEGEND, "NaN or inf"] if broken else list(LEGEND)
@@ -123,4 +123,5 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
             tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return frame.zoomable("Right, wrong and silent images by step", area, frame.cursor_rule(steps))
+    title, rule = "Right, wrong and silent images by step", frame.cursor_rule(steps)
+    return frame.zoomable(title, area, rule, height=frame.TALL)

@@ -18,7 +18,7 @@ from ui.charts.palette import BEFORE, DEAD, PINS
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
 HEIGHT = 300  # pixels, axes and legend included
-# Heights of the trainer's charts with their titles: of the first two, and of the others. Four
+# Heights of the trainer's charts with their titles: of most, and of the second row, so that four
 # charts fit on a small laptop.
 TALL, TITLED = 218, 186
 TICKS = 6  # the most on an axis
@@ -118,20 +118,27 @@ def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str =
     return _gap_table(at, what[missing], np.full(len(at), series))
 
 
-def join_gaps(tables: Iterable[pa.Table]) -> pa.Table:
-    """Join the gaps of several curves into one table, whose first row names all kinds found."""
+def join_gaps(tables: Iterable[pa.Table], named: bool = True) -> pa.Table:
+    """Join the gaps of several curves into one table, whose first row names all kinds found.
+
+    With `named`, it also names the curves; their names must be short.
+    """
     joined = pa.concat_tables(tables)
-    return _gap_table(*(joined[name].to_numpy() for name in ("step", "what", "series")))
+    steps, what, series = (joined[name].to_numpy() for name in ("step", "what", "series"))
+    return _gap_table(steps, what, series, named)
 
 
-def _gap_table(steps: np.ndarray, what: np.ndarray, series: np.ndarray) -> pa.Table:
+def _gap_table(
+    steps: np.ndarray, what: np.ndarray, series: np.ndarray, named: bool = True
+) -> pa.Table:
     """Return the gaps in the order of their steps; only the first has words, so none overlap."""
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
-    kinds = [_gap_label(kind, series[what == kind]) for kind in dict.fromkeys(what.tolist())]
-    label = ("; " if any(series) else ", ").join(kinds)
-    named = [label, *[""] * (len(what) - 1)] if len(what) else []
-    columns = (steps, what, named, series)
+    curves = series if named else np.full_like(series, "")
+    kinds = [_gap_label(kind, curves[what == kind]) for kind in dict.fromkeys(what.tolist())]
+    label = ("; " if any(curves) else ", ").join(kinds)
+    words = [label, *[""] * (len(what) - 1)] if len(what) else []
+    columns = (steps, what, words, series)
     return pa.table(
         [pa.array(c, kind.type) for c, kind in zip(columns, GAPS, strict=True)], schema=GAPS
     )
@@ -269,13 +276,15 @@ class Along(NamedTuple):
 def names(curves: Mapping[str, Values], along: Along, height: int) -> Tables:
     """Return the table `names`: where the name of each curve goes, in a chart of that height.
 
-    A name is at its curve's last value, but inside the plot and at least a line from other names.
+    A name is at its curve's last value or, if that is missing, at the foot beside the crosses; but
+    inside the plot, a line or more from other names, and over those of later curves in its place.
     """
     last = {}
-    for name, values in curves.items():
-        known = np.asarray(values, np.float64)
-        if len(known := known[np.isfinite(known)]):
-            last[name] = min(1.0, max(0.0, along.place(float(known[-1]))))
+    for name in reversed(list(curves)):
+        if len(values := curves[name]):
+            value = float(values[-1])
+            place = along.place(value) if math.isfinite(value) else FOOT / (height - AROUND)
+            last[name] = min(1.0, max(0.0, place))
     gap = NAMES_GAP / (height - AROUND)
     places: dict[str, float] = {}
     low = gap / 2
@@ -349,13 +358,18 @@ def _line(steps: int, **style: Any) -> dict[str, Any]:
     return {"strokeWidth": 2.5, "clip": True, "point": points, **style}
 
 
-def gap_marks(steps: int, series: Sequence[str] = ("",), colours: Sequence[str] = (DEAD,)) -> Any:
+def gap_marks(
+    steps: int,
+    series: Sequence[str] = ("",),
+    colours: Sequence[str] = (DEAD,),
+    row_height: float = ROW,
+) -> Any:
     """Draw a cross at the foot of the chart for each missing value, and above them once its kind.
 
     Each series has a row of crosses in its colour, the last series lowest; the rows are closer
     together in a low plot.
     """
-    row = f"min({ROW}, (height - {FOOT + 2 * ROW}) / {len(series)})"
+    row = f"min({row_height}, (height - {FOOT + 2 * ROW}) / {len(series)})"
     base = alt.Chart(alt.NamedData("gaps")).encode(
         x=step_axis(steps), y=alt.value("height"), tooltip=["series:N", "what:N", "step:Q"]
     )

@@ -160,17 +160,19 @@ def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> 
     def curves(norms: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(_layer_names(layers), norms.T, strict=True))
 
-    def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
+    def positive(norms: np.ndarray) -> dict[str, np.ndarray]:
         # A log axis has no 0: leave a gap here, and let `gaps` mark it at the foot.
-        return curve_table(snapshots, curves(np.where(norms == 0, np.nan, norms)))
+        return curves(np.where(norms == 0, np.nan, norms))
+
+    def table(snapshots: Snapshots, norms: np.ndarray) -> pa.Table:
+        return curve_table(snapshots, positive(norms))
 
     low, high = frame.bracket(span, GRADIENT_EDGES)
-    shown = {name: curve[curve > 0] for name, curve in curves(now).items()}
     return Drawing(
         key="gradients",
         spec=_gradient_spec(steps, layers, low, high),
         tables={
-            **frame.names(shown, logarithmic(low, high), _gradient_height(layers)),
+            **frame.names(positive(now), logarithmic(low, high), _gradient_height(layers)),
             "run": table(run, now),
             "before": table(same, then),
             "gaps": frame.join_gaps(

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from core.run.snapshot import SHOWN, Fit, Snapshot
-from ui.charts import frame, live
+from ui.charts import frame, live, twins
 from ui.charts.frame import Ribbon, Tables
 from ui.charts.live import Drawing, Pin, Snapshots
 from ui.charts.palette import BEFORE, HELD_OUT, PINS, TRAIN
 
 ERRORS = {"held out": TRAIN, "copying the input": HELD_OUT}
 TRUE, SEEN = "true", "noisy"
-VALUES = {TRUE: TRAIN, SEEN: BEFORE}
+VALUES = {TRUE: PINS[0], SEEN: BEFORE}  # unlike any run's predictions
 TITLE = "Mean squared error by step, each prediction against its own target"
 
 
@@ -77,7 +77,7 @@ def predictions(
 ) -> Drawing:
     """Draw some held-out series: the true values, the noisy ones, and one run's predictions."""
     fits = {"predicted": now.fit} if now and now.fit else {}
-    return following(fits, {"predicted": PINS[0]}, title)
+    return following(fits, {"predicted": TRAIN}, title)
 
 
 def following(fits: Mapping[str, Fit], colours: Mapping[str, str], title: str = "") -> Drawing:
@@ -176,7 +176,7 @@ def errors_spec(
     names = [*labels, BEATEN]
     y = live.error_axis(highest)
     lines = frame.curves(y, steps, names, [*colours, BEFORE])
-    return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
+    return frame.spec(alt.layer(lines, twins.gap_marks(steps, labels, colours)))
 
 
 def errors_tables(runs: Mapping[str, Sequence[Snapshot]]) -> Tables:
@@ -187,8 +187,8 @@ def errors_tables(runs: Mapping[str, Sequence[Snapshot]]) -> Tables:
     }
     longest = max(runs.values(), key=len)
     copied = ([s.step for s in longest], [s.fit.copied for s in longest if s.fit])
-    gaps = frame.join_gaps(frame.gaps(*curve) for curve in curves.values())
-    return {"run": frame.table({**curves, BEATEN: copied}), "gaps": gaps}
+    known = {**curves, BEATEN: copied}
+    return {"run": frame.table(known), "gaps": twins.gaps(curves)}
 
 
 @frame.built_once()

@@ -108,7 +108,7 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
             text="text:N",
             color=alt.condition("datum.dark", alt.value("#111"), alt.value("#fff")),
         )
-        nan = base.transform_filter("!isValid(datum.value)").mark_text(color=DEAD, fontSize=size)
+        nan = base.transform_filter("!isValid(datum.value)").mark_text(color=BROKEN, fontSize=size)
         layers += [numbers.transform_filter("isValid(datum.value)"), nan.encode(text="text:N")]
     height = 120 + 34 * len(rows)
     return {**frame.spec(alt.layer(*layers)), "height": height}

@@ -14,6 +14,7 @@ from ui.charts.palette import BEFORE
 
 BAND = ("series", "step", "low", "high", "own")  # NaN is a gap
 FOOT = -0.15  # where the axis starts: below 0%, so that words at the foot cover no curve
+Curves = Mapping[str, tuple[Sequence[int], frame.Values]]  # label -> (steps, values)
 Names = tuple[str, ...]  # labels of runs, or their colours, in the same order
 
 
@@ -43,13 +44,23 @@ def curves_spec(
     y = live.accuracy_axis(FOOT) if top is None else live.loss_axis(top)
     value = frame.SHARE if top is None else frame.NUMBER
     lines = frame.curves(y, steps, labels, colours, value)
-    return frame.spec(alt.layer(lines, frame.gap_marks(steps)))
+    return frame.spec(alt.layer(lines, gap_marks(steps, labels, colours)))
 
 
-def curves_tables(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Tables:
+def curves_tables(curves: Curves) -> Tables:
     """Turn label -> (steps, values) into rows of step, value and series, and a table of gaps."""
-    gaps = frame.join_gaps(frame.gaps(*curve) for curve in curves.values())
-    return {"run": frame.table(curves), "gaps": gaps}
+    return {"run": frame.table(curves), "gaps": gaps(curves)}
+
+
+def gaps(curves: Curves) -> pa.Table:
+    """Return the gaps of runs; their labels are too long for the words at the first one."""
+    tables = (frame.gaps(*curve, series=label) for label, curve in curves.items())
+    return frame.join_gaps(tables, named=False)
+
+
+def gap_marks(steps: int, labels: Names, colours: Names) -> Any:
+    """Draw the crosses of runs in their colours; the rows overlap, so that all are at the foot."""
+    return frame.gap_marks(steps, labels, colours, frame.ROW / len(labels))
 
 
 @frame.built_once()
@@ -66,11 +77,11 @@ def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str
     base = alt.Chart(alt.NamedData("band")).encode(x=frame.step_axis(steps), color=colour)
     area = base.mark_area(opacity=0.3, clip=True).encode(y=y, y2="high:Q")
     line = base.mark_line(strokeWidth=2.5, clip=True).encode(y="own:Q")
-    return frame.spec(alt.layer(area, line))
+    return frame.spec(alt.layer(area, line, gap_marks(steps, labels, colours)))
 
 
 def band_tables(bands: Sequence[Band]) -> Tables:
-    """Return rows of series, step, low, high and own."""
+    """Return rows of series, step, low, high and own, and where any of a run's copies is NaN."""
     tables = []
     for band in bands:
         values = band.accuracy.min(axis=0), band.accuracy.max(axis=0), band.accuracy[0]
@@ -78,7 +89,8 @@ def band_tables(bands: Sequence[Band]) -> Tables:
         names = pa.array([band.label] * len(band.steps), pa.string())
         steps = pa.array(band.steps, pa.int64())
         tables.append(pa.table([names, steps, *columns], BAND))
-    return {"band": pa.concat_tables(tables)}
+    lowest = {band.label: (band.steps, band.accuracy.min(axis=0)) for band in bands}
+    return {"band": pa.concat_tables(tables), "gaps": gaps(lowest)}
 
 
 @frame.built_once()

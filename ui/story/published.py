@@ -7,13 +7,14 @@ import streamlit as st
 from core.config import RunConfig
 from core.study.reproduce.finding import Finding
 from core.study.twins import differing_fields
-from ui.charts.palette import BEFORE, TRAIN
+from ui.charts.palette import BEFORE, PINS
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
 from ui.pieces.widgets import setting_text
 from ui.story.predict import ends_sentence
 
-COLOURS = {"published": BEFORE, "measured here": TRAIN}
+# Not the colour of any twin: a figure here may be of either.
+COLOURS = {"published": BEFORE, "measured here": PINS[0]}
 
 
 def settings(source_config: RunConfig, config: RunConfig) -> str:

@@ -14,6 +14,7 @@ from ui.charts import twins as charts
 from ui.charts.palette import LAYERS
 from ui.engine import engine
 from ui.pieces.bars import Bars, bars
+from ui.pieces.colours import LOSS_COLOURS
 from ui.pieces.draw import chart, colour_key
 from ui.state import rerun
 from ui.story.twin import all_done, viewers, with_own_epsilon
@@ -21,7 +22,6 @@ from ui.story.watch import curve
 from ui.trainer.live import POLL_SECONDS
 
 one_at_a_time = threading.Lock()  # two frameworks at once would slow down all visitors' runs
-FINAL = "training accuracy at the end"
 WRITTEN = {
     "Keras 3 on TensorFlow": "keras_tf",
     "… with a layer after the sigmoid that makes a new tensor": "keras_tf_hidden",
@@ -33,7 +33,7 @@ BACKENDS = {"tensorflow": "keras_tf", "jax": "keras_jax", "torch": "keras_torch"
 
 def backends(shared: RunConfig) -> None:
     """Draw the final accuracy with the row of LOSSES that does what each backend does."""
-    st.markdown(f"**{FINAL.capitalize()}:**")
+    st.markdown("**Training accuracy at the end:**")
     configs = {name: with_own_epsilon(loss, shared) for name, loss in WRITTEN.items()}
     running = not all_done(viewers(configs))
     st.fragment(_backends, run_every=POLL_SECONDS if running else None)(configs, running)
@@ -44,10 +44,12 @@ def _backends(configs: Mapping[str, RunConfig], drawn_running: bool) -> None:
     if drawn_running and all_done(by_name):
         rerun()
     rows = [
-        Bars(name, {FINAL: _final_accuracy(by_name[name])}, LOSSES[config.loss].summary)
+        Bars(name, {name: _final_accuracy(by_name[name])}, LOSSES[config.loss].summary)
         for name, config in configs.items()
     ]
-    bars(rows, {FINAL: LAYERS[0]})
+    # Each bar has a name of its own; the colour says what the loss is computed from.
+    taken = {name: LOSSES[config.loss].works_on for name, config in configs.items()}
+    bars(rows, {name: LOSS_COLOURS[works_on][0] for name, works_on in taken.items()})
 
 
 def _final_accuracy(viewer: Viewer) -> float | None:
