@@ -15,8 +15,7 @@ st.markdown(
 ready = race()
 st.markdown(
     "On paper the three losses are one function. In float32 the textbook's turns into NaN, the "
-    "clipped one has no gradient where its probability is clipped, and the one that takes logits "
-    "learns.",
+    "clipped one has no gradient where its probability is clipped, and the one from logits learns.",
     help=explained("NaN", "clipped", "gradient", "logit"),
 )
 with st.container(key="start", horizontal=True, vertical_alignment="center"):

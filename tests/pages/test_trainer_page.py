@@ -155,7 +155,8 @@ def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Over all 1,000 training images; held-out accuracy: over 1,000 others." in told
     assert "Steady: 7 nudged copies" in caption_when_copied(press(trainer(**FAST), "train"))
     broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
-    assert "all end in NaN" in caption_when_copied(press(trainer(**broken), "train"))
+    told = caption_when_copied(press(trainer(**broken), "train"))
+    assert "All 7 nudged copies end in NaN." in told
 
 
 def test_costly_copies_are_trained_only_on_request() -> None:

@@ -42,13 +42,17 @@ def test_a_chart_s_result_is_read_out_once_the_run_has_ended(visit: Visit, serve
 
 
 def test_code_is_shown_without_a_highlighter_script(visit: Visit, server: str) -> None:
-    story = visit(f"{server}/jax_vs_keras", width=360, height=740)
+    story = visit(f"{server}/jax_vs_keras", width=660, height=740)
     code = story.get_by_role("group", name="Code").first
     expect(code).to_contain_text("y_hat  = jnp.clip")
     assert code.evaluate("e => e.scrollWidth > e.clientWidth")
     code.focus()
     story.keyboard.press("ArrowRight")
     story.wait_for_function("document.querySelector('.code').scrollLeft > 0")
+    story.set_viewport_size({"width": 360, "height": 740})  # on a phone it wraps
+    story.wait_for_function(
+        "(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.code'))"
+    )
 
     trainer = visit(f"{server}/train")
     wait_until_drawn(trainer, "train")

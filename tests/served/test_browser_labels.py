@@ -1,5 +1,6 @@
 """The words in the trainer's charts on a phone, one chart after another; see FAULTS."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -19,9 +20,11 @@ from tests.kit.browser import (
     wait_until_drawn,
 )
 from tests.kit.runs import DROPPING, SERIES
+from ui.charts.flow import BANDS
 from ui.trainer.phone import CHARTS, SERIES_CHARTS
 
 Visit = Callable[..., Page]
+RIGHT_ENDS = "all => all.map(e => e.getBoundingClientRect().right)"
 GRU = urlencode(to_query(replace(SERIES, model="gru")))
 LAYERS = urlencode(to_query(DROPPING))
 ADDRESSES = [
@@ -44,8 +47,11 @@ def test_every_word_of_a_chart_can_be_read_on_a_phone(
     wait_until_drawn(page, "train")
     for _ in _charts(page, address):
         assert not (found := page.evaluate(FAULTS)), "\n".join(found)
+    choices = page.get_by_role("radio", name=re.compile(r"^(right|wrong), |^NaN or inf$"))
+    assert choices.count() == (0 if "source=ou" in address else len(BANDS))
+    assert all(end <= 360 for end in choices.evaluate_all(RIGHT_ENDS))
     layers = 6 if FIVE_LAYERS in address else 4 if LAYERS in address else 0
-    if layers and "naive" not in address:  # a run that is NaN from the start has no lines to name
+    if layers:
         _whole_legend(page, layers)
 
 

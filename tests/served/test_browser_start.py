@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.kit.browser import HEADINGS, expect_page
+from tests.kit.browser import HEADINGS, expect_page, wait_until_drawn
 
 Visit = Callable[..., Page]
 
@@ -15,6 +15,13 @@ def test_a_wrong_address_says_so(tab: Page, server: str) -> None:
     tab.goto(f"{server}/nowhere")
     expect(tab.get_by_text("Page not found")).to_be_visible()
     expect(tab.get_by_role("heading", name=HEADINGS[""], exact=True)).to_be_visible()
+
+
+def test_home_shows_the_first_cards_on_the_first_screen(visit: Visit, server: str) -> None:
+    page = visit(server, 1280, 800)
+    wait_until_drawn(page, "")
+    box = page.get_by_text("From the JAX/Keras question.").bounding_box()  # a card's last line
+    assert box is not None and box["y"] + box["height"] <= 800
 
 
 def test_the_icon_comes_with_the_page(visit: Visit, server: str) -> None:

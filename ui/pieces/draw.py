@@ -58,12 +58,13 @@ def code(text: str, mark: str | None = None) -> None:
     """Show a program's text in one colour, and highlight the lines that contain `mark`.
 
     st.code would have the browser fetch 1.6 MB to colour four lines. The box can take the focus,
-    because text that is too wide is scrolled with the arrow keys.
+    because text that is too wide is scrolled with the arrow keys. On a phone, lines wrap.
     """
     lines = []
     for line in text.splitlines():
         shown = html.escape(line)
-        lines.append(f"<mark>{shown}</mark>" if mark is not None and mark in line else shown)
-    body = "\n".join(lines)
+        marked = f"<mark>{shown}</mark>" if mark is not None and mark in line else shown
+        lines.append(f"<span>{marked}\n</span>")
+    body = "".join(lines)
     box = 'class="code" role="group" aria-label="Code" tabindex="0"'
     st.html(f"<pre {box}><code>{body}</code></pre>")

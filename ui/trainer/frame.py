@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -102,9 +103,10 @@ def _frame(frame: Frame) -> None:
         rerun()  # for other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
     now = shown[-1] if shown else None
+    until_broken = origin.until_broken(shown)
     _progress(view)
-    _diagnosis(config, view, shown)
-    origin.first_nan(config, view, shown)
+    _diagnosis(config, view, shown, until_broken)
+    origin.first_nan(config, view, until_broken)
     _numbers(config, now)
     copies = nudged.copies(config, view)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
@@ -153,8 +155,10 @@ def pace(steps_per_second: float) -> str:
     return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else number(steps_per_second, 2)
 
 
-def _diagnosis(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
-    """Say the diagnosis that fits first, then the others, and offer what may help as a button."""
+def _diagnosis(
+    config: RunConfig, view: View, shown: Sequence[Snapshot], until_broken: list[Snapshot] | None
+) -> None:
+    """Say the diagnosis that fits first, then the others; beside it are what may help, and why."""
     diagnoses = diagnose(config, shown) if shown else []
     with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
         if view.status is Status.FAILED:
@@ -168,8 +172,10 @@ def _diagnosis(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None
                 text += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
             st.info(text, icon=":material/stethoscope:")
         cure = next((diagnosis.cure for diagnosis in diagnoses if diagnosis.cure), None)
-        if cure and view.status is not Status.FAILED:
-            _offer(config, cure)
+        with st.container(width="content", gap="xsmall") if until_broken else nullcontext():
+            if cure and view.status is not Status.FAILED:
+                _offer(config, cure)
+            origin.ask(config, view, until_broken)
 
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ def verdict(ends: list[float], is_error: bool = False) -> str:
     who = f"{len(ends)} nudged copies"
     low, high = min(ends), max(ends)
     if broken := int(np.isnan(ends).sum()):
-        return f"Of {who}, {'all' if broken == len(ends) else broken} end in NaN."
+        return f"{'All' if broken == len(ends) else f'{broken} of'} {who} end in NaN."
     if is_error and high - low <= STEADY * high:
         return f"Steady: {who} end at errors that differ by {(high - low) / high:.1%}."
     if is_error:

@@ -21,9 +21,17 @@ ASKED = "origins_asked"  # the runs whose NaN the visitor has asked about
 HEALTHY = "origins_healthy"  # how many snapshots were found healthy, and the last of them
 
 
-def first_nan(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
-    """Say where the first NaN in the shown snapshots comes from; nothing if there is none."""
-    snapshots = _until_broken(shown)
+def ask(config: RunConfig, view: View, snapshots: list[Snapshot] | None) -> None:
+    """Draw a button that asks where the NaN comes from that the last of `snapshots` has."""
+    if snapshots is None or view.long or _search(config, snapshots):
+        return
+    if st.button("Where does the NaN come from?", key="origin", icon=":material/search:"):
+        st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
+        rerun()
+
+
+def first_nan(config: RunConfig, view: View, snapshots: list[Snapshot] | None) -> None:
+    """Say where the NaN that the last of `snapshots` has comes from, once that has been asked."""
     if snapshots is None:
         return
     if view.long:
@@ -31,10 +39,8 @@ def first_nan(config: RunConfig, view: View, shown: Sequence[Snapshot]) -> None:
         return
     errand = _search(config, snapshots)
     if errand is None:
-        if st.button("Where does the NaN come from?", key="origin", icon=":material/search:"):
-            st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
-            rerun()
-    elif errand.failure:
+        return
+    if errand.failure:
         st.warning(f"The source of the NaN could not be found: {errand.failure}")
     elif errand.pieces:
         sentence = origin.sentence(errand.pieces[0])
@@ -51,12 +57,12 @@ def waits(config: RunConfig, view: View) -> bool:
     """True if an origin is being searched for."""
     if config not in st.session_state.get(ASKED, ()):
         return False
-    snapshots = _until_broken(view.snapshots)
+    snapshots = until_broken(view.snapshots)
     errand = None if snapshots is None else _search(config, snapshots)
     return errand is not None and not errand.done
 
 
-def _until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
+def until_broken(shown: Sequence[Snapshot]) -> list[Snapshot] | None:
     """Return the snapshots up to the first broken one; None if none is broken.
 
     A run only grows, so a frame looks at what is new: all 400 of a long run take 2 ms.
