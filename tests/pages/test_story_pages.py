@@ -305,6 +305,7 @@ def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     assert bars(page, "axes put right")[sights.MOVED] == "100.0%"
     here = bars(page, "after epoch 1")
     assert [*here] == ["measured here"] and 0 < float(here["measured here"].rstrip("%")) < 100
+    assert "Test accuracy of “axes of the post”, measured here" in said(page)
     post = next(each.value for each in page.caption if "Published at" in each.value)
     assert "training images 60000" in post and "after epoch 1 96.8%" in post
     cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))

@@ -45,12 +45,13 @@ def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> 
     published figures are told below, because bars would compare what differs.
     """
     published, measured = COLOURS
-    st.markdown(f"**{title}**")
     if elsewhere:
+        st.markdown(f"**{title}, {measured}**")
         bars([Bars(f.quantity, {measured: f.measured}) for f in findings], COLOURS)
         figures = ", ".join(f"{f.quantity} {f.published:.1%}" for f in findings)
         st.caption(f"Published at {elsewhere}: {figures}.")
         return
+    st.markdown(f"**{title}**")
     colour_key(COLOURS)
     rows = [Bars(f.quantity, {published: f.published, measured: f.measured}) for f in findings]
     bars(rows, COLOURS)
