@@ -269,7 +269,7 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
         "build": lambda widths, outputs, *_: cnn(axes, outputs),
         # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout.
         "ignores": ("widths", "initializer", "activation", "dropout", "dropout_value"),
-        "looks_per_epoch": 2,  # each costs as much as nine steps of 100 images
+        "looks_per_epoch": 2,  # each costs as much as seven steps of 100 images
         "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch
     }
 

@@ -22,7 +22,6 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from core.config import RunConfig
-from core.parts.convolution import in_loop
 from core.parts.models import INITIALIZERS, MODELS, Params
 from core.run import train
 from core.run.snapshot import Fit
@@ -119,8 +118,7 @@ def _mapped(
     mapped: Any = WAYS[way.name]
 
     def call(runs: Any, others: Any, live: Any, shared: tuple[Any, ...]) -> Any:
-        with in_loop():
-            return mapped(function, runs, others, live[0], *shared)
+        return mapped(function, runs, others, live[0], *shared)
 
     if way.devices > 1:
         lane, same = PartitionSpec("lanes"), PartitionSpec()

@@ -15,7 +15,6 @@ import numpy as np
 from jax import Array, lax
 
 from core.config import RunConfig
-from core.parts.convolution import in_loop
 from core.run import diagnostics, train
 from core.study.states import compiled_for
 
@@ -115,7 +114,6 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
             return after, totals + jnp.stack(scores)
 
         nothing = jnp.zeros(4, jnp.float32)
-        with in_loop():
-            return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
+        return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
 
     return compiled_for(shape, steps, trains=True, donate_argnums=0)

@@ -170,7 +170,7 @@ def wait_until_drawn(page: Page, key: str) -> None:
                 "keep_or_drop": "has three accuracies",
                 "epsilon": "from logits, which needs no epsilon",
                 "jax_basics": "A key that is used twice",
-                "jax_cnn": "slices and a product, inside lax.scan",
+                "jax_cnn": "axes in order, inside lax.scan",
                 "gru": "Their gradients",
             }[key]
             expect(page.get_by_text(ends).last).to_be_visible(timeout=9000 * MINUTE)

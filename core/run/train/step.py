@@ -12,7 +12,6 @@ from jax import Array, lax
 from core.parts import loss_scale
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import STREAMS, TASKS
-from core.parts.convolution import in_loop
 from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
 from core.parts.optimizers import OPTIMIZERS
@@ -144,8 +143,7 @@ class Step:
             gradients = self.backprop(state, images, labels, order, knobs).gradients
             return self.update(state, gradients, knobs)
 
-        with in_loop():
-            return lax.while_loop(lambda state: state.step < stop, step, state)
+        return lax.while_loop(lambda state: state.step < stop, step, state)
 
 
 def _root(knobs: Knobs) -> Array:

@@ -27,9 +27,10 @@ def local(config: RunConfig) -> Dataset:
 def full_mnist() -> Iterator[Finding]:
     """The preset's test accuracy after one and three epochs, the mean of four seeds.
 
-    Single runs end between 0.977 and 0.980 after three epochs, and adding the same numbers in
-    another order changes each of them. Nobody published this network; the lower limits are just
-    below what it reached here. Nothing is downloaded.
+    Over seeds 0 to 15 single runs ended at 0.962 to 0.972 after one epoch and at 0.974 to 0.980
+    after three, and adding the same numbers in another order changes each of them. The lower limits
+    are four standard deviations of a mean of four below the mean of the sixteen. Nobody published
+    this network. Nothing is downloaded.
     """
     config = RunConfig(**PRESETS["full_mnist"].overrides)
     data = local(config)
@@ -37,7 +38,7 @@ def full_mnist() -> Iterator[Finding]:
         {s.step: s.test_accuracy for s in train.run(replace(config, seed=seed), data)}
         for seed in range(4)
     ]
-    for epoch, low in [(1, 0.965), (3, 0.978)]:
+    for epoch, low in [(1, 0.963), (3, 0.973)]:
         measured = float(np.mean([end[epoch * config.steps_per_epoch] for end in ends]))
         quantity = f"test accuracy after epoch {epoch}, mean of seeds 0-3"
         yield Finding(quantity, Kind.REGRESSION, None, measured, low, 1.0)
