@@ -12,10 +12,11 @@ from core.data import SOURCES, Process
 from core.fields import Choice, Field, Range, Widths, parse_query, to_text
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
-from core.parts.optimizers import OPTIMIZERS
+from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.registry import Registry
@@ -34,6 +35,9 @@ class RunConfig:
     the source does not use it, the order of the images if each batch has all of them, the buffer's
     size if there is no buffer, and whatever the model ignores. Series need a task and a model of
     their own, and have no label to be sorted by.
+
+    The optimizer's settings are None if they are its own, by default, so that another optimizer
+    comes with others; `effective` gives their values.
 
     A batch as large as the training set means full-batch descent, with the images in their
     original order: a mean or sum over all of them depends on their order by rounding only. Smaller
@@ -62,6 +66,13 @@ class RunConfig:
     precision: str = _field("float32", Choice(PRECISIONS))
     optimizer: str = _field("sgd", Choice(OPTIMIZERS))
     learning_rate: float = _field(0.01, Range(1e-8, 1e3))
+    momentum: float | None = _field(None, Range(0, 0.9999))
+    beta_2: float | None = _field(None, Range(0, 0.999999))
+    optimizer_epsilon: float | None = _field(None, Range(0, 1))
+    decay_form: str = _field("off", Choice(DECAY_FORMS))
+    weight_decay: float = _field(0.01, Range(1e-6, 10))
+    clip_form: str = _field("off", Choice(CLIP_FORMS))
+    clip_norm: float = _field(1.0, Range(1e-6, 1e3))
     batch_size: int = _field(1000, Range(1, 60_000, whole=True))  # images
     epochs: int = _field(10, Range(1, 1000, whole=True))
     data_order: str = _field("as_is", Choice(DATA_ORDERS))
@@ -78,6 +89,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, allowed in FIELDS.items():
             value = getattr(self, name)
+            if name in SETTINGS and value is None:
+                continue
             if fault := allowed.fault(value):
                 raise ValueError(f"{name} is {value!r}; {fault}")
         for name in BY_SOURCE:
@@ -103,6 +116,9 @@ class RunConfig:
 
         for name in self.ignored():
             object.__setattr__(self, name, getattr(RunConfig, name))
+        for name in SETTINGS:
+            if getattr(self, name) == OPTIMIZERS[self.optimizer].own(name):
+                object.__setattr__(self, name, None)
 
     def ignored(self) -> tuple[str, ...]:
         """The fields that have no effect on this run."""
@@ -110,8 +126,13 @@ class RunConfig:
         value = ("dropout_value",) if self.dropout == "off" else ()
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
-        unused = (*unused_by(self.source), *MODELS[self.model].ignores)
-        return tuple(dict.fromkeys([*epsilon, *value, *order, *unused]))
+        unused = [*unused_by_step(vars(self)), *order, *unused_by(self.source)]
+        return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
+
+    def effective(self, name: str) -> Any:
+        """A field's value; for a setting of the optimizer its own where the field is None."""
+        value = getattr(self, name)
+        return OPTIMIZERS[self.optimizer].own(name) if value is None else value
 
     @property
     def process(self) -> Process:
@@ -151,6 +172,14 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
     return ("scaling", "data_order") if SOURCES[source].series else Process._fields
+
+
+def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields that the optimizer, the decay and the clipping with these values do not use."""
+    row = OPTIMIZERS[values["optimizer"]]
+    decay = ("weight_decay",) if values["decay_form"] == "off" else ()
+    clip = ("clip_norm",) if values["clip_form"] == "off" else ()
+    return (*(name for name in SETTINGS if row.own(name) is None), *decay, *clip)
 
 
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}

@@ -13,6 +13,7 @@ import jax
 from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
+from core.parts.optimizers import SETTINGS
 from core.run import train
 from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
@@ -139,7 +140,10 @@ def _price(config: RunConfig, program: train.Program) -> float:
 SizedLook = tuple[train.Measurements, int]  # a first look, and its size in bytes
 _first_looks: OrderedDict[tuple[Any, ...], SizedLook] = OrderedDict()
 _first_lock = threading.Lock()
-WITHOUT_EFFECT = ("learning_rate", "optimizer", "epochs")  # before the first step
+WITHOUT_EFFECT = (  # before the first step
+    "learning_rate", "optimizer", *SETTINGS, "decay_form", "weight_decay", "clip_form",
+    "clip_norm", "epochs",
+)  # fmt: skip
 FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 
 

@@ -26,7 +26,7 @@ TIMEOUT = 180.0  # seconds; importing TensorFlow and Keras alone can take ten
 # What the question's code fixes.
 REQUIRED = {
     "task": "binary", "model": "mlp", "activation": "relu", "reduction": "mean",
-    "optimizer": "sgd", "dropout": "off",
+    "optimizer": "sgd", "decay_form": "off", "clip_form": "off", "dropout": "off",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Each cause on looks made by hand; test_diagnosis_of_runs.py has the causes of real runs."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,6 +186,8 @@ def test_what_was_seen_before_the_weights_broke_is_still_said() -> None:
     [
         ("float16", "adam", True),
         ("float16", "adam_step_0", True),
+        ("float16", "adam_keras", False),
+        ("float16", "momentum", False),
         ("float16", "sgd", False),
         ("bfloat16", "adam", False),
         ("mixed_float16", "adam", False),
@@ -201,6 +204,20 @@ def test_a_division_by_zero_is_no_overflow(precision: str, optimizer: str, by_ze
     )
 
 
+def test_an_epsilon_of_0_divides_by_zero_in_every_format() -> None:
+    def says(**changes: Any) -> str:
+        config = replace(LOGITS, **changes)
+        return diagnose(config, [look(0, next_finite=False)])[0].sentence
+
+    divides = "epsilon is 0, so {} divides by 0 where the square of a gradient is 0, too."
+    assert divides.format("Adam") in says(optimizer="adam", optimizer_epsilon=0.0)
+    assert divides.format("RMSprop") in says(optimizer="rmsprop_tf1", optimizer_epsilon=0.0)
+    assert "0" not in says(
+        optimizer="adagrad_keras", optimizer_epsilon=0.0
+    )  # its sum starts at 0.1
+    assert "divides" not in says(optimizer="adam", precision="float16", optimizer_epsilon=1e-3)
+
+
 def test_weights_that_move_without_a_gradient_are_explained() -> None:
     silent = {**SILENT, "gradients": np.full(1000, Gradient.ZERO)}
     moving = look(n=1000, **{**silent, "update_norms": np.ones(2)})
@@ -210,6 +227,9 @@ def test_weights_that_move_without_a_gradient_are_explained() -> None:
 
     assert "training drops units" in says(replace(QUESTION, dropout="rate"))
     assert "remembers" in says(replace(QUESTION, optimizer="momentum"))
+    assert "remembers" not in says(replace(QUESTION, optimizer="momentum", momentum=0.0))
+    assert "remembers" not in says(replace(QUESTION, optimizer="rmsprop"))
+    assert "because they decay." in says(replace(QUESTION, decay_form="decoupled"))
     assert "further images" in says(replace(QUESTION, train_size=2000))
     assert says(QUESTION).endswith("The weights still move.")
     still = said(QUESTION, look(n=1000, **silent))["all_silent"]

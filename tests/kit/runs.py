@@ -14,7 +14,6 @@ from jax.example_libraries import stax
 from core.config import FIELDS, RunConfig, agree
 from core.data import load
 from core.fields import Choice, Range
-from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.run import train
@@ -45,6 +44,12 @@ def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.
 # The runs that many tests share, because each shape takes about nine seconds to compile.
 # Of the digits, 5 images are left over in each epoch.
 DIGITS = tiny(task="digits", train_size=105, learning_rate=0.02)
+# The other optimizers' rules are tested without a network.
+TRAINED = ("sgd", "momentum", "adam", "adam_step_0")
+DECAYING = replace(
+    DIGITS, optimizer="lion", learning_rate=1e-3, momentum=0.8, decay_form="decoupled",
+    weight_decay=0.1, clip_form="global_norm", clip_norm=0.5,
+)  # fmt: skip
 DROPPING = tiny(
     task="digits", train_size=250, dropout="rate", dropout_value=0.4, widths=(32, 16, 8),
     optimizer="adam", learning_rate=3e-3, epochs=3,
@@ -71,7 +76,8 @@ def _shapes() -> Iterator[RunConfig]:
     yield tiny(optimizer="adam")  # slots
     yield from (tiny(precision=key) for key in PRECISIONS)
     yield tiny(precision="mixed_float16", optimizer="adam")  # mapped runs with slots and a scale
-    yield from (replace(DIGITS, optimizer=key) for key in OPTIMIZERS)
+    yield from (replace(DIGITS, optimizer=key) for key in TRAINED)
+    yield DECAYING
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")

@@ -1,14 +1,16 @@
 """RunConfig <-> widgets <-> URL, without an engine behind them."""
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.config import FIELDS, RunConfig, to_query
+from core.config import FIELDS, RunConfig, to_query, unused_by_step
 from core.data import Process
 from core.fields import to_text
+from core.parts.optimizers import SETTINGS
 from core.presets import PRESETS
 from tests.kit import ROOT
 from tests.kit.pages import go, keyed, open_page, without_widgets
@@ -23,15 +25,20 @@ OTHER = {
     "widths": (300, 100), "initializer": "normal_0.01", "activation": "tanh",
     "stream": "partitionable", "seed": 7, "loss": "from_logits", "epsilon": 3e-4,
     "dropout": "rate", "dropout_value": 0.33, "precision": "mixed_float16", "optimizer": "adam",
+    "momentum": 0.77, "beta_2": 0.97, "optimizer_epsilon": 3e-6, "decay_form": "l2",
+    "weight_decay": 0.03, "clip_form": "each_norm", "clip_norm": 0.3,
     "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123, "epochs": 7,
     "data_order": "sorted", "shuffle": "never", "shuffle_buffer": 77, "x0": 0.3, "mu": 3.0,
     "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
 }  # fmt: skip
-# What a field has an effect with, where that is not the default.
-NEEDS: dict[str, dict[str, Any]] = {
+
+# What a field needs to have an effect.
+NEEDS = {
     "epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"},
+    "weight_decay": {"decay_form": "l2"}, "clip_norm": {"clip_form": "each_norm"},
     "data_order": {"batch_size": 100}, "shuffle": {"batch_size": 100},
     "shuffle_buffer": {"batch_size": 100, "shuffle": "buffer"},
+    **{name: {"optimizer": "adam"} for name in SETTINGS},
 }  # fmt: skip
 
 
@@ -107,10 +114,26 @@ def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
     assert widget(page, name).value == OTHER[name]
 
 
+def test_an_optimizer_comes_with_its_own_settings(chosen: list[RunConfig]) -> None:
+    page = trainer(optimizer="adam", momentum="0.5", optimizer_epsilon="1e-3")
+    assert chosen[-1] == RunConfig(optimizer="adam", momentum=0.5, optimizer_epsilon=1e-3)
+    assert widget(page, "momentum").value == 0.5 and widget(page, "beta_2").value == 0.999
+    widget(page, "optimizer").set_value("rmsprop_keras").run()
+    assert chosen[-1] == RunConfig(optimizer="rmsprop_keras") and not notes(page)
+    assert page.query_params == {"optimizer": "rmsprop_keras"}
+    shown = {name: widget(page, name).value for name in SETTINGS}
+    assert shown == {"momentum": 0.0, "beta_2": 0.9, "optimizer_epsilon": 1e-7}
+    widget(page, "momentum").set_value(0.9).run()
+    assert chosen[-1] == RunConfig(optimizer="rmsprop_keras", momentum=0.9)
+    widget(page, "optimizer").set_value("sgd").run()
+    assert chosen[-1] == RunConfig() and page.query_params == {} and not page.exception
+
+
 def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -> None:
     page = trainer(model="cnn", dropout="rate", widths="8")
     assert chosen[-1] == RunConfig(model="cnn")
-    shown = FIELDS.keys() - {*Process._fields, "shuffle_buffer"}
+    unused = {*Process._fields, "shuffle_buffer", *unused_by_step(asdict(RunConfig()))}
+    shown = FIELDS.keys() - unused
     greyed = {name for name in shown if widget(page, name).disabled}
     of_batches = {"data_order", "shuffle"}  # there is one batch
     network = {"widths", "initializer", "activation"}

@@ -13,6 +13,7 @@ from hypothesis import given
 from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, to_query
 from core.data import Process
 from core.fields import Choice, Range, number
+from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.presets import PRESETS
 from tests.kit.runs import configs, parts
 
@@ -27,7 +28,7 @@ def bad_values() -> Iterator[Any]:
                 bad = ["no such key", "", None, 3]
             case Range():
                 ends = [allowed.low - 1, allowed.high + 1, math.nan, math.inf, 10**400]
-                bad = [*ends, str(allowed.low), None, True]
+                bad = [*ends, str(allowed.low), True, *([] if name in SETTINGS else [None])]
                 if allowed.whole:
                     bad += [allowed.low + 0.5, float(allowed.low)]
             case _:
@@ -123,7 +124,7 @@ def test_junk_in_a_url_is_reported_and_never_raises(query: dict[str, str]) -> No
     for name in query.keys() - unknown:
         told = any(note.startswith(f"{name} ") for note in notes)
         if not told and name not in config.ignored():
-            assert getattr(config, name) == FIELDS[name].parse(query[name])
+            assert config.effective(name) == FIELDS[name].parse(query[name])
     assert not re.search(r"[<>`\[\]*$\\\n]", "".join(notes)), "a stranger's markup is never shown"
 
 
@@ -156,7 +157,7 @@ def test_url_is_moved_into_range_with_a_note(
 @given(parts)
 def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
     config, notes = agree(values)
-    moved = {name for name, value in values.items() if getattr(config, name) != value}
+    moved = {name for name, value in values.items() if config.effective(name) != value}
     told = {note.split()[0] for note in notes}
     assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss", *BY_SOURCE}
     assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
@@ -164,12 +165,12 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
 
 def test_ignored_settings_are_not_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
-    order = ("data_order", "shuffle", "shuffle_buffer")
-    assert plain.ignored() == ("epsilon", "dropout_value", *order, *Process._fields)
+    unused = (*SETTINGS, "weight_decay", "clip_norm", "data_order", "shuffle", "shuffle_buffer")
+    assert plain.ignored() == ("epsilon", "dropout_value", *unused, *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
     assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
-    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *order, *Process._fields)
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *unused, *Process._fields)
     assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
     ignored = {"widths": (8,), "initializer": "keras", "activation": "tanh", "dropout": "rate"}
     cnn = RunConfig(model="cnn", **ignored)
@@ -186,6 +187,32 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     few = RunConfig(**SERIES, batch_size=100)
     assert replace(few, data_order="sorted") == few != replace(few, shuffle="once")
     assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
+
+
+@pytest.mark.parametrize("key", OPTIMIZERS)
+def test_an_optimizer_s_own_settings_are_no_settings(key: str) -> None:
+    row, config = OPTIMIZERS[key], RunConfig(optimizer=key)
+    own = {name: row.own(name) for name in SETTINGS}
+    assert {name: config.effective(name) for name in SETTINGS} == own
+    assert RunConfig(optimizer=key, **own) == config
+    assert to_query(config) == ({} if key == "sgd" else {"optimizer": key})
+    assert {name for name in SETTINGS if own[name] is None} == {*config.ignored()} & {*SETTINGS}
+    for name in SETTINGS:
+        other = RunConfig(optimizer=key, **{name: 0.123})
+        assert other.effective(name) == (None if own[name] is None else 0.123)
+        assert (other == config) == (own[name] is None)
+
+
+@given(st.sampled_from(list(OPTIMIZERS)), st.sampled_from(list(OPTIMIZERS)))
+def test_another_optimizer_comes_with_its_own_settings(one: str, other: str) -> None:
+    assert replace(RunConfig(optimizer=one), optimizer=other) == RunConfig(optimizer=other)
+
+
+def test_the_share_of_decay_needs_a_decay_and_the_norm_a_clipping() -> None:
+    assert RunConfig(weight_decay=0.3, clip_norm=2.0) == RunConfig()
+    decaying = RunConfig(decay_form="l2", weight_decay=0.3)
+    assert decaying != RunConfig(decay_form="l2")
+    assert to_query(decaying) == {"decay_form": "l2", "weight_decay": "0.3"}
 
 
 @pytest.mark.parametrize(

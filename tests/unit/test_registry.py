@@ -7,6 +7,7 @@ import pytest
 from core.data import SOURCES
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.losses import LOSSES
@@ -19,8 +20,9 @@ from core.registry import Registry, Row
 from core.study.lasagne import CLAIMS
 
 TABLES = [
-    ACTIVATIONS, CLAIMS, DATA_ORDERS, DROPOUT_NAMES, DROPOUTS, INITIALIZERS, LOSSES, MODELS,
-    OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SHUFFLES, SOURCES, STREAMS, TASKS,
+    ACTIVATIONS, CLAIMS, CLIP_FORMS, DATA_ORDERS, DECAY_FORMS, DROPOUT_NAMES, DROPOUTS,
+    INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SHUFFLES,
+    SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

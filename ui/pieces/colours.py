@@ -41,5 +41,5 @@ def run_colours(configs: Sequence[RunConfig]) -> list[str]:
     name = next(iter(differing_fields(a, b)))
     allowed = FIELDS[name]
     order = list(allowed.registry).index if isinstance(allowed, Choice) else float
-    in_order = order(getattr(a, name)) < order(getattr(b, name))
+    in_order = order(a.effective(name)) < order(b.effective(name))
     return [TRAIN, HELD_OUT] if in_order else [HELD_OUT, TRAIN]

@@ -41,5 +41,5 @@ def _settings(config: RunConfig, fields: Sequence[str]) -> str:
 
 def _setting(config: RunConfig, field: str) -> str:
     """Return a setting as the page words it; a loss by its name alone."""
-    value = getattr(config, field)
+    value = config.effective(field)
     return value_text(field, value) if field == "loss" else setting_text(field, value)

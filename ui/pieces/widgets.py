@@ -116,6 +116,39 @@ WIDGETS: dict[str, Widget] = {
     "activation": Widget("activation", folded=True),
     "precision": Widget("number format", folded=True),
     "optimizer": Widget("optimizer", folded=True, phone=True),
+    "momentum": Widget(
+        "momentum",
+        (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
+        help="What share of its running sum or mean of gradients a step keeps; Adam's beta₁.",
+        folded=True,
+    ),
+    "beta_2": Widget(
+        "beta₂",
+        (0.0, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
+        help="What share of its second running mean, for most that of squared gradients, a step "
+        "keeps. RMSprop and Adadelta call it rho, or alpha.",
+        folded=True,
+    ),
+    "optimizer_epsilon": Widget(
+        "optimizer's epsilon",
+        (0.0, *decades("optimizer_epsilon")),
+        help="Keeps the optimizer from dividing by 0 where gradients are 0.",
+        folded=True,
+    ),
+    "decay_form": Widget("weight decay", folded=True),
+    "weight_decay": Widget(
+        "decay λ",
+        decades("weight_decay"),
+        help="Acts on all weights, biases too.",
+        folded=True,
+    ),
+    "clip_form": Widget("gradient clipping", folded=True),
+    "clip_norm": Widget(
+        "longest norm c",
+        decades("clip_norm"),
+        help="Longer gradients are shortened to this. The charts show them as they were before.",
+        folded=True,
+    ),
     "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),
     "batch_size": Widget(
         "batch",
@@ -152,6 +185,8 @@ LABELS = {name: row.label.partition(":")[0] for name, row in WIDGETS.items()}
 def value_text(name: str, value: Any) -> str:
     """Return a field's value in the page's words."""
     allowed = FIELDS[name]
+    if value is None:  # a setting that the run's optimizer does not have
+        return "–"
     if isinstance(allowed, Choice):
         return allowed.registry[value].label
     if isinstance(value, tuple):

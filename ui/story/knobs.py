@@ -37,7 +37,7 @@ def knobs(story: str, names: tuple[str, ...], start: RunConfig) -> Knobs:
       names: the fields that have a knob.
       start: the run before any knob is moved; a link holds only what differs from it.
     """
-    default = {name: getattr(start, name) for name in names}
+    default = {name: start.effective(name) for name in names}
 
     def from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
         values, notes = parse_query({name: FIELDS[name] for name in names}, query)

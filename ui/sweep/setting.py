@@ -139,7 +139,8 @@ def first_values(base: RunConfig, name: str) -> tuple[Any, ...]:
     if name == "seed":
         return tuple(range(5))
     near = _options(base, name)
-    at = near.index(getattr(base, name))
+    own = base.effective(name)
+    at = 0 if own is None else near.index(own)
     start = max(0, min(at - 2, len(near) - 5))
     return tuple(near[start : start + 5])
 
@@ -148,10 +149,11 @@ def _options(base: RunConfig, name: str) -> list[Any]:
     """Return the values that a widget offers for an axis."""
     if name == "loss":
         return list(losses_for(TASKS[base.task].form))
-    allowed, own = FIELDS[name], getattr(base, name)
+    allowed, own = FIELDS[name], base.effective(name)
     if isinstance(allowed, Choice):
         return list(allowed.registry)
-    return sorted({*(value for value in WIDGETS[name].grid if not allowed.fault(value)), own})
+    grid = {value for value in WIDGETS[name].grid if not allowed.fault(value)}
+    return sorted(grid if own is None else {*grid, own})  # None: base's optimizer does not use it
 
 
 def _base(plan: Plan) -> None:

@@ -16,11 +16,13 @@ from core.config import (
     rows_for,
     to_query,
     unused_by,
+    unused_by_step,
 )
 from core.data import SOURCES
 from core.fields import Choice, parse_query
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
+from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
 from core.study import precision
@@ -40,7 +42,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     if text != "end" and not (text.isascii() and text.isdigit()):
         notes, text = [*notes, "until must be a step or “end”; it was ignored"], "0"
     until = END if text == "end" else min(int(text[:9]), config.steps)
-    return {**asdict(config), UNTIL: until}, notes
+    return {**_in_full(config), UNTIL: until}, notes
 
 
 def _to_query(values: Values) -> dict[str, str]:
@@ -50,6 +52,12 @@ def _to_query(values: Values) -> dict[str, str]:
 
 
 STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query, LABELS)
+
+
+def _in_full(chosen: RunConfig) -> Values:
+    """Return what each widget shows; one that is not drawn, of no use to the optimizer, has 0."""
+    settings = {name: chosen.effective(name) or 0.0 for name in SETTINGS}
+    return {**asdict(chosen), **settings}
 
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
@@ -81,7 +89,7 @@ def config() -> RunConfig:
         with st.expander("Network and data"):
             _network_and_data()
     chosen = agreed(STATE.values())
-    STATE.write({**asdict(chosen), UNTIL: until()})
+    STATE.write({**_in_full(chosen), UNTIL: until()})
     STATE.tell_notes()
     return chosen
 
@@ -93,7 +101,7 @@ def set_config(chosen: RunConfig) -> None:
 
 def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
     """Set every widget; a run that plays goes on playing, any other starts at step 0."""
-    STATE.set({**asdict(chosen), UNTIL: END if until() == END else 0}, notes)
+    STATE.set({**_in_full(chosen), UNTIL: END if until() == END else 0}, notes)
 
 
 def _changed() -> None:
@@ -117,10 +125,18 @@ def _loss_changed() -> None:
     _changed()
 
 
+def _optimizer_changed() -> None:
+    """Set the chosen optimizer's own settings, too."""
+    row = OPTIMIZERS[STATE.value("optimizer")]
+    for name in SETTINGS:
+        STATE.put(name, row.own(name) or 0.0)
+    _changed()
+
+
 def move(name: str, value: Any) -> None:
     """Set one control as if the visitor had moved it; only in a callback."""
     STATE.put(name, value)
-    _loss_changed() if name == "loss" else _changed()
+    {"loss": _loss_changed, "optimizer": _optimizer_changed}.get(name, _changed)()
 
 
 def _apply_preset() -> None:
@@ -217,7 +233,7 @@ def _is_series() -> bool:
 
 
 def _network_and_data() -> None:
-    unused = unused_by(STATE.value("source"))
+    unused = (*unused_by(STATE.value("source")), *unused_by_step(STATE.values()))
     unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
         if row.folded and name not in unused:
@@ -227,6 +243,8 @@ def _network_and_data() -> None:
 def _folded(name: str) -> None:
     if name in BY_SOURCE:
         menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
+    elif name == "optimizer":
+        menu(STATE, name, on_change=_optimizer_changed)
     elif isinstance(FIELDS[name], Choice):
         menu(STATE, name, on_change=_changed, disabled=_unread(name))
     elif name == "batch_size":

@@ -85,7 +85,7 @@ def settings(twins: Twins) -> None:
         {
             "what differs": [LABELS[name] for name in differ],
             **{
-                twin.label: [value_text(name, getattr(twin.config, name)) for name in differ]
+                twin.label: [value_text(name, twin.config.effective(name)) for name in differ]
                 for twin in twins
             },
         },

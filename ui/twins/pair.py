@@ -27,8 +27,8 @@ def link(a: RunConfig, b: RunConfig) -> dict[str, str]:
     """Return the query of two runs: the first one's, and what differs in the second."""
     if {"a": a, "b": b} == DEFAULT:
         return {}
-    differing = [f for f in FIELDS if getattr(b, f) != getattr(a, f)]
-    other = {f: getattr(b, f) for f in differing or ["seed"]}  # no query at all means DEFAULT
+    differing = [f for f in FIELDS if getattr(b, f) != getattr(a, f) and f not in b.ignored()]
+    other = {f: b.effective(f) for f in differing or ["seed"]}  # no query at all means DEFAULT
     return {**to_query(a), **{SECOND + name: to_text(value) for name, value in other.items()}}
 
 

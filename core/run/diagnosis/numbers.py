@@ -93,11 +93,14 @@ def breaking_step(e: Evidence) -> Diagnosis | None:
 def _divisor_rounded_to_zero(e: Evidence) -> str:
     """Why the optimizer divides by 0 in the weights' format, in words; empty if it does not."""
     optimizer, weights = OPTIMIZERS[e.config.optimizer], PRECISIONS[e.config.precision].weights
-    if optimizer.epsilon is None or weights.dtype.type(optimizer.epsilon) > 0:
+    epsilon = e.config.effective("optimizer_epsilon")
+    only_grows = optimizer.first_square > 0 and optimizer.beta_2 is None  # so it is never 0
+    if epsilon is None or only_grows or weights.dtype.type(epsilon) > 0:
         return ""
+    name = optimizer.label.partition(",")[0]
+    is_0 = f"of {number(epsilon)} is 0 in {weights.label}" if epsilon else "is 0"
     return (
-        f"Adam's epsilon of {number(optimizer.epsilon, 1)} is 0 in {weights.label}, so Adam "
-        "divides by 0 where the square of a gradient is 0, too"
+        f"{name}'s epsilon {is_0}, so {name} divides by 0 where the square of a gradient is 0, too"
     )
 
 

@@ -44,7 +44,8 @@ def _what_moves(e: Evidence) -> str:
     if not np.any(e.now.update_norms):
         return "This step changes no weight."
     reasons = {
-        "the optimizer remembers earlier steps": e.config.optimizer != "sgd",
+        "the optimizer remembers earlier steps": bool(e.config.effective("momentum")),
+        "they decay": e.config.decay_form != "off",
         "training drops units": e.dropping,
         "it trains on further images": e.config.train_size > len(e.now.labels),
     }

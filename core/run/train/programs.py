@@ -33,7 +33,9 @@ class Program:
 
     def __init__(self, shape: Shape) -> None:
         self.shape, self._own = shape, Pieces(shape)
-        any_optimizer = shape._replace(optimizer=next(iter(OPTIMIZERS)))
+        any_optimizer = shape._replace(
+            optimizer=next(iter(OPTIMIZERS)), decay_form="off", clip_form="off"
+        )
         self._shared = _shared.get(any_optimizer) or Pieces(any_optimizer)
         _shared[any_optimizer] = self._shared
         self._looked = False  # whether all that a first look needs is compiled

@@ -12,14 +12,25 @@ from jax import Array, lax
 from core.parts import loss_scale
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import STREAMS, TASKS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES
 from core.parts.precisions import PRECISIONS
+from core.parts.rules import Settings
 from core.run import diagnostics
 from core.run.train.gradient import Backprop, backprop
-from core.run.train.vocabulary import Knobs, Shape, State, dropping, knob_types, pixels
+from core.run.train.vocabulary import (
+    Knobs,
+    Shape,
+    State,
+    dropping,
+    in_weights,
+    knob_types,
+    pixels,
+    wide,
+)
 
 
 class Batch(NamedTuple):
@@ -47,7 +58,8 @@ class Step:
             INITIALIZERS[shape.initializer],
             ACTIVATIONS[shape.activation],
         )
-        self.optimizer = OPTIMIZERS[shape.optimizer].transform()
+        self.optimizer = OPTIMIZERS[shape.optimizer]
+        self.decay, self.clip = DECAY_FORMS[shape.decay_form], CLIP_FORMS[shape.clip_form]
 
     def draw(self, knobs: Knobs) -> State:
         """The state before the first step, for an optimizer without slots."""
@@ -122,9 +134,12 @@ class Step:
 
     def update(self, state: State, gradients: Params, knobs: Knobs) -> State:
         """The state after a step along these gradients."""
-        updates, slots = self.optimizer.update(gradients, state.slots, state.params)
-        rate = knobs.learning_rate.astype(self.precision.weights.dtype)
-        params = jax.tree.map(lambda w, u: w - rate * u, state.params, updates)
+        settings, old = self._settings(knobs), state.params
+        clipped = self.clip.clip(gradients, knobs.clip_norm)
+        given = self.decay.gradient(clipped, old, knobs.weight_decay)
+        steps, slots = self.optimizer.step(given, state.slots, settings)
+        steps = self.decay.step(steps, old, knobs.weight_decay, settings.rate)
+        params = jax.tree.map(jnp.subtract, old, steps)
         after = State(params, slots, state.step + 1, state.scaler)
         if not state.scaler:
             return after
@@ -133,6 +148,21 @@ class Step:
             lambda new, old: jnp.where(finite, new, old), after[:2], state[:2]
         )
         return State(params, slots, after.step, loss_scale.adjusted(state.scaler, finite))
+
+    def _settings(self, knobs: Knobs) -> Settings:
+        """The numbers of the optimizer's rule."""
+        weights = partial(in_weights, precision=self.precision)
+        powers = partial(wide, precision=self.precision)
+        return Settings(
+            rate=knobs.learning_rate.astype(self.precision.weights.dtype),
+            momentum=weights(knobs.momentum),
+            momentum_rest=weights(knobs.momentum_rest),
+            beta_2=weights(knobs.beta_2),
+            beta_2_rest=weights(knobs.beta_2_rest),
+            epsilon=weights(knobs.optimizer_epsilon),
+            wide_momentum=powers(knobs.momentum),
+            wide_beta_2=powers(knobs.beta_2),
+        )
 
     def advance(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs, stop: Array

@@ -15,7 +15,9 @@ from core.parts.dropout import Drop, meaning
 from core.parts.loss_scale import LossScale
 from core.parts.losses import losses_for
 from core.parts.models import Params
+from core.parts.optimizers import SETTINGS
 from core.parts.order import DATA_ORDERS
+from core.parts.precisions import PRECISIONS, Precision
 
 
 class Shape(NamedTuple):
@@ -28,6 +30,8 @@ class Shape(NamedTuple):
     activation: str
     precision: str
     optimizer: str
+    decay_form: str
+    clip_form: str
     stream: str
     train_size: int
     test_size: int
@@ -45,9 +49,10 @@ class Shape(NamedTuple):
 
 
 class Knobs(NamedTuple):
-    """The scalars of a run that a program is given. Each field of RunConfig named here is traced.
+    """The numbers of a run that a program is given. Each field of RunConfig named here is traced.
 
-    Choices are positions in their registries.
+    Choices are positions in their registries, and the optimizer's settings are as `several` writes
+    them.
     """
 
     seed: Any
@@ -60,6 +65,13 @@ class Knobs(NamedTuple):
     data_order: Any
     shuffle: Any
     shuffle_buffer: Any
+    momentum: Any
+    beta_2: Any
+    optimizer_epsilon: Any
+    weight_decay: Any
+    clip_norm: Any
+    momentum_rest: Any
+    beta_2_rest: Any
     shift: Any
     scale: Any
 
@@ -93,14 +105,47 @@ def knobs(config: RunConfig) -> Knobs:
     """The traced part of a configuration."""
     traced = {name: _traced(config, name) for name in Knobs._fields if name in FIELDS}
     scaling = SCALINGS[config.scaling]
-    return Knobs(**traced, shift=np.float32(scaling.shift), scale=np.float32(scaling.scale))
+    rest = {f"{name}_rest": several(1 - _own(config, name), config) for name in POWERS}
+    return Knobs(**traced, **rest, shift=np.float32(scaling.shift), scale=np.float32(scaling.scale))
 
 
-def _traced(config: RunConfig, name: str) -> np.int32 | np.float32:
+POWERS = ("momentum", "beta_2")  # the optimizer's settings whose powers are taken
+
+
+def several(value: float, config: RunConfig) -> np.ndarray:
+    """float32 [4]: a number as the weights' format rounds it, and three whose sum is the number.
+
+    The sum is exact in float64, so that a run in 64 bits loses no digit.
+    """
+    rounded = np.float32(np.asarray(value, PRECISIONS[config.precision].weights.dtype))
+    first = np.float32(value)
+    second = np.float32(value - float(first))
+    third = np.float32(value - float(first) - float(second))
+    return np.array([rounded, first, second, third])
+
+
+def in_weights(knob: Array, precision: Precision) -> Array:
+    """One of `several`, in the weights' number format."""
+    return wide(knob, precision) if precision.wide else knob[0].astype(precision.weights.dtype)
+
+
+def wide(knob: Array, precision: Precision) -> Array:
+    """One of `several`, in float32 or, if the weights are so, in float64."""
+    return jnp.sum(knob[1:].astype(jnp.float64)) if precision.wide else knob[1]
+
+
+def _own(config: RunConfig, name: str) -> float:
+    """A setting of the optimizer; 0 if it does not use it."""
+    return config.effective(name) or 0.0
+
+
+def _traced(config: RunConfig, name: str) -> np.int32 | np.float32 | np.ndarray:
     """A field as a scalar: a choice's position, among those of the task if it is a loss."""
     value, allowed = getattr(config, name), FIELDS[name]
     if name == "loss":
         return np.int32(losses_for(TASKS[config.task].form).index(value))
+    if name in SETTINGS:
+        return several(_own(config, name), config)
     if isinstance(allowed, Choice):
         return np.int32(list(allowed.registry).index(value))
     return np.int32(value) if isinstance(value, int) else np.float32(value)
@@ -108,7 +153,9 @@ def _traced(config: RunConfig, name: str) -> np.int32 | np.float32:
 
 def knob_types() -> Knobs:
     """The shapes and formats of knobs, the same for every configuration."""
-    return jax.tree.map(lambda knob: jax.ShapeDtypeStruct((), knob.dtype), knobs(RunConfig()))
+    return jax.tree.map(
+        lambda knob: jax.ShapeDtypeStruct(knob.shape, knob.dtype), knobs(RunConfig())
+    )
 
 
 def pixels(images: Array, knobs: Knobs) -> Array:

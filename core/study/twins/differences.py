@@ -4,11 +4,13 @@ from dataclasses import asdict
 from typing import Any
 
 from core.config import FIELDS, RunConfig, agree
+from core.parts.optimizers import SETTINGS
 
 # Twins may differ in what turns the same weights and the same batch into different new weights,
 # and in how long they train, but both are the same network, with the same activation.
 MAY_DIFFER = (
     "loss", "epsilon", "reduction", "dropout", "dropout_value", "optimizer", "learning_rate",
+    *SETTINGS, "decay_form", "weight_decay", "clip_form", "clip_norm",
     "epochs",
 )  # fmt: skip
 
@@ -32,7 +34,8 @@ def twin_differences(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 def differing_fields(a: RunConfig, b: RunConfig) -> dict[str, tuple[Any, Any]]:
     """The fields in which two configurations differ, with both values."""
-    pairs = {name: (getattr(a, name), getattr(b, name)) for name in FIELDS}
+    differing = [name for name in FIELDS if getattr(a, name) != getattr(b, name)]
+    pairs = {name: (a.effective(name), b.effective(name)) for name in differing}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 

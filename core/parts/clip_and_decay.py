@@ -1,0 +1,122 @@
+"""CLIP_FORMS and DECAY_FORMS: what is done to gradients and weights around an optimizer's rule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from core.registry import Registry, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipForm(Row):
+    """A way to shorten gradients that are longer than a norm, before all else."""
+
+    clip: Callable[[Any, Array], Any]  # (gradients, the longest norm allowed) -> gradients
+
+
+def _unclipped(gradients: Any, most: Array) -> Any:
+    return gradients
+
+
+def _square(g: Array) -> Array:
+    """The sum of squares, in no fewer than 32 bits."""
+    return jnp.sum(jnp.square(g.astype(jnp.promote_types(g.dtype, jnp.float32))))
+
+
+def _scaled(gradients: Any, factor: Array) -> Any:
+    return jax.tree.map(lambda g: g * factor.astype(g.dtype), gradients)
+
+
+def _by_global_norm(gradients: Any, most: Array, *, more: float = 0.0) -> Any:
+    """Scale all by most over the norm of all together; what is short enough stays as it is."""
+    norm = jnp.sqrt(sum(map(_square, jax.tree.leaves(gradients))))
+    return _scaled(gradients, most / jnp.maximum(norm + more, most))
+
+
+def _each_by_norm(gradients: Any, most: Array) -> Any:
+    return jax.tree.map(partial(_by_global_norm, most=most), gradients)
+
+
+CLIP_FORMS = Registry(
+    "clip_form",
+    [
+        ClipForm(key="off", label="off", summary="Gradients are as they are.", clip=_unclipped),
+        ClipForm(
+            key="global_norm",
+            label="all together",
+            latex=r"g \leftarrow g\, c / \max(\lVert g \rVert, c)",
+            summary="All gradients are scaled by one factor, if their common norm is above c.",
+            reference="optax.clip_by_global_norm, optax 0.2.8; global_clipnorm, Keras 3.15",
+            clip=_by_global_norm,
+        ),
+        ClipForm(
+            key="global_norm_torch",
+            label="all together, PyTorch",
+            latex=r"g \leftarrow g\, c / \max(\lVert g \rVert + 10^{-6}, c)",
+            summary="The same, with one millionth added to the norm.",
+            reference="torch.nn.utils.clip_grad_norm_, PyTorch 2.13",
+            clip=partial(_by_global_norm, more=1e-6),
+        ),
+        ClipForm(
+            key="each_norm",
+            label="each variable",
+            latex=r"g_i \leftarrow g_i\, c / \max(\lVert g_i \rVert, c)",
+            summary="The weights and the biases of each layer have a norm and a factor of their "
+            "own.",
+            reference="clipnorm, Keras 3.15",
+            clip=_each_by_norm,
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecayForm(Row):
+    """A way to make weights decay, and biases too."""
+
+    in_gradient: bool = False  # whether the decay is added to the gradient
+    in_step: bool = False  # whether it is added to the step, times the learning rate
+
+    def gradient(self, gradients: Any, params: Any, decay: Array) -> Any:
+        """The gradients that the optimizer is given."""
+        if not self.in_gradient:
+            return gradients
+        return jax.tree.map(lambda g, w: g + decay.astype(w.dtype) * w, gradients, params)
+
+    def step(self, steps: Any, params: Any, decay: Array, rate: Array) -> Any:
+        """What is subtracted from the weights."""
+        if not self.in_step:
+            return steps
+        return jax.tree.map(lambda u, w: u + (rate * decay).astype(w.dtype) * w, steps, params)
+
+
+DECAY_FORMS = Registry(
+    "decay_form",
+    [
+        DecayForm(key="off", label="off", summary="Nothing but the gradient moves the weights."),
+        DecayForm(
+            key="l2",
+            label="L2, in the gradient",
+            latex=r"g \leftarrow g + \lambda w",
+            summary="The optimizer scales the decay as it scales the gradient. A penalty of c "
+            "times the squared weights, as in keras.regularizers.L2(c), is a decay of 2c.",
+            reference="weight_decay of SGD, Adam and RMSprop, PyTorch 2.13",
+            in_gradient=True,
+        ),
+        DecayForm(
+            key="decoupled",
+            label="decoupled, as in AdamW",
+            latex=r"w \leftarrow w - \eta \lambda w",
+            summary="Each step takes the same share of each weight, whatever its gradient. By "
+            "default, AdamW has 0.01 in PyTorch, 0.004 in Keras and 0.0001 in optax.",
+            reference="torch.optim.AdamW, PyTorch 2.13; weight_decay of all optimizers, Keras "
+            "3.15; optax.adamw, optax 0.2.8",
+            in_step=True,
+        ),
+    ],
+)
