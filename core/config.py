@@ -14,6 +14,7 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
+from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
@@ -31,10 +32,9 @@ class RunConfig:
     """One training run. The defaults are those of the JAX/Keras question, with its "stable" loss.
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
-    equal: epsilon if the loss has none, the dropout value if dropout is off, scaling or process if
-    the source does not use it, the order of the images if each batch has all of them, the buffer's
-    size if there is no buffer, and whatever the model ignores. Series need a task and a model of
-    their own, and have no label to be sorted by.
+    equal: epsilon if the loss has none, the dropout value if dropout is off, the order of the
+    images if each batch has all of them, the buffer's size if there is no buffer, and what the
+    source or the model does not use. Series need a task and a model of their own.
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
@@ -60,6 +60,7 @@ class RunConfig:
     seed: int = _field(0, Range(0, 2**31 - 1, whole=True))
     loss: str = _field("question_stable", Choice(LOSSES))
     epsilon: float = _field(1e-6, Range(1e-12, 0.499))
+    loss_input: str = _field("logits", Choice(LOSS_INPUTS))
     reduction: str = _field("mean", Choice(REDUCTIONS))
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
@@ -171,7 +172,8 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    return ("scaling", "data_order") if SOURCES[source].series else Process._fields
+    of_images = ("scaling", "loss_input", "data_order")
+    return of_images if SOURCES[source].series else Process._fields
 
 
 def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:

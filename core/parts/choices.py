@@ -58,9 +58,9 @@ TASKS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction(Row):
-    """How the losses of a batch become one: their sum divided by `divisor`(number of losses)."""
+    """How the losses of a batch become one: their sum divided by `divisor`(examples, outputs)."""
 
-    divisor: Callable[[int], int]
+    divisor: Callable[[int, int], int]
 
 
 REDUCTIONS = Registry(
@@ -73,7 +73,7 @@ REDUCTIONS = Registry(
             summary="The mean loss of the batch: the size of a step does not depend on that of the "
             "batch.",
             reference="the default of Keras 3.15 and PyTorch 2.13",
-            divisor=lambda examples: examples,
+            divisor=lambda examples, outputs: examples,
         ),
         Reduction(
             key="sum",
@@ -82,7 +82,16 @@ REDUCTIONS = Registry(
             summary="The summed loss of the batch: with B images its gradient is B times that of "
             "the mean. Plain SGD's steps grow by the same factor; Adam's hardly grow.",
             reference="Getting started with JAX (a post)",
-            divisor=lambda examples: 1,
+            divisor=lambda examples, outputs: 1,
+        ),
+        Reduction(
+            key="mean_outputs",
+            label="mean over outputs, too",
+            latex=r"L = \frac{1}{B K} \sum_{i=1}^{B} L_i",
+            summary="The mean over images and outputs: with ten classes its gradient is a tenth of "
+            "that of the mean over images, and so are the steps of plain SGD.",
+            reference="torch.mean of a loss for each image and output, one-hot labels",
+            divisor=lambda examples, outputs: examples * outputs,
         ),
     ],
 )

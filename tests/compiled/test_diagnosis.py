@@ -1,5 +1,6 @@
 """Each cause on looks made by hand; test_diagnosis_of_runs.py has the causes of real runs."""
 
+import math
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from core.config import RunConfig, agree
 from core.data import load
 from core.parts.dropout import DROPOUTS
+from core.parts.losses import losses_for
 from core.run.diagnosis import CAUSES, batches, diagnose, percent
 from core.run.diagnosis.evidence import Evidence
 from core.run.snapshot import BINS, Ahead, Census, Fit, Gradient, Largest, Saturation, Snapshot
@@ -78,6 +80,18 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "All 100 images looked at are silent: their gradient is exactly zero. 10% of them are "
         "wrong. The weights still move, because the optimizer remembers earlier steps or it trains "
         "on further images.",
+    ),
+    "softmax_twice": (
+        RunConfig(**{**DIGITS, "loss_input": "softmax"}),
+        [START, look(9, loss=1.7, census=Census(0.5, 0, 0))],
+        "Softmax is applied twice, because the loss is given probabilities and takes them for "
+        "logits: even a right answer that is certain has a loss of 1.46. The mean loss is 1.7.",
+    ),
+    "divided_by_outputs": (
+        RunConfig(**{**DIGITS, "reduction": "mean_outputs"}),
+        [START, look(9, loss=0.9, census=Census(0.5, 0, 0))],
+        "The loss is divided by its 10 outputs, too: its gradient is 1/10 of that of the mean over "
+        "images. The next step changes no layer by more than 0.001 times its size.",
     ),
     "too_small": (
         LOGITS, [START, look(5, loss=1.0, update_norms=np.full(2, 1e-7))],
@@ -252,6 +266,43 @@ def test_what_a_step_learns_is_not_told_where_it_sees_other_than_a_look(
     assert silent == f"10% of the images are wrong and silent: {exactly} exactly zero."
     dead = said(config, look(dead_units=np.array([0.95]), census=Census(0.5, 0, 0)))["dead_units"]
     assert dead == "95% of the units of layer 1 are 0 for every image looked at."
+
+
+@pytest.mark.parametrize("key", losses_for("binary"))
+def test_sigmoid_twice_names_the_loss_of_a_certain_answer(key: str) -> None:
+    config = replace(QUESTION, loss=key, epsilon=1e-6, loss_input="softmax")
+    says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    assert says.startswith("Sigmoid is applied twice")
+    assert "has a loss of 0.693 (label 0) or 0.313 (label 1)." in says
+
+
+def test_a_certain_answer_s_loss_is_the_chosen_loss_s_own() -> None:
+    """With so large an epsilon, MXNet's loss of p = 0.73 is -log(0.73 + 0.499), below 0."""
+    config = replace(QUESTION, loss="mxnet", epsilon=0.499, loss_input="softmax")
+    says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    assert f"{-math.log(1 / (1 + math.exp(-1)) + 0.499):.3g} (label 1)" in says
+
+
+def test_softmax_twice_is_no_trouble_to_a_run_that_does_well() -> None:
+    twice = RunConfig(**{**DIGITS, "loss_input": "softmax"})
+    assert "softmax_twice" not in said(twice, look(loss=0.5, census=Census(0.05, 0, 0)))
+    half = look(loss=0.5, census=Census(0.5, 0, 0))
+    assert "softmax_twice" in said(twice, half)
+    for harmless in ("logits", "log_softmax"):
+        assert "softmax_twice" not in said(replace(twice, loss_input=harmless), half)
+
+
+def test_a_loss_divided_by_its_outputs_is_no_trouble_where_steps_do_not_shrink() -> None:
+    divided = RunConfig(**{**DIGITS, "reduction": "mean_outputs"})
+    half = look(loss=0.5, census=Census(0.5, 0, 0))
+    key = "divided_by_outputs"
+    assert key in said(divided, half) and key in said(replace(divided, optimizer="momentum"), half)
+    assert key not in said(replace(divided, optimizer="adam"), half)
+    assert key not in said(replace(divided, reduction="mean"), half)
+    assert key not in said(replace(LOGITS, reduction="mean_outputs"), half), "one output"
+    assert key not in said(divided, look(loss=0.5, census=Census(0.05, 0, 0)))
+    for large in (0.2, np.nan, 0.0):  # of layers of size 10: ten times that is a fifth
+        assert key not in said(divided, half._replace(update_norms=np.full(2, large)))
 
 
 @pytest.mark.parametrize(

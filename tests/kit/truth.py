@@ -18,7 +18,7 @@ DEEP: dict[str, Any] = {**DIGITS, "widths": (256,) * 4, "initializer": "glorot_u
 
 
 def settings() -> Iterator[RunConfig]:
-    """Runs that vary loss, rate, epsilon, dropout, optimizer, task, scaling, batch and format."""
+    """Runs that vary each setting of the loss and the steps, the task, the data and the format."""
     changes: list[dict[str, Any]] = [{"loss": loss} for loss in losses_for("binary")]
     changes += [{"seed": seed} for seed in (1, 2, 3, 5)]
     rates = (1e-8, 1e-6, 1e-4, 1e-3, 0.1, 1.0, 30.0, 1e3)
@@ -46,6 +46,15 @@ def settings() -> Iterator[RunConfig]:
         changes += [{**DEEP, **drop, "optimizer": "adam", "learning_rate": 1e-3, "epochs": 6}]
     changes += [{**DIGITS, "train_size": 200, "optimizer": "adam", "learning_rate": 1e-3,
                  "epochs": 60}]  # fmt: skip
+    for change in ({}, {"scaling": "unit"}, {"learning_rate": 1.0}, {"epsilon": 0.499}):
+        for loss in ("question_stable", "from_logits"):
+            changes += [{**change, "loss": loss, "loss_input": "softmax"}]
+    for rate in (1e-3, 0.1, 1.0, 30.0):
+        for change in ({"loss_input": "softmax"}, {"loss_input": "log_softmax"},
+                       {"reduction": "mean_outputs"}):  # fmt: skip
+            changes += [{**DIGITS, **change, "learning_rate": rate}]
+            changes += [{**DIGITS, **change, "learning_rate": rate / 100, "optimizer": "adam"}]
+    changes += [{**DIGITS, "loss": "clip", "loss_input": "softmax"}]
     for precision in PRECISIONS:
         formats: list[dict[str, Any]] = [{"loss": loss} for loss in ("naive", "question_stable")]
         formats += [{"loss": "from_logits", "learning_rate": rate} for rate in (0.01, 1.0)]

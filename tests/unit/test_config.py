@@ -175,7 +175,10 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     ignored = {"widths": (8,), "initializer": "keras", "activation": "tanh", "dropout": "rate"}
     cnn = RunConfig(model="cnn", **ignored)
     assert (cnn, to_query(cnn)) == (RunConfig(model="cnn"), {"model": "cnn"})
-    unused = {"scaling": "unit", "activation": "tanh", "dropout": "rate", "dropout_value": 0.9}
+    unused = {
+        "scaling": "unit", "activation": "tanh", "loss_input": "softmax", "dropout": "rate",
+        "dropout_value": 0.9,
+    }  # fmt: skip
     series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)
     ordered = {"data_order": "sorted", "shuffle": "buffer", "shuffle_buffer": 7}

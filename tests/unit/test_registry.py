@@ -10,6 +10,7 @@ from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
+from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
@@ -21,8 +22,8 @@ from core.study.lasagne import CLAIMS
 
 TABLES = [
     ACTIVATIONS, CLAIMS, CLIP_FORMS, DATA_ORDERS, DECAY_FORMS, DROPOUT_NAMES, DROPOUTS,
-    INITIALIZERS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, SCALINGS, SHUFFLES,
-    SOURCES, STREAMS, TASKS,
+    INITIALIZERS, LOSS_INPUTS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS,
+    SCALINGS, SHUFFLES, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 
 

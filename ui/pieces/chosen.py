@@ -66,6 +66,7 @@ class AppliedLoss(NamedTuple):
     key: str
     epsilon: float
     dtype: np.dtype[Any]
+    of_logits: bool = True  # whether it is given logits; else a margin does not decide it
     own: bool = True  # whether the run trains with it, so that the run's gradients are its own
     label: int = 1  # with ten classes: the label that the true class's logit is given
 
@@ -74,7 +75,8 @@ def own_loss(config: RunConfig) -> AppliedLoss:
     """Return the loss that a run trains with."""
     form = TASKS[config.task].form
     dtype = PRECISIONS[config.precision].loss.dtype
-    return AppliedLoss(form, config.loss, config.epsilon, dtype)
+    of_logits = config.loss_input == "logits"
+    return AppliedLoss(form, config.loss, config.epsilon, dtype, of_logits)
 
 
 def chosen_images() -> Chosen | None:
@@ -212,7 +214,9 @@ def _gallery(run: Run, at: int, applied: AppliedLoss) -> None:
     with pictures:
         st.html(_sheet(config.source, shown, cards(looks[-1], shown, binary, applied)))
         st.caption(_legend(binary, len(images)))
-        if binary and applied.form == "binary":  # with ten classes, other logits matter, too
+        if (
+            binary and applied.form == "binary" and applied.of_logits
+        ):  # with ten classes, other logits matter, too
             origin.causes(_broken(looks[-1], shown, applied), "chosen_origin")
 
 
@@ -271,7 +275,8 @@ def cards(now: Look, images: np.ndarray, binary: bool, applied: AppliedLoss) -> 
     """Return a card per image, with the loss and slope that `applied` gives its logit.
 
     With ten classes, an image's gradient may be NaN because of a logit that is not known here. Then
-    the run's own gradients are believed, and no loss is shown.
+    the run's own gradients are believed, and no loss is shown. Neither is shown of a loss that is
+    not given logits.
     """
     margins, labels = now.margins[images], now.labels[images]
     towards = charts.towards(margins, labels, binary)
@@ -279,6 +284,7 @@ def cards(now: Look, images: np.ndarray, binary: bool, applied: AppliedLoss) -> 
     targets = labels if binary else np.full(len(labels), applied.label)
     loss, slope = losses_and_slopes(applied, towards, targets)
     broken = applied.own & (now.gradients[images] == Gradient.NONFINITE) & np.isfinite(slope)
+    unknown = "NaN or inf" if applied.of_logits else "not known"
     return [
         Card(
             label=int(label),
@@ -286,10 +292,17 @@ def cards(now: Look, images: np.ndarray, binary: bool, applied: AppliedLoss) -> 
             p=probability_text(p),
             logit=number(z, DIGITS),
             loss="not known" if hidden else number(loss, DIGITS),
-            slope="NaN or inf" if hidden else number(slope, DIGITS),
+            slope=unknown if hidden else number(slope, DIGITS),
         )
         for label, right, p, z, loss, slope, hidden in zip(
-            labels, now.correct[images], p, margins, loss, slope, broken, strict=True
+            labels,
+            now.correct[images],
+            p,
+            margins,
+            loss,
+            slope,
+            broken | (not applied.of_logits),
+            strict=True,
         )
     ]
 

@@ -9,7 +9,7 @@ some hundred runs.
 from collections.abc import Sequence
 
 from core.config import RunConfig
-from core.run.diagnosis import batches, numbers, results, silence, steps
+from core.run.diagnosis import batches, losses, numbers, results, silence, steps
 from core.run.diagnosis.evidence import Cause, Diagnosis, Evidence, percent
 from core.run.snapshot import Snapshot
 
@@ -25,6 +25,7 @@ CAUSES: dict[str, Cause] = {
         numbers.nonfinite_gradients,
         silence.stopped,
         silence.all_silent,
+        losses.softmax_twice,
         steps.too_small,
         silence.silent,
         numbers.vanishing,
@@ -34,6 +35,7 @@ CAUSES: dict[str, Cause] = {
         silence.dead_units,
         steps.one_answer,
         steps.too_large,
+        losses.divided_by_outputs,
         results.worse_than_copying,
         results.memorising,
         results.learning,

@@ -19,9 +19,10 @@ Cure = dict[str, Any]
 
 def on_logits(config: RunConfig) -> Cure:
     """The same cross-entropy from logits, or smaller pixels where it works on no probability."""
-    if LOSSES[config.loss].works_on in ("logits", "predictions"):
-        return smaller_pixels(config)
-    return {"loss": losses_for(TASKS[config.task].form)[-1], **_usual_steps(config, most=10)}
+    cure: Cure = {"loss_input": "logits"} if config.loss_input == "softmax" else {}
+    if LOSSES[config.loss].works_on not in ("logits", "predictions"):
+        cure["loss"] = losses_for(TASKS[config.task].form)[-1]
+    return cure | _usual_steps(config, most=10) if cure else smaller_pixels(config)
 
 
 def smaller_pixels(config: RunConfig) -> Cure:

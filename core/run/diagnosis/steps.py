@@ -16,9 +16,9 @@ LARGE = 0.1
 def too_small(e: Evidence) -> Diagnosis | None:
     """A step along a gradient changes next to nothing, and the loss does not move."""
     still = abs(e.now.loss - e.first.loss) <= 0.01 * abs(e.first.loss)
-    if not (e.now.step > 0 and still and _step_size(e.now) < TINY and _leads(e)):
+    if not (e.now.step > 0 and still and step_size(e.now) < TINY and _leads(e)):
         return None
-    size = _step_size(e.now)
+    size = step_size(e.now)
     by = f" by more than {_times(size)} its size" if size else ""
     return Diagnosis(
         f"The steps are too small: the loss is still {number(e.now.loss, 3)}, and the next step "
@@ -36,7 +36,7 @@ def _leads(e: Evidence) -> bool:
 def too_large(e: Evidence) -> Diagnosis | None:
     """The loss is above its start, and the steps took it there."""
     loss, start = number(e.now.loss, 3), number(e.first.loss, 3)
-    if not e.now.loss > e.first.loss or loss == start or not _step_size(e.now) > TINY:  # or NaN
+    if not e.now.loss > e.first.loss or loss == start or not step_size(e.now) > TINY:  # or NaN
         return None
     if e.dropping and not _largest_of_rise(e) > LARGE:
         return None
@@ -50,7 +50,7 @@ def too_large(e: Evidence) -> Diagnosis | None:
 def _largest_of_rise(e: Evidence) -> float:
     """The largest step size since the loss was last no higher than at the start."""
     since = max(i for i, look in enumerate(e.snapshots) if look.loss <= e.first.loss)
-    return max(map(_step_size, e.snapshots[since:-1]))
+    return max(map(step_size, e.snapshots[since:-1]))
 
 
 def one_answer(e: Evidence) -> Diagnosis | None:
@@ -63,12 +63,12 @@ def one_answer(e: Evidence) -> Diagnosis | None:
 
 
 def _moves(e: Evidence) -> str:
-    size = _step_size(e.now)
+    size = step_size(e.now)
     changes = f"a layer by {_times(size)} its size" if size else "no layer"
     return f"The next step changes {changes}."
 
 
-def _step_size(look: Snapshot) -> float:
+def step_size(look: Snapshot) -> float:
     """The next step's change of a layer by the layer's size, where that is largest."""
     sizes, changes = (np.asarray(norms, float) for norms in (look.weight_norms, look.update_norms))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from core.parts.choices import REDUCTIONS
+from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.loss_scale import LossScale
 from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
 from core.parts.models import Params
@@ -60,12 +61,19 @@ def losses_and_slopes(
     """The chosen loss per example [batch] and dloss/dlogits [batch, outputs]."""
     if form == "regression":
         return loss_and_grad(form, knobs.loss, logits, labels.astype(logits.dtype), knobs.epsilon)
-    if form == "softmax":
-        return loss_and_grad(form, knobs.loss, logits, labels.astype(jnp.int32), knobs.epsilon)
-    loss, slope = loss_and_grad(
-        form, knobs.loss, logits[:, 0], labels.astype(logits.dtype), knobs.epsilon
-    )
-    return loss, slope[:, None]
+    binary = form == "binary"
+    z = logits[:, 0] if binary else logits
+    labels = labels.astype(logits.dtype if binary else jnp.int32)
+    given = [getattr(row, form) for row in LOSS_INPUTS.values()]
+    inputs = lax.switch(knobs.loss_input, given, z)
+    loss, slope = loss_and_grad(form, knobs.loss, inputs, labels, knobs.epsilon)
+    slope = lax.switch(knobs.loss_input, [_through(function) for function in given], z, slope)
+    return loss, slope[:, None] if binary else slope
+
+
+def _through(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
+    """The function from z, and the slope by function(z), to the slope by z."""
+    return lambda z, slope: jax.vjp(function, z)[1](slope)[0]
 
 
 def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scaler = ()) -> Params:
@@ -79,17 +87,23 @@ def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scal
 
 def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Scaler) -> Array:
     """The derivative of the batch's loss by each example's logits, times the loss scale."""
-    divisors = [reduction.divisor(examples) for reduction in REDUCTIONS.values()]
+    outputs = slope.shape[-1]
+    divisors = [reduction.divisor(examples, outputs) for reduction in REDUCTIONS.values()]
     divisor = jnp.asarray(divisors, slope.dtype)[knobs.reduction]
     return (scaler.scale * slope if scaler else slope) / divisor
 
 
 def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
-    """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip."""
+    """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip.
+
+    A loss that is given softmax clips another p, that of the second softmax.
+    """
 
     def ends_of(row: Any) -> Callable[[Array], tuple[Array, Array]]:
         ends = row.clip_range or (lambda epsilon: (0.0, 1.0))
         return lambda epsilon: jax.tree.map(lambda end: jnp.asarray(end, dtype), ends(epsilon))
 
     epsilon = knobs.epsilon.astype(dtype)
-    return lax.switch(knobs.loss, [ends_of(LOSSES[key]) for key in losses_for(form)], epsilon)
+    low, high = lax.switch(knobs.loss, [ends_of(LOSSES[key]) for key in losses_for(form)], epsilon)
+    another = knobs.loss_input == list(LOSS_INPUTS).index("softmax")
+    return jnp.where(another, 0, low), jnp.where(another, 1, high)

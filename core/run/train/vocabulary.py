@@ -58,6 +58,7 @@ class Knobs(NamedTuple):
     seed: Any
     loss: Any
     epsilon: Any
+    loss_input: Any
     reduction: Any
     dropout: Any
     dropout_value: Any

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
+from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, with_grad
 from core.parts.models import MODELS
 from core.run import diagnostics, train
@@ -150,6 +151,8 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
     logits, labels = np.asarray(all_logits), np.asarray(run.labels)
     numbers = np.isfinite(logits).all(axis=-1)
     rows, known = (all_logits[:, 0], labels) if form == "binary" else (all_logits, labels)
+    if form != "regression":
+        rows = getattr(LOSS_INPUTS[config.loss_input], form)(rows)
     known = known.astype(np.int32 if form == "softmax" else logits.dtype)
     row = jax.jit(with_grad(getattr(LOSSES[config.loss], form)))
     loss, slope = row(rows, known, np.float32(config.epsilon))

@@ -1,0 +1,67 @@
+"""The loss itself: it is given probabilities, or it is divided by too much."""
+
+from functools import lru_cache
+
+import jax.numpy as jnp
+
+from core.config import RunConfig
+from core.fields import number
+from core.parts.choices import TASKS
+from core.parts.losses import LOSSES
+from core.parts.precisions import PRECISIONS
+from core.run.diagnosis import cures
+from core.run.diagnosis.evidence import Diagnosis, Evidence
+from core.run.diagnosis.silence import FEW
+from core.run.diagnosis.steps import LARGE, step_size
+
+
+def softmax_twice(e: Evidence) -> Diagnosis | None:
+    """The loss applies softmax (or sigmoid) to what has been through one."""
+    if e.config.loss_input != "softmax" or not e.now.census.wrong > FEW:
+        return None
+    best = _surest(e.config.task, e.config.loss, e.config.epsilon, e.config.precision)
+    binary = len(best) > 1
+    which = " or ".join(f"{number(loss, 3)} (label {i})" for i, loss in enumerate(best))
+    return Diagnosis(
+        f"{'Sigmoid' if binary else 'Softmax'} is applied twice, because the loss is given "
+        "probabilities and takes them for logits: even a right answer that is certain has a loss "
+        f"of {which if binary else number(best[0], 3)}. The mean loss is {number(e.now.loss, 3)}.",
+        cures.on_logits(e.config),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _surest(task: str, loss: str, epsilon: float, precision: str) -> tuple[float, ...]:
+    """The losses of right answers that are certain, from their probabilities taken for logits.
+
+    There is one for each label of two; all labels of more classes have the same.
+    """
+    form, dtype = TASKS[task].form, PRECISIONS[precision].loss.dtype
+    given, labels = (
+        (jnp.array([0, 1], dtype), jnp.array([0, 1], dtype))
+        if form == "binary"
+        else (jnp.eye(1, TASKS[task].outputs, dtype=dtype), jnp.array([0]))
+    )
+    losses = getattr(LOSSES[loss], form)(given, labels, jnp.float32(epsilon))
+    return tuple(map(float, losses))
+
+
+def divided_by_outputs(e: Evidence) -> Diagnosis | None:
+    """The batch's loss is divided by the outputs, too, and steps that could be larger shrink."""
+    outputs = TASKS[e.config.task].outputs
+    shrinks = e.config.reduction == "mean_outputs" and outputs > 1
+    if not (shrinks and _follows_size(e.config) and e.now.census.wrong > FEW):
+        return None
+    if not 0 < step_size(e.now) * outputs < LARGE:  # or NaN
+        return None
+    return Diagnosis(
+        f"The loss is divided by its {outputs} outputs, too: its gradient is 1/{outputs} of that "
+        f"of the mean over images. The next step changes no layer by more than "
+        f"{number(step_size(e.now), 3)} times its size.",
+        {"reduction": "mean"},
+    )
+
+
+def _follows_size(config: RunConfig) -> bool:
+    """Whether steps grow with the gradient, as those of Adam and Lion hardly do."""
+    return config.effective("beta_2") is None and config.effective("optimizer_epsilon") is None
