@@ -31,7 +31,7 @@ DROPOUT_NAMES = Registry(
             (
                 "tf1_layers", "TensorFlow 1", "tf.layers.dropout(x, rate)",
                 "tf.layers.dropout(x, rate={})", "rate",
-                "In the same library, the share dropped, and only with training=True.",
+                "In the same library the number is the share dropped, and only if training=True.",
                 f"{_READ_IN_TF}/layers/core.py",
             ),
             (
@@ -43,7 +43,7 @@ DROPOUT_NAMES = Registry(
             (
                 "keras", "Keras", "keras.layers.Dropout(rate)",
                 "keras.layers.Dropout({})", "rate",
-                "The number is the share dropped, by fit but not by evaluate and predict.",
+                "The number is the share dropped. fit drops units, evaluate and predict do not.",
                 "Keras 3.15.1, keras/src/layers/regularization/dropout.py",
             ),
             (

@@ -48,7 +48,7 @@ if not watch(pair, predictions=False):
 guess.judge(*readings.solution(replace(start, dropout_value=0.7), options))
 chapter("inside", "What the number leaves of a layer")
 readings.look_inside(replace(start, dropout_value=dropout_value, seed=story.config.seed))
-st.markdown("What the trainer's diagnosis says of the two runs:")
+st.markdown("What “Train a network” says of the two runs:")
 diagnoses(pair, "keep_or_drop_step", at=0.2)
 chapter("cause", "One framework keeps this share of the units, the other drops it")
 readings.crossing(dropout_value)
@@ -72,6 +72,6 @@ lessons = [
     "0.7 keeps 70% of the units where it is `keep_prob`, and 30% where it is a rate.",
     "The two readings agree only at 0.5: a test with 0.5 does not find the mistake.",
     "An accuracy measured while units are dropped is not that of the whole network.",
-    "A name can mislead: `stax.Dropout(rate)` keeps the share that it calls its rate.",
+    "A name can mislead: what `stax.Dropout(rate)` calls its rate is the share that it keeps.",
 ]
 onward("keep_or_drop", keeps, drops, "A number means nothing without its name", lessons)

@@ -116,7 +116,7 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     "dropout_too_strong": (
         DROPPING, [START, look(50, flipped=0.71, dropped_accuracy=0.25)],
         "Dropout is too strong: for 71% of the images the answer depends on which units are "
-        "dropped. 90% are right with all units, and 25% with those that it trains on.",
+        "dropped. 90% are right with all units, and 25% while units are dropped.",
     ),
     "silent_layer": (
         LOGITS, [START, look(gradient_norms=np.array([0, 1.0]))],

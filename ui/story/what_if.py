@@ -10,7 +10,7 @@ from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch
 
 NONE, ONE, BOTH = "Neither beats copying", "Only one of them beats copying", "Both beat copying"
-STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "Another one is ahead"
+STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "The other one is ahead"
 
 
 def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:

@@ -22,7 +22,7 @@ def dropout_too_strong(e: Evidence) -> Diagnosis | None:
     return Diagnosis(
         f"Dropout is too strong: for {percent(e.now.flipped)} of the images the answer depends on "
         f"which units are dropped. {percent(with_all)} are right with all units, and "
-        f"{percent(e.now.dropped_accuracy)} with those that it trains on.",
+        f"{percent(e.now.dropped_accuracy)} while units are dropped.",
         cures.less_dropping(e.config),
     )
 

@@ -58,7 +58,7 @@ def look_inside(config: RunConfig) -> None:
     st.html(f'<ul class="readings">{"".join(cards)}</ul>')
     st.caption(
         "The squares are the layer's units in the first step of the run's training, with its own "
-        "random numbers. The digit shows what the reading would do to pixels; the network itself "
+        "random numbers. The digit shows what the same dropping would do to pixels; the network "
         "drops no pixels."
     )
 
