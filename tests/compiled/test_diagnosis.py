@@ -303,6 +303,15 @@ def test_a_loss_divided_by_its_outputs_is_no_trouble_where_steps_do_not_shrink()
     assert key not in said(divided, look(loss=0.5, census=Census(0.05, 0, 0)))
     for large in (0.2, np.nan, 0.0):  # of layers of size 10: ten times that is a fifth
         assert key not in said(divided, half._replace(update_norms=np.full(2, large)))
+    earlier = half._replace(update_norms=np.full(2, 0.2))
+    assert key not in said(divided, earlier, half)
+
+
+def test_the_cure_for_softmax_twice_keeps_the_steps() -> None:
+    """The ten digits with a learning rate of 1 learn well once the loss is given logits."""
+    twice = RunConfig(**{**DIGITS, "loss_input": "softmax", "learning_rate": 1.0})
+    found = diagnose(twice, [START, look(9, loss=1.7, census=Census(0.5, 0, 0))])[0]
+    assert found.cause == "softmax_twice" and found.cure == {"loss_input": "logits"}
 
 
 @pytest.mark.parametrize(

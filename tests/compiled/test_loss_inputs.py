@@ -117,5 +117,6 @@ def test_softmax_twice_costs_what_was_measured(
     )  # fmt: skip
     ends = [trained(replace(config, seed=seed))[-1] for seed in range(5)]
     found = [[100 * end.train_accuracy, 100 * end.test_accuracy] for end in ends]
-    # Not the mean: softmax twice can lose a whole digit, as Adam did with one seed of ten.
+    # Not the mean: of ten seeds, one of Adam with softmax twice ended at 86.5 and 79.5, far below
+    # the others. Medians were up to 1.6 points from these figures.
     np.testing.assert_allclose(np.median(found, axis=0), [on_trained, held_out], atol=3)

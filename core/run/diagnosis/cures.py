@@ -19,10 +19,16 @@ Cure = dict[str, Any]
 
 def on_logits(config: RunConfig) -> Cure:
     """The same cross-entropy from logits, or smaller pixels where it works on no probability."""
+    cure = softmax_once(config)
+    return cure | _usual_steps(config, most=10) if cure else smaller_pixels(config)
+
+
+def softmax_once(config: RunConfig) -> Cure:
+    """The same cross-entropy, given logits and computed from them, with the same steps."""
     cure: Cure = {"loss_input": "logits"} if config.loss_input == "softmax" else {}
     if LOSSES[config.loss].works_on not in ("logits", "predictions"):
         cure["loss"] = losses_for(TASKS[config.task].form)[-1]
-    return cure | _usual_steps(config, most=10) if cure else smaller_pixels(config)
+    return cure
 
 
 def smaller_pixels(config: RunConfig) -> Cure:

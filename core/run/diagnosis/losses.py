@@ -26,7 +26,7 @@ def softmax_twice(e: Evidence) -> Diagnosis | None:
         f"{'Sigmoid' if binary else 'Softmax'} is applied twice, because the loss is given "
         "probabilities and takes them for logits: even a right answer that is certain has a loss "
         f"of {which if binary else number(best[0], 3)}. The mean loss is {number(e.now.loss, 3)}.",
-        cures.on_logits(e.config),
+        cures.softmax_once(e.config),
     )
 
 
@@ -52,7 +52,8 @@ def divided_by_outputs(e: Evidence) -> Diagnosis | None:
     shrinks = e.config.reduction == "mean_outputs" and outputs > 1
     if not (shrinks and _follows_size(e.config) and e.now.census.wrong > FEW):
         return None
-    if not 0 < step_size(e.now) * outputs < LARGE:  # or NaN
+    small = all(step_size(look) * outputs < LARGE for look in e.snapshots)  # NaN is not
+    if not (small and step_size(e.now) > 0):
         return None
     return Diagnosis(
         f"The loss is divided by its {outputs} outputs, too: its gradient is 1/{outputs} of that "
