@@ -11,8 +11,8 @@ from ui.twins.pair import choose
 st.title("Take two apart")
 st.markdown(
     "Two networks that learn the same and differ in what you choose. Where do they differ first, "
-    "and which images make it so? If they start from the same weights and batches, it is told step "
-    "by step."
+    "and which images make it so? If they start from the same weights and batches, they are "
+    "compared step by step."
 )
 pair = runs_of(*choose())
 settings(pair)

@@ -149,7 +149,7 @@ WIDGETS: dict[str, Widget] = {
         help="Longer gradients are shortened to this. The charts show them as they were before.",
         folded=True,
     ),
-    "loss_input": Widget("what the loss is given", help=explained("logit"), folded=True),
+    "loss_input": Widget("loss input", help=explained("logit"), folded=True),
     "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),
     "batch_size": Widget(
         "batch",

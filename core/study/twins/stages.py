@@ -69,7 +69,8 @@ def _start(config: RunConfig, data: Dataset) -> _Start:
     program, on_device = train.program(shape), train.on_device(config.task, data)
     state = program.init(knobs)
     epochs = range(min(2, config.epochs))
-    orders = [program.order(on_device.arranged, knobs, np.int32(epoch)) for epoch in epochs]
+    drawn = [program.order(on_device.arranged, knobs, np.int32(epoch)) for epoch in epochs]
+    orders = jax.device_get(drawn)  # once, because there may be a batch for each image
     inputs = state._replace(slots=()), on_device.train_images, on_device.train_labels
     images = data.train_images[batch_of(config, 0, orders[0])]
     x = images if TASKS[config.task].series else train.pixels(jnp.asarray(images), knobs)
