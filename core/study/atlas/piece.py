@@ -1,0 +1,120 @@
+"""Piece: one thing that frameworks do differently by default, and how to write it in each.
+
+Facts are what was read in a framework's sources, in the version that FRAMEWORKS names, or what it
+did when it was run. tests/frameworks runs each against the framework where that is installed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.registry import Registry, Row
+
+Settings = Mapping[str, Any]  # fields of a RunConfig, with their values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framework(Row):
+    """A framework, or libraries that are used as one."""
+
+    versions: Mapping[str, str]  # package -> the version that the facts were read in
+
+
+FRAMEWORKS = Registry(
+    "framework",
+    [
+        Framework(
+            key="keras",
+            label="Keras",
+            summary="Keras 3 on any of its back ends; tf.keras is the same since TensorFlow 2.16.",
+            versions={"keras": "3.15.1"},
+        ),
+        Framework(key="torch", label="PyTorch", versions={"torch": "2.13.0"}),
+        Framework(
+            key="flax",
+            label="Flax and optax",
+            summary="flax.linen for layers, optax for losses and optimizers.",
+            versions={"flax": "0.12.8", "optax": "0.2.8", "jax": "0.10.2"},
+        ),
+        Framework(
+            key="equinox",
+            label="Equinox and optax",
+            versions={"equinox": "0.13.8", "optax": "0.2.8"},
+        ),
+        Framework(
+            key="stax",
+            label="stax",
+            summary="jax.example_libraries: stax for layers, optimizers for optimizers.",
+            versions={"jax": "0.10.2"},
+        ),
+        Framework(
+            key="tf1",
+            label="TensorFlow 1",
+            summary="The rules of TensorFlow 1, as tf.compat.v1 still has them.",
+            versions={"tensorflow": "2.21.0"},
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Row):
+    """A run in which a piece is compared: what differs from the base of all comparisons."""
+
+    settings: Settings
+
+
+CONTEXTS = Registry(
+    "context",
+    [
+        Context(key="adam", label="Adam, 0.001", settings={}),
+        Context(key="sgd", label="SGD, 0.1", settings={"optimizer": "sgd", "learning_rate": 0.1}),
+        Context(
+            key="slow_sgd",
+            label="SGD, 0.01",
+            settings={"optimizer": "sgd", "learning_rate": 0.01},
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One of the things that a piece can be."""
+
+    label: str  # in few words, as in a cell of a table
+    latex: str = ""  # the formula, where there is one
+    settings: Settings | None = None  # what makes a run so; None if no run can be set to it
+    # Framework -> the code that makes it so there, one line where one is enough.
+    write: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Default:
+    """What a framework does where nothing is said."""
+
+    value: str  # a key of the piece's values
+    source: str  # the file and the function or class where it was read
+    note: str = ""  # what else one should know, one sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece(Row):
+    """One thing that frameworks may do differently."""
+
+    group: str
+    values: Mapping[str, Value]
+    defaults: Mapping[str, Default]  # by framework; one that has no such thing is left out
+    contexts: tuple[str, ...] = ("adam",)  # in which its values are compared
+    # (value there, value here) -> what a port does that changes nothing else, where that is not
+    # simply what its own value says: a network that ends in softmax, before a loss of logits.
+    unchanged: Mapping[tuple[str, str], Settings] = field(default_factory=dict)
+
+    def port(self, there: str, here: str) -> tuple[Settings, Settings] | None:
+        """The settings of a program with value `there`, and of its port to a default of `here`.
+
+        None if no run can be set to one of them.
+        """
+        original, ported = self.values[there].settings, self.values[here].settings
+        ported = self.unchanged.get((there, here), ported)
+        return None if original is None or ported is None else (original, ported)
