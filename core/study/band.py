@@ -58,7 +58,7 @@ def rounding(config: RunConfig) -> float:
 
 
 class Copy(NamedTuple):
-    """A run from weights nudged by one rounding, at the steps of the run's own snapshots."""
+    """A run from nudged weights or another seed, at the steps of the run's own snapshots."""
 
     steps: Array  # int [looks]
     score: Array  # float [looks], each Snapshot's score
@@ -79,13 +79,25 @@ def copies(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
     for i in range(1, 1 + count):
         state = program.init(knobs)
         moved = move(state.params, np.int32(i), np.float32(rounding(config)))
-        looks = []
-        for look in train.ticks(config, program, data, state._replace(params=moved)):
-            if look is not None:
-                looks.append((look.step, look.score))
-            yield None
-        steps, scores = zip(*looks, strict=True)
-        yield Copy(np.array(steps), np.array(scores))
+        yield from _watched(config, data, state._replace(params=moved))
+
+
+def reseeded(config: RunConfig, data: train.DeviceData, count: int) -> Copies:
+    """Repeat a run with the next seeds, one after the other; yields as `copies` does."""
+    for i in range(1, 1 + count):
+        seed = (config.seed + i) % 2**31
+        yield from _watched(replace(config, seed=seed), data)
+
+
+def _watched(config: RunConfig, data: train.DeviceData, state: train.State | None = None) -> Copies:
+    """Train a run to its end, by default from its own first state."""
+    looks = []
+    for look in train.ticks(config, train.program(train.shape(config)), data, state):
+        if look is not None:
+            looks.append((look.step, look.score))
+        yield None
+    steps, scores = zip(*looks, strict=True)
+    yield Copy(np.array(steps), np.array(scores))
 
 
 @lru_cache(maxsize=32)

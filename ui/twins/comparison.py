@@ -19,6 +19,7 @@ from ui.story.parting import parting
 from ui.story.twin import Twins, coloured, viewers_of
 from ui.trainer import nudged
 from ui.trainer.live import WAITING_POLL_SECONDS
+from ui.twins import gap
 from ui.twins.pair import compare
 from ui.twins.stages import stages
 
@@ -94,8 +95,8 @@ def settings(twins: Twins) -> None:
 
 
 def verdicts(twins: Twins) -> None:
-    """Say for each run how much of its result is chance, or offer a button that measures it."""
-    waits = _waits(_copies(twins))
+    """Say how much of each run's result is chance, and of the gap between the two."""
+    waits = _waits(_copies(twins)) or _gap_waits(twins)
     st.fragment(_verdicts, run_every=WAITING_POLL_SECONDS if waits else None)(twins, waits)
 
 
@@ -110,8 +111,25 @@ def _verdicts(twins: Twins, waited: bool) -> None:
         with column:
             st.markdown(f"**{twin.label}**: {nudged.sentence(view, copies)}")
             nudged.ask(twin.config, view, copies, key=f"copies_{twin.label}")
-    if waited and not _waits(errands):
+    first = twins[0].label
+    if words := gap.sentence(list(views.values()), errands[first], _seeds(twins)):
+        st.markdown(words)
+    if waited and not _waits(errands) and not _gap_waits(twins):
         rerun()
+
+
+def _seeds(twins: Twins) -> Errand | None:
+    """The first run with other seeds, once its nudged copies are there; None for series."""
+    first = twins[0]
+    copies = _copies(twins)[first.label]
+    if copies is None or not copies.done or TASKS[first.config.task].series:
+        return None
+    return gap.reseeded(first.config)
+
+
+def _gap_waits(twins: Twins) -> bool:
+    seeds = _seeds(twins)
+    return seeds is not None and not seeds.done
 
 
 def _views(twins: Twins) -> dict[str, View]:
