@@ -129,6 +129,14 @@ def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     assert {"26%", "46%", "12%"} <= set(words.all_text_contents())  # exact 0, clipped, exact 1
 
 
+def test_histogram_names_the_step_that_it_shows(visit: Visit, server: str) -> None:
+    page = trainer(visit, server)
+    title = chart(page, "Histogram of predictions").locator("g.role-title text").first
+    expect(title).to_have_text("Probability of “5 or more” after step 0")
+    button(page, "Step").click()
+    expect(title).to_have_text("Probability of “5 or more” after step 1")
+
+
 @pytest.mark.parametrize("query", ["", "?loss=naive"])
 def test_histogram_on_a_phone_has_no_overlapping_words(
     visit: Visit, server: str, query: str

@@ -258,6 +258,15 @@ def test_histogram_has_the_colour_of_each_sample_s_own_gradient() -> None:
     np.testing.assert_allclose(lows, [0, 0.05, 0.2])
 
 
+def test_the_histogram_names_the_step_that_it_shows() -> None:
+    for now, step in [(RUN[0], 0), (RUN[-1], 4), (None, None)]:
+        drawing = saturation.saturation(now, "p", "Probability")
+        assert set(drawing.tables["run"]["step"].to_pylist()) == {step}
+        title = drawing.spec["title"]["text"]["expr"]
+        assert title.startswith("'Probability' + ") and " after step " in title
+    assert "title" not in saturation.saturation(RUN[0], "p", "").spec, "a story's heading says it"
+
+
 def test_places_do_not_overlap() -> None:
     assert len(saturation.PLACES) == BINS + 5
     for one, other in zip(saturation.PLACES, saturation.PLACES[1:], strict=False):

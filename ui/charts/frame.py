@@ -426,7 +426,7 @@ def zoomable(title: str, lowest: alt.Chart, *rest: Any, height: int = TITLED) ->
     return spec(alt.layer(lowest.add_params(window), *rest), title, height)
 
 
-def spec(chart: Any, title: str = "", height: int = TITLED) -> dict[str, Any]:
+def spec(chart: Any, title: str | alt.ExprRef = "", height: int = TITLED) -> dict[str, Any]:
     """Return the spec that Streamlit takes, without data; `height` counts only with a title."""
     if title:
         chart = chart.properties(title=alt.Title(title, offset=8), height=height)

@@ -61,7 +61,7 @@ def saturation(
 
     Args:
       axis_title: what the probability belongs to; the title of the axis if the chart has none.
-      title: above the chart; may be empty.
+      title: above the chart, which adds the snapshot's step; may be empty.
       broken: whether the legend names NaN and inf, even if this snapshot has none.
       last: the run's last snapshot once it has ended, which the chart's text describes.
     """
@@ -83,6 +83,7 @@ def saturation(
                     "low": (high - shares).ravel(),
                     "high": high.ravel(),
                     "state": np.repeat(list(GRADIENTS), len(PLACES)),
+                    "step": pa.repeat(snapshot and snapshot.step, shares.size).cast(pa.int64()),
                 }
             ),
             "ends": pa.table(
@@ -175,4 +176,11 @@ def _saturation_spec(axis_title: str, title: str, broken: bool) -> dict[str, Any
         # Repeat the same axis: otherwise Vega-Lite joins it with one of its own that hides names.
         .encode(x=_saturation_axis("at:Q", shown_title), y="top:Q", text="text:N")
     )
-    return frame.spec(alt.layer(bars, text), title)
+    return frame.spec(alt.layer(bars, text), _titled(title) if title else "")
+
+
+def _titled(title: str) -> alt.ExprRef:
+    """Return the title, followed by the step in the table `run`: the spec does not change."""
+    step = "data('run')[0].step"
+    after = f"(isValid({step}) ? ' after step ' + format({step}, ',') : '')"
+    return alt.expr(f"{title!r} + {after}")

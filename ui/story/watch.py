@@ -110,11 +110,12 @@ def curve(run: Sequence[Snapshot], quantity: str) -> tuple[list[int], list[float
 
 
 def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> None:
+    now = run[-1] if run else None
+    after = f" after step {now.step:,}" if now else ""
     st.markdown(
-        f"**{twin.label}: its predicted probabilities**",
+        f"**{twin.label}: its predicted probabilities{after}**",
         help=explained("saturated", "clipped", "zero gradient"),
     )
-    now = run[-1] if run else None
     drawing = saturation.saturation(now, "predicted probability", "", last=now if ended else None)
     alt = f"{twin.label}: {drawing.sentence or drawing.alt}"
     chart(f"{key}_saturation_{twin.label}", drawing.spec, drawing.tables, alt)

@@ -273,7 +273,7 @@ def _image_charts(
     snapshots, before, steps, scrubbed = curves
     binary = TASKS[config.task].form == "binary"
     class_name = "“5 or more”" if binary else "the true digit"
-    title = f"Predicted probability of {class_name}"
+    title = f"Probability of {class_name}"
     broken = charts.broken(snapshots)
     last = snapshots[-1] if charts.ended(snapshots, steps) else None
     return [
