@@ -169,6 +169,12 @@ def test_swapped_accuracy_follows_the_weights_not_the_evaluation() -> None:
     assert found.swapped == (logits, stable)
 
 
+def test_weights_that_broke_score_nan_in_either_program() -> None:
+    broken = swap(replace(STABLE, loss="naive"), LOGITS, data_for(1000))
+    assert np.isnan([broken.final[0], broken.swapped[1]]).all()
+    assert broken.final[1] == broken.swapped[0] > 0.9
+
+
 def test_swap_as_the_question_prints_it() -> None:
     rows = as_printed(Swap(initial=(0.1, 0.2), final=(0.3, 0.4), swapped=(0.5, 0.6)))
     assert [(row.quantity, row.published, row.measured) for row in rows] == [

@@ -20,6 +20,7 @@ from core.run.snapshot import silent_and_wrong
 from core.study import basics, masks
 from core.study.convolutions import Window
 from core.study.lasagne import CLAIMS
+from core.study.twins import Swap
 from tests.kit import ROOT
 from tests.kit.pages import answers, bars, bodies, go, keyed, open_page, settled, tables
 from tests.kit.runs import look
@@ -28,8 +29,9 @@ from ui.charts import twins as charts
 from ui.engine import engine
 from ui.pages import PAGES
 from ui.state import key_of
+from ui.story import parting
 from ui.story.jax_cnn import batches, sights, windows
-from ui.story.jax_vs_keras import repetitions
+from ui.story.jax_vs_keras import repetitions, swap
 from ui.story.keep_or_drop import readings
 from ui.story.twin import Twin
 from ui.story.watch import hidden
@@ -74,14 +76,39 @@ def test_the_story_of_the_question_has_its_published_figures() -> None:
     assert "After step 0, 484 images (48%) are wrong, at logits where the slope is" in said(page)
     mechanism = next(t.value for t in page.markdown if "They can still become right" in t.value)
     assert re.search(r"of these 484 images 3\d\d are right at step 10", mechanism)
-    assert "differ from **step 0** on" in said(page)
+    gap = r"step 0\*\* on, most in layer 2, where the difference is (\S+)% of the larger gradient"
+    assert (found := re.search(gap, said(page))) and 0 < float(found[1]) <= 200
     assert bars(page, "Initial JAX accuracy") == {"published": "43.5%", "measured here": "43.5%"}
     assert bars(page, "Final Keras accuracy") == {"published": "90.9%", "measured here": "90.9%"}
     here = bars(page, "Final JAX accuracy")
     assert here["published"] == "79.2%" and 51 <= float(here["measured here"][:-1]) <= 85
+    both = f"from “JAX, clipped” score {here['measured here']} in both programs, and those from"
+    assert f"{both} “Keras on TensorFlow” 90.9%" in said(page)
     assert bars(page, "Keras 3 on TensorFlow") == {"Keras 3 on TensorFlow": "90.9%"}
     cards = re.findall(r'<ul class="cards wide">(.*?)</ul>', bodies(page))[0]
     assert "slope, JAX, clipped</dt><dd>0<" in cards
+
+
+@pytest.mark.parametrize(
+    ("final", "swapped", "says"),
+    [
+        ((0.776, 0.909), (0.909, 0.776), "“a” score 77.6% in both programs, and those from “b” 90"),
+        ((np.nan, 0.909), (0.909, np.nan), "“a” score NaN in both programs, and those from “b” 90"),
+        ((0.776, 0.909), (0.776, 0.909), "“a” scores 77.6% with either weights, and “b” 90.9%"),
+        ((0.565, 0.565), (0.565, 0.565), "All four are 56.5%: here a swap cannot tell"),
+        ((0.776, 0.909), (0.909, 0.909), "“a” scores 90.9% instead of 77.6%, and “b” 90.9% inst"),
+        ((0.565, 0.565), (0.776, 0.909), "“a” scores 77.6% instead of 56.5%, and “b” 90.9% inst"),
+    ],
+)
+def test_a_swap_is_told_as_it_came_out(
+    final: tuple[float, float], swapped: tuple[float, float], says: str
+) -> None:
+    assert says in swap.seen("a", "b", Swap((0.4, 0.4), final, swapped))
+
+
+def test_a_gap_between_gradients_says_of_what_it_is_a_share() -> None:
+    assert parting._gap(1.0) == "the difference is 100% of the larger gradient (by norm)"
+    assert parting._gap(np.inf) == "NaN or infinities are not in the same places"
 
 
 def test_a_later_step_says_how_many_silent_images_became_right() -> None:

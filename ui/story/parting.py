@@ -1,5 +1,6 @@
 """The first step at which the gradients of two twins differ, and the images that cause it."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -42,10 +43,9 @@ def _parting(a: Twin, b: Twin, search: Errand) -> None:
 
 def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
     samples = divergence.samples
-    relative = number(divergence.relative[divergence.layer], 2)
     text = (
         f"Their gradients differ from **step {divergence.step}** on, most in layer "
-        f"{divergence.layer + 1} (relative difference {relative})."
+        f"{divergence.layer + 1}, where {_gap(float(divergence.relative[divergence.layer]))}."
     )
     if not {"loss", "epsilon"} & set(twin_differences(a.config, b.config)):
         text += (
@@ -68,6 +68,13 @@ def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
         help=explained("label", "logit", "gradient"),
     )
     st.html(sheet(a.config.source, _shown(a, b, samples, k), wide=True))
+
+
+def _gap(relative: float) -> str:
+    """Say how far apart a layer's two gradients are; see `relative_differences`."""
+    if math.isinf(relative):
+        return "NaN or infinities are not in the same places"
+    return f"the difference is {number(100 * relative, 3)}% of the larger gradient (by norm)"
 
 
 def _shown(a: Twin, b: Twin, samples: Samples, k: int) -> list[ImageCard]:

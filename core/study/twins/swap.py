@@ -1,5 +1,6 @@
 """Each twin's final weights, evaluated by the other's program."""
 
+import math
 from typing import NamedTuple
 
 from core.config import RunConfig
@@ -10,7 +11,7 @@ from core.study.twins.differences import twin_differences
 
 
 class Swap(NamedTuple):
-    """Accuracies over the first PROBE images, as (a, b)."""
+    """Accuracies over the first PROBE images, as (a, b); NaN if any prediction is NaN."""
 
     initial: tuple[float, float]  # each with its own first weights
     final: tuple[float, float]  # each with its own last weights
@@ -33,7 +34,9 @@ def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
         own = program.init(train.knobs(config))  # for slots of the right kind
         state = own._replace(params=weights.state.params)
         inputs = (on_device.train_images, on_device.train_labels, weights.order)
-        return float(program.diagnose(state, *inputs, train.knobs(config))[0]["train_accuracy"])
+        measured = program.diagnose(state, *inputs, train.knobs(config))[0]
+        broken = measured["saturation"].nonfinite > 0
+        return math.nan if broken else float(measured["train_accuracy"])
 
     return Swap(
         initial=(accuracy(a, start_a), accuracy(b, start_b)),
