@@ -268,11 +268,14 @@ def test_a_shared_link_restores_the_settings(visit: Visit, server: str) -> None:
 
 
 def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
-    page = visit(f"{server}/train?loss=%3Cscript%3E&nope=1")
+    page = visit(f"{server}/train?loss=%3Cscript%3E&learning_rate=tenth&nope=1")
     toasts = page.get_by_test_id("stToast")
     expect(toasts).to_have_count(1)
-    expect(toasts.filter(has_text="loss cannot be “?script?”")).to_be_visible()
-    expect(toasts.filter(has_text="“nope” is not a setting")).to_be_visible()
+    for fault in ("loss cannot be “?script?”", "rate cannot be “tenth”", "“nope” is not a setting"):
+        expect(toasts.filter(has_text=fault)).to_be_visible()
+    hidden = "text => text.scrollHeight - text.clientHeight"
+    assert toasts.get_by_test_id("stToastText").evaluate(hidden) == 0
+    expect(toasts.get_by_role("button")).to_have_count(1)  # it closes the note
     expect(metric(page, "training accuracy")).to_have_text("43.5%")
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
