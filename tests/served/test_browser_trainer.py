@@ -23,6 +23,7 @@ from tests.kit.browser import (
     press,
     progress,
     seed,
+    stand_still,
     trainer,
 )
 from ui.pieces.widgets import WIDGETS
@@ -253,9 +254,23 @@ def test_the_four_charts_are_on_the_first_screen_while_it_trains(
 ) -> None:
     page = visit(f"{server}/train?epochs=1000&until=end", width, height)
     expect(progress(page)).to_contain_text(re.compile(r"step [1-9]\d* of 1,000, running"))
+    _four_charts_end_above(page, height)
+
+
+def test_the_four_charts_are_on_the_first_screen_of_a_run_with_nan(
+    visit: Visit, server: str
+) -> None:
+    page = visit(f"{server}/train?loss=naive&until=end", 1280, 800)
+    expect(progress(page)).to_contain_text("step 10 of 10, done")
+    expect(page.get_by_text("A program that ignores NaN would print")).to_be_visible()
+    stand_still(page)
+    _four_charts_end_above(page, 800)
+
+
+def _four_charts_end_above(page: Page, foot: int) -> None:
     for alt in ("Loss by step", "Accuracy by step", "Histogram of", "Gradient norm of"):
         box = chart(page, alt).bounding_box()
-        assert box is not None and box["y"] + box["height"] <= height, alt
+        assert box is not None and box["y"] + box["height"] <= foot, alt
 
 
 def test_a_shared_link_restores_the_settings(visit: Visit, server: str) -> None:

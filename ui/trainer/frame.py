@@ -160,7 +160,8 @@ def _diagnosis(
 ) -> None:
     """Say the diagnosis that fits first, then the others; beside it are what may help, and why."""
     diagnoses = diagnose(config, shown) if shown else []
-    with st.container(horizontal=True, vertical_alignment="center", key="words", gap="small"):
+    key = "words_broken" if until_broken else "words"
+    with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
         if view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
         elif not diagnoses:
