@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.config import RunConfig
+from core.config import FIELDS, RunConfig
 from core.data import load
 from core.run import train
 from core.study import real_keras
@@ -53,6 +53,7 @@ def test_a_keras_that_fails_says_why(tmp_path: Path) -> None:
         ({"activation": "tanh"}, "activation is 'tanh'"),
         ({"optimizer": "adam"}, "optimizer is 'adam'"),
         ({"dropout": "rate"}, "dropout is 'rate'"),
+        ({"precision": "bfloat16"}, "precision is 'bfloat16'"),
         ({"batch_size": 100}, "batch_size is 100"),
         ({"train_size": 2000, "batch_size": 2000}, "the data has 1000 images, the run 2000"),
     ],
@@ -61,6 +62,23 @@ def test_a_keras_that_fails_says_why(tmp_path: Path) -> None:
 def test_only_runs_like_the_question_are_allowed(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         real_keras.run(replace(RunConfig(), **change), load("sample", 1000), "jax")
+
+
+# The data, the weights before the first step, and the numbers that Keras is given.
+FOLLOWED = {
+    "source", "train_size", "scaling", "widths", "initializer", "stream", "seed", "learning_rate",
+    "batch_size", "epochs",
+}  # fmt: skip
+KERAS_HAS_ITS_OWN = {"loss", "epsilon"}
+
+
+def test_keras_follows_a_setting_or_requires_its_default() -> None:
+    required, question = {*real_keras.REQUIRED}, RunConfig()
+    assert {name: getattr(question, name) for name in required} == real_keras.REQUIRED
+    # Where what is required has its default, other settings have no effect.
+    known = [FOLLOWED, KERAS_HAS_ITS_OWN, required, {*question.ignored()}]
+    assert set.union(*known) == FIELDS.keys()
+    assert sum(map(len, known)) == len(FIELDS), "each setting is in one of them"
 
 
 def test_a_backend_that_is_not_installed_is_reported() -> None:
