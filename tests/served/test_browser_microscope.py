@@ -50,6 +50,17 @@ def test_the_first_view_shows_where_the_logits_are(visit: Visit, server: str) ->
     assert heaped[0] > 0.3 and heaped[1] < 0.2
 
 
+def test_the_box_of_losses_holds_whole_names_and_its_buttons(visit: Visit, server: str) -> None:
+    page = microscope(visit, server, "?losses=question_stable.keras_jax_logits.from_logits")
+    box = page.get_by_test_id("stMultiSelect").get_by_role("group").first
+    names = box.locator("[data-tag] > span")
+    expect(names).to_have_count(3)
+    assert {name.evaluate(OVERFLOW) for name in names.all()} == {0}
+    edge = box.evaluate("e => e.getBoundingClientRect().right")
+    buttons = box.get_by_role("button").all()
+    assert all(each.evaluate("e => e.getBoundingClientRect().right") <= edge for each in buttons)
+
+
 @pytest.mark.parametrize(
     "query", ["", more("?axis=linear&span=30"), more("?task=digits&losses=naive.optax")]
 )

@@ -66,6 +66,7 @@ def imported(file: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@cache
 def others() -> list[str]:
     """The packages that the app imports and that are neither its own nor Python's."""
     rooms = [ROOT / name for name in ("core", "ui", "pages")]
