@@ -120,12 +120,30 @@ def same(before: Any, after: Any) -> Array:
     return jnp.all(jnp.stack(jax.tree.leaves(equal)))
 
 
-def finite_and_same(before: Any, after: Any) -> tuple[Array, Array]:
-    """Whether all numbers are finite after a step, and whether the step changed none of them."""
-    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
-    counted = [_counted(~jnp.isfinite(new), new != old) for old, new in pairs]
-    broken, changed = (sum(each, jnp.int32(0)) for each in zip(*counted, strict=True))
-    return broken == 0, changed == 0
+class Moved(NamedTuple):
+    """What a step makes of the weights."""
+
+    finite: Array  # whether all are finite after it
+    unmoved: Array  # whether it changes none of them
+    # Of the weights of each layer that have a gradient, neither 0 nor NaN nor inf, the share that
+    # it leaves exactly where they are: float32 [layers], NaN where none has one.
+    rounded_away: Array
+
+
+def moved(gradients: Params, before: Params, after: Params) -> Moved:
+    """Compare the weights before and after a step, in one pass over each array."""
+
+    def counted(gradient: Array, old: Array, new: Array) -> Sequence[Array]:
+        led = jnp.isfinite(gradient) & (gradient != 0)
+        return _counted(~jnp.isfinite(new), new != old, led, led & (new == old))
+
+    by_layer = []
+    for layer in zip(*map(layers, (gradients, before, after)), strict=True):
+        arrays = zip(*map(jax.tree.leaves, layer), strict=True)
+        counts = zip(*(counted(*each) for each in arrays), strict=True)
+        by_layer.append([sum(each, jnp.int32(0)) for each in counts])
+    broken, changed, led, stayed = map(jnp.stack, zip(*by_layer, strict=True))
+    return Moved(jnp.all(broken == 0), jnp.all(changed == 0), stayed.astype(jnp.float32) / led)
 
 
 def gradient_kinds(dloss_dlogits: Array) -> Array:

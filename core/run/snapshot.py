@@ -82,6 +82,15 @@ class Ahead(NamedTuple):
     overall: float  # the same share of all training images
 
 
+class Trial(NamedTuple):
+    """What the next steps come to on two copies of a run: the losses after them."""
+
+    steps: int
+    times: int  # as large as the run's own is the other copy's learning rate
+    own: float
+    larger: float
+
+
 class Snapshot(NamedTuple):
     """A run after `step` updates. Losses and shares are over the first PROBE images.
 
@@ -99,6 +108,9 @@ class Snapshot(NamedTuple):
     gradient_norms: np.ndarray  # of the mean or summed loss of the next step's batch
     weight_norms: np.ndarray
     update_norms: np.ndarray  # of what the next step really changes, rounding included
+    # float32 [layers], of the weights that have a gradient (neither 0 nor NaN nor inf) the share
+    # that the next step leaves exactly where they are; NaN where none has one.
+    rounded_away: np.ndarray
     # float32 [hidden layers], share of units that are 0 for every image; a filter is one unit.
     dead_units: np.ndarray
     one_answer: float  # share of the images that get the most frequent answer
@@ -123,6 +135,7 @@ class Snapshot(NamedTuple):
     loss_scale: float  # what the loss is multiplied by for the backward pass; 1 if it is not scaled
     fit: Fit | None = None  # for a regression only
     ahead: Ahead | None = None  # for a classification only
+    trial: Trial | None = None  # at few looks, where a run has come to little; see train.trial
 
     @property
     def score(self) -> float:

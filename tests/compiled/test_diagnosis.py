@@ -13,7 +13,17 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import losses_for
 from core.run.diagnosis import CAUSES, batches, diagnose, percent
 from core.run.diagnosis.evidence import Evidence
-from core.run.snapshot import BINS, Ahead, Census, Fit, Gradient, Largest, Saturation, Snapshot
+from core.run.snapshot import (
+    BINS,
+    Ahead,
+    Census,
+    Fit,
+    Gradient,
+    Largest,
+    Saturation,
+    Snapshot,
+    Trial,
+)
 from core.run.train import ahead, labels_of
 from tests.kit.runs import look
 from tests.kit.truth import DEEP, DIGITS
@@ -108,6 +118,13 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "61% of the gradient's numbers are too small for float16: they are exactly 0, and in "
         "float32 they are not.",
     ),
+    "rounded_away": (
+        replace(LOGITS, precision="bfloat16"),
+        [START, look(rounded_away=np.float32([0.74, 0.86]), census=Census(0.3, 0, 0))],
+        "The steps are rounded away: of layer 2's weights that have a gradient, the next step "
+        "leaves 86% exactly where they are, because it is too small to reach the next number of "
+        "bfloat16.",
+    ),
     "unmixed": (
         FEW_LABELS, [START, look(5, ahead=Ahead(100, 3, 0.97, 0.1))],
         "The images are not mixed: of 100 that follow each other, 97% have the label 3, and of all "
@@ -121,6 +138,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     "silent_layer": (
         LOGITS, [START, look(gradient_norms=np.array([0, 1.0]))],
         "Layer 1 gets a gradient of exactly 0, though images have one: nothing teaches it now.",
+    ),
+    "too_slow": (
+        LOGITS, [START, look(5, loss=0.9, trial=Trial(10, 10, 0.86, 0.6)),
+                 look(6, loss=0.8, census=Census(0.3, 0, 0))],
+        "It learns slowly: tried on copies of step 5, 10 times the learning rate lowered the loss "
+        "7.5 times as much in 10 steps, by 0.3 instead of 0.04.",
     ),
     "dead_units": (
         LOGITS, [START, look(dead_units=np.array([0.95]), census=Census(0.5, 0, 0))],
@@ -357,6 +380,62 @@ def test_no_step_is_too_small_without_a_gradient_to_follow() -> None:
     )
     for gradient in (np.zeros(2), np.array([1.0, NAN]), np.array([np.inf, 1.0])):
         assert "too_small" not in said(LOGITS, still._replace(gradient_norms=gradient))
+
+
+def test_steps_are_rounded_away_where_most_of_a_layer_stays_and_images_are_wrong() -> None:
+    half, run = Census(0.5, 0, 0), replace(LOGITS, precision="bfloat16")
+
+    def found(*shares: float, **changes: Any) -> bool:
+        stay = look(**{"rounded_away": np.float32(shares), "census": half, **changes})
+        return "rounded_away" in said(run, stay)
+
+    assert found(0.71, 0.2) and found(NAN, 0.71)
+    assert not found(0.69, 0.69) and not found(NAN, NAN), "no weight has a gradient"
+    assert not found(0.9, 0.9, census=Census(0.05, 0, 0))
+    assert not found(0.9, 0.9, step=0), "momentum has yet to grow"
+    assert not found(0.9, 0.9, gradient_norms=np.array([np.inf, 1])), "the step is skipped"
+
+
+@pytest.mark.parametrize(
+    ("precision", "cure"),
+    [
+        ("bfloat16", {"precision": "mixed_bfloat16"}),
+        ("float16", {"precision": "mixed_float16"}),
+        ("mixed_bfloat16", {"learning_rate": 0.1}),
+        ("float32", {"learning_rate": 0.1}),
+        ("float64", {"learning_rate": 0.1}),
+    ],
+)
+def test_weights_that_are_rounded_away_get_float32_or_larger_steps(
+    precision: str, cure: dict[str, Any]
+) -> None:
+    stay = look(rounded_away=np.float32([0.9, 0.9]), census=Census(0.5, 0, 0))
+    diagnoses = diagnose(replace(LOGITS, precision=precision), [START, stay])
+    assert [d.cure for d in diagnoses if d.cause == "rounded_away"] == [cure]
+
+
+@pytest.mark.parametrize(
+    ("own", "larger", "slow"),
+    [
+        (0.86, 0.6, True),
+        (0.86, 0.71, False),  # less than half of what ten times the rate would give
+        (0.86, 0.95, False),
+        (0.9, 0.5, False),  # it does not learn
+        (0.91, 0.8, False),
+        (0.8999, 0.8992, False),  # it may be rounding
+        (NAN, 0.6, False),
+        (0.86, NAN, False),
+    ],
+)
+def test_a_run_is_slow_only_if_a_copy_learned_much_faster(
+    own: float, larger: float, slow: bool
+) -> None:
+    tried = look(5, loss=0.9, trial=Trial(10, 10, own, larger), census=Census(0.5, 0, 0))
+    assert ("too_slow" in said(LOGITS, tried)) == slow
+    healthy = tried._replace(census=Census(0.05, 0, 0))
+    assert "too_slow" not in said(LOGITS, healthy)
+    newer = tried._replace(step=9, trial=Trial(10, 10, 0.86, 0.86))
+    assert "too_slow" not in said(LOGITS, tried, newer), "the newest trial counts"
 
 
 def test_a_loss_that_the_figures_do_not_see_move_is_still_what_it_was() -> None:

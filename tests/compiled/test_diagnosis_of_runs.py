@@ -76,6 +76,17 @@ def test_images_that_are_not_mixed_are_the_cause_and_shuffling_is_the_cure(
     assert trained(better)[-1].train_accuracy > trained(config)[-1].train_accuracy + 0.2
 
 
+def test_steps_that_bfloat16_rounds_away_get_weights_in_float32() -> None:
+    config = tiny(precision="bfloat16", learning_rate=3e-3, epochs=40)
+    found = said(config, config.steps)
+    assert found.cause == "rounded_away" and "number of bfloat16" in found.sentence
+    better = replace(config, **found.cure)
+    assert better.precision == "mixed_bfloat16"
+    assert "rounded_away" not in {each.cause for each in diagnose(better, trained(better))}
+    assert trained(better)[-1].train_accuracy > trained(config)[-1].train_accuracy
+    assert trained(better)[-1].loss < trained(config)[-1].loss
+
+
 # Each form of dropout, with the value that makes it keep 30% of the units, and 70%.
 THIRTY = {"keep_prob": 0.3, "rate": 0.7, "older": 0.3, "unscaled": 0.7}
 SEVENTY = {form: 1 - number for form, number in THIRTY.items()}

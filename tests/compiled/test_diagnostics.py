@@ -1,5 +1,6 @@
 """Diagnostics of arrays made by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_same_compares_numbers_and_nan_is_never_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "finite", "same"),
+    ("after", "finite", "unmoved"),
     [
         ([[1.0, 0.0], [2.0]], True, True),
         ([[1.0, 0.0], [3.0]], True, False),
@@ -186,10 +187,27 @@ def test_same_compares_numbers_and_nan_is_never_the_same() -> None:
     ],
 )
 def test_a_step_leaves_weights_finite_or_the_same(
-    after: list[list[float]], finite: bool, same: bool
+    after: list[list[float]], finite: bool, unmoved: bool
 ) -> None:
-    before = [jnp.array([1.0, -0.0]), jnp.array([2.0])]
-    found = diagnostics.finite_and_same(before, [jnp.array(leaf) for leaf in after])
-    assert [bool(each) for each in found] == [finite, same]
-    nan = [jnp.array([NAN])]
-    assert not diagnostics.finite_and_same(nan, nan)[1], "NaN is never the same"
+    before = [(jnp.array([[1.0, -0.0]]), jnp.array([2.0]))]
+    then = [(jnp.array([after[0]]), jnp.array(after[1]))]
+    found = diagnostics.moved(before, before, then)
+    assert [bool(found.finite), bool(found.unmoved)] == [finite, unmoved]
+    nan = [(jnp.array([[NAN]]), jnp.array([1.0]))]
+    assert not diagnostics.moved(nan, nan, nan).unmoved, "NaN is never the same"
+
+
+def test_what_is_rounded_away_is_counted_among_weights_with_a_gradient() -> None:
+    """Each layer has weights that move and stay, with a gradient and without."""
+    gradients = [
+        (jnp.array([[1.0, 1e-30, 0.0, NAN, jnp.inf]]), jnp.array([1.0, 1.0])), (),
+        (jnp.array([[0.0, 0.0]]), jnp.array([NAN])),
+    ]  # fmt: skip
+    before = jax.tree.map(jnp.zeros_like, gradients)
+    after = [
+        (jnp.array([[0.0, 0.0, 0.0, 0.0, 0.0]]), jnp.array([0.0, 1.0])), (),
+        (jnp.array([[0.0, 1.0]]), jnp.array([0.0])),
+    ]  # fmt: skip
+    found = diagnostics.moved(gradients, before, after).rounded_away
+    np.testing.assert_array_equal(found, np.float32([0.75, NAN]))
+    assert found.dtype == np.float32

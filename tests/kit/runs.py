@@ -138,6 +138,7 @@ def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
         "epoch": step / 10, "loss": 0.5, "train_accuracy": 0.9, "test_accuracy": 0.9,
         "test_examples": 10, "gradient_norms": np.ones(2, np.float32),
         "weight_norms": np.full(2, 10, np.float32), "update_norms": np.full(2, 0.01, np.float32),
+        "rounded_away": np.zeros(2, np.float32),
         "dead_units": np.zeros(1, np.float32), "one_answer": 0.5,
         "dropped_accuracy": math.nan, "flipped": math.nan, "next_finite": True, "fixed": False,
         "saturation": Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, 0),

@@ -66,6 +66,16 @@ def settings() -> Iterator[RunConfig]:
         changes += [{"loss": "from_logits", "batch_size": 10, "epochs": 3, **order}]
         changes += [{**DIGITS, **order, "learning_rate": 0.1}]
         changes += [{**DIGITS, **order, "optimizer": "adam", "learning_rate": 1e-3}]
+    longer = {**DIGITS, "epochs": 12}
+    for precision in ("float32", "bfloat16", "float16"):
+        for optimizer, rate in (("sgd", 1e-3), ("sgd", 0.01), ("momentum", 1e-3), ("adam", 1e-4)):
+            steps = {"optimizer": optimizer, "learning_rate": rate}
+            changes += [{**longer, **steps, "precision": precision}]
+    for rate in (1e-6, 1e-5, 1e-3):
+        changes += [{**longer, "optimizer": "adam", "learning_rate": rate}]
+    for scaling in ("unit", "standardised"):
+        for rate in (1e-3, 0.01, 0.1):
+            changes += [{"loss": "from_logits", "scaling": scaling, "learning_rate": rate}]
     for change in changes:
         yield agree(change)[0]
 

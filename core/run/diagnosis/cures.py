@@ -49,11 +49,29 @@ def larger_steps(config: RunConfig) -> Cure:
     return _rate(usual if config.learning_rate < usual else 10 * config.learning_rate)
 
 
+def tried_steps(config: RunConfig, times: int) -> Cure:
+    """The learning rate that a copy of the run was tried with."""
+    return _rate(times * config.learning_rate)
+
+
 def more_range(config: RunConfig) -> Cure:
     """float32's range for 16 bits; where the run has that already, smaller pixels."""
     if PRECISIONS[config.precision].compute.largest < DTYPES["float32"].largest:
         return {"precision": "float32"}
     return smaller_pixels(config)
+
+
+def finer_weights(config: RunConfig) -> Cure:
+    """Weights in float32, their passes as they are; where they have as many bits, larger steps."""
+    run, master = PRECISIONS[config.precision], DTYPES["float32"]
+    if run.weights.dtype.itemsize >= master.dtype.itemsize:
+        return larger_steps(config)
+    same_passes = (
+        key
+        for key, row in PRECISIONS.items()
+        if row.weights == master and row.compute == run.compute
+    )
+    return {"precision": next(same_passes, master.key)}
 
 
 def sounder(config: RunConfig) -> Cure:

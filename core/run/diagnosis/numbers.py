@@ -8,9 +8,15 @@ from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 from core.run.diagnosis import cures
 from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
+from core.run.diagnosis.silence import FEW
 from core.run.snapshot import Gradient, Largest, Snapshot
 
 MOST_VANISHED = 0.5  # of the gradient's numbers
+# Of a layer's weights that have a gradient. Ten digits, 120 steps of SGD, Momentum and Adam, each
+# at four or five learning rates, with weights in bfloat16 and float16, against the same in float32
+# (JAX 0.10.2, CPU): with more than this, runs ended up to 0.24 less accurate, with less at most
+# 0.01. In float32 the share was at most 0.02.
+MOST_ROUNDED_AWAY = 0.7
 
 
 def overflow(e: Evidence) -> Diagnosis | None:
@@ -134,4 +140,20 @@ def vanishing(e: Evidence) -> Diagnosis | None:
         f"{percent(e.now.vanished)} of the gradient's numbers are too small for "
         f"{_format(e).label}: they are exactly 0, and in float32 they are not.",
         {"precision": "float32"},
+    )
+
+
+def rounded_away(e: Evidence) -> Diagnosis | None:
+    """Most of a layer's weights that a step should move stay where they are."""
+    shares = np.nan_to_num(e.now.rounded_away)
+    layer = int(np.argmax(shares))
+    much = shares[layer] > MOST_ROUNDED_AWAY and e.now.census.wrong > FEW
+    # Momentum's first step is a tenth of its later ones.
+    if not (much and e.now.step > 0 and np.all(np.isfinite(e.now.gradient_norms))):
+        return None
+    return Diagnosis(
+        f"The steps are rounded away: of layer {layer + 1}'s weights that have a gradient, the "
+        f"next step leaves {percent(float(shares[layer]))} exactly where they are, because it is "
+        f"too small to reach the next number of {PRECISIONS[e.config.precision].weights.label}.",
+        cures.finer_weights(e.config),
     )

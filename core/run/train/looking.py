@@ -85,12 +85,13 @@ class Looking:
         """What a snapshot holds of a step along these gradients, and the state after it."""
         after = self.step.update(state, gradients, knobs)
         new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
-        finite, unmoved = diagnostics.finite_and_same(state.params, after.params)
+        moved = diagnostics.moved(gradients, state.params, after.params)
         others, then = ((each.slots, each.scaler, after.step) for each in (state, after))
         values = {
             "update_norms": diagnostics.measured(jax.tree.map(jnp.subtract, new, old)).norms,
-            "next_finite": finite,
-            "fixed": unmoved & diagnostics.same(others, then),
+            "rounded_away": moved.rounded_away,
+            "next_finite": moved.finite,
+            "fixed": moved.unmoved & diagnostics.same(others, then),
         }
         return values, after
 

@@ -15,6 +15,7 @@ from core.data import Dataset
 from core.parts.models import MODELS, Params
 from core.run.snapshot import PROBE, Ahead, Census, Fit, Largest, Saturation, Snapshot
 from core.run.train.programs import Program, program
+from core.run.train.trial import came_to_little, trial_steps, tried
 from core.run.train.vocabulary import DeviceData, Knobs, State, knobs, on_device, shape
 
 SNAPSHOTS = 400  # the most a run yields, about what a chart can show
@@ -154,7 +155,8 @@ def ticks(
     traced = knobs(config)
     state = program.init(traced) if start is None else start
     next_look = next_look or looks_of(config)
-    step, chunk, last_look = 0, 1, -1
+    step, chunk, last_look, first_loss = 0, 1, -1, math.nan
+    to_try = trial_steps(config, snapshot_steps(config))
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
@@ -181,7 +183,13 @@ def ticks(
             look = first(config, program, data, state)
         else:
             look = _measure(config, program, state, data, next_order, traced)
-        snapshot, state = _snapshot(config, program, state, data, look, next_order, traced)
+        before = state
+        snapshot, state = _snapshot(config, program, before, data, look, next_order, traced)
+        first_loss = snapshot.loss if last_look < 0 else first_loss
+        if step in to_try and came_to_little(first_loss, snapshot):
+            trial = yield from tried(config, program, before, data, order)
+            snapshot = snapshot._replace(trial=trial)
+        del before  # frees its memory
         last_look, step = step, step + 1
         yield snapshot
 
