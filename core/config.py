@@ -20,6 +20,7 @@ from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
+from core.parts.reports import REPORTS
 from core.registry import Registry
 
 
@@ -38,6 +39,9 @@ class RunConfig:
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
+
+    `report` changes no training; one that measures the true accuracy here, as without dropout one
+    that leaves it on, is set to "true".
 
     A batch as large as the training set means full-batch descent, with the images in their
     original order: a mean or sum over all of them depends on their order by rounding only. Smaller
@@ -79,6 +83,7 @@ class RunConfig:
     data_order: str = _field("as_is", Choice(DATA_ORDERS))
     shuffle: str = _field("every_epoch", Choice(SHUFFLES))
     shuffle_buffer: int = _field(1000, Range(1, 60_000, whole=True))  # images
+    report: str = _field("true", Choice(REPORTS))
     # For series only; core.data.Process explains each.
     x0: float = _field(Process().x0, Range(-10, 10))
     mu: float = _field(Process().mu, Range(-10, 10))
@@ -117,6 +122,8 @@ class RunConfig:
 
         for name in self.ignored():
             object.__setattr__(self, name, getattr(RunConfig, name))
+        if self.report not in reports_for(vars(self)):
+            object.__setattr__(self, "report", RunConfig.report)
         for name in SETTINGS:
             if getattr(self, name) == OPTIMIZERS[self.optimizer].own(name):
                 object.__setattr__(self, name, None)
@@ -172,8 +179,14 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    of_images = ("scaling", "loss_input", "data_order")
+    of_images = ("scaling", "loss_input", "data_order", "report")
     return of_images if SOURCES[source].series else Process._fields
+
+
+def reports_for(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of REPORTS that differ from the true accuracy with these values, and "true"."""
+    rows = REPORTS.items()
+    return tuple(key for key, row in rows if not row.same or values[row.same[0]] != row.same[1])
 
 
 def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -210,7 +223,11 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     if values.get("loss", RunConfig.loss) not in allowed:
         values["loss"] = allowed[-1]
         notes.append(f"loss is now {allowed[-1]}: the other cannot be used for this task")
-    return RunConfig(**values), notes
+    config = RunConfig(**values)
+    asked = values.get("report", config.report)
+    if asked != config.report and "report" not in config.ignored():
+        notes.append(f"report is now {config.report}: with these settings {asked} is the same")
+    return config, notes
 
 
 def to_query(config: RunConfig) -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array, lax
 
 from core.parts.models import Params, layers
+from core.parts.reports import answers
 from core.run.snapshot import BINS, Census, Gradient, Saturation
 
 
@@ -26,13 +27,6 @@ def probability(logits: Array, labels: Array) -> Array:
     if logits.shape[-1] == 1:
         return jax.nn.sigmoid(logits[:, 0])
     return jnp.take_along_axis(jax.nn.softmax(logits), labels[:, None], axis=-1)[:, 0]
-
-
-def answers(logits: Array) -> Array:
-    """The predicted class of each example; for logits [batch, 1] p >= 1/2, so NaN predicts 0."""
-    if logits.shape[-1] == 1:
-        return (jax.nn.sigmoid(logits[:, 0]) >= 0.5).astype(int)
-    return jnp.argmax(logits, axis=-1)
 
 
 def correct(logits: Array, labels: Array) -> Array:

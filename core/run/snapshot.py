@@ -136,6 +136,8 @@ class Snapshot(NamedTuple):
     fit: Fit | None = None  # for a regression only
     ahead: Ahead | None = None  # for a classification only
     trial: Trial | None = None  # at few looks, where a run has come to little; see train.trial
+    # The accuracy on the held-out images as the program reports it; NaN if that is `test_accuracy`.
+    reported: float = math.nan
 
     @property
     def score(self) -> float:

@@ -13,7 +13,8 @@ import numpy as np
 from jax import Array
 
 from core.config import RunConfig
-from core.run import diagnostics, train
+from core.parts.reports import answers
+from core.run import train
 from core.run.snapshot import PROBE
 from core.study.states import compiled_for
 
@@ -55,11 +56,11 @@ def _answers(shape: train.Shape) -> Callable[..., Array]:
     """Compiled for each size: (params, images uint8 [batches, size, 784], knobs) -> answers."""
     apply = train.Step(shape).apply
 
-    def answers(params: Any, images: Array, knobs: train.Knobs) -> Array:
+    def answered(params: Any, images: Array, knobs: train.Knobs) -> Array:
         def batch(images: Array) -> Array:
             x = train.pixels(images, knobs)
-            return diagnostics.answers(apply(params, x, drop=train.dropping(knobs)))
+            return answers(apply(params, x, drop=train.dropping(knobs)))
 
         return jax.vmap(batch)(images)
 
-    return compiled_for(shape, answers)
+    return compiled_for(shape, answered)

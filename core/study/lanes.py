@@ -12,7 +12,7 @@ this module.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +52,9 @@ class Ended(NamedTuple):
     metrics: Metrics  # [k, looks]: before every step and after the last, or only after the last
     # float32 [k], accuracy on all held-out images, or a regression's error; None with `every_step`.
     held_out: Array | None
+    # float32 [k], that accuracy as the run's program reports it; NaN where that is the true one,
+    # and None if all are true.
+    reported: Array | None = None
 
 
 class Way(NamedTuple):
@@ -110,6 +113,7 @@ class Programs(NamedTuple):
     advance: Callable[..., Any]  # (runs, knobs, live, (data, first step, stop)) -> runs at `stop`
     look: Callable[..., Any]  # (runs, knobs, live, (data, step)) -> runs after the step, Metrics
     held_out: Callable[..., Any]  # (runs, knobs, live, (data,)) -> runs, float32 [lanes, batches]
+    reported: Callable[..., Any]  # the same
 
 
 def _mapped(
@@ -181,11 +185,13 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         metrics = Metrics(seen["loss"], seen["train_accuracy"], norm, seen["next_finite"])
         return _Run(after, drawn), metrics
 
-    def held_out(run: _Run, knobs: Any, data: train.DeviceData) -> tuple[Any, Any]:
+    def evaluate(
+        measure: Callable[..., Any], run: _Run, knobs: Any, data: train.DeviceData
+    ) -> tuple[Any, Any]:
         params, images, labels = run.state.params, data.test_images, data.test_labels
 
         def score(images: Any, labels: Any) -> Any:
-            accuracy_or_fit = looking.held_out(params, images, labels, knobs)
+            accuracy_or_fit = measure(params, images, labels, knobs)
             return accuracy_or_fit.error if isinstance(accuracy_or_fit, Fit) else accuracy_or_fit
 
         if together is None:
@@ -198,7 +204,8 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
     return Programs(
         _mapped(shape, way, advance, trains=True),
         _mapped(shape, way, look),
-        _mapped(shape, way, held_out),
+        _mapped(shape, way, partial(evaluate, looking.held_out)),
+        _mapped(shape, way, partial(evaluate, looking.reported)),
     )
 
 
@@ -274,6 +281,8 @@ def _runs(
         knobs = _stacked([configs[i] for i in chosen])
         _, batch = start((), (knobs, moved[chosen]), live, (np.float32(magnitude),))
         looks: list[Metrics] = []
+        reported = None
+        truthful = np.array([configs[i].report == "true" for i in chosen])
         step = 0
         while step <= steps:
             stop = step if every_step else min(step + pace.steps(max(live)), steps)
@@ -287,6 +296,9 @@ def _runs(
                 if not every_step:  # before the look, which takes one more step
                     ended = programs.held_out(batch, knobs, live, (data,))
                     batch, held_out = jax.block_until_ready(ended)
+                    if not truthful.all():
+                        ended = programs.reported(batch, knobs, live, (data,))
+                        batch, reported = jax.block_until_ready(ended)
                     yield None
                 started = time.perf_counter()
                 batch, metrics = programs.look(batch, knobs, live, (data, np.int32(step)))
@@ -300,6 +312,7 @@ def _runs(
             chosen[lane],
             Metrics(*(np.stack(column, axis=-1)[lane] for column in zip(*looks, strict=True))),
             None if every_step else _mean(jax.device_get(held_out)[lane]),
+            None if reported is None else _otherwise(truthful[lane], reported[lane]),
         )
         done += count
         if way.name == "in_turn":
@@ -309,6 +322,11 @@ def _runs(
 def _mean(batches: Array) -> Array:
     """[runs, batches] -> float32 [runs], each the mean that `train.programs.in_batches` takes."""
     return np.array([np.mean(list(each)) for each in batches], np.float32)
+
+
+def _otherwise(truthful: Array, batches: Array) -> Array:
+    """float32 [runs]: as `_mean`, but NaN for the runs whose program reports the truth."""
+    return np.where(truthful, np.float32(np.nan), _mean(jax.device_get(batches)))
 
 
 class _Pace:

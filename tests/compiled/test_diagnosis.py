@@ -168,6 +168,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         LOGITS, [START, look(train_accuracy=1.0, test_accuracy=0.7)],
         "It memorises: 100% of the images it trains on are right and 70% of those held out.",
     ),
+    "reported": (
+        replace(LOGITS, report="threshold"),
+        [START, look(test_accuracy=0.913, reported=0.866, test_examples=1000)],
+        "The program reports 86.6% where 91.3% is true: it compares the logit with 0.5, as if it "
+        "were a probability.",
+    ),
     "learning": (
         LOGITS, [START, look(loss=0.5)],
         "10% of the images are wrong, and every one of them has a gradient. The loss fell: 1 at "
@@ -201,6 +207,33 @@ def test_a_cure_is_another_configuration(key: str) -> None:
         assert cure
     better = agree({**asdict(config), **cure})[0]
     assert (better != config) == bool(cure)
+
+
+@pytest.mark.parametrize(("says", "told"), [(0.86, True), (0.88, False), (0.96, True)])
+def test_a_report_is_blamed_beyond_chance_only(says: float, told: bool) -> None:
+    """Three standard errors of 90% of 1,000 images are 2.8%."""
+    config = replace(LOGITS, report="threshold")
+    seen = look(test_accuracy=0.9, reported=says, test_examples=1000)
+    assert ("reported" in said(config, seen)) == told
+
+
+def test_a_report_hides_no_real_cause() -> None:
+    config = replace(LOGITS, report="threshold")
+    one = look(one_answer=1.0, test_accuracy=0.5, reported=0.4, test_examples=1000)
+    first, *others = diagnose(config, [START, one])
+    assert first.cause == "one_answer" and "reported" in {other.cause for other in others}
+
+
+def test_only_a_report_that_counts_nan_is_blamed_for_nan() -> None:
+    broken = look(saturation=saturation(1), test_accuracy=0.1, reported=0.098)
+    says = said(replace(LOGITS, report="nan_as_0"), broken)["reported"]
+    assert says == (
+        "The program reports 9.8% where 100% of the predictions are NaN: it counts NaN as the "
+        "answer 0."
+    )
+    unsaid = broken._replace(reported=NAN)
+    assert "reported" not in said(replace(LOGITS, report="threshold"), unsaid)
+    assert "reported" not in said(LOGITS, unsaid)
 
 
 def test_what_was_seen_before_the_weights_broke_is_still_said() -> None:

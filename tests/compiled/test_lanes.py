@@ -81,6 +81,19 @@ def test_held_out_accuracy_is_that_of_the_run() -> None:
     assert ended.held_out[0] == np.float32(trained(config)[-1].test_accuracy)
 
 
+def test_what_is_reported_is_what_the_run_reports() -> None:
+    configs = [
+        tiny(), tiny(report="threshold"), tiny(dropout="rate", report="dropout_on"),
+        tiny(report="unscaled"),
+    ]  # fmt: skip
+    data = device_data(configs[0])
+    batches = [each for each in lanes.runs(configs, data) if each is not None]
+    reported = [np.full(len(b.runs), np.nan) if b.reported is None else b.reported for b in batches]
+    ends = [np.float32(trained(config)[-1].reported) for config in configs]
+    np.testing.assert_array_equal(np.concatenate(reported), ends)
+    assert np.isnan(ends).tolist() == [True, False, False, False]
+
+
 def test_vmap_agrees_to_rounding() -> None:
     configs = [tiny(seed=seed) for seed in range(3)]
     at_once = collected(configs, way=lanes.Way("at_once", 1))

@@ -69,7 +69,7 @@ FOLLOWED = {
     "source", "train_size", "scaling", "widths", "initializer", "stream", "seed", "learning_rate",
     "batch_size", "epochs",
 }  # fmt: skip
-KERAS_HAS_ITS_OWN = {"loss", "epsilon"}
+KERAS_HAS_ITS_OWN = {"loss", "epsilon", "report"}
 
 
 def test_keras_follows_a_setting_or_requires_its_default() -> None:

@@ -49,6 +49,7 @@ from core.study.sweep import (
 )
 from core.study.sweep import store as stores
 from core.study.sweep.run import families
+from core.study.sweep.table import MEASURED, measured_in
 from tests.compiled.test_lanes import alone
 from tests.kit import ROOT, more
 from tests.kit.runs import tiny
@@ -246,6 +247,29 @@ def test_the_table_is_tidy(small: pa.Table) -> None:
     lines = to_csv(small).decode().splitlines()
     assert len(lines) == 81 and lines[0] == ",".join(small.column_names)
     assert pq.read_table(pa.BufferReader(to_parquet(small))).equals(small)
+
+
+def test_a_plan_with_reports_has_a_column_for_them(small: pa.Table) -> None:
+    plan = Plan(base=tiny(), axes={"report": ("true", "threshold"), "seed": (0, 1)})
+    found = swept(plan)
+    assert [name for name in found.column_names if name not in small.column_names] == [
+        "report", "reported"
+    ]  # fmt: skip
+    for row in found.to_pylist():
+        assert math.isnan(row["reported"]) == (row["report"] == "true")
+    true, otherwise = found["held_out"].to_pylist()[:2], found["held_out"].to_pylist()[2:]
+    assert true == otherwise != found["reported"].to_pylist()[2:], "it is no part of training"
+    kept = measured_in(found)
+    np.testing.assert_array_equal(
+        [kept[cell]["reported"] for cell in range(4)], found["reported"].to_pylist()
+    )
+
+
+def test_a_table_from_before_reports_is_read(small: pa.Table) -> None:
+    plan = Plan(base=tiny(), axes={"report": ("true",), "seed": (0,)})
+    old = small.select(["cell", *MEASURED]).slice(0, 1)
+    (row,) = table(plan, measured_in(old)).to_pylist()
+    assert row["final_loss"] == old["final_loss"][0].as_py() and math.isnan(row["reported"])
 
 
 def test_nan_is_nan_in_every_format() -> None:

@@ -76,6 +76,14 @@ def settings() -> Iterator[RunConfig]:
     for scaling in ("unit", "standardised"):
         for rate in (1e-3, 0.01, 0.1):
             changes += [{"loss": "from_logits", "scaling": scaling, "learning_rate": rate}]
+    reports: list[dict[str, Any]] = [
+        {"report": "threshold", "loss": "from_logits", "scaling": "unit", "epochs": 30},
+        {"report": "nan_as_0", "loss": "naive", "learning_rate": 1.0},
+        {**DIGITS, "report": "rounded"},
+        {**DIGITS, "report": "unscaled", "scaling": "standardised", "learning_rate": 0.1},
+        {**DIGITS, "report": "dropout_on", "dropout": "rate", "dropout_value": 0.5},
+    ]
+    changes += reports
     for change in changes:
         yield agree(change)[0]
 

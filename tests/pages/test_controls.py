@@ -11,6 +11,7 @@ from core.config import FIELDS, RunConfig, to_query, unused_by_step
 from core.data import Process
 from core.fields import to_text
 from core.parts.optimizers import SETTINGS
+from core.parts.reports import REPORTS
 from core.presets import PRESETS
 from tests.kit import ROOT
 from tests.kit.pages import go, keyed, open_page, without_widgets
@@ -28,8 +29,8 @@ OTHER = {
     "momentum": 0.77, "beta_2": 0.97, "optimizer_epsilon": 3e-6, "decay_form": "l2",
     "weight_decay": 0.03, "clip_form": "each_norm", "clip_norm": 0.3,
     "loss_input": "softmax", "reduction": "sum", "learning_rate": 0.0123, "batch_size": 123,
-    "epochs": 7, "data_order": "sorted", "shuffle": "never", "shuffle_buffer": 77, "x0": 0.3,
-    "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
+    "epochs": 7, "data_order": "sorted", "shuffle": "never", "shuffle_buffer": 77,
+    "report": "nan_as_0", "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3, "noise": 0.3, "dt": 0.3,
 }  # fmt: skip
 
 # What a field needs to have an effect.
@@ -142,6 +143,18 @@ def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
     widget(page, "batch_size").set_value(100).run()
     assert not any(widget(page, name).disabled for name in of_batches)
+
+
+def test_only_reports_that_differ_are_offered(chosen: list[RunConfig]) -> None:
+    page = trainer(dropout="rate", report="dropout_on")
+    assert chosen[-1] == RunConfig(dropout="rate", report="dropout_on")
+    options = [REPORTS[key].label for key in ("true", "threshold", "dropout_on", "nan_as_0")]
+    assert widget(page, "report").options == options
+    widget(page, "dropout").set_value("off").run()
+    assert chosen[-1] == RunConfig() and not page.exception
+    assert notes(page) == [
+        "reported accuracy is now true: with these settings dropout_on is the same"
+    ]
 
 
 def test_a_shuffle_buffer_is_asked_for_where_there_is_one(chosen: list[RunConfig]) -> None:

@@ -11,6 +11,7 @@ from core.study.twins import differing_fields, nearest_twin, twin_differences
 from tests.kit import MINUTE
 from tests.kit.pages import bars, go, keyed, open_page, settled, stated
 from tests.kit.runs import configs, tiny
+from tests.kit.runs import trained as trained_looks
 from ui.charts.palette import PINS
 from ui.engine import engine
 from ui.trainer import nudged, runs
@@ -58,6 +59,21 @@ def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> N
     assert "(7 nudged copies), another seed by up to" in said(page)
     drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     assert "Accuracy of the nudged copies by step." in drawn
+
+
+def test_twins_that_only_report_otherwise_agree_and_what_is_reported_is_drawn() -> None:
+    page = settled(open_page(PAGE, **pair.link(A, replace(A, report="threshold"))))
+    assert "Their gradients agree at every step, up to rounding" in said(page)
+    assert "Dashed: the accuracy on held-out images that a program reports." in said(page)
+    (alt,) = (
+        chart.proto.alt
+        for chart in page.get("vega_lite_chart")
+        if chart.proto.alt.startswith("Training accuracy by step")
+    )
+    reported = trained_looks(replace(A, report="threshold"))[-1].reported
+    assert "reported accuracy logit over 0.5, reported from" in alt
+    assert f"to {reported:.1%}, by step" in alt
+    assert "Dashed" not in said(settled(open_page(PAGE, **pair.link(A, B))))
 
 
 def test_a_different_learning_rate_parts_twins_after_the_first_update() -> None:

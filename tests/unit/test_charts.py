@@ -333,6 +333,34 @@ def test_accuracy_of_nan_is_a_gap_with_a_mark() -> None:
     assert [gap[:3] for gap in gaps(drawing)] == [(1, "NaN", "NaN"), (2, "NaN", "")]
 
 
+def test_a_reported_accuracy_is_drawn_where_it_ever_differs() -> None:
+    same = [look(step, reported=0.9) for step in range(3)]
+    other = [*same[:2], look(2, reported=0.95)]
+    curves = [live.accuracy(run, [], 2, None, reports=True) for run in (same, other)]
+    assert curves[0].spec == curves[1].spec != live.accuracy(same, [], 2, None).spec
+    assert [values(each, "reported") for each in curves] == [[], [0.9, 0.9, 0.95]]
+    names = [each.tables["names"]["series"].to_pylist() for each in curves]
+    assert ["reported" in each for each in names] == [False, True]
+    assert "held out from 90.0% to 90.0%; reported from 90.0% to 95.0%" in curves[1].sentence
+    (dashes,) = (
+        encoding["strokeDash"]
+        for layer in layers(curves[1].spec)
+        if layer.get("data") == {"name": "run"} and (encoding := layer.get("encoding"))
+    )
+    assert dashes["value"] == [1, 0]
+    assert dashes["condition"] == [{"test": 'datum.series == "reported"', "value": [7, 4]}]
+
+
+def test_an_accuracy_reported_of_nan_is_drawn_beside_the_gap() -> None:
+    nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 1.0)
+    run = [look(0, reported=0.9), look(1, saturation=nan, test_accuracy=0.1, reported=0.1)]
+    drawing = live.accuracy(run, [], 10, None, reports=True)
+    assert values(drawing, "held out") == [0.9, None]
+    assert values(drawing, "reported") == [0.9, 0.1]
+    silent = [look(0), look(1, saturation=nan)]
+    assert values(live.accuracy(silent, [], 10, None, reports=True), "reported") == []
+
+
 def test_a_ribbon_spans_the_range_of_the_copies() -> None:
     known = frame.Ribbon([0, 1], [0.4, 0.5], [0.4, 0.8])
     table = live.accuracy(RUN, [], 10, None, known).tables["ribbon"]
@@ -700,7 +728,8 @@ def test_names_of_curves_are_inside_the_plot_and_do_not_overlap(ends: tuple[floa
     named = dict(zip(*(table[name].to_pylist() for name in ("series", "value")), strict=True))
     places = sorted(named.values())
     gap = frame.NAMES_GAP / (frame.TALL - frame.AROUND)
-    assert named.keys() == curves.keys() and places[0] > 0 and places[-1] <= 1
+    half = gap / 2 - 1e-9  # a name that is nearer to an edge would be cut
+    assert named.keys() == curves.keys() and half <= places[0] and places[-1] <= 1 - half
     assert all(high - low >= gap - 1e-9 for low, high in pairwise(places))
     from_below = [*reversed(curves)]  # at one place the first is highest
     ordered = sorted(named, key=lambda name: named[name])

@@ -143,6 +143,12 @@ def test_junk_in_a_url_is_reported_and_never_raises(query: dict[str, str]) -> No
         ({"task": "digits"}, "loss", "from_logits", "loss is now from_logits"),
         ({"train_size": "9000"}, "train_size", 4000, "train_size is now 4000"),
         ({"model": "gru"}, "model", "mlp", "model is now mlp"),
+        (
+            {"report": "rounded"},
+            "report",
+            "true",
+            "report is now true: with these settings rounded",
+        ),
         ({"tau": "0"}, "tau", 2.0, "tau is now 0.01"),
     ],
 )
@@ -154,12 +160,15 @@ def test_url_is_moved_into_range_with_a_note(
     assert [text for text in notes if text.startswith(note)] == notes and notes
 
 
+MOVED = {"train_size", "batch_size", "loss", "report"}
+
+
 @given(parts)
 def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
     config, notes = agree(values)
     moved = {name for name, value in values.items() if config.effective(name) != value}
     told = {note.split()[0] for note in notes}
-    assert moved - set(config.ignored()) <= told <= {"train_size", "batch_size", "loss", *BY_SOURCE}
+    assert moved - set(config.ignored()) <= told <= {*MOVED, *BY_SOURCE}
     assert agree({name: getattr(config, name) for name in FIELDS}) == (config, [])
 
 
@@ -177,7 +186,7 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     assert (cnn, to_query(cnn)) == (RunConfig(model="cnn"), {"model": "cnn"})
     unused = {
         "scaling": "unit", "activation": "tanh", "loss_input": "softmax", "dropout": "rate",
-        "dropout_value": 0.9,
+        "dropout_value": 0.9, "report": "nan_as_0",
     }  # fmt: skip
     series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)

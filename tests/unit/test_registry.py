@@ -16,13 +16,14 @@ from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
+from core.parts.reports import REPORTS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 from core.study.lasagne import CLAIMS
 
 TABLES = [
     ACTIVATIONS, CLAIMS, CLIP_FORMS, DATA_ORDERS, DECAY_FORMS, DROPOUT_NAMES, DROPOUTS,
-    INITIALIZERS, LOSS_INPUTS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS,
+    INITIALIZERS, LOSS_INPUTS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, REPORTS,
     SCALINGS, SHUFFLES, SOURCES, STREAMS, TASKS,
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
+from ui.charts.dashes import each_its_own, solid_but
 from ui.charts.palette import BEFORE, DEAD, PINS
 
 Tables = dict[str, pa.Table]
@@ -245,17 +246,20 @@ def curves(
     colours: Sequence[str],
     value: str = NUMBER,
     pins: Sequence[str] = (),
+    dashed: Sequence[str] = (),
 ) -> Any:
     """Draw the lines of the table `run`, coloured by `series`, broken where a value is missing.
 
     With `pins`, the names of pinned runs, the lines of the table `pins` are drawn below them. The
-    page names the colours: names of runs are too long for a chart.
+    page names the colours: names of runs are too long for a chart. The lines of the series `dashed`
+    are dashed, because others have their colours.
     """
     colour = _colours(series, colours, pins)
+    dash = {"strokeDash": solid_but(dashed)} if dashed else {}
 
     def lines(data: str) -> alt.Chart:
         base = alt.Chart(alt.NamedData(data)).mark_line(**_line(steps))
-        return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=tooltip(value))
+        return base.encode(x=step_axis(steps), y=y, color=colour, tooltip=tooltip(value), **dash)
 
     return alt.layer(lines("pins"), lines("run")) if pins else lines("run")
 
@@ -291,15 +295,12 @@ def names(curves: Mapping[str, Values], along: Along, height: int) -> Tables:
     for name in sorted(last, key=lambda name: last[name]):
         places[name] = max(low, last[name])
         low = places[name] + gap
-    high = 1.0
+    high = 1.0 - gap / 2  # the plot's edge would cut it
     for name in reversed(places):
         places[name] = min(high, places[name])
         high = places[name] - gap
     rows = {"series": list(places), "value": [along.value(each) for each in places.values()]}
     return {"names": pa.table(rows, pa.schema([("series", pa.string()), ("value", pa.float64())]))}
-
-
-DASHES = [[9, 3], [2, 3], [9, 3, 2, 3], [5, 5]]  # to tell grey curves apart
 
 
 def curves_over_before(
@@ -309,6 +310,7 @@ def curves_over_before(
     colours: Sequence[str],
     value: str = NUMBER,
     pins: Sequence[str] = (),
+    dashed: Sequence[str] = (),
 ) -> tuple[alt.Chart, Any]:
     """Draw the curves of the table `before` in grey, and those of `pins` and `run` over them.
 
@@ -317,13 +319,6 @@ def curves_over_before(
     unchanged data again.
     """
     room = 12 + LETTER * max(map(len, series)) if len(series) > 1 else 0
-    dashes = {
-        "condition": [
-            {"test": f"datum.series == '{name}'", "value": DASHES[i % len(DASHES)]}
-            for i, name in enumerate(series)
-        ],
-        "value": DASHES[0],
-    }
     grey = (
         alt.Chart(alt.NamedData("before"))
         .mark_line(**_line(steps, opacity=0.7, description="the run before"))
@@ -332,11 +327,11 @@ def curves_over_before(
             y=y,
             color=alt.value(BEFORE),
             detail="series:N",
-            strokeDash=dashes,
+            strokeDash=each_its_own(series),
             tooltip=[alt.Tooltip("series:N", title="before"), *tooltip(value)[1:]],
         )
     )
-    lines = curves(y, steps, series, colours, value, pins)
+    lines = curves(y, steps, series, colours, value, pins, dashed)
     if not room:
         return grey, lines
     named = (

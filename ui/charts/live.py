@@ -17,6 +17,7 @@ from ui.charts.palette import BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
+REPORTED = "reported"  # the accuracy on held-out images as the program measures it
 GRADIENTS = {"has a gradient": TRAIN, "exactly 0": DEAD, "NaN or inf": BROKEN}
 NATS, SQUARED = "nats", "squared error"  # the units of a cross-entropy and of a regression's loss
 PIN_POINTS = 120  # the most that are drawn of a pinned run
@@ -102,11 +103,13 @@ def accuracy(
     at: int | None,
     ribbon: Ribbon | None = None,
     pins: Sequence[Pin] = (),
+    reports: bool = False,
 ) -> Drawing:
     """Draw the accuracy on training and held-out images over the steps; pins show only training.
 
     Where predictions are NaN there is a gap, and a mark at the foot. `ribbon` is the range of the
-    run's nudged copies.
+    run's nudged copies. `reports` leaves room for the accuracy that the program reports, which is
+    drawn if it ever differs from the true one.
     """
 
     def curves(snapshots: Snapshots) -> dict[str, list[float]]:
@@ -114,13 +117,14 @@ def accuracy(
         return {
             training: accuracies(snapshots, [s.train_accuracy for s in snapshots]),
             held_out: accuracies(snapshots, [s.test_accuracy for s in snapshots]),
+            **({REPORTED: [s.reported for s in snapshots]} if reports_otherwise(snapshots) else {}),
         }
 
     now = curves(run)
     kept = {each.name: (each.steps, each.score) for each in pins}
     return Drawing(
         key="accuracy",
-        spec=_accuracy_spec(steps, tuple(kept)),
+        spec=_accuracy_spec(steps, tuple(kept), reports),
         tables={
             "run": curve_table(run, now),
             "before": curve_table(before, curves(before)),
@@ -142,6 +146,18 @@ def accuracies(run: Snapshots, values: Sequence[float]) -> list[float]:
         math.nan if s.saturation.nonfinite > 0 else value
         for s, value in zip(run, values, strict=True)
     ]
+
+
+def reports_otherwise(run: Snapshots) -> bool:
+    """True if a run's program has reported another accuracy on held-out images than the true one.
+
+    Where a prediction is NaN no accuracy is true.
+    """
+    true = accuracies(run, [s.test_accuracy for s in run])
+    return any(
+        not math.isnan(s.reported) and s.reported != value
+        for s, value in zip(run, true, strict=True)
+    )
 
 
 def gradients(run: Snapshots, before: Snapshots, steps: int, at: int | None) -> Drawing:
@@ -309,9 +325,10 @@ def accuracy_axis(low: float = 0.0) -> alt.Y:
 
 
 @frame.built_once(SPECS)
-def _accuracy_spec(steps: int, pins: tuple[str, ...]) -> dict[str, Any]:
-    y, colours = accuracy_axis(), [TRAIN, HELD_OUT]
-    grey, lines = frame.curves_over_before(y, steps, ACCURACIES, colours, frame.SHARE, pins)
+def _accuracy_spec(steps: int, pins: tuple[str, ...], reports: bool) -> dict[str, Any]:
+    y, colours = accuracy_axis(), [TRAIN, HELD_OUT, HELD_OUT]
+    names, dashed = (*ACCURACIES, *([REPORTED] if reports else [])), (REPORTED,) * reports
+    grey, lines = frame.curves_over_before(y, steps, names, colours, frame.SHARE, pins, dashed)
     over = (frame.ribbon_area(steps, TRAIN, "share right"), lines, frame.gap_marks(steps))
     rule = frame.cursor_rule(steps)
     return frame.zoomable("Accuracy by step", grey, *over, rule, height=frame.TALL)

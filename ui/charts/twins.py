@@ -35,15 +35,15 @@ def axis_start(bands: Sequence[Band]) -> float:
 
 @frame.built_once()
 def curves_spec(
-    labels: Names, colours: Names, steps: int, top: float | None = None
+    labels: Names, colours: Names, steps: int, top: float | None = None, dashed: Names = ()
 ) -> dict[str, Any]:
     """Draw runs over the same steps: their losses up to `top` nats, or else their accuracies.
 
-    The page names the colours.
+    The page names the colours, and says what the `dashed` ones of the labels are.
     """
     y = live.accuracy_axis(FOOT) if top is None else live.loss_axis(top)
     value = frame.SHARE if top is None else frame.NUMBER
-    lines = frame.curves(y, steps, labels, colours, value)
+    lines = frame.curves(y, steps, labels, colours, value, dashed=dashed)
     return frame.spec(alt.layer(lines, gap_marks(steps, labels, colours)))
 
 

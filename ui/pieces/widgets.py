@@ -175,6 +175,7 @@ WIDGETS: dict[str, Widget] = {
         help=explained("shuffle buffer"),
         folded=True,
     ),
+    "report": Widget("reported accuracy", help=explained("held out"), folded=True),
     "stream": Widget("random numbers", help=explained("random numbers"), folded=True),
 }
 

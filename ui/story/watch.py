@@ -63,6 +63,8 @@ def _watch(
         with column:
             st.markdown(f"**{title}**", help=HELP[quantity])
             _curves(twins, runs, quantity, drawn_ended, key)
+    if reporting(twins, runs):
+        st.caption("Dashed: the accuracy on held-out images that a program reports.")
     if predictions:
         for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
             with column:
@@ -75,15 +77,26 @@ def _curves(
     twins: Twins, runs: Mapping[str, Sequence[Snapshot]], quantity: str, ended: bool, key: str
 ) -> None:
     curves = {label: curve(run, quantity) for label, run in runs.items()}
+    colours = {twin.label: twin.colour for twin in twins}
+    if quantity == "accuracy":
+        for twin in reporting(twins, runs):
+            name, run = f"{twin.label}, {live_charts.REPORTED}", runs[twin.label]
+            curves[name] = [s.step for s in run], [s.reported for s in run]
+            colours[name] = twin.colour
     every = [value for _, values in curves.values() for value in values]
     top = live_charts.loss_top(every) if quantity == "loss" else None
     steps = max(twin.config.steps for twin in twins)
-    colours = tuple(twin.colour for twin in twins)
-    spec = charts.curves_spec(tuple(runs), colours, steps, top)
+    dashed = tuple(name for name in curves if name not in runs)
+    spec = charts.curves_spec(tuple(curves), tuple(colours.values()), steps, top, dashed)
     ended_curves = {label: values for label, (_, values) in curves.items()} if ended else {}
     text = live_charts.in_units if quantity == "loss" else percent
     alt = curves_sentence(CURVES[quantity], ended_curves, steps, text) or f"{CURVES[quantity]}."
     chart(f"{key}_{quantity}", spec, charts.curves_tables(curves), alt)
+
+
+def reporting(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> list[Twin]:
+    """The twins whose programs report another accuracy on held-out images than the true one."""
+    return [twin for twin in twins if live_charts.reports_otherwise(runs[twin.label])]
 
 
 def hidden(twins: Twins, runs: Mapping[str, Sequence[Snapshot]]) -> str:

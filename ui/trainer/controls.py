@@ -13,6 +13,7 @@ from core.config import (
     RunConfig,
     agree,
     from_query,
+    reports_for,
     rows_for,
     to_query,
     unused_by,
@@ -243,6 +244,8 @@ def _network_and_data() -> None:
 def _folded(name: str) -> None:
     if name in BY_SOURCE:
         menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
+    elif name == "report":
+        menu(STATE, name, on_change=_changed, keys=reports_for(STATE.values()))
     elif name == "optimizer":
         menu(STATE, name, on_change=_optimizer_changed)
     elif isinstance(FIELDS[name], Choice):

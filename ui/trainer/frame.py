@@ -279,7 +279,7 @@ def _image_charts(
     last = snapshots[-1] if charts.ended(snapshots, steps) else None
     return [
         charts.loss(*curves, pins),
-        charts.accuracy(*curves, ribbon, pins),
+        charts.accuracy(*curves, ribbon, pins, reports=config.report != "true"),
         saturation.saturation(now, class_name, title, broken, last),
         charts.gradients(*curves),
         digits.digits(

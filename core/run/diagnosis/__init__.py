@@ -40,6 +40,7 @@ CAUSES: dict[str, Cause] = {
         steps.too_slow,
         results.worse_than_copying,
         results.memorising,
+        results.reported,
         results.learning,
     )
 }

@@ -3,11 +3,13 @@
 import numpy as np
 
 from core.fields import number
+from core.parts.reports import REPORTS
 from core.run.diagnosis import cures
 from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
 from core.run.snapshot import DROPPED, Gradient
 
 GAP = 0.15  # of the images: trained on and held out
+CHANCE = 3  # standard errors of an accuracy
 # Steps before which answers depend on the dropped units in networks that will do well, too: at keep
 # 0.7 the keep_prob question's was past it after 30 to 40 (JAX 0.10.2; two seeds, three forms).
 SETTLED = 50
@@ -49,6 +51,25 @@ def memorising(e: Evidence) -> Diagnosis | None:
         f"{percent(held_out)} of those held out.",
         cures.more_images(e.config),
     )
+
+
+def reported(e: Evidence) -> Diagnosis | None:
+    """The program reports another accuracy on held-out images than the true one."""
+    row, says, true = REPORTS[e.config.report], e.now.reported, e.now.test_accuracy
+    if e.nan:
+        if not row.takes_nan:
+            return None
+        where = f"{percent(e.nan)} of the predictions are NaN"
+    else:
+        mean = (says + true) / 2  # NaN where the true one is reported
+        error = np.sqrt(mean * (1 - mean) / e.now.test_examples)
+        if not abs(says - true) > CHANCE * error:
+            return None
+        where = f"{true:.1%} is true"
+    return Diagnosis(f"The program reports {says:.1%} where {where}: {row.fault}.", TRUE)
+
+
+TRUE = {"report": "true"}
 
 
 def learning(e: Evidence) -> Diagnosis:

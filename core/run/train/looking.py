@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from core.parts.dropout import Drop
 from core.parts.models import Params
+from core.parts.reports import REPORTS, answers
 from core.run import diagnostics
 from core.run.snapshot import DROPPED, PROBE, SHOWN, Fit, Largest
 from core.run.train.gradient import (
@@ -19,7 +20,7 @@ from core.run.train.gradient import (
     losses_and_slopes,
     share_of_batch,
 )
-from core.run.train.step import Batch, Step, cast
+from core.run.train.step import Batch, Step, cast, test_key
 from core.run.train.vocabulary import Knobs, State, dropping, pixels
 
 
@@ -113,6 +114,20 @@ class Looking:
         logits = self.step.evaluate(params, pixels(images, knobs), knobs)
         return jnp.mean(diagnostics.correct(logits, labels))
 
+    def reported(self, params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
+        """The accuracy on these images as the run's program reports it; see REPORTS."""
+        rows, step, key = list(REPORTS.values()), self.step, test_key(knobs)
+        drops, scales, takes_nan = (
+            jnp.array([getattr(row, name) for row in rows])[knobs.report]
+            for name in ("drops", "scales", "takes_nan")
+        )
+        x = jnp.where(scales, pixels(images, knobs), images.astype(jnp.float32))
+        passes = [partial(step.evaluate, params, knobs=knobs, key=each) for each in (key, None)]
+        logits = lax.cond(drops, *passes, x)
+        right = lax.switch(knobs.report, [row.right for row in rows], logits, labels)
+        unknown = jnp.any(jnp.isnan(logits), axis=-1) & ~takes_nan
+        return jnp.mean(jnp.where(unknown, jnp.nan, right))
+
     def fit(self, params: Params, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
         """How well a regression predicts held-out series."""
         predictions = self.step.evaluate(params, inputs, knobs)
@@ -159,11 +174,11 @@ class Looking:
     def _dropped(self, params: Params, probe: _Probe, knobs: Knobs, key: Array) -> dict[str, Array]:
         """What dropping units does to the answers; NaN, at no cost, if no unit is dropped."""
         drop = dropping(knobs)
-        x, whole = probe.x[:DROPPED], diagnostics.answers(probe.logits[:DROPPED])
+        x, whole = probe.x[:DROPPED], answers(probe.logits[:DROPPED])
         labels = probe.labels[:DROPPED]
 
         def measured(params: Params) -> tuple[Array, Array]:
-            left = diagnostics.answers(self.step.apply(params, x, rng=key, drop=drop))
+            left = answers(self.step.apply(params, x, rng=key, drop=drop))
             mean = partial(jnp.mean, dtype=jnp.float32)
             return mean(left == labels), mean(left != whole)
 

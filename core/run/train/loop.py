@@ -48,6 +48,7 @@ class Measurements(NamedTuple):
 
     values: dict[str, Any]  # fields of a Snapshot, on the host
     held_out: Any  # an accuracy, or a regression's Fit
+    reported: Any  # the same accuracy as the program reports it; NaN if that is the true one
     gradients: Params
 
 
@@ -58,11 +59,13 @@ def _measure(
     values, gradients = program.see(
         state._replace(slots=()), data.train_images, data.train_labels, order, knobs
     )
-    held_out = program.held_out(examples)(
-        state.params, data.test_images[:examples], data.test_labels[:examples], knobs
-    )
-    values, held_out = jax.device_get((values, held_out))
-    return Measurements(values, held_out, gradients)
+    others = data.test_images[:examples], data.test_labels[:examples]
+    held_out = program.held_out(examples)(state.params, *others, knobs)
+    reported = np.float32(np.nan)
+    if config.report != "true":
+        reported = program.reported(examples)(state.params, *others, knobs)
+    values, held_out, reported = jax.device_get((values, held_out, reported))
+    return Measurements(values, held_out, reported, gradients)
 
 
 def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
@@ -120,6 +123,7 @@ def _snapshot(
         **plain,
         test_accuracy=math.nan if fit else float(held_out),
         test_examples=_held_out_examples(config, step, data),
+        reported=float(look.reported),
         fit=fit,
         ahead=None if fit else ahead(config, labels, np.asarray(order), step),
         **values,

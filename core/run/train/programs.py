@@ -115,10 +115,17 @@ class Program:
 
     def held_out(self, examples: int) -> Callable[..., Any]:
         """`Looking.held_out`, compiled for this many images."""
+        return self._evaluating(self._shared.looking.held_out, examples)
+
+    def reported(self, examples: int) -> Callable[..., Any]:
+        """`Looking.reported`, compiled for this many images."""
+        return self._evaluating(self._shared.looking.reported, examples)
+
+    def _evaluating(self, function: Callable[..., Any], examples: int) -> Callable[..., Any]:
         shared, together = self._shared, MODELS[self.shape.model].test_batch
         n = together or examples
         types = shared.state.params, *shared.images(n), shared.knobs
-        compiled = shared.compiled(shared.looking.held_out, *types, examples=n, options=SELDOM)
+        compiled = shared.compiled(function, *types, examples=n, options=SELDOM)
         return in_batches(compiled, together) if together else compiled
 
     @cached_property

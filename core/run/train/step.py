@@ -89,9 +89,10 @@ class Step:
         params, x = cast((params, x), self.precision.compute.dtype)
         return self.network.hidden(params, x, rng=rng, drop=drop)
 
-    def evaluate(self, params: Params, x: Array, knobs: Knobs) -> Array:
-        """Logits [batch, outputs] as at test time."""
-        return self.model.at_test(partial(self.apply, params, drop=dropping(knobs)), x)
+    def evaluate(self, params: Params, x: Array, knobs: Knobs, key: Array | None = None) -> Array:
+        """Logits [batch, outputs] as at test time; with a key, units are dropped all the same."""
+        apply = partial(self.apply, params, rng=key, drop=dropping(knobs))
+        return self.model.at_test(apply, x)
 
     def order(self, arranged: Array, knobs: Knobs, epoch: Array) -> Array:
         """(arranged, knobs, epoch) -> int32 [train_size], the order of the images in that epoch."""
@@ -178,6 +179,11 @@ class Step:
 
 def _root(knobs: Knobs) -> Array:
     return jax.random.PRNGKey(knobs.seed)  # the sources' own: their weights need it
+
+
+def test_key(knobs: Knobs) -> Array:
+    """The key of units that are dropped at test time, the same at each look."""
+    return jax.random.fold_in(_root(knobs), 4)
 
 
 def cast(numbers: Any, dtype: Any) -> Any:

@@ -62,6 +62,7 @@ class Knobs(NamedTuple):
     reduction: Any
     dropout: Any
     dropout_value: Any
+    report: Any
     learning_rate: Any
     data_order: Any
     shuffle: Any

@@ -1,6 +1,7 @@
 """The tidy table of a sweep: for each cell a row, with the axes' values and the run's results."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,13 +31,22 @@ MEASURED = {
     "outcome": pa.string(),  # a key of OUTCOMES
 }
 
+# A column of plans whose programs may report another accuracy than `held_out`; NaN where they do
+# not.
+REPORTED = {"reported": pa.float32()}
+
 RunRow = dict[str, Any]  # what is measured of one run
 
 
 def schema(plan: Plan) -> pa.Schema:
-    """The columns: `cell`, its place in the plan; the axes; MEASURED. The plan is the metadata."""
+    """The columns: `cell`, its place in the plan; the axes; what is measured.
+
+    The plan is the metadata.
+    """
     kinds = {name: _kind(name) for name in plan.axes}
-    return pa.schema({"cell": pa.int64(), **kinds, **MEASURED}, metadata=made_by(plan))
+    otherwise = "report" in plan.axes or plan.base.report != "true"
+    measured = MEASURED | (REPORTED if otherwise else {})
+    return pa.schema({"cell": pa.int64(), **kinds, **measured}, metadata=made_by(plan))
 
 
 def _kind(name: str) -> pa.DataType:
@@ -68,6 +78,7 @@ def rows(ended: Ended) -> list[RunRow]:
             "held_out": float(ended.held_out[i]),
             "gradient_norm": float(last.gradient_norm[i]),
             "outcome": _outcome(Metrics(*(column[i] for column in last))),
+            **({} if ended.reported is None else {"reported": float(ended.reported[i])}),
         }
         for i in range(len(ended.runs))
     ]
@@ -84,7 +95,8 @@ def table(plan: Plan, measured: Mapping[int, RunRow]) -> pa.Table:
     cells = []
     for cell in sorted(measured):
         values = zip(plan.axes, plan.values[cell], strict=True)
-        cells.append({"cell": cell, **{n: _cell_value(v) for n, v in values}, **measured[cell]})
+        axes = {name: _cell_value(value) for name, value in values}
+        cells.append({"cell": cell, **axes, **dict.fromkeys(REPORTED, math.nan), **measured[cell]})
     return pa.Table.from_pylist(cells, schema(plan))
 
 
@@ -94,7 +106,8 @@ def _cell_value(value: Any) -> Any:
 
 def measured_in(sweep: pa.Table) -> dict[int, RunRow]:
     """What is measured in each cell of a table; a cell that is there twice counts once."""
-    kept = sweep.select(["cell", *MEASURED]).to_pylist()
+    reported = [name for name in REPORTED if name in sweep.column_names]
+    kept = sweep.select(["cell", *MEASURED, *reported]).to_pylist()
     return {row.pop("cell"): row for row in reversed(kept)}
 
 

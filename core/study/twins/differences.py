@@ -7,10 +7,12 @@ from core.config import FIELDS, RunConfig, agree
 from core.parts.optimizers import SETTINGS
 
 # Twins may differ in what turns the same weights and the same batch into different new weights,
-# and in how long they train, but both are the same network, with the same activation.
+# in how long they train and in what they report of it, but both are the same network, with the
+# same activation.
 MAY_DIFFER = (
     "loss", "epsilon", "loss_input", "reduction", "dropout", "dropout_value", "optimizer",
     "learning_rate", *SETTINGS, "decay_form", "weight_decay", "clip_form", "clip_norm", "epochs",
+    "report",
 )  # fmt: skip
 
 
