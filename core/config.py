@@ -66,6 +66,7 @@ class RunConfig:
     epsilon: float = _field(1e-6, Range(1e-12, 0.499))
     loss_input: str = _field("logits", Choice(LOSS_INPUTS))
     reduction: str = _field("mean", Choice(REDUCTIONS))
+    loss_weight: float = _field(1.0, Range(1e-8, 1e3))
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
     precision: str = _field("float32", Choice(PRECISIONS))

@@ -81,12 +81,19 @@ class DecayForm(Row):
 
     in_gradient: bool = False  # whether the decay is added to the gradient
     in_step: bool = False  # whether it is added to the step, times the learning rate
+    penalty: bool = False  # whether it is the slope of decay · sum w², of kernels only
 
     def gradient(self, gradients: Any, params: Any, decay: Array) -> Any:
         """The gradients that the optimizer is given."""
         if not self.in_gradient:
             return gradients
-        return jax.tree.map(lambda g, w: g + decay.astype(w.dtype) * w, gradients, params)
+
+        def decayed(g: Array, w: Array) -> Array:
+            if not self.penalty:
+                return g + decay.astype(w.dtype) * w
+            return g + 2 * decay.astype(w.dtype) * w if w.ndim > 1 else g
+
+        return jax.tree.map(decayed, gradients, params)
 
     def step(self, steps: Any, params: Any, decay: Array, rate: Array) -> Any:
         """What is subtracted from the weights."""
@@ -107,6 +114,16 @@ DECAY_FORMS = Registry(
             "times the squared weights, as in keras.regularizers.L2(c), is a decay of 2c.",
             reference="weight_decay of SGD, Adam and RMSprop, PyTorch 2.13",
             in_gradient=True,
+        ),
+        DecayForm(
+            key="l2_kernels",
+            label="L2 penalty of kernels",
+            latex=r"L \leftarrow L + \lambda \sum w^2",
+            summary="The penalty of Keras's regularizer: its gradient is 2λw, twice that of the "
+            "same number in PyTorch, and biases have none.",
+            reference="kernel_regularizer=keras.regularizers.L2(c), Keras 3.15",
+            in_gradient=True,
+            penalty=True,
         ),
         DecayForm(
             key="decoupled",

@@ -1,14 +1,18 @@
-"""What the network hands to its loss: its logits, as it should, or what they were turned into.
+"""What the network hands to its loss, and what the loss takes it for.
 
-Every loss here applies softmax (or sigmoid) to what it is given.
+The losses of LOSSES apply softmax (or sigmoid) to what they are given. A loss that takes its input
+for probabilities does not, so it stands in for whichever loss is chosen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
+from core.parts.losses import Form, LossFunction
+from core.parts.losses.shared import clip_inclusive, clip_limits, log_loss, pick
 from core.registry import Registry, Row
 
 
@@ -18,6 +22,8 @@ class LossInput(Row):
 
     binary: Callable[[Array], Array]  # logits [batch] -> [batch]
     softmax: Callable[[Array], Array]  # logits [batch, classes] -> [batch, classes]
+    # The loss, by form, that stands in for the chosen one; none where the chosen one is used.
+    instead: Mapping[Form, LossFunction] | None = None
 
 
 def _logits(z: Array) -> Array:
@@ -27,6 +33,26 @@ def _logits(z: Array) -> Array:
 def _log_odds(z: Array) -> Array:
     """The logit of two classes with log-softmax: log p - log(1 - p), which is z again."""
     return jax.nn.log_sigmoid(z) - jax.nn.log_sigmoid(-z)
+
+
+KERAS_EPSILON = 1e-7  # keras.config.epsilon(), Keras 3.15
+
+
+def _binary_of_probabilities(z: Array, labels: Array, epsilon: Array) -> Array:
+    """binary_crossentropy(y, z): z is clipped to [1e-7, 1 - 1e-7] as if it were p."""
+    return log_loss(jnp.clip(z, *clip_limits(jnp.float32(KERAS_EPSILON), z)), labels)
+
+
+def _of_probabilities(z: Array, labels: Array, epsilon: Array) -> Array:
+    """sparse_categorical_crossentropy(y, z) on JAX or PyTorch: -log of the clipped z_y / sum z."""
+    shares = z / jnp.sum(z, axis=-1, keepdims=True)
+    return -jnp.log(pick(jnp.clip(shares, *clip_limits(jnp.float32(KERAS_EPSILON), z)), labels))
+
+
+def _of_probabilities_tf(z: Array, labels: Array, epsilon: Array) -> Array:
+    """sparse_categorical_crossentropy(y, z) on TensorFlow: z is clipped, its log is a logit."""
+    clipped = clip_inclusive(z, *clip_limits(jnp.float32(KERAS_EPSILON), z))
+    return -pick(jax.nn.log_softmax(jnp.log(clipped)), labels)
 
 
 LOSS_INPUTS = Registry(
@@ -60,6 +86,30 @@ LOSS_INPUTS = Registry(
             reference="nn.LogSoftmax before PyTorch's CrossEntropyLoss",
             binary=_log_odds,
             softmax=jax.nn.log_softmax,
+        ),
+        LossInput(
+            key="as_probabilities",
+            label="logits, taken for probabilities",
+            latex=r"-\log\mathrm{clip}(z_y / \textstyle\sum_j z_j)",
+            summary="The loss is given logits and applies no softmax: it clips them to "
+            "[1e-7, 1 - 1e-7] as if they were probabilities. Whichever loss is chosen, this one "
+            "is used.",
+            reference="Keras 3.15 on JAX or PyTorch with from_logits=False, its default",
+            binary=_logits,
+            softmax=_logits,
+            instead={"binary": _binary_of_probabilities, "softmax": _of_probabilities},
+        ),
+        LossInput(
+            key="as_probabilities_tf",
+            label="logits, taken for probabilities, TensorFlow",
+            latex=r"L(\log\mathrm{clip}(z))",
+            summary="The same on Keras's TensorFlow back end, with integer labels: logits are "
+            "clipped to [1e-7, 1 - 1e-7], and the softmax of their logs is taken.",
+            reference="sparse_categorical_crossentropy of Keras 3.15 on TensorFlow with "
+            "from_logits=False, its default",
+            binary=_logits,
+            softmax=_logits,
+            instead={"binary": _binary_of_probabilities, "softmax": _of_probabilities_tf},
         ),
     ],
 )

@@ -90,6 +90,15 @@ INITIALIZERS = Registry(
             biases=lambda inputs: _uniform(1 / math.sqrt(inputs)),
         ),
         Initializer(
+            key="pytorch_weights",
+            label="uniform 1/√inputs, biases 0",
+            latex=r"W \sim U(\pm 1/\sqrt{n_{in}}),\quad b = 0",
+            summary="PyTorch's weights without its biases.",
+            reference="torch.nn.Linear after torch.nn.init.zeros_(bias), PyTorch 2.13",
+            weights=initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+            biases=lambda inputs: initializers.zeros,
+        ),
+        Initializer(
             key="flax",
             label="LeCun normal, biases 0",
             latex=r"W \sim N(0, 1/n_{in}),\quad b = 0",

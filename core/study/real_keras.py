@@ -26,8 +26,8 @@ TIMEOUT = 180.0  # seconds; importing TensorFlow and Keras alone can take ten
 # What the question's code fixes.
 REQUIRED = {
     "task": "binary", "model": "mlp", "activation": "relu", "loss_input": "logits",
-    "reduction": "mean", "precision": "float32", "optimizer": "sgd", "decay_form": "off",
-    "clip_form": "off", "dropout": "off",
+    "reduction": "mean", "loss_weight": 1.0, "precision": "float32", "optimizer": "sgd",
+    "decay_form": "off", "clip_form": "off", "dropout": "off",
 }  # fmt: skip
 
 

@@ -97,6 +97,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "Softmax is applied twice, because the loss is given probabilities and takes them for "
         "logits: even a right answer that is certain has a loss of 1.46. The mean loss is 1.7.",
     ),
+    "taken_for_probabilities": (
+        RunConfig(**{**DIGITS, "loss_input": "as_probabilities"}),
+        [START, look(9, loss=7.0, census=Census(0.5, 0.4, 0.2))],
+        "The loss is given logits and takes them for probabilities, so it clips them to [1e-7, "
+        "1 - 1e-7]. 20% of the images are wrong and silent. 50% of the images are wrong.",
+    ),
     "divided_by_outputs": (
         RunConfig(**{**DIGITS, "reduction": "mean_outputs"}),
         [START, look(9, loss=0.9, census=Census(0.5, 0, 0))],

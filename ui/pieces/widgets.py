@@ -151,6 +151,13 @@ WIDGETS: dict[str, Widget] = {
     ),
     "loss_input": Widget("loss input", help=explained("logit"), folded=True),
     "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),
+    "loss_weight": Widget(
+        "loss weight",
+        decades("loss_weight"),
+        help="The loss of a batch is multiplied by this before its gradient is taken. The charts "
+        "show the loss as it was before.",
+        folded=True,
+    ),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),

@@ -26,6 +26,7 @@ CAUSES: dict[str, Cause] = {
         silence.stopped,
         silence.all_silent,
         losses.softmax_twice,
+        losses.taken_for_probabilities,
         steps.too_small,
         silence.silent,
         numbers.vanishing,

@@ -15,6 +15,7 @@ from core.parts.precisions import PRECISIONS
 from core.run.diagnosis.evidence import keep_prob
 
 Cure = dict[str, Any]
+HARMLESS = ("logits", "log_softmax")  # what a loss may be given
 
 
 def on_logits(config: RunConfig) -> Cure:
@@ -25,7 +26,7 @@ def on_logits(config: RunConfig) -> Cure:
 
 def softmax_once(config: RunConfig) -> Cure:
     """The same cross-entropy, given logits and computed from them, with the same steps."""
-    cure: Cure = {"loss_input": "logits"} if config.loss_input == "softmax" else {}
+    cure: Cure = {"loss_input": "logits"} if config.loss_input not in HARMLESS else {}
     if LOSSES[config.loss].works_on not in ("logits", "predictions"):
         cure["loss"] = losses_for(TASKS[config.task].form)[-1]
     return cure

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from core.config import RunConfig
 from core.fields import number
 from core.parts.choices import TASKS
+from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
 from core.parts.precisions import PRECISIONS
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Diagnosis, Evidence
+from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
 from core.run.diagnosis.silence import FEW
 from core.run.diagnosis.steps import LARGE, step_size
 
@@ -26,6 +27,19 @@ def softmax_twice(e: Evidence) -> Diagnosis | None:
         f"{'Sigmoid' if binary else 'Softmax'} is applied twice, because the loss is given "
         "probabilities and takes them for logits: even a right answer that is certain has a loss "
         f"of {which if binary else number(best[0], 3)}. The mean loss is {number(e.now.loss, 3)}.",
+        cures.softmax_once(e.config),
+    )
+
+
+def taken_for_probabilities(e: Evidence) -> Diagnosis | None:
+    """The loss clips logits as if they were probabilities."""
+    if LOSS_INPUTS[e.config.loss_input].instead is None or not e.now.census.wrong > FEW:
+        return None
+    stuck = e.now.census.stuck
+    words = f" {percent(stuck)} of the images are wrong and silent." if stuck > 0 else ""
+    return Diagnosis(
+        "The loss is given logits and takes them for probabilities, so it clips them to "
+        f"[1e-7, 1 - 1e-7].{words} {percent(e.now.census.wrong)} of the images are wrong.",
         cures.softmax_once(e.config),
     )
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from core.parts.choices import REDUCTIONS
-from core.parts.loss_inputs import LOSS_INPUTS
+from core.parts.loss_inputs import LOSS_INPUTS, LossInput
 from core.parts.loss_scale import LossScale
-from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for
+from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for, with_grad
 from core.parts.models import Params
 from core.run.train.vocabulary import Knobs, dropping
 
@@ -68,12 +68,22 @@ def losses_and_slopes(
     inputs = lax.switch(knobs.loss_input, given, z)
     loss, slope = loss_and_grad(form, knobs.loss, inputs, labels, knobs.epsilon)
     slope = lax.switch(knobs.loss_input, [_through(function) for function in given], z, slope)
+    stands_in = [_stand_in(row, form) for row in LOSS_INPUTS.values()]
+    loss, slope = lax.switch(knobs.loss_input, stands_in, z, labels, loss, slope)
     return loss, slope[:, None] if binary else slope
 
 
 def _through(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
     """The function from z, and the slope by function(z), to the slope by z."""
     return lambda z, slope: jax.vjp(function, z)[1](slope)[0]
+
+
+def _stand_in(row: LossInput, form: Form) -> Callable[..., tuple[Array, Array]]:
+    """(z, labels, the chosen loss, its slope) -> those of the loss that this input is given to."""
+    if row.instead is None:
+        return lambda z, labels, loss, slope: (loss, slope)
+    own = with_grad(row.instead[form])
+    return lambda z, labels, loss, slope: own(z, labels, jnp.float32(0))
 
 
 def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scaler = ()) -> Params:
@@ -86,17 +96,19 @@ def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scal
 
 
 def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Scaler) -> Array:
-    """The derivative of the batch's loss by each example's logits, times the loss scale."""
+    """The derivative of the batch's loss by each example's logits, times weight and loss scale."""
     outputs = slope.shape[-1]
     divisors = [reduction.divisor(examples, outputs) for reduction in REDUCTIONS.values()]
     divisor = jnp.asarray(divisors, slope.dtype)[knobs.reduction]
-    return (scaler.scale * slope if scaler else slope) / divisor
+    weighted = knobs.loss_weight.astype(slope.dtype) * slope
+    return (scaler.scale * weighted if scaler else weighted) / divisor
 
 
 def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
     """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip.
 
-    A loss that is given softmax clips another p, that of the second softmax.
+    A loss that is given softmax clips another p, that of the second softmax, and one that takes
+    logits for probabilities clips no p at all.
     """
 
     def ends_of(row: Any) -> Callable[[Array], tuple[Array, Array]]:
@@ -105,5 +117,6 @@ def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Arra
 
     epsilon = knobs.epsilon.astype(dtype)
     low, high = lax.switch(knobs.loss, [ends_of(LOSSES[key]) for key in losses_for(form)], epsilon)
-    another = knobs.loss_input == list(LOSS_INPUTS).index("softmax")
+    others = [key == "softmax" or row.instead is not None for key, row in LOSS_INPUTS.items()]
+    another = jnp.array(others)[knobs.loss_input]
     return jnp.where(another, 0, low), jnp.where(another, 1, high)

@@ -60,6 +60,7 @@ class Knobs(NamedTuple):
     epsilon: Any
     loss_input: Any
     reduction: Any
+    loss_weight: Any
     dropout: Any
     dropout_value: Any
     report: Any

@@ -151,15 +151,17 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
     logits, labels = np.asarray(all_logits), np.asarray(run.labels)
     numbers = np.isfinite(logits).all(axis=-1)
     rows, known = (all_logits[:, 0], labels) if form == "binary" else (all_logits, labels)
+    wiring = LOSS_INPUTS[config.loss_input]
     if form != "regression":
-        rows = getattr(LOSS_INPUTS[config.loss_input], form)(rows)
+        rows = getattr(wiring, form)(rows)
     known = known.astype(np.int32 if form == "softmax" else logits.dtype)
-    row = jax.jit(with_grad(getattr(LOSSES[config.loss], form)))
+    own = wiring.instead[form] if wiring.instead else getattr(LOSSES[config.loss], form)
+    row = jax.jit(with_grad(own))
     loss, slope = row(rows, known, np.float32(config.epsilon))
     slope = np.asarray(slope).reshape(logits.shape)
     nan_loss, nan_slope = np.isnan(np.asarray(loss)), np.isnan(slope).any(axis=-1)
     for which in (nan_loss, nan_slope, ~np.isfinite(slope).all(axis=-1)):
-        for i in np.flatnonzero(numbers & which)[:FEW]:
+        for i in np.flatnonzero(numbers & which & (wiring.instead is None))[:FEW]:
             if made := of_loss(form, config.loss, np.asarray(rows)[i], known[i], config.epsilon):
                 own = tuple(logits[i].astype(float).tolist())
                 label = None if form == "regression" else int(labels[i])
