@@ -57,20 +57,21 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One to `most` keys of a registry, each once."""
+    """From `least` to `most` keys of a registry, each once."""
 
     registry: Registry[Any]
     most: int
+    least: int = 1
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Split text such as naive.clip into keys; `fault` finds unknown ones."""
-        return tuple(dict.fromkeys(text.split(".")))
+        return tuple(dict.fromkeys(key for key in text.split(".") if key))
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with `value`, or None."""
         if (
             isinstance(value, tuple)
-            and 1 <= len(value) <= self.most
+            and self.least <= len(value) <= self.most
             and all(key in self.registry for key in value)
         ):
             return None
@@ -107,6 +108,8 @@ Field = Choice | Choices | Range | Widths
 
 def to_text(value: Any) -> str:
     """Write a field's value as text that its `parse` can read."""
+    if value == ():
+        return "."  # an address may lose a parameter without text
     if isinstance(value, tuple):
         return ("." if isinstance(value[0], str) else "-").join(map(str, value))
     return str(value).removesuffix(".0")

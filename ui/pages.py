@@ -69,6 +69,15 @@ PAGES = Registry(
             icon=":material/grid_on:",
         ),
         Page(
+            key="atlas",
+            label="The atlas of defaults",
+            summary="From Keras to PyTorch, or any other two: which defaults differ, what each "
+            "does to a small network, and the line that makes both the same.",
+            section="Lab",
+            file="pages/lab/atlas.py",
+            icon=":material/map:",
+        ),
+        Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             summary="The same network in JAX and in Keras, from the same weights. In one of them, "

@@ -159,6 +159,9 @@ def wait_until_drawn(page: Page, key: str) -> None:
             if not band.count():
                 ask.first.click()
             expect(page.locator("svg.marks")).to_have_count(5, timeout=3000 * MINUTE)
+        case "atlas":
+            expect(page.locator("svg.marks")).to_have_count(1)
+            expect(page.locator(".table")).to_have_count(2)
         case "sweep":
             expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)
         case "jax_vs_keras" | "keep_or_drop" | "epsilon" | "jax_basics" | "jax_cnn" | "gru":

@@ -58,21 +58,94 @@ FRAMEWORKS = Registry(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Topic(Row):
+    """What pieces are about; a checklist leaves out what a program does not use."""
+
+    always: bool = False  # whether every program has it
+
+
+TOPICS = Registry(
+    "topic",
+    [
+        Topic(key="loss", label="loss", always=True),
+        Topic(key="data", label="data", always=True),
+        Topic(key="weights", label="initial weights", always=True),
+        Topic(key="numbers", label="number formats and seeds", always=True),
+        Topic(key="sgd", label="SGD and momentum"),
+        Topic(key="adam", label="Adam"),
+        Topic(key="rmsprop", label="RMSprop"),
+        Topic(key="adagrad", label="Adagrad and Adadelta"),
+        Topic(key="decay", label="weight decay"),
+        Topic(key="clipping", label="gradient clipping"),
+        Topic(key="dropout", label="dropout"),
+        Topic(key="batch_norm", label="BatchNorm"),
+        Topic(key="layer_norm", label="LayerNorm"),
+        Topic(key="activations", label="leaky ReLU, GELU"),
+        Topic(key="convolution", label="convolution and pooling"),
+        Topic(key="recurrent", label="GRU and embedding"),
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context(Row):
     """A run in which a piece is compared: what differs from the base of all comparisons."""
 
     settings: Settings
+    usual: bool = True  # whether what happens here counts for a piece's place in a checklist
 
+
+def _context(key: str, label: str, usual: bool = True, **settings: Any) -> Context:
+    return Context(key=key, label=label, usual=usual, settings=settings)
+
+
+_MOMENTUM: dict[str, Any] = {"optimizer": "momentum_keras", "momentum": 0.9}
 
 CONTEXTS = Registry(
     "context",
     [
-        Context(key="adam", label="Adam, 0.001", settings={}),
-        Context(key="sgd", label="SGD, 0.1", settings={"optimizer": "sgd", "learning_rate": 0.1}),
-        Context(
-            key="slow_sgd",
-            label="SGD, 0.01",
-            settings={"optimizer": "sgd", "learning_rate": 0.01},
+        _context("adam", "Adam, 0.001"),
+        _context("sgd", "SGD, 0.1", optimizer="sgd", learning_rate=0.1),
+        _context("slow_sgd", "SGD, 0.01", optimizer="sgd", learning_rate=0.01),
+        # Where the piece is about an optimizer's own numbers.
+        _context("plain_sgd", "SGD", optimizer="sgd"),
+        _context("momentum", "momentum 0.9, SGD, 0.01", learning_rate=0.01, **_MOMENTUM),
+        _context("fast_momentum", "momentum 0.9, SGD, 0.1", learning_rate=0.1, **_MOMENTUM),
+        _context("rmsprop", "RMSprop, 0.001", optimizer="rmsprop_keras"),
+        _context("adagrad", "Adagrad, 0.001", optimizer="adagrad_keras"),
+        _context("fast_adagrad", "Adagrad, 0.01", optimizer="adagrad_keras", learning_rate=0.01),
+        _context("adadelta", "Adadelta, 1.0", optimizer="adadelta", learning_rate=1.0),
+        # Where gradients are small, decay or are clipped.
+        _context("small", "Adam, 0.001, loss times 0.0001", usual=False, loss_weight=1e-4),
+        _context("tiny", "Adam, 0.001, loss times 0.000001", usual=False, loss_weight=1e-6),
+        _context("decay", "Adam, 0.001, decay 0.01", weight_decay=0.01),
+        _context("weak_decay", "Adam, 0.001, decay 0.0001", weight_decay=1e-4),
+        _context(
+            "momentum_decay",
+            "momentum 0.9, SGD, 0.01, decay 0.01",
+            learning_rate=0.01,
+            weight_decay=0.01,
+            **_MOMENTUM,
+        ),
+        _context(
+            "clipped", "SGD, 0.1, clipped at 0.1", optimizer="sgd", learning_rate=0.1, clip_norm=0.1
+        ),
+        _context(
+            "loosely_clipped",
+            "SGD, 0.1, clipped at 1",
+            optimizer="sgd",
+            learning_rate=0.1,
+            clip_norm=1.0,
+        ),
+        # Where units are dropped, or the data lie in another order.
+        _context("dropout", "Adam, 0.001, dropout 0.5", dropout="rate", dropout_value=0.5),
+        _context("sorted", "Adam, 0.001, data sorted by label", data_order="sorted"),
+        _context(
+            "sorted_sgd",
+            "SGD, 0.1, data sorted by label",
+            optimizer="sgd",
+            learning_rate=0.1,
+            data_order="sorted",
         ),
     ],
 )
@@ -102,7 +175,7 @@ class Default:
 class Piece(Row):
     """One thing that frameworks may do differently."""
 
-    group: str
+    topic: str  # a key of TOPICS
     values: Mapping[str, Value]
     defaults: Mapping[str, Default]  # by framework; one that has no such thing is left out
     contexts: tuple[str, ...] = ("adam",)  # in which its values are compared

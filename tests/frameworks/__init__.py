@@ -1,0 +1,1 @@
+"""What the atlas says of frameworks, asked of the frameworks themselves."""

@@ -1,0 +1,5 @@
+"""Keras runs on JAX here, unless it is told otherwise."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")

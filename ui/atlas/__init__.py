@@ -1,0 +1,1 @@
+"""The atlas page: from which framework to which, what differs, and every default."""
