@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,6 +35,18 @@ def free_bytes() -> int:
     """The memory that the device, or on a CPU the machine, has left for runs."""
     if stats := jax.devices()[0].memory_stats():
         return int(stats["bytes_limit"] - stats["bytes_in_use"])
+    return _available_bytes()
+
+
+MEMORY = Path("/proc/meminfo")  # of Linux
+
+
+def _available_bytes() -> int:
+    """The memory that programs can have; on Linux that of files read before is among it."""
+    if MEMORY.exists():
+        for line in MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024  # the file's kB are KiB
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -117,6 +117,7 @@ DRAWN = {
     "keras": ((np.sqrt(2 / (784 + 512)), UNIFORM), (0.0, ZERO)),
     "glorot_uniform": ((np.sqrt(2 / (784 + 512)), UNIFORM), (1.0, NORMAL)),
     "pytorch": ((np.sqrt(1 / 3 / 784), UNIFORM), (np.sqrt(1 / 3 / 784), UNIFORM)),
+    "pytorch_weights": ((np.sqrt(1 / 3 / 784), UNIFORM), (0.0, ZERO)),
     "flax": ((np.sqrt(1 / 784), TRUNCATED), (0.0, ZERO)),
     "normal_1": ((1.0, NORMAL), (1.0, NORMAL)),
 }

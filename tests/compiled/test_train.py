@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES
 from core.parts.rules import Settings
 from core.presets import PRESETS
-from core.run import diagnostics, train
+from core.run import diagnostics, price, train
 from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.run.train import loop, programs
@@ -441,6 +442,16 @@ def test_memory_is_counted_by_copies_of_the_weights(optimizer: str, copies: int)
     weights = 4 * (784 * 100 + 100 + 100 + 1)
     assert needed == pytest.approx(copies * weights, abs=16)
     assert free_bytes() > 1e6
+
+
+def test_memory_that_holds_files_read_before_is_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a server that has run for a day the rest is next to nothing."""
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal: 24684000 kB\nMemFree: 312000 kB\nMemAvailable: 18267000 kB\n")
+    monkeypatch.setattr(price, "MEMORY", told)
+    assert price._available_bytes() == 18267000 * 1024
 
 
 # Compilations
