@@ -88,6 +88,8 @@ def _scaled(framework: str, code: str) -> Observed:
     if framework == "torch":
         names["torchvision"] = pytest.importorskip("torchvision")
         names["picture"] = pytest.importorskip("PIL.Image").fromarray(BYTES)
+    if "tfds" in code:
+        installed("tensorflow")
     with pytest.MonkeyPatch.context() as patch:
         if framework == "keras":
             installed("keras")

@@ -55,10 +55,10 @@ def _picture(items: Sequence[Item], recorded: Recorded) -> None:
     alt = f"Gaps of {len(shown)} differences; the first is {first.piece.label}, {gap_words(effect)}"
     chart("atlas_gaps", spec, tables, alt)
     st.caption(
-        f"A network 784-512-512-10 on the first 10,000 images of MNIST, 300 steps of 100, five "
-        "seeds; lines are one standard deviation. Grey is chance: dark what rounding does, light "
-        f"what another seed does. Measured with JAX {recorded.made['jax']} on a "
-        f"{recorded.made['device'].upper()}, {recorded.made['date']}."
+        "A network 784-512-512-10 on the first 10,000 images of MNIST, 300 steps of 100, five "
+        "seeds; lines are one standard deviation. Grey is what chance does to the run with Adam: "
+        "dark rounding, light another seed. Measured with JAX "
+        f"{recorded.made['jax']} on a {recorded.made['device'].upper()}, {recorded.made['date']}."
     )
 
 

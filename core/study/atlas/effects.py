@@ -136,4 +136,4 @@ def worse(comparison: Comparison, original: Array, ported: Array) -> RunConfig:
 
 def recorded(path: Path = ASSET) -> Recorded:
     """Read the recorded table."""
-    return Recorded(pq.read_table(path))
+    return Recorded(pq.ParquetFile(path).read())  # read_table would import pyarrow.dataset, too
