@@ -18,8 +18,8 @@ PIECES = [
         key="loss_expects",
         label="what the loss expects",
         topic="loss",
-        summary="Probabilities, as a network that ends in softmax gives them, or logits. No "
-        "framework says so if it is given the other.",
+        summary="Probabilities, as a network that ends in softmax gives them, or logits. "
+        "Given the other, only Keras on TensorFlow may warn.",
         contexts=_LOSS,
         values={
             "probabilities": Value(
