@@ -55,7 +55,7 @@ def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> N
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree at every step, up to rounding" in said(page)
     assert said(page).count("Steady: 7 nudged copies") == 2
-    assert "They end **0.0 points apart**. Two controls: rounding alone moves" in said(page)
+    assert "They end **0.0 points apart** in training accuracy. Two controls:" in said(page)
     assert "(7 nudged copies), another seed by up to" in said(page)
     drawn = [chart.proto.alt for chart in page.get("vega_lite_chart")]
     assert "Accuracy of the nudged copies by step." in drawn

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.study.atlas.before import Before, Pair, before, pairs
-from core.study.atlas.checklist import checklist, markdown
+from core.study.atlas.checklist import checklist, kind_words, markdown
 from core.study.atlas.comparisons import (
     BASE,
     LIVE,
@@ -175,3 +175,16 @@ def test_what_was_measured_before_is_compared_again() -> None:
 def test_gaps_agree_if_small_or_alike(then: float, now: float, agrees: bool) -> None:
     row = Before("piece", "adam", "a", "b", then, 0.01, 3)
     assert Pair(row, effect([now] * 5)).agrees == agrees
+
+
+def test_a_difference_is_blamed_on_the_framework_that_does_worse() -> None:
+    """Keras's loader gives bytes and PyTorch's numbers to 1, which plain SGD needs."""
+    for there, here in permutations(("keras", "torch")):
+        items = checklist(PIECES.values(), there, here, recorded(), ())
+        pixels = next(item for item in items if item.piece.key == "pixels")
+        assert pixels.gains == (there == "keras")
+        words = kind_words(pixels, there, here)
+        assert words == "ruins plain SGD in keras"
+    small = pixels._replace(kind="chance")
+    assert kind_words(small, "a", "b") == "cannot be told from chance"
+    assert kind_words(small._replace(kind=None), "a", "b") == "not measured"

@@ -7,14 +7,21 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from core.study.atlas.checklist import Item, checklist, gap_words, markdown, versions
+from core.study.atlas.checklist import (
+    Item,
+    checklist,
+    gap_words,
+    kind_words,
+    markdown,
+    versions,
+)
 from core.study.atlas.comparisons import LIVE, compared, controls
-from core.study.atlas.effects import KINDS, Effect, Recorded
+from core.study.atlas.effects import Effect, Recorded
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS
 from core.study.atlas.pieces import PIECES
 from ui.atlas.setting import Setting
 from ui.charts import atlas as charts
-from ui.pieces.draw import chart, colour_key
+from ui.pieces.draw import chart, code_html, colour_key
 from ui.twins import pair
 
 
@@ -56,10 +63,14 @@ def _picture(items: Sequence[Item], recorded: Recorded) -> None:
     chart("atlas_gaps", spec, tables, alt)
     st.caption(
         "A network 784-512-512-10 on the first 10,000 images of MNIST, 300 steps of 100, five "
-        "seeds; lines are one standard deviation. Grey is what chance does to the run with Adam: "
-        "dark rounding, light another seed. Measured with JAX "
-        f"{recorded.made['jax']} on a {recorded.made['device'].upper()}, {recorded.made['date']}."
+        "seeds, every rule as its framework has it, but all in JAX "
+        f"{recorded.made['jax']} on a {recorded.made['device'].upper()}, {recorded.made['date']}. "
+        "The axis is logarithmic beyond ±1; lines are the standard deviation of the gap over the "
+        "seeds, by which each entry below is judged. Grey is what chance does to the run with "
+        "Adam: dark rounding, light another seed."
     )
+    if missing := [item.piece.label for item in items if not item.effects]:
+        st.caption(f"Not measured: {', '.join(missing)}.")
 
 
 def _gap(item: Item, effect: Effect) -> charts.Gap:
@@ -82,28 +93,26 @@ def chance(recorded: Recorded) -> charts.Chance:
 def _entry(item: Item, chosen: Setting) -> str:
     """A difference as an entry of the list."""
     there, here = FRAMEWORKS[chosen.there].label, FRAMEWORKS[chosen.here].label
-    kind = item.kind or "unmeasured"
-    words = KINDS[kind].label if item.kind else "not measured"
+    words = kind_words(item, there, here)
     gaps = "".join(f"<li>{escape(gap_words(effect))}</li>" for effect in item.effects)
-    write = _code(f"To keep what {there} does, write in {here}", item.write_here)
-    other = _code(f"Or, to have what {here} does, in {there}", item.write_there)
+    keep = f"To keep what {there} does, write in {here}"
+    if item.gains and item.kind not in ("small", "chance"):
+        keep = f"To keep what {there} does, though it does worse here, write in {here}"
+    write = _code(keep, item.write_here)
+    other = _code(f"To have what {here} does, write in {there}", item.write_there)
     sources = "".join(_source(item, key) for key in (chosen.there, chosen.here))
     return (
-        f"<li><h3>{escape(item.piece.label)} <small class='{kind}'>{words}</small></h3>"
+        f"<li><h3>{escape(item.piece.label)} <small class='{item.kind}'>{words}</small></h3>"
         f"<p><b>{escape(there)}</b>: {escape(item.there.label)} · "
         f"<b>{escape(here)}</b>: {escape(item.here.label)}</p>"
         f"<p>{escape(item.piece.summary)}</p><ul>{gaps}</ul>{write}"
-        f"<details><summary>The other way round, and sources</summary>{other}<ul>{sources}</ul>"
-        f"</details>{_live(item, chosen)}</li>"
+        f"<details><summary>To change {escape(there)} instead, and sources</summary>{other}"
+        f"<ul>{sources}</ul></details>{_live(item, chosen)}</li>"
     )
 
 
 def _code(what: str, text: str) -> str:
-    if not text:
-        return ""
-    lines = "".join(f"<span>{escape(line)}\n</span>" for line in text.split("\n"))
-    box = f'class="code" role="group" aria-label="{escape(what)}" tabindex="0"'
-    return f"<p>{escape(what)}:</p><pre {box}><code>{lines}</code></pre>"
+    return f"<p>{escape(what)}:</p>{code_html(text, what)}" if text else ""
 
 
 def _source(item: Item, framework: str) -> str:
@@ -122,7 +131,6 @@ def _live(item: Item, chosen: Setting) -> str:
         f'<a href="twins?{urlencode(pair.link(c.original, c.ported))}">'
         f"{escape(CONTEXTS[c.context].label)}</a>"
         for c in compared(item.piece, there, here, LIVE)
-        if c.original != c.ported
     )
     joined = ", ".join(links)
     return f"<p>Train both, side by side: {joined}</p>" if joined else ""

@@ -11,7 +11,7 @@ from core.study.atlas.checklist import versions
 from core.study.atlas.effects import Recorded
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece
 from core.study.atlas.pieces import PIECES
-from ui.pieces.draw import text_table
+from ui.pieces.draw import code_html, text_table
 
 REFERENCE = "atlas_reference"
 
@@ -28,7 +28,8 @@ def table() -> None:
     )
     order = [reference, *(key for key in FRAMEWORKS if key != reference)]
     heads = "".join(f'<th scope="col">{escape(FRAMEWORKS[key].label)}</th>' for key in order)
-    in_topics = sorted(PIECES.values(), key=lambda piece: list(TOPICS).index(piece.topic))
+    known = [piece for piece in PIECES.values() if piece.defaults]
+    in_topics = sorted(known, key=lambda piece: list(TOPICS).index(piece.topic))
     body = "".join(
         _topic(topic, list(pieces), order)
         for topic, pieces in groupby(in_topics, key=lambda piece: piece.topic)
@@ -81,17 +82,12 @@ def closer() -> None:
         st.markdown(f"**{value.label}**" + (f": {', '.join(whose)}" if whose else ""))
         if value.latex:
             st.markdown(f"${value.latex}$")
-        lines = {FRAMEWORKS[k].label: code for k, code in value.write.items()}
-        if lines:
-            st.html(
-                "<dl class='writes'>"
-                + "".join(
-                    f"<dt>{escape(label)}</dt><dd><pre class='code' role='group' tabindex='0' "
-                    f"aria-label='Code for {escape(label)}'><code>{escape(code)}</code></pre></dd>"
-                    for label, code in lines.items()
-                )
-                + "</dl>"
-            )
+        written = "".join(
+            f"<dt>{escape(label)}</dt><dd>{code_html(code, f'Code for {label}')}</dd>"
+            for label, code in ((FRAMEWORKS[k].label, code) for k, code in value.write.items())
+        )
+        if written:
+            st.html(f"<dl>{written}</dl>")
 
 
 def agreement(recorded: Recorded) -> None:

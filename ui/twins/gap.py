@@ -21,7 +21,7 @@ def reseeded(config: RunConfig) -> Errand:
 
 
 def sentence(views: Sequence[View], nudged: Errand | None, seeds: Errand | None) -> str:
-    """Return how far apart two accuracies are, and how far chance moves the first one.
+    """Return how far apart two training accuracies are, and how far chance moves the first one.
 
     Nothing until both runs, the nudged copies and those with other seeds are there.
     """
@@ -33,9 +33,9 @@ def sentence(views: Sequence[View], nudged: Errand | None, seeds: Errand | None)
     rounding, other = (_furthest(errand, ends[0]) for errand in (nudged, seeds))
     gap = abs(ends[0] - ends[1])
     return (
-        f"They end **{_points(gap)} apart**. Two controls: rounding alone moves the first run's "
-        f"end by up to {_points(rounding)} ({len(nudged.pieces)} nudged copies), another seed by "
-        f"up to {_points(other)} ({len(seeds.pieces)} seeds)."
+        f"They end **{_points(gap)} apart** in training accuracy. Two controls: rounding alone "
+        f"moves the first run's end by up to {_points(rounding)} ({len(nudged.pieces)} nudged "
+        f"copies), another seed by up to {_points(other)} ({len(seeds.pieces)} seeds)."
     )
 
 

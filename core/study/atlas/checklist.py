@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from core.study.atlas.comparisons import compared
-from core.study.atlas.effects import KINDS, Effect, Recorded, verdict
+from core.study.atlas.effects import KINDS, Effect, Recorded, largest, verdict
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece, Value
 
 # What is severe comes first; within a line the largest gap.
@@ -19,6 +19,7 @@ class Item(NamedTuple):
     here: Value
     effects: list[Effect]  # in each context; none if it was not measured
     kind: str | None  # a key of KINDS
+    gains: bool  # whether the port is the better one, where it makes the largest difference
     write_here: str  # the code that makes the port like the original; "" if there is none
     write_there: str  # the code that makes the original like the port
 
@@ -53,6 +54,7 @@ def _item(piece: Piece, there: str, here: str, recorded: Recorded) -> Item:
         other,
         effects,
         verdict(usual) if usual else None,
+        bool(usual) and largest(usual).gap > 0,
         one.write.get(here, ""),
         other.write.get(there, ""),
     )
@@ -77,10 +79,10 @@ def _lines(items: Iterable[Item], there: str, here: str) -> Iterator[str]:
     for item in items:
         yield ""
         yield f"- [ ] **{item.piece.label}**: {item.there.label} in {a}, {item.here.label} in {b}"
-        yield f"  - {effect_words(item)}"
+        yield f"  - {effect_words(item, a, b)}"
         for name, code in ((b, item.write_here), (a, item.write_there)):
             if code:
-                yield f"  - either, in {name}:" if name == a else f"  - in {name}, write:"
+                yield f"  - or, in {name}:" if name == a else f"  - in {name}, write:"
                 yield ""
                 yield from (
                     f"    {line}".rstrip() for line in ["```python", *code.split("\n"), "```"]
@@ -92,13 +94,23 @@ def versions(framework: str) -> str:
     return ", ".join(f"{package} {v}" for package, v in FRAMEWORKS[framework].versions.items())
 
 
-def effect_words(item: Item) -> str:
-    """What was measured, in words."""
+def effect_words(item: Item, there: str, here: str) -> str:
+    """What was measured, in words; `there` and `here` are the frameworks' names."""
     if item.kind is None:
         return "Not measured: no run here can be set to it."
     gaps = "; ".join(gap_words(effect) for effect in item.effects)
-    label = KINDS[item.kind].label
+    label = kind_words(item, there, here)
     return f"{label[0].upper()}{label[1:]}. {gaps}."
+
+
+def kind_words(item: Item, there: str, here: str) -> str:
+    """What a difference does, and in which of the two, such as: ruins plain SGD in Keras."""
+    if item.kind is None:
+        return "not measured"
+    label = KINDS[item.kind].label
+    if item.kind in ("small", "chance"):
+        return label
+    return f"{label} in {there if item.gains else here}"
 
 
 def gap_words(effect: Effect) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -42,9 +43,9 @@ class Comparison(NamedTuple):
 
 
 def compared(piece: Piece, there: str, here: str, base: RunConfig = BASE) -> list[Comparison]:
-    """The comparisons of two values, one in each context of the piece; none without settings.
+    """The comparisons of two values, one in each context of the piece.
 
-    Nor where both have the same: then they differ in code only.
+    There is none if a value has no settings, or both have the same: then they differ in code only.
     """
     settings = piece.port(there, here)
     if settings is None or settings[0] == settings[1]:
@@ -66,6 +67,7 @@ def comparisons(pieces: Iterable[Piece]) -> Iterator[Comparison]:
                 yield from compared(piece, here, there)
 
 
+@cache
 def controls() -> dict[str, RunConfig]:
     """The run of each context in which nothing is changed."""
     return {key: _with(BASE, row.settings) for key, row in CONTEXTS.items()}

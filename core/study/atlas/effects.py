@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ KINDS = Registry(
             "less with Adam, which divides the size of the gradient out."),
         Row(key="costs", label="costs accuracy", summary="More than chance, and three times as "
             "many steps do not make up for half of it."),
-        Row(key="delays", label="delays", summary="More than chance, but three times as many steps "
-            "make up for at least half of it."),
+        Row(key="delays", label="delays learning", summary="More than chance, but three times "
+            "as many steps make up for at least half of it."),
         Row(key="small", label="less than a point", summary="More than chance, but less than one "
             "point."),
-        Row(key="chance", label="not told from chance", summary="No more than rounding does, or "
-            "than seeds differ in it."),
+        Row(key="chance", label="cannot be told from chance", summary="No more than rounding "
+            "does, or than seeds differ in it."),
     ],
 )  # fmt: skip
 
@@ -91,6 +91,11 @@ class Effect:
         return "ruins" if abs(self.gap) >= RUINS else "costs"
 
 
+def largest(effects: Sequence[Effect]) -> Effect:
+    """The one with the largest gap, among those that can be told from chance if there are any."""
+    return max(effects, key=lambda effect: (effect.told, abs(effect.gap)))
+
+
 def verdict(effects: Sequence[Effect]) -> str:
     """What a difference does, judged by its comparisons in all contexts: a key of KINDS."""
     kinds = {effect.comparison.context: effect.kind for effect in effects}
@@ -98,8 +103,7 @@ def verdict(effects: Sequence[Effect]) -> str:
     if ruined:
         by_sgd = all(CONTEXTS[each].settings.get("optimizer") == "sgd" for each in ruined)
         return "ruins_sgd" if by_sgd and "adam" in kinds else "ruins"
-    largest = max(effects, key=lambda effect: (effect.told, abs(effect.gap)))
-    return largest.kind
+    return largest(effects).kind
 
 
 class Recorded:
@@ -134,6 +138,7 @@ def worse(comparison: Comparison, original: Array, ported: Array) -> RunConfig:
     return comparison.ported if port_is else comparison.original
 
 
+@cache
 def recorded(path: Path = ASSET) -> Recorded:
     """Read the recorded table."""
     return Recorded(pq.ParquetFile(path).read())  # read_table would import pyarrow.dataset, too

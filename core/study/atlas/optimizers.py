@@ -35,7 +35,8 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9{nesterov})
 def set_rate(rate):  # call it in place of setting lr
     for group in optimizer.param_groups:
         for w in group["params"]:
-            optimizer.state[w]["momentum_buffer"] *= group["lr"] / rate
+            if "momentum_buffer" in optimizer.state[w]:
+                optimizer.state[w]["momentum_buffer"] *= group["lr"] / rate
         group["lr"] = rate"""
 
 

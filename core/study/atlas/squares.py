@@ -34,6 +34,8 @@ class RMSprop(torch.optim.Optimizer):
     def step(self):
         for group in self.param_groups:
             for w in group["params"]:
+                if w.grad is None:
+                    continue
                 v = self.state[w].setdefault("v", torch.zeros_like(w))
                 v.mul_(group["rho"]).addcmul_(w.grad, w.grad, value=1 - group["rho"])
                 w.addcdiv_(w.grad, (v + group["eps"]).sqrt(), value=-group["lr"])
