@@ -2,6 +2,7 @@
 
 import json
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,8 @@ from core.study.atlas.comparisons import (
     longer,
     name,
 )
-from core.study.atlas.effects import KINDS, Effect, Recorded, recorded, verdict
+from core.study.atlas.effects import ASSET, KINDS, Effect, Recorded, recorded, verdict
+from core.study.atlas.measure import collect, known, runs, runs_longer
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece
 from core.study.atlas.pieces import PIECES
 
@@ -127,6 +129,17 @@ def test_a_run_is_named_by_what_differs_from_the_base() -> None:
     assert json.loads(name(longer(controls()["sgd"]))) == {
         "optimizer": "sgd", "learning_rate": "0.1", "epochs": "9"
     }  # fmt: skip
+
+
+def test_what_the_table_has_is_not_measured_again(tmp_path: Path) -> None:
+    had = known(ASSET)
+    if had is None:
+        pytest.skip("the table was made by another version of JAX, or on another device")
+    pieces = list(PIECES.values())
+    each = runs(pieces)
+    more = runs_longer(pieces, collect(each, tmp_path, had))  # a run that is measured needs a file
+    assert Recorded(collect([*each, *more], tmp_path, had))._accuracy == had._accuracy
+    assert known(tmp_path / "none.parquet") is None
 
 
 def test_a_table_without_runs_has_no_effects() -> None:

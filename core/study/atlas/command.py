@@ -3,7 +3,8 @@
 Every two values of every piece that a run can be set to are compared, each run from five seeds on
 the first 10,000 images of MNIST. Then the worse run of each gap of a point or more, if it can be
 told from chance, is trained three times as long. The table is written to assets/atlas.parquet,
-which the page shows.
+which the page shows. Runs that are in it, and were made by the same version of JAX on the same kind
+of device, are not measured again.
 
 Progress goes to stderr. Started again with the same folder, it goes on with what is missing.
 """
@@ -20,8 +21,8 @@ from core.config import RunConfig
 from core.data import DataUnavailable
 from core.run.prepare import TooLong
 from core.study.atlas.comparisons import controls
-from core.study.atlas.effects import ASSET
-from core.study.atlas.measure import collect, measure, nudge, runs, runs_longer
+from core.study.atlas.effects import ASSET, Recorded
+from core.study.atlas.measure import collect, known, measure, nudge, runs, runs_longer
 from core.study.atlas.pieces import PIECES
 
 
@@ -35,17 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("atlas"), help="the folder of the runs")
     parser.add_argument("--table", type=Path, default=ASSET, help="where the table is written")
     parser.add_argument("--scheduler", help="a Dask cluster, as in tcp://localhost:8786")
+    parser.add_argument("--afresh", action="store_true", help="measure what the table has, too")
     options = parser.parse_args(arguments)
     pieces = list(PIECES.values())
     try:
+        had = None if options.afresh else known(options.table)
         each = runs(pieces)
-        _measure_all(each, options.out, options.scheduler)
+        _measure_all(each, had, options.out, options.scheduler)
         for config in controls().values():
-            for _ in nudge(config, options.out):
-                pass
-        more = runs_longer(pieces, collect(each, options.out))
-        _measure_all(more, options.out, options.scheduler)
-        pq.write_table(collect(list(dict.fromkeys([*each, *more])), options.out), options.table)
+            if had is None or had.accuracy(config, nudged=True) is None:
+                for _ in nudge(config, options.out):
+                    pass
+        more = runs_longer(pieces, collect(each, options.out, had))
+        _measure_all(more, had, options.out, options.scheduler)
+        every = list(dict.fromkeys([*each, *more]))
+        pq.write_table(collect(every, options.out, had), options.table)
     except KeyboardInterrupt:
         _tell("stopped; the same command goes on from here")
         return 130
@@ -56,15 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure_all(configs: Sequence[RunConfig], folder: Path, scheduler: str | None) -> None:
-    """Measure each run, and print the progress after each."""
+def _measure_all(
+    configs: Sequence[RunConfig], had: Recorded | None, folder: Path, scheduler: str | None
+) -> None:
+    """Measure each run that is not had already, and print the progress after each."""
     began = time.monotonic()
-    for i, config in enumerate(configs, 1):
+    missing = [config for config in configs if had is None or had.accuracy(config) is None]
+    for i, config in enumerate(missing, 1):
         for _ in measure(config, folder, scheduler):
             pass
         seconds = (time.monotonic() - began) / i
-        left = seconds * (len(configs) - i) / 60
-        _tell(f"{i} of {len(configs)} runs, {seconds:.1f} s a run, {left:.0f} min left")
+        left = seconds * (len(missing) - i) / 60
+        _tell(f"{i} of {len(missing)} runs, {seconds:.1f} s a run, {left:.0f} min left")
 
 
 def _tell(words: str) -> None:

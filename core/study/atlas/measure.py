@@ -14,7 +14,7 @@ from core.run import train
 from core.run.prepare import device_data
 from core.study import lanes
 from core.study.atlas.comparisons import BASE, SEEDS, comparisons, controls, longer, name
-from core.study.atlas.effects import Recorded, worse
+from core.study.atlas.effects import Recorded, recorded, worse
 from core.study.atlas.piece import Piece
 from core.study.band import rounding
 from core.study.sweep import Folder, Plan, Rows, sweep
@@ -86,10 +86,24 @@ def _nudged(config: RunConfig, folder: Path) -> Path:
     return folder / f"{_plan(config).key}-nudged.json"
 
 
-def collect(configs: Sequence[RunConfig], folder: Path) -> pa.Table:
-    """The table of runs that were all measured, with what it was made with."""
+def known(path: Path) -> Recorded | None:
+    """The table at a path; None if there is none, or runs of today cannot stand beside its runs."""
+    if not path.exists():
+        return None
+    table = recorded(path)
+    return table if table.made.items() >= _made().items() else None
+
+
+def collect(configs: Sequence[RunConfig], folder: Path, had: Recorded | None = None) -> pa.Table:
+    """The table of runs that were all measured, or were had already, with what it was made with.
+
+    Its date is that of the newest run.
+    """
     rows = []
     for config in configs:
+        if had is not None and (accuracy := had.accuracy(config)) is not None:
+            rows += [_row(config, seed, accuracy[i]) for i, seed in enumerate(SEEDS)]
+            continue
         store = Folder(_path(config, folder), _plan(config))
         measured = store.done()
         store.close()
@@ -97,15 +111,21 @@ def collect(configs: Sequence[RunConfig], folder: Path) -> pa.Table:
             row = measured[cell]
             rows.append(_row(config, seed, row["reported" if "reported" in row else "held_out"]))
     for config in controls().values():
-        nudged = json.loads(_nudged(config, folder).read_text())
+        accuracy = None if had is None else had.accuracy(config, nudged=True)
+        nudged = accuracy if accuracy is not None else _read_nudged(config, folder)
         rows += [_row(config, seed, nudged[i], nudged=True) for i, seed in enumerate(SEEDS)]
-    made = {
-        **computed_with(),
-        "base": BASE.differences(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    made = {**_made(), "date": datetime.now(UTC).date().isoformat()}
     metadata = {b"samenet": json.dumps(made, sort_keys=True).encode()}
     return pa.Table.from_pylist(rows, pa.schema(SCHEMA, metadata=metadata))
+
+
+def _made() -> dict[str, object]:
+    return {**computed_with(), "base": json.loads(json.dumps(BASE.differences()))}
+
+
+def _read_nudged(config: RunConfig, folder: Path) -> list[float]:
+    accuracies: list[float] = json.loads(_nudged(config, folder).read_text())
+    return accuracies
 
 
 def _row(config: RunConfig, seed: int, accuracy: float, nudged: bool = False) -> dict[str, object]:
