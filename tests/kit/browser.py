@@ -69,7 +69,7 @@ FAULTS = """() => [...document.querySelectorAll("svg.marks")].flatMap(svg => {
     return [...over, ...cut, ...struck].map(fault => `${of}: ${fault}`);
 })"""
 CARDS = ".cards:not(.wide)"  # of chosen digits; the wide ones compare images between two runs
-CENTRES = """svg => [...svg.querySelectorAll("g.bars_marks path")]
+CENTRES = """(svg, marks) => [...svg.querySelectorAll(marks)]
     .map(e => e.getBoundingClientRect()).sort((a, b) => b.height * b.width - a.height * a.width)
     .map(b => [(b.left + b.right) / 2, (b.top + b.bottom) / 2])"""
 
@@ -90,9 +90,9 @@ STILL = """() => new Promise(done => {
     };
     requestAnimationFrame(look);
 })"""
-# Record whether a click hit a bar, before any other listener receives it.
-NOTE_A_HIT = """svg => svg.addEventListener("click", e => {
-    window.hit = e.target.matches("g.bars_marks path");
+# Record whether a click hit a mark, before any other listener receives it.
+NOTE_A_HIT = """(svg, marks) => svg.addEventListener("click", e => {
+    window.hit = e.target.matches(marks);
 }, {capture: true, once: true})"""
 # After its window has changed, Chromium sometimes drops an idle callback; hence the timeout.
 IDLE = "() => new Promise(done => requestIdleCallback(() => done(), {timeout: 5000}))"
@@ -184,18 +184,23 @@ def wait_until_drawn(page: Page, key: str) -> None:
 
 
 def click_tallest_bar(digits: Locator) -> None:
-    """Click the largest bar of a digits chart; if it has moved away meanwhile, try again."""
-    page = digits.page
-    expect(digits.locator("g.bars_marks path").first).to_be_attached()
-    digits.scroll_into_view_if_needed()
+    """Click the largest bar of a digits chart."""
+    click_largest(digits, "g.bars_marks path")
+    expect(digits.page.locator(CARDS).first).to_be_visible()
+
+
+def click_largest(chart: Locator, marks: str) -> None:
+    """Click the largest of a chart's marks; if it has moved away meanwhile, try again."""
+    page = chart.page
+    expect(chart.locator(marks).first).to_be_attached()
+    chart.scroll_into_view_if_needed()
     for _ in range(100):
         page.evaluate("window.hit = false")
-        digits.evaluate(NOTE_A_HIT)
-        page.mouse.click(*digits.evaluate(CENTRES)[0])
+        chart.evaluate(NOTE_A_HIT, marks)
+        page.mouse.click(*chart.evaluate(CENTRES, marks)[0])
         if page.evaluate("window.hit"):
-            expect(page.locator(CARDS).first).to_be_visible()
             return
-    raise AssertionError("no click met a bar")
+    raise AssertionError("no click met a mark")
 
 
 def pictures(page: Page) -> list[str | None]:

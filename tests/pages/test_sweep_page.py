@@ -136,6 +136,19 @@ def test_results_are_those_of_the_sweep_and_every_run_opens(done: AppTest) -> No
     assert "seed 1" in way.label
 
 
+def test_a_click_that_becomes_a_run_of_the_whole_page_is_answered_once(done: AppTest) -> None:
+    """Streamlit makes one run of a click's and of the whole page's, if that waits."""
+
+    def links() -> int:
+        shown = [each.proto.label for each in done.run().get("page_link")]
+        return sum("Open in the trainer" in label for label in shown)
+
+    without = links()
+    done.session_state[results.PICKED] = (0, 1)
+    done.session_state[results.SHOWN] = False
+    assert (links(), links()) == (without + 2, without)
+
+
 def test_a_square_of_many_runs_lists_some_and_finds_the_others(
     done: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

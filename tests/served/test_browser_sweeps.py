@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.kit import MINUTE
-from tests.kit.browser import stand_still
+from tests.kit.browser import click_largest, stand_still
 from tests.kit.runs import tiny
 from ui.sweep import setting
 from ui.sweep.setting import Plan
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 
 AXES = {"learning_rate": (0.01, 0.1, 1.0), "loss": ("clip", "from_logits"), "seed": (0, 1)}
 PLAN = Plan(base=tiny(), axes=AXES)
+LAST = "g.view_1_marks path:last-child"
 CUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
@@ -27,23 +28,22 @@ def test_a_clicked_run_opens_in_the_trainer(visit: Callable[..., Page], server: 
     expect(page.get_by_role("button", name="CSV")).to_be_visible(timeout=3000 * MINUTE)
     expect(page.locator("svg.marks")).to_have_count(3)
     stand_still(page)
-    square = page.locator("svg.marks").first.locator("g.view_1_marks path").last
-    square.click(force=True)  # a square of two seeds
+    squares = page.locator("svg.marks").first
+    click_largest(squares, LAST)  # a square of two seeds
     runs = page.get_by_role("dialog", name="Runs of this square")
     links = runs.get_by_test_id("stPageLink-NavLink").filter(has_text="Open in the trainer")
     expect(links).to_have_count(2)
     page.keyboard.press("Escape")
     expect(runs).to_have_count(0)
     stand_still(page)
-    square.click(force=True)
+    click_largest(squares, LAST)
     links.last.click()
     opened(page, "seed=1.*loss=from_logits")
     page.go_back()
     expect(page.get_by_role("heading", name="Sweep")).to_be_visible()
     expect(page.locator("svg.marks")).to_have_count(3)
     stand_still(page)
-    ticks = page.locator("svg.marks").nth(2).locator("g.view_1_marks path")
-    ticks.last.click(force=True)  # a tick is one run
+    click_largest(page.locator("svg.marks").nth(2), LAST)  # a tick is one run
     opened(page, "")
     page.go_back()
     expect(page.get_by_role("heading", name="Sweep")).to_be_visible()

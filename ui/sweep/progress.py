@@ -19,7 +19,7 @@ def progress(plan: Plan) -> None:
         )
         _plan_download(plan)
         return
-    results.unpick()  # such as the run that the visitor comes back from
+    results.arrive()
     errand = course.course(plan)
     waits = errand is None or (course.wanted(plan) and not errand.done)
     _buttons(plan, errand)

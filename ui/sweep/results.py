@@ -23,6 +23,7 @@ from ui.trainer.controls import UNTIL
 GRIDS = 6  # the most grids that are drawn
 LINKS = 12  # the most runs of a square that are listed; the others are found by name
 PICKED = "sweep_picked"  # the cells that were clicked
+SHOWN = "sweep_shown"  # whether the page has answered the click
 TURN = "sweep_turn"  # how often clicks have been forgotten: part of the charts' keys
 
 
@@ -176,6 +177,7 @@ def _click(plan: Plan, key: str, square: bool) -> None:
     if not points:
         st.session_state[PICKED] = ()
         return
+    st.session_state[SHOWN] = False
     cell = int(points[0]["cell"])
     averaged = {"seed"} if square and "seed" not in roles(plan)[:2] else set()
     st.session_state[PICKED] = tuple(
@@ -191,10 +193,20 @@ def _click(plan: Plan, key: str, square: bool) -> None:
 
 def _open(plan: Plan, picked: Sequence[Run]) -> None:
     """Open the clicked run in the trainer; if there are several, list them over the charts."""
+    st.session_state[SHOWN] = True
     if len(picked) == 1:
         unpick()
         st.switch_page(PAGES["train"].path, query_params=_query(plan, picked[0]))
     st.dialog("Runs of this square", on_dismiss=unpick)(_links)(plan, picked)
+
+
+def arrive() -> None:
+    """Forget a click that was answered, such as that on the run a visitor comes back from.
+
+    One that was not keeps: its own run of the script may have become one with the whole page's.
+    """
+    if st.session_state.get(SHOWN, True):
+        unpick()
 
 
 def unpick() -> None:
