@@ -36,7 +36,7 @@ class Widget:
       grid: the values of its slider (or of its menu, for widths); a Choice has its registry's rows.
       text: writes a value of the grid.
       help: what stands behind its (?).
-      folded: whether the trainer draws it under "Network and data", in the order of WIDGETS.
+      group: the fold in which the trainer draws it, in the order of WIDGETS; "" for above them.
       phone: whether a phone's trainer offers it.
     """
 
@@ -44,9 +44,16 @@ class Widget:
     grid: Sequence[Any] = ()
     text: Callable[[Any], str] = number
     help: str | None = None
-    folded: bool = False
+    group: str = ""
     phone: bool = False
 
+
+# The trainer's folds.
+NETWORK, OPTIMIZER, ORDER = GROUPS = (
+    "Network and data",
+    "Optimizer",
+    "Loss of a batch, order, report",
+)
 
 WIDGETS: dict[str, Widget] = {
     "loss": Widget(
@@ -75,115 +82,115 @@ WIDGETS: dict[str, Widget] = {
         help="The number that dropout is given: what it means is chosen above.",
         phone=True,
     ),
-    "source": Widget("data", folded=True),
+    "source": Widget("data", group=NETWORK),
     "train_size": Widget(
         "training images",
         (100, 200, 500, 1000, 1024, 2000, 4000, 10_000, 30_000, 60_000),
         text=count,
         help=explained("held out"),
-        folded=True,
+        group=NETWORK,
     ),
-    "task": Widget("task", folded=True),
-    "model": Widget("model", folded=True),
-    "scaling": Widget("pixels", folded=True, phone=True),
-    "x0": Widget("start x₀", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0), folded=True),
+    "task": Widget("task", group=NETWORK),
+    "model": Widget("model", group=NETWORK),
+    "scaling": Widget("pixels", group=NETWORK, phone=True),
+    "x0": Widget("start x₀", (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0), group=NETWORK),
     "mu": Widget(
         "mean μ",
         (-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0),
         help=explained("ornstein-uhlenbeck process"),
-        folded=True,
+        group=NETWORK,
         phone=True,
     ),
     "tau": Widget(
         "time τ back to the mean",
         (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0),
-        folded=True,
+        group=NETWORK,
         phone=True,
     ),
-    "sigma": Widget("spread σ", (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), folded=True, phone=True),
+    "sigma": Widget("spread σ", (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), group=NETWORK, phone=True),
     "noise": Widget(
-        "noise of what is seen", (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), folded=True, phone=True
+        "noise of what is seen", (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), group=NETWORK, phone=True
     ),
-    "dt": Widget("time step dt", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0), folded=True),
+    "dt": Widget("time step dt", (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0), group=NETWORK),
     "widths": Widget(
         "hidden layers",
         ((32,), (256,), (1000,), (1024,), (256, 256), (512, 512), (256,) * 4, (512,) * 4),
         text=to_text,
         help="How many units each has. Type your own, as in 300-100.",
-        folded=True,
+        group=NETWORK,
     ),
-    "initializer": Widget("initial weights", folded=True),
-    "activation": Widget("activation", folded=True),
-    "precision": Widget("number format", folded=True),
-    "optimizer": Widget("optimizer", folded=True, phone=True),
-    "momentum": Widget(
-        "momentum",
-        (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
-        help="What share of its running sum or mean of gradients a step keeps; Adam's beta₁.",
-        folded=True,
-    ),
-    "beta_2": Widget(
-        "beta₂",
-        (0.0, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
-        help="What share of its second running mean, for most that of squared gradients, a step "
-        "keeps. RMSprop and Adadelta call it rho, or alpha.",
-        folded=True,
-    ),
-    "optimizer_epsilon": Widget(
-        "optimizer's epsilon",
-        (0.0, *decades("optimizer_epsilon")),
-        help="Keeps the optimizer from dividing by 0 where gradients are 0.",
-        folded=True,
-    ),
-    "decay_form": Widget("weight decay", folded=True),
-    "weight_decay": Widget(
-        "decay λ",
-        decades("weight_decay"),
-        help="Acts on all weights, biases too.",
-        folded=True,
-    ),
-    "clip_form": Widget("gradient clipping", folded=True),
-    "clip_norm": Widget(
-        "longest norm c",
-        decades("clip_norm"),
-        help="Longer gradients are shortened to this. The charts show them as they were before.",
-        folded=True,
-    ),
-    "loss_input": Widget("loss input", help=explained("logit"), folded=True),
-    "reduction": Widget("loss of a batch", help=explained("batch", "loss"), folded=True),
-    "loss_weight": Widget(
-        "loss weight",
-        decades("loss_weight"),
-        help="The loss of a batch is multiplied by this before its gradient is taken. The charts "
-        "show the loss as it was before.",
-        folded=True,
-    ),
+    "initializer": Widget("initial weights", group=NETWORK),
+    "activation": Widget("activation", group=NETWORK),
+    "precision": Widget("number format", group=NETWORK),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),
         text=count,
         help=explained("batch", "epoch"),
-        folded=True,
+        group=NETWORK,
     ),
     "epochs": Widget(
         "epochs",
         (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000),
         text=str,
         help=explained("epoch"),
-        folded=True,
+        group=NETWORK,
         phone=True,
     ),
-    "data_order": Widget("order of the data", folded=True),
-    "shuffle": Widget("shuffling", help=explained("epoch"), folded=True),
+    "optimizer": Widget("optimizer", group=OPTIMIZER, phone=True),
+    "momentum": Widget(
+        "momentum",
+        (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999),
+        help="What share of its running sum or mean of gradients a step keeps; Adam's beta₁.",
+        group=OPTIMIZER,
+    ),
+    "beta_2": Widget(
+        "beta₂",
+        (0.0, 0.5, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
+        help="What share of its second running mean, for most that of squared gradients, a step "
+        "keeps. RMSprop and Adadelta call it rho, or alpha.",
+        group=OPTIMIZER,
+    ),
+    "optimizer_epsilon": Widget(
+        "optimizer's epsilon",
+        (0.0, *decades("optimizer_epsilon")),
+        help="Keeps the optimizer from dividing by 0 where gradients are 0.",
+        group=OPTIMIZER,
+    ),
+    "decay_form": Widget("weight decay", group=OPTIMIZER),
+    "weight_decay": Widget(
+        "decay λ",
+        decades("weight_decay"),
+        help="Acts on all weights, biases too.",
+        group=OPTIMIZER,
+    ),
+    "clip_form": Widget("gradient clipping", group=OPTIMIZER),
+    "clip_norm": Widget(
+        "longest norm c",
+        decades("clip_norm"),
+        help="Longer gradients are shortened to this. The charts show them as they were before.",
+        group=OPTIMIZER,
+    ),
+    "loss_input": Widget("loss input", help=explained("logit"), group=ORDER),
+    "reduction": Widget("loss of a batch", help=explained("batch", "loss"), group=ORDER),
+    "loss_weight": Widget(
+        "loss weight",
+        decades("loss_weight"),
+        help="The loss of a batch is multiplied by this before its gradient is taken. The charts "
+        "show the loss as it was before.",
+        group=ORDER,
+    ),
+    "data_order": Widget("order of the data", group=ORDER),
+    "shuffle": Widget("shuffling", help=explained("epoch"), group=ORDER),
     "shuffle_buffer": Widget(
         "shuffle buffer",
         (1, 10, 100, 1000, 10_000, 60_000),
         text=count,
         help=explained("shuffle buffer"),
-        folded=True,
+        group=ORDER,
     ),
-    "report": Widget("reported accuracy", help=explained("held out"), folded=True),
-    "stream": Widget("random numbers", help=explained("random numbers"), folded=True),
+    "report": Widget("reported accuracy", help=explained("held out"), group=ORDER),
+    "stream": Widget("random numbers", help=explained("random numbers"), group=ORDER),
 }
 
 

@@ -31,7 +31,7 @@ from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.pieces.draw import code
-from ui.pieces.widgets import LABELS, WIDGETS, integer, knob, menu, segments, slider
+from ui.pieces.widgets import GROUPS, LABELS, WIDGETS, integer, knob, menu, segments, slider
 from ui.state import PageState, Values, bound, key_of, put
 
 UNTIL, END = "until", math.inf  # the step up to which the run is played; a link carries it
@@ -87,8 +87,9 @@ def config() -> RunConfig:
         slider(STATE, "learning_rate", on_change=_changed)
         integer(STATE, "seed", on_change=_changed)
         _dropout()
-        with st.expander("Network and data"):
-            _network_and_data()
+        for group in GROUPS:
+            with st.expander(group):
+                _group(group)
     chosen = agreed(STATE.values())
     STATE.write({**_in_full(chosen), UNTIL: until()})
     STATE.tell_notes()
@@ -233,11 +234,11 @@ def _is_series() -> bool:
     return SOURCES[STATE.value("source")].series
 
 
-def _network_and_data() -> None:
+def _group(group: str) -> None:
     unused = (*unused_by(STATE.value("source")), *unused_by_step(STATE.values()))
     unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
-        if row.folded and name not in unused:
+        if row.group == group and name not in unused:
             _folded(name)
 
 

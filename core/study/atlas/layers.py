@@ -286,12 +286,14 @@ PIECES = [
         key="layout",
         label="the axis of channels",
         topic="convolution",
-        summary="The last, or the one before height and width. Harmless for a network that is "
-        "trained from the start.",
+        summary="The last, or the one before height and width. Harmless if the axes of the images "
+        "move, too; compared where they do not: 28 by 28 pixels are read as 28 channels.",
+        contexts=("cnn",),
         values={
             "last": Value(
                 label="last",
                 latex=r"[B, H, W, C]",
+                settings={"model": "cnn"},
                 write={
                     "keras": 'layer = keras.layers.Conv2D(1, 1, data_format="channels_last")',
                     "torch": "conv = torch.nn.Conv2d(6, 1, 1)\n"
@@ -305,6 +307,7 @@ PIECES = [
             "first": Value(
                 label="before height and width",
                 latex=r"[B, C, H, W]",
+                settings={"model": "cnn_28_channels"},
                 write={
                     "keras": 'layer = keras.layers.Conv2D(1, 1, data_format="channels_first")',
                     "torch": "layer = torch.nn.Conv2d(4, 1, 1)",

@@ -137,6 +137,7 @@ CONTEXTS = Registry(
             learning_rate=0.1,
             clip_norm=1.0,
         ),
+        _context("cnn", "a CNN, Adam, 0.001", model="cnn"),
         # Where units are dropped, or the data lie in another order.
         _context("dropout", "Adam, 0.001, dropout 0.5", dropout="rate", dropout_value=0.5),
         _context("sorted", "Adam, 0.001, data sorted by label", data_order="sorted"),
