@@ -16,7 +16,7 @@ from tests.kit.servers import SMALL, Server, served
 from tests.kit.visitor import PATIENCE, TRAIN, Session, everybody, together
 from ui.imports import LIBRARIES
 from ui.pages import PAGES
-from ui.pieces.widgets import WIDGETS
+from ui.pieces.widgets import OPTIMIZER, WIDGETS
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -84,7 +84,7 @@ def test_no_chart_flashes_however_late_everything_comes(
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
     expect(chart(page, "Every image").get_by_text("−100", exact=True)).to_be_visible()
-    page.get_by_text("Network and data").click()
+    page.get_by_text(OPTIMIZER, exact=True).click()
     at_rest(page)
     page.evaluate(NOTE_LOST)
     seed(page).fill("3")
