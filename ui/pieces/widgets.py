@@ -114,6 +114,32 @@ WIDGETS: dict[str, Widget] = {
     ),
     "initializer": Widget("initial weights", folded=True),
     "activation": Widget("activation", folded=True),
+    "normalisation": Widget("normalisation", help=explained("batch normalisation"), folded=True),
+    "norm_momentum": Widget(
+        "BatchNorm's momentum",
+        (0.0, 0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999),
+        help="What share of its running averages a batch leaves, as in Keras and Flax. PyTorch's "
+        "number is 1 minus this.",
+        folded=True,
+    ),
+    "norm_epsilon": Widget(
+        "BatchNorm's epsilon",
+        decades("norm_epsilon"),
+        help="What is added to a unit's variance before the root is taken.",
+        folded=True,
+    ),
+    "norm_variance": Widget(
+        "BatchNorm's variance",
+        help="Which variance of a batch goes into the running average. Training divides by that "
+        "over n either way.",
+        folded=True,
+    ),
+    "norm_test": Widget(
+        "BatchNorm at test time",
+        help="What mean and variance test images are normalised by. The charts look at training "
+        "images in the same way.",
+        folded=True,
+    ),
     "precision": Widget("number format", folded=True),
     "optimizer": Widget("optimizer", folded=True, phone=True),
     "momentum": Widget(
