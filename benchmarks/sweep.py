@@ -64,7 +64,7 @@ def unseen(plan: Plan) -> None:
         jax.device_get(
             program.diagnose(end.state, data.train_images, data.train_labels, end.order, knobs)[0]
         )
-        program.held_out(images)(end.state.params, data.test_images, data.test_labels, knobs)
+        program.held_out(images)(end.state.weights, data.test_images, data.test_labels, knobs)
 
 
 LOOPS = {"sweep": swept, "alone": alone, "unseen": unseen}

@@ -17,6 +17,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
+from core.parts.normalisations import NORM_FIELDS, NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
@@ -33,9 +34,10 @@ class RunConfig:
     """One training run. The defaults are those of the JAX/Keras question, with its "stable" loss.
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
-    equal: epsilon if the loss has none, the dropout value if dropout is off, the order of the
-    images if each batch has all of them, the buffer's size if there is no buffer, and what the
-    source or the model does not use. Series need a task and a model of their own.
+    equal: epsilon if the loss has none, the dropout value if dropout is off, the numbers of a
+    normalisation that there is none of, the order of the images if each batch has all of them, the
+    buffer's size if there is no buffer, and what the source or the model does not use. Series need
+    a task and a model of their own.
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
@@ -60,6 +62,12 @@ class RunConfig:
     widths: tuple[int, ...] = _field((1000,), Widths(Range(1, 16_384, whole=True), most=8))
     initializer: str = _field("glorot_normal", Choice(INITIALIZERS))
     activation: str = _field("relu", Choice(ACTIVATIONS))
+    normalisation: str = _field("none", Choice(NORMALISATIONS))
+    # The share of a running average that a batch leaves: PyTorch's momentum is 1 minus this.
+    norm_momentum: float = _field(0.9, Range(0, 0.9999))
+    norm_epsilon: float = _field(1e-5, Range(1e-12, 1))
+    norm_variance: str = _field("biased", Choice(NORM_VARIANCES))
+    norm_test: str = _field("running", Choice(NORM_TESTS))
     stream: str = _field("original", Choice(STREAMS))
     seed: int = _field(0, Range(0, 2**31 - 1, whole=True))
     loss: str = _field("question_stable", Choice(LOSSES))
@@ -135,7 +143,8 @@ class RunConfig:
         value = ("dropout_value",) if self.dropout == "off" else ()
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
-        unused = [*unused_by_step(vars(self)), *order, *unused_by(self.source)]
+        norm = unused_by_norm(vars(self))
+        unused = [*norm, *unused_by_step(vars(self)), *order, *unused_by(self.source)]
         return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
 
     def effective(self, name: str) -> Any:
@@ -196,6 +205,13 @@ def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:
     decay = ("weight_decay",) if values["decay_form"] == "off" else ()
     clip = ("clip_norm",) if values["clip_form"] == "off" else ()
     return (*(name for name in SETTINGS if row.own(name) is None), *decay, *clip)
+
+
+def unused_by_norm(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings of a normalisation that have no effect with these values."""
+    if values["normalisation"] == "none":
+        return NORM_FIELDS[1:]
+    return ("norm_momentum", "norm_variance") if values["norm_test"] == "batch" else ()
 
 
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}

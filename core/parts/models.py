@@ -16,6 +16,7 @@ from core.parts.activations import ACTIVATIONS, Activation
 from core.parts.convolution import convolve
 from core.parts.dropout import NOTHING, Drop, dropout
 from core.parts.gru import gru
+from core.parts.normalisations import NORM_FIELDS, NORMALISATIONS, Norm, Normalisation
 from core.registry import Registry, Row
 
 Params = Any  # a pytree: one entry a layer, () for layers without weights
@@ -124,7 +125,7 @@ INITIALIZERS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Row):
-    """`build(widths, outputs, initializer, activation)` gives the model's functions."""
+    """`build(widths, outputs, initializer, activation, normalisation)` gives its functions."""
 
     build: Callable[..., "Functions"]
     series: bool = False  # whether it reads series, [batch, time], instead of images
@@ -154,12 +155,16 @@ class Model(Row):
 class Functions(NamedTuple):
     """A model's functions of x [batch, inputs]; without `rng`, dropout acts as at test time.
 
-    For series the logits are predictions, one for each value read.
+    For series the logits are predictions, one for each value read. `norm` is needed by networks
+    that normalise.
     """
 
     init: Callable[..., Any]  # rng, input shape -> output shape, params
-    apply: Callable[..., Array]  # params, x, rng=None, drop=NOTHING -> logits [batch, outputs]
-    hidden: Callable[..., list["Hidden"]]  # params, x, rng=None, drop=NOTHING -> each hidden layer
+    # params, x, rng=None, drop=NOTHING, norm=None -> logits [batch, outputs]
+    apply: Callable[..., Array]
+    hidden: Callable[..., list["Hidden"]]  # the same arguments -> each hidden layer
+    # The same arguments -> both, of a network that may normalise.
+    passed: Callable[..., tuple[Array, list["Hidden"]]] | None = None
 
 
 class Hidden(NamedTuple):
@@ -171,6 +176,7 @@ class Hidden(NamedTuple):
 
     units: Array  # after their activation
     multipliers: Array  # what dropout multiplies each unit by; 0 if it is dropped
+    moments: Any = ()  # the batch's Moments, where the layer is normalised
 
 
 def _dense(width: int, initializer: Initializer) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -184,17 +190,22 @@ def _dense(width: int, initializer: Initializer) -> tuple[Callable[..., Any], Ca
     return init, apply
 
 
-def _active(activation: Activation) -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """The activation and then dropout, as one layer.
+def _active(
+    activation: Activation, normalisation: Normalisation, place: int
+) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """Normalisation, the activation and then dropout, as one layer.
 
-    They are not two, because stax hands every layer a random key of its own: one layer more would
+    They are not three, because stax hands every layer a random key of its own: one layer more would
     give the Dense after it other initial weights than the sources have.
     """
 
-    def init(rng: Array, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[()]]:
-        return input_shape, ()
+    def init(rng: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Params]:
+        return shape, normalisation.weights(shape[-1])
 
-    def apply(params: tuple[()], x: Array, *, rng: Array | None, drop: Drop) -> Array:
+    def apply(
+        params: Params, x: Array, *, rng: Array | None, drop: Drop, norm: Norm | None
+    ) -> Array:
+        x, _ = normalisation.normalise(x, params, norm, place)
         return dropout(activation.function(x), drop, rng)
 
     return init, apply
@@ -205,29 +216,57 @@ def mlp(
     outputs: int,
     initializer: Initializer,
     activation: Activation = ACTIVATIONS["relu"],
+    normalisation: Normalisation = NORMALISATIONS["none"],
 ) -> Functions:
-    """Dense layers of the given widths, activation and dropout after each, then Dense(outputs)."""
+    """Dense layers of the given widths, then Dense(outputs).
+
+    Normalisation, activation and dropout come after each but the last.
+    """
     hidden = [
-        each for width in widths for each in (_dense(width, initializer), _active(activation))
+        each
+        for place, width in enumerate(widths)
+        for each in (_dense(width, initializer), _active(activation, normalisation, place))
     ]
-    init, serial = stax.serial(*hidden, _dense(outputs, initializer))
+    last = _dense(outputs, initializer)
+    init, serial = stax.serial(*hidden, last)
 
-    def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
-        return serial(params, x, rng=rng, drop=drop)
+    def apply(
+        params: Params,
+        x: Array,
+        *,
+        rng: Array | None = None,
+        drop: Drop = NOTHING,
+        norm: Norm | None = None,
+    ) -> Array:
+        return serial(params, x, rng=rng, drop=drop, norm=norm)
 
-    def units(
-        params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING
-    ) -> list[Hidden]:
+    def through(
+        params: Params,
+        x: Array,
+        rng: Array | None = None,
+        drop: Drop = NOTHING,
+        norm: Norm | None = None,
+    ) -> tuple[Array, list[Hidden]]:
         # the keys that stax.serial would use, one for each layer
         keys = [None] * len(params) if rng is None else jax.random.split(rng, len(params))
-        each = []
-        for (_, layer), weights, key in zip(hidden[::2], params[::2], keys[1::2], strict=False):
-            x = activation.function(layer(weights, x))
-            each.append(Hidden(x, dropout(jnp.ones_like(x), drop, key)))
+        each: list[Hidden] = []
+        for place, (_, layer) in enumerate(hidden[::2]):
+            weights, more = params[2 * place : 2 * place + 2]
+            key = keys[2 * place + 1]
+            x, moments = normalisation.normalise(layer(weights, x), more, norm, place)
+            x = activation.function(x)
+            each.append(Hidden(x, dropout(jnp.ones_like(x), drop, key), moments))
             x = dropout(x, drop, key)
-        return each
+        return x, each
 
-    return Functions(init, apply, units)
+    def units(params: Params, x: Array, **how: Any) -> list[Hidden]:
+        return through(params, x, **how)[1]
+
+    def passed(params: Params, x: Array, **how: Any) -> tuple[Array, list[Hidden]]:
+        x, each = through(params, x, **how)
+        return last[1](params[-1], x), each
+
+    return Functions(init, apply, units, passed)
 
 
 def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Array]]:
@@ -277,7 +316,14 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
         "axes": axes,
         "build": lambda widths, outputs, *_: cnn(axes, outputs),
         # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout.
-        "ignores": ("widths", "initializer", "activation", "dropout", "dropout_value"),
+        "ignores": (
+            "widths",
+            "initializer",
+            "activation",
+            "dropout",
+            "dropout_value",
+            *NORM_FIELDS,
+        ),
         "looks_per_epoch": 2,  # each costs as much as seven steps of 100 images
         "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch
     }
@@ -287,7 +333,7 @@ def recurrent(
     widths: tuple[int, ...],
     outputs: int,
     initializer: Initializer,
-    *_: Activation,
+    *_: Any,
     split_keys: bool,
 ) -> Functions:
     """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
@@ -304,12 +350,10 @@ def recurrent(
         _, params = serial_init(rng, (*shape, 1))
         return (shape[0], outputs), params
 
-    def apply(params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING) -> Array:
+    def apply(params: Params, x: Array, **_: Any) -> Array:
         return jnp.moveaxis(serial(params, x[..., None])[..., 0], 0, 1)
 
-    def hidden(
-        params: Params, x: Array, *, rng: Array | None = None, drop: Drop = NOTHING
-    ) -> list[Hidden]:
+    def hidden(params: Params, x: Array, **_how: Any) -> list[Hidden]:
         each, x = [], x[..., None]
         for weights, (_, layer) in zip(params[:-1], [*dense, unit], strict=True):
             x = layer(weights, x)
@@ -327,7 +371,8 @@ MODELS = Registry(
             key="mlp",
             label="MLP",
             latex=r"z = W_L\,\varphi(\cdots\varphi(W_1 x + b_1)\cdots) + b_L",
-            summary="Dense layers with an activation φ between them.",
+            summary="Dense layers with an activation φ between them, after BatchNorm if that is "
+            "chosen.",
             reference="jax.example_libraries.stax, JAX 0.10.2",
             build=mlp,
         ),
@@ -358,7 +403,7 @@ MODELS = Registry(
             reference="Getting started with JAX (a post), with split keys",
             build=partial(recurrent, split_keys=True),
             series=True,
-            ignores=("activation", "dropout", "dropout_value"),
+            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
         ),
         Model(
             key="gru_reused",
@@ -368,7 +413,7 @@ MODELS = Registry(
             reference="Getting started with JAX (a post)",
             build=partial(recurrent, split_keys=False),
             series=True,
-            ignores=("activation", "dropout", "dropout_value"),
+            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
         ),
     ],
 )

@@ -142,7 +142,7 @@ _first_looks: OrderedDict[tuple[Any, ...], SizedLook] = OrderedDict()
 _first_lock = threading.Lock()
 WITHOUT_EFFECT = (  # before the first step
     "learning_rate", "optimizer", *SETTINGS, "decay_form", "weight_decay", "clip_form",
-    "clip_norm", "epochs",
+    "clip_norm", "epochs", "norm_momentum", "norm_variance",
 )  # fmt: skip
 FIRST_LOOKS = 128 * 2**20  # bytes of first looks to keep
 

@@ -13,7 +13,6 @@ from jax import Array
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
-from core.parts.models import Params
 from core.parts.precisions import PRECISIONS
 from core.run import diagnostics, train
 from core.run.prepare import device_data
@@ -37,8 +36,8 @@ def initial_answers(config: RunConfig) -> Answers:
         raise ValueError(f"loss_input is {config.loss_input!r}; allowed is logits")
     data, knobs = device_data(config), train.knobs(config)
     images, labels = data.train_images[:PROBE], data.train_labels[:PROBE]
-    params = train.program(train.shape(config)).draw(knobs).params
-    margins, correct = jax.device_get(_margins(train.shape(config))(params, images, labels, knobs))
+    weights = train.program(train.shape(config)).draw(knobs).weights
+    margins, correct = jax.device_get(_margins(train.shape(config))(weights, images, labels, knobs))
     known = np.asarray(labels)
     return Answers(0, margins, known, correct, _gradients(config, margins, known))
 
@@ -48,9 +47,9 @@ def _margins(shape: train.Shape) -> Callable[..., tuple[Array, Array]]:
     evaluate = train.Step(shape).evaluate
 
     def margins_and_correct(
-        params: Params, images: Array, labels: Array, knobs: train.Knobs
+        weights: train.Weights, images: Array, labels: Array, knobs: train.Knobs
     ) -> tuple[Array, Array]:
-        logits = evaluate(params, train.pixels(images, knobs), knobs)
+        logits = evaluate(weights, train.pixels(images, knobs), knobs)
         margins = diagnostics.margin(diagnostics.wide(logits), labels)
         return margins, diagnostics.correct(logits, labels)
 

@@ -22,7 +22,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from core.config import RunConfig
-from core.parts.models import INITIALIZERS, MODELS, Params
+from core.parts.models import INITIALIZERS, Params
 from core.run import train
 from core.run.snapshot import Fit
 from core.study.states import compiled_for
@@ -155,8 +155,8 @@ def _start(shape: train.Shape, way: Way) -> Any:
 
 @lru_cache(maxsize=8)
 def _programs(shape: train.Shape, way: Way) -> Programs:
-    parts, together = train.Step(shape), MODELS[shape.model].test_batch
-    looking = train.Looking(parts)
+    parts = train.Step(shape)
+    together, looking = parts.model.test_batch, train.Looking(parts)
 
     def order(run: _Run, data: train.DeviceData, step: Any, knobs: Any) -> Any:
         """The order of the images in the epoch of `step`, drawn when an epoch begins."""
@@ -173,8 +173,9 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         def step(carry: tuple[Any, _Run]) -> tuple[Any, _Run]:
             at, run = carry
             run = _Run(run.state, order(run, data, at, knobs))
-            gradients = parts.backprop(run.state, images, labels, run.order, knobs).gradients
-            return at + 1, run._replace(state=parts.update(run.state, gradients, knobs))
+            passed = parts.backprop(run.state, images, labels, run.order, knobs)
+            after = parts.update(run.state, passed.gradients, passed.moments, knobs)
+            return at + 1, run._replace(state=after)
 
         return lax.while_loop(lambda carry: carry[0] < stop, step, (first, run))[1], ()
 
@@ -188,10 +189,10 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
     def evaluate(
         measure: Callable[..., Any], run: _Run, knobs: Any, data: train.DeviceData
     ) -> tuple[Any, Any]:
-        params, images, labels = run.state.params, data.test_images, data.test_labels
+        weights, images, labels = run.state.weights, data.test_images, data.test_labels
 
         def score(images: Any, labels: Any) -> Any:
-            accuracy_or_fit = measure(params, images, labels, knobs)
+            accuracy_or_fit = measure(weights, images, labels, knobs)
             return accuracy_or_fit.error if isinstance(accuracy_or_fit, Fit) else accuracy_or_fit
 
         if together is None:

@@ -72,7 +72,8 @@ def _forward(shape: train.Shape) -> Callable[..., Any]:
         # Instead of its label, each image carries its position.
         places = jnp.arange(shape.train_size)
         x, places, key = step.batch(state, images, places, order, knobs)
-        layers = step.hidden(state.params, x, rng=key, drop=train.dropping(knobs))
+        drop, norm = train.dropping(knobs), train.norming(knobs)
+        layers = step.hidden(state.params, x, rng=key, drop=drop, norm=norm)
         logits = step.backprop(state, images, jnp.zeros_like(places), order, knobs).logits
         return places, layers, logits
 

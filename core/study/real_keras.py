@@ -25,9 +25,9 @@ TIMEOUT = 180.0  # seconds; importing TensorFlow and Keras alone can take ten
 
 # What the question's code fixes.
 REQUIRED = {
-    "task": "binary", "model": "mlp", "activation": "relu", "loss_input": "logits",
-    "reduction": "mean", "loss_weight": 1.0, "precision": "float32", "optimizer": "sgd",
-    "decay_form": "off", "clip_form": "off", "dropout": "off",
+    "task": "binary", "model": "mlp", "activation": "relu", "normalisation": "none",
+    "loss_input": "logits", "reduction": "mean", "loss_weight": 1.0, "precision": "float32",
+    "optimizer": "sgd", "decay_form": "off", "clip_form": "off", "dropout": "off",
 }  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def _test_accuracy(
     program: train.Program, state: train.State, data: train.DeviceData, knobs: train.Knobs
 ) -> float:
     held_out = program.held_out(len(data.test_images))
-    return float(held_out(state.params, data.test_images, data.test_labels, knobs))
+    return float(held_out(state.weights, data.test_images, data.test_labels, knobs))
 
 
 @lru_cache(maxsize=8)
@@ -99,8 +99,8 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
             state, totals = carry
             x, batch_labels, _ = parts.batch(state, images, labels, order, knobs)
             before = parts.backprop(state, images, labels, order, knobs)
-            after = parts.update(state, before.gradients, knobs)
-            logits = parts.evaluate(after.params, x, knobs)
+            after = parts.update(state, before.gradients, before.moments, knobs)
+            logits = parts.evaluate(after.weights, x, knobs)
             loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
             scores = [
                 jnp.mean(values)

@@ -69,7 +69,7 @@ def test_the_gelus_differ_as_the_frameworks_do() -> None:
 
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_a_network_has_it_after_every_hidden_layer(key: str) -> None:
-    init, apply, hidden = MODELS["mlp"].build(
+    init, apply, hidden, _ = MODELS["mlp"].build(
         (7, 5), 10, INITIALIZERS["glorot_normal"], ACTIVATIONS[key]
     )
     params = filled(init, (1, 784), spread=0.1)

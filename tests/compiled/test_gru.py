@@ -93,7 +93,7 @@ def GRU(out_dim, W_init=glorot_normal(), b_init=normal()):  # noqa: B008 (as the
 
 def test_it_is_the_post_s_network_bit_for_bit() -> None:
     post_init, post = stax.serial(stax.Dense(12), stax.Relu, GRU(12), stax.Dense(1))
-    init, apply, _ = MODELS["gru_reused"].build((12, 12), TIME, GLOROT)
+    init, apply, *_ = MODELS["gru_reused"].build((12, 12), TIME, GLOROT)
     shapes = []
 
     @quick
@@ -110,7 +110,7 @@ def test_it_is_the_post_s_network_bit_for_bit() -> None:
 
 
 def unit(key: str, seed: int = 0) -> Weights:
-    init, _, _ = MODELS[key].build((12, 12), TIME, GLOROT)
+    init, *_ = MODELS[key].build((12, 12), TIME, GLOROT)
     found = layers(drawn(init, (BATCH, TIME), seed))[1]
     assert isinstance(found, Weights)
     return found
@@ -138,7 +138,7 @@ def test_pytorch_s_biases_are_bounded_by_the_inputs_and_in_the_gru_by_its_units(
 @pytest.mark.parametrize("widths", [(5,), (3, 4, 5)])
 @pytest.mark.parametrize("key", ["gru", "gru_reused"])
 def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]) -> None:
-    init, apply, hidden = MODELS[key].build(widths, TIME, GLOROT)
+    init, apply, hidden, _ = MODELS[key].build(widths, TIME, GLOROT)
     params = filled(init, (BATCH, TIME), 1, 0.3)
     predictions, seen = quick(lambda params: (apply(params, X), hidden(params, X)))(params)
     *dense, gru, (last, bias) = jax.tree.map(lambda leaf: np.asarray(leaf, float), layers(params))
@@ -164,7 +164,7 @@ def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]
 
 
 def test_larger_and_smaller_batches_reuse_the_start_from_its_first_row() -> None:
-    init, apply, _ = MODELS["gru"].build((12, 12), TIME, GLOROT)
+    init, apply, *_ = MODELS["gru"].build((12, 12), TIME, GLOROT)
     params, apply = filled(init, (BATCH, TIME), 0, 0.3), quick(apply)
     many = jnp.concatenate([X, X[:10]])
     out = apply(params, many)
@@ -174,7 +174,7 @@ def test_larger_and_smaller_batches_reuse_the_start_from_its_first_row() -> None
 
 
 def test_every_weight_has_its_own_name() -> None:
-    init, _, _ = MODELS["gru"].build((12, 12), TIME, GLOROT)
+    init, *_ = MODELS["gru"].build((12, 12), TIME, GLOROT)
     params = jax.eval_shape(lambda key: init(key, (BATCH, TIME))[1], jax.random.PRNGKey(0))
     names = parameter_names(params)
     assert len(set(names)) == len(names) == len(jax.tree.leaves(params))

@@ -28,7 +28,7 @@ def drawn(init: Any, seed: int = 0) -> Any:
 
 def test_the_mlp_has_the_weights_of_the_question_s_network_bit_for_bit() -> None:
     question_init, question = stax.serial(stax.Dense(1000), stax.Relu, stax.Dense(1), stax.Sigmoid)
-    init, apply, _ = MODELS["mlp"].build((1000,), 1, GLOROT)
+    init, apply, *_ = MODELS["mlp"].build((1000,), 1, GLOROT)
     theirs, ours = drawn(question_init), drawn(init)
     assert [w.shape for w in jax.tree.leaves(ours)] == [(784, 1000), (1000,), (1000, 1), (1,)]
     jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs))
@@ -39,7 +39,7 @@ def test_the_mlp_has_the_weights_of_the_question_s_network_bit_for_bit() -> None
 @pytest.mark.parametrize("widths", [(7,), (7, 5), (3, 1, 4, 1, 5)])
 @pytest.mark.parametrize("outputs", [1, 10])
 def test_shapes(outputs: int, widths: tuple[int, ...]) -> None:
-    init, apply, _ = MODELS["mlp"].build(widths, outputs, GLOROT)
+    init, apply, *_ = MODELS["mlp"].build(widths, outputs, GLOROT)
     shapes: list[tuple[int, ...]] = []
 
     def init_of(key: jax.Array) -> Any:
@@ -56,7 +56,7 @@ def test_shapes(outputs: int, widths: tuple[int, ...]) -> None:
 
 
 def test_logits_agree_with_a_product_by_hand() -> None:
-    init, apply, _ = MODELS["mlp"].build((7, 5), 10, GLOROT)
+    init, apply, *_ = MODELS["mlp"].build((7, 5), 10, GLOROT)
     params, x = filled(init, (1, 784)), np.asarray(X, np.float64)
     *hidden, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
     for w, b in hidden:
@@ -66,7 +66,7 @@ def test_logits_agree_with_a_product_by_hand() -> None:
 
 
 def test_dropout_needs_a_random_key() -> None:
-    init, apply, _ = MODELS["mlp"].build((64,), 1, GLOROT)
+    init, apply, *_ = MODELS["mlp"].build((64,), 1, GLOROT)
     params, key = filled(init, (1, 784)), jax.random.PRNGKey(1)
     plain, half = apply(params, X), Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
     np.testing.assert_array_equal(plain, apply(params, X, drop=half))
@@ -77,7 +77,7 @@ def test_dropout_needs_a_random_key() -> None:
 @pytest.fixture(scope="module")
 def deep() -> tuple[Any, Any]:
     """Weights, and (rng, drop) -> the hidden layers and the logits, compiled once for all tests."""
-    init, apply, hidden = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
+    init, apply, hidden, _ = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
     params = filled(init, (1, 784))
 
     def passed(rng: jax.Array | None, drop: Drop) -> tuple[Any, jax.Array]:
@@ -212,7 +212,7 @@ KEY = jax.random.PRNGKey(1)  # the post's
 
 @pytest.mark.parametrize("model", AXES)
 def test_cnn_is_the_post_s(model: str) -> None:
-    (init, apply, hidden), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
+    (init, apply, hidden, _), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
     shapes: list[tuple[int, ...]] = []
 
     @quick
@@ -243,7 +243,7 @@ def test_cnn_is_the_post_s(model: str) -> None:
 
 
 def test_cnn_drops_nothing() -> None:
-    init, apply, _ = MODELS["cnn_28_channels"].build((1,), 10, GLOROT)
+    init, apply, *_ = MODELS["cnn_28_channels"].build((1,), 10, GLOROT)
     params = filled(init, (1, 784))
     half = Drop(keep_prob=0.5, divisor=0.5, factor=1.0)
     plain, dropped = (

@@ -70,7 +70,7 @@ def test_it_trains_as_a_plain_loop_does(config: RunConfig) -> None:
     """The loop uses optax, jax.grad of the post's own line, and the run's own batches."""
     inputs, targets, *_ = map(jnp.asarray, data())
     program, knobs = train.program(train.shape(config)), train.knobs(config)
-    _, apply, _ = MODELS[config.model].build(config.widths, 9, INITIALIZERS[config.initializer])
+    _, apply, *_ = MODELS[config.model].build(config.widths, 9, INITIALIZERS[config.initializer])
 
     def loss(params, x, y):
         preds = jnp.moveaxis(apply(params, x), 1, 0)[..., None]  # (time, batch, 1), as in the post

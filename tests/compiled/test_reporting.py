@@ -37,8 +37,8 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
         passes = step.backprop(*inputs)
         return x, labels, passes.logits, passes.loss
 
-    def after(params: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
-        logits = step.evaluate(params, x, knobs)
+    def after(weights: Any, x: Any, labels: Any, knobs: train.Knobs) -> Any:
+        logits = step.evaluate(weights, x, knobs)
         return logits, train.losses_and_slopes(step.form, logits, labels, knobs)[0]
 
     return {each.__name__: compiled_for(shape, each) for each in (before, after)}
@@ -54,7 +54,7 @@ def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
     for at, report in zip(states(config, data), [None, *found], strict=True):
         if seen is not None:
             x, labels, dropping, loss = seen
-            logits, losses = jax.device_get(parts["after"](at.state.params, x, labels, knobs))
+            logits, losses = jax.device_get(parts["after"](at.state.weights, x, labels, knobs))
             right = [np.mean(np.argmax(z, axis=1) == labels) for z in (dropping, logits)]
             assert report is not None and report.batches == 1
             measured = [report.dropping.accuracy, report.whole.accuracy]
@@ -71,7 +71,7 @@ def test_it_reports_the_run_itself() -> None:
     data, knobs = device_data(CONFIG), train.knobs(CONFIG)
     held_out = train.program(train.shape(CONFIG)).held_out(len(data.test_images))
     ends = [
-        float(held_out(at.state.params, data.test_images, data.test_labels, knobs))
+        float(held_out(at.state.weights, data.test_images, data.test_labels, knobs))
         for step, at in enumerate(states(CONFIG, data))
         if step and step % 12 == 0
     ]

@@ -108,7 +108,7 @@ def test_only_one_report_counts_nan() -> None:
     reported = program.reported(len(images))
     for key in REPORTS:
         knobs = train.knobs(DIGITS)._replace(report=np.int32(list(REPORTS).index(key)))
-        share = float(reported(broken, images, labels, knobs))
+        share = float(reported(train.Weights(broken), images, labels, knobs))
         if key == "nan_as_0":
             assert share == pytest.approx(float(np.mean(np.asarray(labels) == 0)))
         else:

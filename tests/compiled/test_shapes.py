@@ -251,7 +251,7 @@ def test_axes_that_were_asked_for_cause_no_warning() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_no_model_of_ours_has_a_warning(model: str) -> None:
     inputs, outputs = (9, 9) if MODELS[model].series else (784, 10)
-    init, apply, _ = MODELS[model].build((6, 5), outputs, INITIALIZERS["keras"])
+    init, apply, *_ = MODELS[model].build((6, 5), outputs, INITIALIZERS["keras"])
     params = filled(init, (4, inputs))
 
     def loss(params: Any, x: Any) -> Any:

@@ -168,7 +168,7 @@ def test_mini_batches_agree_with_an_optax_loop(config: RunConfig) -> None:
     images, labels, *_ = load("sample", config.train_size)
     x, y = jnp.asarray(images / np.float32(255)), jnp.asarray(labels, int)
     with jax.threefry_partitionable(False):
-        init, apply, _ = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
+        init, apply, *_ = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
         weights = quick(lambda key: init(key, (1, 784))[1])(jax.random.PRNGKey(config.seed))
     batches = [np.asarray(order_of(config, epoch))[:100].reshape(5, 20) for epoch in (0, 1)]
     peer = PEERS[config.optimizer](config.learning_rate)
@@ -203,7 +203,7 @@ EPSILON = 1e-3
 def both_ways(form: Any, outputs: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """knobs -> gradients by the trainer, and drop -> naive ones; compiled once for all cases."""
     labels, key = np.arange(32) % max(2, outputs), jax.random.PRNGKey(2)
-    _, apply, _ = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
+    _, apply, *_ = MODELS["mlp"].build((16,), outputs, INITIALIZERS["glorot_normal"])
     x, *numbers = (
         np.random.default_rng(i).normal(0, deviation, shape).astype(np.float32)
         for i, (deviation, shape) in enumerate(
@@ -228,9 +228,12 @@ def both_ways(form: Any, outputs: int) -> tuple[Callable[..., Any], Callable[...
         slopes = {key: jax.grad(reduce)(losses) for key, reduce in reductions.items()}
         return {key: back(slope)[0] for key, slope in slopes.items()}
 
+    def passed(*arguments: Any, **how: Any) -> tuple[jax.Array, Any]:
+        return apply(*arguments, **how), ()
+
     @quick
     def ours(knobs: train.Knobs) -> Any:
-        return backprop(form, apply, params, x, labels, knobs, key).gradients
+        return backprop(form, passed, params, x, labels, knobs, key).gradients
 
     return ours, theirs
 
@@ -284,12 +287,12 @@ def test_the_older_form_shrinks_units_at_test_time() -> None:
     images = data.train_images, data.train_labels
     seen = program.diagnose(state, *images, order_of(config), knobs)[0]
     images, labels = data.test_images, data.test_labels
-    held_out = program.held_out(len(images))(state.params, images, labels, knobs)
+    held_out = program.held_out(len(images))(state.weights, images, labels, knobs)
     probed = by_hand(data.train_images, np.asarray(data.train_labels))
     assert float(seen["train_accuracy"]) == pytest.approx(probed, abs=0.011)
     assert float(held_out) == pytest.approx(by_hand(images, np.asarray(labels)), abs=0.0021)
     whole = train.knobs(tiny(dropout="unscaled", dropout_value=0.75))
-    assert program.held_out(len(images))(state.params, images, labels, whole) != held_out
+    assert program.held_out(len(images))(state.weights, images, labels, whole) != held_out
 
 
 # Order of the images

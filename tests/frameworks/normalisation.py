@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from core.study.atlas.piece import Settings
 from core.study.atlas.pieces import PIECES
 from tests.frameworks.probe import Observed, Probe, array, installed, run
 
@@ -79,23 +80,11 @@ TRAIN: dict[str, Callable[[str], Trained]] = {
 }  # fmt: skip
 
 
-# Piece -> value -> what it stands for. No run can be set to it yet.
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "batch_norm_momentum": {
-        key: {"norm_momentum": float(key)} for key in PIECES["batch_norm_momentum"].values
-    },
-    "batch_norm_number": {"old": {"norm_momentum": 0.99}, "new": {"norm_momentum": 0.01}},
-    "batch_norm_epsilon": {
-        key: {"norm_epsilon": float(key)} for key in PIECES["batch_norm_epsilon"].values
-    },
-    "batch_norm_variance": {
-        key: {"norm_variance": key} for key in PIECES["batch_norm_variance"].values
-    },
-    "batch_norm": {
-        "keras": {"norm_momentum": 0.99, "norm_epsilon": 1e-3, "norm_variance": "biased"},
-        "torch": {"norm_momentum": 0.9, "norm_epsilon": 1e-5, "norm_variance": "unbiased"},
-    },
-}
+def _settings(piece: str, value: str) -> Settings:
+    """What makes a run do what a value says."""
+    settings = PIECES[piece].values[value].settings
+    assert settings is not None
+    return settings
 
 
 def _own(name: str, framework: str) -> Any:
@@ -103,7 +92,7 @@ def _own(name: str, framework: str) -> Any:
     piece = {"norm_momentum": "batch_norm_momentum", "norm_epsilon": "batch_norm_epsilon",
              "norm_variance": "batch_norm_variance"}[name]  # fmt: skip
     default = PIECES[piece].defaults.get(framework)
-    return default and SETTINGS[piece][default.value][name]
+    return default and _settings(piece, default.value)[name]
 
 
 def _run_averages(momentum: float, variance: str, *, from_first: bool) -> Observed:
@@ -124,7 +113,7 @@ def _averages(piece: str) -> Probe:
 
     def expect(value: str, framework: str) -> Observed:
         own = {name: _own(name, framework) for name in ("norm_momentum", "norm_variance")}
-        own |= SETTINGS[piece][value]
+        own |= _settings(piece, value)
         return _run_averages(
             own["norm_momentum"], own["norm_variance"], from_first=framework == "equinox"
         )
@@ -140,7 +129,7 @@ def _of(arrays: list[Any]) -> Observed:
 
 
 def _expect_epsilon(value: str, framework: str) -> Observed:
-    x, numbers = BATCHES[-1], SETTINGS["batch_norm_epsilon"][value]
+    x, numbers = BATCHES[-1], _settings("batch_norm_epsilon", value)
     mean, square = x.mean(0), x.var(0)
     if framework == "equinox":
         mean, square = _run_averages(_own("norm_momentum", framework), "biased", from_first=True)
@@ -166,7 +155,7 @@ def _observe_test(framework: str, code: str) -> Observed:
 
 
 def _pair(value: str, framework: str) -> Observed:
-    number = SETTINGS["batch_norm"][value] if value else {}
+    number = _settings("batch_norm", value)
     x = BATCHES[-1]
     mean, square = _run_averages(number["norm_momentum"], number["norm_variance"], from_first=False)
     return [_normalised(x, x.mean(0), x.var(0), number["norm_epsilon"]), mean, square]

@@ -50,6 +50,9 @@ DECAYING = replace(
     DIGITS, optimizer="lion", learning_rate=1e-3, momentum=0.8, decay_form="decoupled",
     weight_decay=0.1, clip_form="global_norm", clip_norm=0.5,
 )  # fmt: skip
+NORMED = replace(
+    DIGITS, normalisation="batch_norm", widths=(16, 8), scaling="standardised", learning_rate=0.3
+)
 DROPPING = tiny(
     task="digits", train_size=250, dropout="rate", dropout_value=0.4, widths=(32, 16, 8),
     optimizer="adam", learning_rate=3e-3, epochs=3,
@@ -78,6 +81,7 @@ def _shapes() -> Iterator[RunConfig]:
     yield tiny(precision="mixed_float16", optimizer="adam")  # mapped runs with slots and a scale
     yield from (replace(DIGITS, optimizer=key) for key in TRAINED)
     yield DECAYING
+    yield NORMED  # running averages beside the weights
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import FIELDS, RunConfig, to_query, unused_by_step
 from core.data import Process
 from core.fields import to_text
+from core.parts.normalisations import NORM_FIELDS
 from core.parts.optimizers import SETTINGS
 from core.parts.reports import REPORTS
 from core.presets import PRESETS
@@ -24,6 +25,8 @@ SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligne
 OTHER = {
     "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
     "widths": (300, 100), "initializer": "normal_0.01", "activation": "tanh",
+    "normalisation": "batch_norm", "norm_momentum": 0.97, "norm_epsilon": 3e-4,
+    "norm_variance": "unbiased", "norm_test": "batch",
     "stream": "partitionable", "seed": 7, "loss": "from_logits", "epsilon": 3e-4,
     "dropout": "rate", "dropout_value": 0.33, "precision": "mixed_float16", "optimizer": "adam",
     "momentum": 0.77, "beta_2": 0.97, "optimizer_epsilon": 3e-6, "decay_form": "l2",
@@ -40,6 +43,7 @@ NEEDS = {
     "weight_decay": {"decay_form": "l2"}, "clip_norm": {"clip_form": "each_norm"},
     "data_order": {"batch_size": 100}, "shuffle": {"batch_size": 100},
     "shuffle_buffer": {"batch_size": 100, "shuffle": "buffer"},
+    **{name: {"normalisation": "batch_norm"} for name in NORM_FIELDS[1:]},
     **{name: {"optimizer": "adam"} for name in SETTINGS},
 }  # fmt: skip
 
@@ -116,6 +120,25 @@ def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
     assert widget(page, name).value == OTHER[name]
 
 
+def test_batch_norm_s_numbers_are_asked_for_where_they_have_an_effect(
+    chosen: list[RunConfig],
+) -> None:
+    page = trainer(norm_momentum="0.99")
+    assert chosen[-1] == RunConfig()
+    with pytest.raises(ValueError, match="not enough values"):  # it is not drawn
+        widget(page, "norm_momentum")
+    widget(page, "normalisation").set_value("batch_norm").run()
+    widget(page, "norm_momentum").set_value(0.99).run()
+    assert chosen[-1] == RunConfig(normalisation="batch_norm", norm_momentum=0.99)
+    widget(page, "norm_test").set_value("batch").run()
+    assert chosen[-1] == RunConfig(normalisation="batch_norm", norm_test="batch")
+    for name in ("norm_momentum", "norm_variance"):
+        with pytest.raises(ValueError, match="not enough values"):
+            widget(page, name)
+    widget(page, "model").set_value("cnn").run()
+    assert chosen[-1] == RunConfig(model="cnn") and not page.exception
+
+
 def test_an_optimizer_comes_with_its_own_settings(chosen: list[RunConfig]) -> None:
     page = trainer(optimizer="adam", momentum="0.5", optimizer_epsilon="1e-3")
     assert chosen[-1] == RunConfig(optimizer="adam", momentum=0.5, optimizer_epsilon=1e-3)
@@ -135,10 +158,11 @@ def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -
     page = trainer(model="cnn", dropout="rate", widths="8")
     assert chosen[-1] == RunConfig(model="cnn")
     unused = {*Process._fields, "shuffle_buffer", *unused_by_step(asdict(RunConfig()))}
+    unused |= {*NORM_FIELDS[1:]}
     shown = FIELDS.keys() - unused
     greyed = {name for name in shown if widget(page, name).disabled}
     of_batches = {"data_order", "shuffle"}  # there is one batch
-    network = {"widths", "initializer", "activation"}
+    network = {"widths", "initializer", "activation", "normalisation"}
     assert greyed == {*network, "dropout", "dropout_value", *of_batches}
     widget(page, "model").set_value("mlp").run()
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()

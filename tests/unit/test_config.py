@@ -174,7 +174,16 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
 
 def test_ignored_settings_are_not_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
-    unused = (*SETTINGS, "weight_decay", "clip_norm", "data_order", "shuffle", "shuffle_buffer")
+    norm = ("norm_momentum", "norm_epsilon", "norm_variance", "norm_test")
+    unused = (
+        *norm,
+        *SETTINGS,
+        "weight_decay",
+        "clip_norm",
+        "data_order",
+        "shuffle",
+        "shuffle_buffer",
+    )
     assert plain.ignored() == ("epsilon", "dropout_value", *unused, *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
@@ -198,6 +207,12 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     assert RunConfig(batch_size=100, shuffle_buffer=7) == RunConfig(batch_size=100)
     few = RunConfig(**SERIES, batch_size=100)
     assert replace(few, data_order="sorted") == few != replace(few, shuffle="once")
+    assert RunConfig(norm_momentum=0.99, norm_test="batch") == RunConfig()
+    normed, averages = {"normalisation": "batch_norm"}, {"norm_momentum": 0.99}
+    assert RunConfig(**normed, **averages) != RunConfig(**normed) != RunConfig()
+    by_batch = RunConfig(**normed, norm_test="batch")
+    assert replace(by_batch, **averages, norm_variance="unbiased") == by_batch, "none are used"
+    assert RunConfig(model="cnn", **normed, **averages) == RunConfig(model="cnn")
     assert from_query({"loss": "from_logits", "epsilon": "0.1"}) == (plain, [])
 
 

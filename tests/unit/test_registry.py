@@ -13,6 +13,7 @@ from core.parts.dropout_names import DROPOUT_NAMES
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
 from core.parts.models import INITIALIZERS, MODELS
+from core.parts.normalisations import NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.parts.precisions import PRECISIONS
@@ -23,8 +24,9 @@ from core.study.lasagne import CLAIMS
 
 TABLES = [
     ACTIVATIONS, CLAIMS, CLIP_FORMS, DATA_ORDERS, DECAY_FORMS, DROPOUT_NAMES, DROPOUTS,
-    INITIALIZERS, LOSS_INPUTS, LOSSES, MODELS, OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, REPORTS,
-    SCALINGS, SHUFFLES, SOURCES, STREAMS, TASKS,
+    INITIALIZERS, LOSS_INPUTS, LOSSES, MODELS, NORM_TESTS, NORM_VARIANCES, NORMALISATIONS,
+    OPTIMIZERS, PRECISIONS, PRESETS, REDUCTIONS, REPORTS, SCALINGS, SHUFFLES, SOURCES, STREAMS,
+    TASKS,
 ]  # fmt: skip
 
 

@@ -52,6 +52,9 @@ GLOSSARY = {
     "dropout": "**Dropout** sets some of a layer's units to 0, different ones at each step. "
     "Frameworks disagree on its number: some take it as the probability to keep a unit, others as "
     "the probability to drop it.",
+    "batch normalisation": "**Batch normalisation**, or BatchNorm, shifts and scales what each "
+    "unit adds up to, so that over a batch it has mean 0 and variance 1. It keeps running averages "
+    "of both for test time.",
     "random numbers": "A computer's **random numbers** follow from the seed by a formula. JAX "
     "changed its formula in version 0.5, so the same seed now gives other initial weights; the "
     "question's 43.5% before the first step needs the older formula.",

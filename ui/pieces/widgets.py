@@ -121,6 +121,32 @@ WIDGETS: dict[str, Widget] = {
     ),
     "initializer": Widget("initial weights", group=NETWORK),
     "activation": Widget("activation", group=NETWORK),
+    "normalisation": Widget("normalisation", help=explained("batch normalisation"), group=NETWORK),
+    "norm_momentum": Widget(
+        "BatchNorm's momentum",
+        (0.0, 0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999),
+        help="What share of its running averages a batch leaves, as in Keras and Flax. PyTorch's "
+        "number is 1 minus this.",
+        group=NETWORK,
+    ),
+    "norm_epsilon": Widget(
+        "BatchNorm's epsilon",
+        decades("norm_epsilon"),
+        help="What is added to a unit's variance before the root is taken.",
+        group=NETWORK,
+    ),
+    "norm_variance": Widget(
+        "BatchNorm's variance",
+        help="Which variance of a batch goes into the running average. Training divides by that "
+        "over n either way.",
+        group=NETWORK,
+    ),
+    "norm_test": Widget(
+        "BatchNorm at test time",
+        help="What mean and variance test images are normalised by. The charts look at training "
+        "images in the same way.",
+        group=NETWORK,
+    ),
     "precision": Widget("number format", group=NETWORK),
     "batch_size": Widget(
         "batch",

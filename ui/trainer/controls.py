@@ -17,6 +17,7 @@ from core.config import (
     rows_for,
     to_query,
     unused_by,
+    unused_by_norm,
     unused_by_step,
 )
 from core.data import SOURCES
@@ -236,6 +237,7 @@ def _is_series() -> bool:
 
 def _group(group: str) -> None:
     unused = (*unused_by(STATE.value("source")), *unused_by_step(STATE.values()))
+    unused += unused_by_norm(agreed(STATE.values()).__dict__)
     unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
         if row.group == group and name not in unused:

@@ -64,7 +64,8 @@ class Evidence(NamedTuple):
     @property
     def as_trained(self) -> bool:
         """Whether a step sees an image as a look does: with all units, and by itself."""
-        return not self.dropping and MODELS[self.config.model].test_batch is None
+        alone = MODELS[self.config.model].test_batch is None and self.config.normalisation == "none"
+        return not self.dropping and alone
 
 
 class Diagnosis(NamedTuple):

@@ -24,9 +24,11 @@ from core.run.train.vocabulary import (
     Knobs,
     Shape,
     State,
+    Weights,
     dropping,
     knobs,
     labels_of,
+    norming,
     on_device,
     pixels,
     shape,
@@ -34,7 +36,8 @@ from core.run.train.vocabulary import (
 
 __all__ = [
     "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
-    "Shape", "State", "Step", "ahead", "bytes_needed", "dropping", "first_look", "for_this_host",
-    "knobs", "labels_of", "looks_of", "losses_and_slopes", "numerics", "on_device", "parameters",
-    "pixels", "program", "run", "shape", "snapshot_steps", "start_types", "ticks",
+    "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "dropping", "first_look",
+    "for_this_host", "knobs", "labels_of", "looks_of", "losses_and_slopes", "norming", "numerics",
+    "on_device", "parameters", "pixels", "program", "run", "shape", "snapshot_steps", "start_types",
+    "ticks",
 ]  # fmt: skip

@@ -16,8 +16,9 @@ from core.parts.loss_inputs import LOSS_INPUTS, LossInput
 from core.parts.loss_scale import LossScale
 from core.parts.losses import LOSSES, Form, loss_and_grad, losses_for, with_grad
 from core.parts.models import Params
-from core.run.train.vocabulary import Knobs, dropping
+from core.run.train.vocabulary import Knobs, dropping, norming
 
+Passed = Callable[..., tuple[Array, Any]]
 PullBack = Callable[[Array], tuple[Params]]
 Scaler = LossScale | tuple[()]
 
@@ -29,11 +30,12 @@ class Backprop(NamedTuple):
     loss: Array  # [batch]
     slope: Array  # dloss/dlogits, [batch, outputs]
     gradients: Params  # of the batch's loss, its mean or its sum
+    moments: Any = ()  # of each hidden layer in this batch, where they are normalised
 
 
 def backprop(
     form: Form,
-    apply: Callable[..., Array],
+    passed: Passed,
     params: Params,
     x: Array,
     labels: Array,
@@ -42,17 +44,23 @@ def backprop(
     scaler: Scaler = (),
 ) -> Backprop:
     """A forward and a backward pass: logits, losses, and the gradient of the batch's loss."""
-    logits, pull_back = forward(apply, params, x, knobs, key)
+    logits, pull_back, moments = forward(passed, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    return Backprop(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
+    gradient = batch_gradient(pull_back, slope, knobs, scaler)
+    return Backprop(logits, loss, slope, gradient, moments)
 
 
 def forward(
-    apply: Callable[..., Array], params: Params, x: Array, knobs: Knobs, key: Array
-) -> tuple[Array, PullBack]:
-    """Logits [batch, outputs] with units dropped, and the function from slopes to gradients."""
-    drop = dropping(knobs)
-    return jax.vjp(lambda params: apply(params, x, rng=key, drop=drop), params)
+    passed: Passed, params: Params, x: Array, knobs: Knobs, key: Array
+) -> tuple[Array, PullBack, Any]:
+    """Logits [batch, outputs] with units dropped, the function from slopes to gradients, moments.
+
+    `passed` gives logits and moments; see `Step.passed`.
+    """
+    drop, norm = dropping(knobs), norming(knobs)
+    return jax.vjp(
+        lambda params: passed(params, x, rng=key, drop=drop, norm=norm), params, has_aux=True
+    )
 
 
 def losses_and_slopes(

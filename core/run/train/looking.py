@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from core.parts.dropout import Drop
 from core.parts.models import Params
 from core.parts.reports import REPORTS, answers
 from core.run import diagnostics
@@ -21,7 +20,7 @@ from core.run.train.gradient import (
     share_of_batch,
 )
 from core.run.train.step import Batch, Step, cast, test_key
-from core.run.train.vocabulary import Knobs, State, dropping, pixels
+from core.run.train.vocabulary import Knobs, State, Weights, dropping, norming, pixels
 
 
 class _Probe(NamedTuple):
@@ -41,15 +40,17 @@ class Looking:
 
     def see(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
-    ) -> tuple[dict[str, Any], Params]:
-        """What a snapshot holds of a state, and the gradient of the next step.
+    ) -> tuple[dict[str, Any], Params, Any]:
+        """What a snapshot holds of a state, the next step's gradient and its batch's moments.
 
         Neither depends on the optimizer or the learning rate; `state.slots` may be empty.
         """
-        step, drop = self.step, dropping(knobs)
+        step = self.step
         batch = step.batch(state, images, labels, order, knobs)
-        batch_logits, pull_back = forward(step.apply, state.params, batch.x, knobs, batch.key)
-        probe = self._probe(state.params, images, labels, knobs, drop)
+        batch_logits, pull_back, moments = forward(
+            step.passed, state.params, batch.x, knobs, batch.key
+        )
+        probe = self._probe(state.weights, images, labels, knobs)
         # One call for both: each row of LOSSES is compiled once, not twice, which saves a third.
         both = (
             jnp.concatenate([batch_logits, probe.logits]),
@@ -69,7 +70,7 @@ class Looking:
             "gradient_norms": of_gradients.norms,
             "weight_norms": of_params.norms,
             "dead_units": diagnostics.dead_units(probe.units),
-            **self._answers(state.params, probe, kinds, knobs, batch.key),
+            **self._answers(state.weights, probe, kinds, knobs, batch.key),
             "gradients": kinds,
             "health": of_gradients.health,
             "sample_health": diagnostics.sample_health(share),
@@ -77,17 +78,22 @@ class Looking:
         }
         if step.precision.narrow:
             exact = self._in_float32(state, batch, probe.x, slopes[:size], gradients, knobs)
-            return values | exact, gradients
+            return values | exact, gradients, moments
         activation = diagnostics.largest([probe.units, probe.logits])
         largest = Largest(activation, of_gradients.largest, of_params.largest)
-        return values | {"largest": largest, "vanished": jnp.float32(jnp.nan)}, gradients
+        values |= {"largest": largest, "vanished": jnp.float32(jnp.nan)}
+        return values, gradients, moments
 
-    def follow(self, state: State, gradients: Params, knobs: Knobs) -> tuple[dict[str, Any], State]:
+    def follow(
+        self, state: State, gradients: Params, moments: Any, knobs: Knobs
+    ) -> tuple[dict[str, Any], State]:
         """What a snapshot holds of a step along these gradients, and the state after it."""
-        after = self.step.update(state, gradients, knobs)
+        after = self.step.update(state, gradients, moments, knobs)
         new, old = (jax.tree.map(diagnostics.wide, each.params) for each in (after, state))
         moved = diagnostics.moved(gradients, state.params, after.params)
-        others, then = ((each.slots, each.scaler, after.step) for each in (state, after))
+        others, then = (
+            (each.slots, each.scaler, each.running, after.step) for each in (state, after)
+        )
         values = {
             "update_norms": diagnostics.measured(jax.tree.map(jnp.subtract, new, old)).norms,
             "rounded_away": moved.rounded_away,
@@ -100,21 +106,21 @@ class Looking:
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """`see`, then `follow`: what a snapshot holds, and the state after the next step."""
-        values, gradients = self.see(state, images, labels, order, knobs)
-        step, after = self.follow(state, gradients, knobs)
+        values, gradients, moments = self.see(state, images, labels, order, knobs)
+        step, after = self.follow(state, gradients, moments, knobs)
         return values | step, after
 
     @property
-    def held_out(self) -> Callable[[Params, Array, Array, Knobs], Array | Fit]:
-        """(params, images, labels, knobs) -> the accuracy, or a regression's Fit."""
+    def held_out(self) -> Callable[[Weights, Array, Array, Knobs], Array | Fit]:
+        """(weights, images, labels, knobs) -> the accuracy, or a regression's Fit."""
         return self.fit if self.step.form == "regression" else self.accuracy
 
-    def accuracy(self, params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
+    def accuracy(self, weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Array:
         """The share of the images that get the right answer."""
-        logits = self.step.evaluate(params, pixels(images, knobs), knobs)
+        logits = self.step.evaluate(weights, pixels(images, knobs), knobs)
         return jnp.mean(diagnostics.correct(logits, labels))
 
-    def reported(self, params: Params, images: Array, labels: Array, knobs: Knobs) -> Array:
+    def reported(self, weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Array:
         """The accuracy on these images as the run's program reports it; see REPORTS."""
         rows, step, key = list(REPORTS.values()), self.step, test_key(knobs)
         drops, scales, takes_nan = (
@@ -122,36 +128,35 @@ class Looking:
             for name in ("drops", "scales", "takes_nan")
         )
         x = jnp.where(scales, pixels(images, knobs), images.astype(jnp.float32))
-        passes = [partial(step.evaluate, params, knobs=knobs, key=each) for each in (key, None)]
+        passes = [partial(step.evaluate, weights, knobs=knobs, key=each) for each in (key, None)]
         logits = lax.cond(drops, *passes, x)
         right = lax.switch(knobs.report, [row.right for row in rows], logits, labels)
         unknown = jnp.any(jnp.isnan(logits), axis=-1) & ~takes_nan
         return jnp.mean(jnp.where(unknown, jnp.nan, right))
 
-    def fit(self, params: Params, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
+    def fit(self, weights: Weights, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
         """How well a regression predicts held-out series."""
-        predictions = self.step.evaluate(params, inputs, knobs)
+        predictions = self.step.evaluate(weights, inputs, knobs)
         return Fit(
             diagnostics.squared_error(predictions, targets),
             diagnostics.squared_error(inputs, targets),
             *(each[:SHOWN] for each in (inputs, targets, diagnostics.wide(predictions))),
         )
 
-    def _probe(
-        self, params: Params, images: Array, labels: Array, knobs: Knobs, drop: Drop
-    ) -> _Probe:
+    def _probe(self, weights: Weights, images: Array, labels: Array, knobs: Knobs) -> _Probe:
         step, labels = self.step, labels[: self.size]
-        x = pixels(images[: self.size], knobs)
+        x, params = pixels(images[: self.size], knobs), weights.params
+        how: dict[str, Any] = {"drop": dropping(knobs), "norm": norming(knobs, weights.running)}
 
         def logits_and_units(x: Array) -> tuple[Array, list[Array]]:
-            units = [layer.units for layer in step.hidden(params, x, drop=drop)]
-            return step.apply(params, x, drop=drop), units
+            units = [layer.units for layer in step.hidden(params, x, **how)]
+            return step.apply(params, x, **how), units
 
         logits, units = step.model.at_test(logits_and_units, x)
         return _Probe(x, labels, logits, units)
 
     def _answers(
-        self, params: Params, probe: _Probe, kinds: Array, knobs: Knobs, key: Array
+        self, weights: Weights, probe: _Probe, kinds: Array, knobs: Knobs, key: Array
     ) -> dict[str, Any]:
         """What is measured of right and wrong answers; a regression gives none."""
         if self.step.form == "regression":
@@ -168,22 +173,27 @@ class Looking:
             "margins": diagnostics.margin(diagnostics.wide(probe.logits), probe.labels),
             "labels": probe.labels,
             "correct": is_correct,
-            **self._dropped(params, probe, knobs, key),
+            **self._dropped(weights, probe, knobs, key),
         }
 
-    def _dropped(self, params: Params, probe: _Probe, knobs: Knobs, key: Array) -> dict[str, Array]:
+    def _dropped(
+        self, weights: Weights, probe: _Probe, knobs: Knobs, key: Array
+    ) -> dict[str, Array]:
         """What dropping units does to the answers; NaN, at no cost, if no unit is dropped."""
         drop = dropping(knobs)
         x, whole = probe.x[:DROPPED], answers(probe.logits[:DROPPED])
         labels = probe.labels[:DROPPED]
 
-        def measured(params: Params) -> tuple[Array, Array]:
-            left = answers(self.step.apply(params, x, rng=key, drop=drop))
+        def measured(weights: Weights) -> tuple[Array, Array]:
+            norm = norming(knobs, weights.running)
+            apply = partial(self.step.apply, weights.params, rng=key, drop=drop, norm=norm)
+            left = answers(self.step.model.at_test(apply, x))
             mean = partial(jnp.mean, dtype=jnp.float32)
             return mean(left == labels), mean(left != whole)
 
         nothing = (jnp.float32(jnp.nan),) * 2
-        accuracy, flipped = lax.cond(drop.keep_prob < 1, measured, lambda params: nothing, params)
+        drops = drop.keep_prob < 1
+        accuracy, flipped = lax.cond(drops, measured, lambda weights: nothing, weights)
         return {"dropped_accuracy": accuracy, "flipped": flipped}
 
     def _in_float32(
@@ -198,10 +208,18 @@ class Looking:
         """The largest numbers of this step in float32, and what share vanished in 16 bits."""
         network = self.step.network
         params, slopes = cast((state.params, slopes), jnp.float32)
-        _, pull_back = forward(network.apply, params, batch.x, knobs, batch.key)
-        exact = batch_gradient(pull_back, slopes, knobs)
+
+        def passed(*arguments: Any, **how: Any) -> tuple[Array, tuple[()]]:
+            return network.apply(*arguments, **how), ()
+
+        _, pull_back, _ = forward(passed, params, batch.x, knobs, batch.key)
+        exact, norm = batch_gradient(pull_back, slopes, knobs), norming(knobs, state.running)
         activations = self.step.model.at_test(
-            lambda x: [network.hidden(params, x), network.apply(params, x)], probed
+            lambda x: [
+                [layer[:2] for layer in network.hidden(params, x, norm=norm)],
+                network.apply(params, x, norm=norm),
+            ],
+            probed,
         )
         largest = Largest(*map(diagnostics.largest, (activations, exact, params)))
         if state.scaler:

@@ -50,22 +50,23 @@ class Measurements(NamedTuple):
     held_out: Any  # an accuracy, or a regression's Fit
     reported: Any  # the same accuracy as the program reports it; NaN if that is the true one
     gradients: Params
+    moments: Any  # of that step's batch, of each hidden layer that is normalised
 
 
 def _measure(
     config: RunConfig, program: Program, state: State, data: DeviceData, order: Array, knobs: Knobs
 ) -> Measurements:
     examples = _held_out_examples(config, int(state.step), data)
-    values, gradients = program.see(
+    values, gradients, moments = program.see(
         state._replace(slots=()), data.train_images, data.train_labels, order, knobs
     )
     others = data.test_images[:examples], data.test_labels[:examples]
-    held_out = program.held_out(examples)(state.params, *others, knobs)
+    held_out = program.held_out(examples)(state.weights, *others, knobs)
     reported = np.float32(np.nan)
     if config.report != "true":
-        reported = program.reported(examples)(state.params, *others, knobs)
+        reported = program.reported(examples)(state.weights, *others, knobs)
     values, held_out, reported = jax.device_get((values, held_out, reported))
-    return Measurements(values, held_out, reported, gradients)
+    return Measurements(values, held_out, reported, gradients, moments)
 
 
 def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
@@ -106,7 +107,7 @@ def _snapshot(
 ) -> tuple[Snapshot, State]:
     """The Snapshot of a look, and the state after a step along the gradient that was seen."""
     step, labels = int(state.step), np.asarray(data.train_labels)
-    followed, after = program.follow(state, look.gradients, knobs)
+    followed, after = program.follow(state, look.gradients, look.moments, knobs)
     values = look.values | jax.device_get(followed)
     fit, held_out = None, look.held_out
     if isinstance(held_out, Fit):

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from core.parts.models import MODELS, Params
+from core.parts.models import Params
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS
 from core.run.price import operations
 from core.run.snapshot import PROBE
 from core.run.train.pieces import ONCE, SELDOM, Pieces, loops_lock
-from core.run.train.vocabulary import Knobs, Shape, State
+from core.run.train.vocabulary import Knobs, Shape, State, Weights
 
 # Kept for the next who asks, the newest in any case, because the two of a comparison take turns.
 # One takes 1,000 memory maps, of which Linux gives a process 65,530.
@@ -84,23 +84,24 @@ class Program:
         return shared.compiled(shared.step.order, *types, options=ONCE)
 
     @property
-    def see(self) -> Callable[..., tuple[dict[str, Any], Params]]:
+    def see(self) -> Callable[..., tuple[dict[str, Any], Params, Any]]:
         """`Looking.see`, compiled for a state without slots."""
         return self._shared.compiled(self._shared.looking.see, *self._look_types(), options=SELDOM)
 
     @property
-    def follow(self) -> Callable[[State, Params, Knobs], tuple[dict[str, Any], State]]:
+    def follow(self) -> Callable[[State, Params, Any, Knobs], tuple[dict[str, Any], State]]:
         """`Looking.follow`, compiled."""
         own = self._own
-        types = own.state, own.state.params, own.knobs
+        types = own.state, own.state.params, own.state.running, own.knobs
         return own.compiled(own.looking.follow, *types, options=SELDOM)
 
     def diagnose(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> tuple[dict[str, Any], State]:
         """`Looking.diagnose`, from two compiled functions."""
-        values, gradients = self.see(state._replace(slots=()), images, labels, order, knobs)
-        step, after = self.follow(state, gradients, knobs)
+        seen = self.see(state._replace(slots=()), images, labels, order, knobs)
+        values, gradients, moments = seen
+        step, after = self.follow(state, gradients, moments, knobs)
         return values | step, after
 
     @property
@@ -122,9 +123,9 @@ class Program:
         return self._evaluating(self._shared.looking.reported, examples)
 
     def _evaluating(self, function: Callable[..., Any], examples: int) -> Callable[..., Any]:
-        shared, together = self._shared, MODELS[self.shape.model].test_batch
+        shared, together = self._shared, self._shared.step.model.test_batch
         n = together or examples
-        types = shared.state.params, *shared.images(n), shared.knobs
+        types = shared.state.weights, *shared.images(n), shared.knobs
         compiled = shared.compiled(function, *types, examples=n, options=SELDOM)
         return in_batches(compiled, together) if together else compiled
 
@@ -177,9 +178,9 @@ def _kept() -> int:
 def in_batches(held_out: Callable[..., Any], size: int) -> Callable[..., Any]:
     """The mean accuracy over batches of `size` images, mixed as `Model.at_test` mixes them."""
 
-    def of_all(params: Params, images: Array, labels: Array, knobs: Knobs) -> Any:
+    def of_all(weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Any:
         each = [
-            held_out(params, *_batch(images, labels, np.int32(i), size), knobs)
+            held_out(weights, *_batch(images, labels, np.int32(i), size), knobs)
             for i in range(len(images) // size)
         ]
         return np.mean(jax.device_get(each))

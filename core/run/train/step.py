@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from core.parts.choices import STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import NOTHING, Drop
 from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
+from core.parts.normalisations import NORM_VARIANCES, NORMALISATIONS, Norm, averaged
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES
 from core.parts.precisions import PRECISIONS
@@ -25,9 +27,11 @@ from core.run.train.vocabulary import (
     Knobs,
     Shape,
     State,
+    Weights,
     dropping,
     in_weights,
     knob_types,
+    norming,
     pixels,
     wide,
 )
@@ -51,12 +55,15 @@ class Step:
     def __init__(self, shape: Shape) -> None:
         task = TASKS[shape.task]
         self.shape, self.form, self.inputs = shape, task.form, task.inputs
-        self.model, self.precision = MODELS[shape.model], PRECISIONS[shape.precision]
+        self.precision, self.norm = PRECISIONS[shape.precision], NORMALISATIONS[shape.normalisation]
+        model = MODELS[shape.model]
+        self.model = replace(model, test_batch=model.test_batch or self.norm.test_batch)
         self.network = self.model.build(
             shape.widths,
             task.outputs,
             INITIALIZERS[shape.initializer],
             ACTIVATIONS[shape.activation],
+            self.norm,
         )
         self.optimizer = OPTIMIZERS[shape.optimizer]
         self.decay, self.clip = DECAY_FORMS[shape.decay_form], CLIP_FORMS[shape.clip_form]
@@ -67,7 +74,22 @@ class Step:
             _, drawn = self.network.init(_root(knobs), (self.shape.batch_size, self.inputs))
         params = cast(drawn, self.precision.weights.dtype)
         scaler = loss_scale.initial() if self.precision.scaled else ()
-        return State(params, (), jnp.int32(0), scaler)
+        return State(params, (), jnp.int32(0), scaler, self._running())
+
+    def _running(self) -> Any:
+        """The running averages before the first batch, in float32 at least; () if there are none.
+
+        A narrower format would round away what a batch adds.
+        """
+        if not self.normalises:
+            return ()
+        dtype = jnp.promote_types(self.precision.weights.dtype, jnp.float32)
+        return tuple(self.norm.start(width, dtype) for width in self.shape.widths)
+
+    @property
+    def normalises(self) -> bool:
+        """Whether the hidden layers are normalised, and so have running averages."""
+        return self.norm.test_batch is not None
 
     def init(self, knobs: Knobs) -> State:
         """The state before the first step."""
@@ -75,23 +97,42 @@ class Step:
         return state._replace(slots=self.optimizer.init(state.params))
 
     def apply(
-        self, params: Params, x: Array, rng: Array | None = None, drop: Drop = NOTHING
+        self,
+        params: Params,
+        x: Array,
+        rng: Array | None = None,
+        drop: Drop = NOTHING,
+        norm: Norm | None = None,
     ) -> Array:
         """The logits in the loss's number format, of a pass in the run's own."""
         params, x = cast((params, x), self.precision.compute.dtype)
-        logits = self.network.apply(params, x, rng=rng, drop=drop)
+        logits = self.network.apply(params, x, rng=rng, drop=drop, norm=norm)
         return logits.astype(self.precision.loss.dtype)
 
     def hidden(
-        self, params: Params, x: Array, rng: Array | None = None, drop: Drop = NOTHING
+        self,
+        params: Params,
+        x: Array,
+        rng: Array | None = None,
+        drop: Drop = NOTHING,
+        norm: Norm | None = None,
     ) -> list[Hidden]:
         """The hidden layers of the pass that gives these logits."""
         params, x = cast((params, x), self.precision.compute.dtype)
-        return self.network.hidden(params, x, rng=rng, drop=drop)
+        return self.network.hidden(params, x, rng=rng, drop=drop, norm=norm)
 
-    def evaluate(self, params: Params, x: Array, knobs: Knobs, key: Array | None = None) -> Array:
+    def passed(self, params: Params, x: Array, **how: Any) -> tuple[Array, Any]:
+        """The same logits, and the Moments of each hidden layer; () if they are not normalised."""
+        if not self.normalises or self.network.passed is None:
+            return self.apply(params, x, **how), ()
+        params, x = cast((params, x), self.precision.compute.dtype)
+        logits, layers = self.network.passed(params, x, **how)
+        return logits.astype(self.precision.loss.dtype), tuple(each.moments for each in layers)
+
+    def evaluate(self, weights: Weights, x: Array, knobs: Knobs, key: Array | None = None) -> Array:
         """Logits [batch, outputs] as at test time; with a key, units are dropped all the same."""
-        apply = partial(self.apply, params, rng=key, drop=dropping(knobs))
+        drop, norm = dropping(knobs), norming(knobs, weights.running)
+        apply = partial(self.apply, weights.params, rng=key, drop=drop, norm=norm)
         return self.model.at_test(apply, x)
 
     def order(self, arranged: Array, knobs: Knobs, epoch: Array) -> Array:
@@ -124,7 +165,7 @@ class Step:
         batch = self.batch(state, images, labels, order, knobs)
         return backprop(
             self.form,
-            self.apply,
+            self.passed,
             state.params,
             batch.x,
             batch.labels,
@@ -133,22 +174,36 @@ class Step:
             state.scaler,
         )
 
-    def update(self, state: State, gradients: Params, knobs: Knobs) -> State:
-        """The state after a step along these gradients."""
+    def update(self, state: State, gradients: Params, moments: Any, knobs: Knobs) -> State:
+        """The state after a step along these gradients, in a batch with these moments.
+
+        A step that a loss scale skips counts in the running averages, because its forward pass has
+        been made.
+        """
         settings, old = self._settings(knobs), state.params
         clipped = self.clip.clip(gradients, knobs.clip_norm)
         given = self.decay.gradient(clipped, old, knobs.weight_decay)
         steps, slots = self.optimizer.step(given, state.slots, settings)
         steps = self.decay.step(steps, old, knobs.weight_decay, settings.rate)
         params = jax.tree.map(jnp.subtract, old, steps)
-        after = State(params, slots, state.step + 1, state.scaler)
+        running = self._averaged(state.running, moments, knobs)
+        after = State(params, slots, state.step + 1, state.scaler, running)
         if not state.scaler:
             return after
         finite = diagnostics.all_finite(gradients)  # else the step halves the scale and no more
         params, slots = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old), after[:2], state[:2]
         )
-        return State(params, slots, after.step, loss_scale.adjusted(state.scaler, finite))
+        scaler = loss_scale.adjusted(state.scaler, finite)
+        return after._replace(params=params, slots=slots, scaler=scaler)
+
+    def _averaged(self, running: Any, moments: Any, knobs: Knobs) -> Any:
+        """The running averages after a batch with these moments."""
+        if not self.normalises:
+            return ()
+        factors = [row.factor(self.shape.batch_size) for row in NORM_VARIANCES.values()]
+        factor = jnp.array(factors)[knobs.norm_variance]
+        return averaged(running, moments, knobs.norm_momentum, factor)
 
     def _settings(self, knobs: Knobs) -> Settings:
         """The numbers of the optimizer's rule."""
@@ -171,8 +226,8 @@ class Step:
         """The state at step `stop`."""
 
         def step(state: State) -> State:
-            gradients = self.backprop(state, images, labels, order, knobs).gradients
-            return self.update(state, gradients, knobs)
+            passed = self.backprop(state, images, labels, order, knobs)
+            return self.update(state, passed.gradients, passed.moments, knobs)
 
         return lax.while_loop(lambda state: state.step < stop, step, state)
 

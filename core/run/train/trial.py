@@ -67,6 +67,6 @@ def tried(
             yield
         epoch = order((start + STEPS) // config.steps_per_epoch)
         end = copy._replace(slots=())
-        values, _ = program.see(end, data.train_images, data.train_labels, epoch, traced)
+        values, *_ = program.see(end, data.train_images, data.train_labels, epoch, traced)
         losses.append(values["loss"].item())
     return Trial(STEPS, TIMES, *losses)

@@ -15,6 +15,7 @@ from core.parts.dropout import Drop, meaning
 from core.parts.loss_scale import LossScale
 from core.parts.losses import losses_for
 from core.parts.models import Params
+from core.parts.normalisations import NORM_TESTS, Norm
 from core.parts.optimizers import SETTINGS
 from core.parts.order import DATA_ORDERS
 from core.parts.precisions import PRECISIONS, Precision
@@ -28,6 +29,7 @@ class Shape(NamedTuple):
     widths: tuple[int, ...]
     initializer: str
     activation: str
+    normalisation: str
     precision: str
     optimizer: str
     decay_form: str
@@ -63,6 +65,10 @@ class Knobs(NamedTuple):
     loss_weight: Any
     dropout: Any
     dropout_value: Any
+    norm_momentum: Any
+    norm_epsilon: Any
+    norm_variance: Any
+    norm_test: Any
     report: Any
     learning_rate: Any
     data_order: Any
@@ -79,6 +85,13 @@ class Knobs(NamedTuple):
     scale: Any
 
 
+class Weights(NamedTuple):
+    """What a network is tested with."""
+
+    params: Params
+    running: Any = ()  # Moments of each hidden layer, where they are normalised
+
+
 class State(NamedTuple):
     """What a step changes."""
 
@@ -86,6 +99,12 @@ class State(NamedTuple):
     slots: Any  # the optimizer's own
     step: Array  # updates done
     scaler: LossScale | tuple[()] = ()  # empty where the loss is not scaled
+    running: Any = ()  # averages of each hidden layer's Moments, where they are normalised
+
+    @property
+    def weights(self) -> Weights:
+        """What the network is tested with after these steps."""
+        return Weights(self.params, self.running)
 
 
 class DeviceData(NamedTuple):
@@ -169,6 +188,14 @@ def pixels(images: Array, knobs: Knobs) -> Array:
 def dropping(knobs: Knobs) -> Drop:
     """What dropout does with the run's number."""
     return meaning(knobs.dropout, knobs.dropout_value)
+
+
+def norming(knobs: Knobs, running: Any = ()) -> Norm:
+    """The numbers of a normalisation: with running averages at test time, in training without."""
+    if not running:
+        return Norm(knobs.norm_epsilon)
+    own = jnp.array([row.own for row in NORM_TESTS.values()])[knobs.norm_test]
+    return Norm(knobs.norm_epsilon, running, own)
 
 
 def labels_of(task: str, digits: np.ndarray) -> np.ndarray:

@@ -33,16 +33,20 @@ def _batch_norm(momentum: float = 0.0, epsilon: float = 0.0) -> dict[str, str]:
     }
 
 
+_CONTEXTS = ("batch_norm", "early_batch_norm")
+
+
 def _momentum(momentum: float) -> Value:
     return Value(
         label=f"{momentum}",
+        settings={"norm_momentum": momentum},
         write=_batch_norm(momentum=momentum),
     )
 
 
 def _epsilon(epsilon: float) -> Value:
     code = {**_batch_norm(epsilon=epsilon), "stax": f"layer = stax.BatchNorm(0, epsilon={epsilon})"}
-    return Value(label=f"{epsilon}", write=code)
+    return Value(label=f"{epsilon}", settings={"norm_epsilon": epsilon}, write=code)
 
 
 def _layer_norm(epsilon: float) -> Value:
@@ -86,6 +90,7 @@ PIECES = [
         key="batch_norm_momentum",
         label="momentum of BatchNorm",
         topic="batch_norm",
+        contexts=_CONTEXTS,
         summary="How much of its running averages BatchNorm keeps with each batch. At 0.99, a "
         "third of what they started from is still in them after 100 updates.",
         latex=_RUNNING,
@@ -105,16 +110,19 @@ PIECES = [
         key="batch_norm_number",
         label="the number that is called momentum",
         topic="batch_norm",
+        contexts=_CONTEXTS,
         summary="The share of the old average, or of the new batch. Carried over as it is, 0.99 "
         "keeps a hundredth, and 0.1 a tenth.",
         values={
             "old": Value(
                 label="0.99 of the old average",
+                settings={"norm_momentum": 0.99},
                 latex=r"\mu \leftarrow 0.99\,\mu + 0.01\,\mu_B",
                 write=_batch_norm(momentum=0.99),
             ),
             "new": Value(
                 label="0.99 of the new batch",
+                settings={"norm_momentum": 0.01},
                 latex=r"\mu \leftarrow 0.01\,\mu + 0.99\,\mu_B",
                 write=_batch_norm(momentum=0.01),
             ),
@@ -130,6 +138,7 @@ PIECES = [
         key="batch_norm_epsilon",
         label="epsilon of BatchNorm",
         topic="batch_norm",
+        contexts=("batch_norm",),
         summary="What is added to the variance. It is seen where units hardly vary.",
         values={"0.001": _epsilon(1e-3), "1e-05": _epsilon(1e-5)},
         defaults={
@@ -144,11 +153,13 @@ PIECES = [
         key="batch_norm_variance",
         label="the variance that BatchNorm keeps",
         topic="batch_norm",
+        contexts=("batch_norm",),
         summary="Of a batch of n, the mean square from the mean, or n/(n - 1) times that. All "
         "train with the first; PyTorch keeps the second for evaluation.",
         values={
             "biased": Value(
                 label="over n",
+                settings={"norm_variance": "biased"},
                 latex=r"\frac1n\sum_i(x_i - \mu_B)^2",
                 write={
                     "keras": "layer = keras.layers.BatchNormalization()",
@@ -159,6 +170,7 @@ PIECES = [
             ),
             "unbiased": Value(
                 label="over n - 1",
+                settings={"norm_variance": "unbiased"},
                 latex=r"\frac1{n-1}\sum_i(x_i - \mu_B)^2",
                 write={"keras": _UNBIASED_KERAS, "torch": "layer = torch.nn.BatchNorm1d(4)"},
             ),
@@ -205,11 +217,13 @@ PIECES = [
         key="batch_norm_at_test",
         label="BatchNorm at test time",
         topic="batch_norm",
+        contexts=("batch_norm",),
         summary="Running averages, or the test batch's own mean and variance: then an image's "
         "answer depends on which others are tested with it.",
         values={
             "running": Value(
                 label="running averages",
+                settings={"norm_test": "running"},
                 write={
                     "keras": "y = layer(x, training=False)",
                     "torch": "layer.eval()\ny = layer(x)",
@@ -221,6 +235,7 @@ PIECES = [
             ),
             "batch": Value(
                 label="those of the test batch",
+                settings={"norm_test": "batch"},
                 write={
                     "keras": "y = layer(x, training=True)",
                     "torch": "layer.train()\ny = layer(x)",
@@ -242,10 +257,12 @@ PIECES = [
         key="batch_norm",
         label="BatchNorm, all its defaults",
         topic="batch_norm",
+        contexts=_CONTEXTS,
         summary="Momentum, epsilon and the variance that is kept, together.",
         values={
             "keras": Value(
                 label="0.99, 1e-3, over n",
+                settings={"norm_momentum": 0.99, "norm_epsilon": 1e-3, "norm_variance": "biased"},
                 write={
                     "keras": _batch_norm(0.99, 1e-3)["keras"],
                     "flax": _batch_norm(0.99, 1e-3)["flax"],
@@ -256,6 +273,7 @@ PIECES = [
             ),
             "torch": Value(
                 label="0.9, 1e-5, over n - 1",
+                settings={"norm_momentum": 0.9, "norm_epsilon": 1e-5, "norm_variance": "unbiased"},
                 write={
                     "keras": _UNBIASED_KERAS.replace(
                         "BatchNormalization()", "BatchNormalization(momentum=0.9, epsilon=1e-5)"

@@ -139,6 +139,14 @@ CONTEXTS = Registry(
         ),
         _context("cnn", "a CNN, Adam, 0.001", model="cnn"),
         # Where units are dropped, or the data lie in another order.
+        # Where hidden layers are normalised; running averages matter most after few updates.
+        _context("batch_norm", "Adam, 0.001, BatchNorm", normalisation="batch_norm"),
+        _context(
+            "early_batch_norm",
+            "Adam, 0.001, BatchNorm, 100 steps",
+            normalisation="batch_norm",
+            epochs=1,
+        ),
         _context("dropout", "Adam, 0.001, dropout 0.5", dropout="rate", dropout_value=0.5),
         _context("sorted", "Adam, 0.001, data sorted by label", data_order="sorted"),
         _context(

@@ -12,7 +12,6 @@ from core.config import RunConfig
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, with_grad
-from core.parts.models import MODELS
 from core.run import diagnostics, train
 from core.run.snapshot import PROBE, Health, Snapshot
 from core.study.origin.loss import PARTS, of_loss
@@ -94,15 +93,16 @@ class _Pass(NamedTuple):
 def _in_images(config: RunConfig, data: train.DeviceData, state: train.State) -> Origin | None:
     """Where a NaN comes from in the pass over the images that a look measures."""
     shape, knobs = train.shape(config), train.knobs(config)
-    model, apply = MODELS[config.model], train.Step(shape).apply
+    step, drop = train.Step(shape), train.dropping(knobs)
+    norm = train.norming(knobs, state.running)
 
     def forward(params: Array, x: Array) -> Array:
-        return model.at_test(partial(apply, params, drop=train.dropping(knobs)), x)
+        return step.model.at_test(partial(step.apply, params, drop=drop, norm=norm), x)
 
     with train.numerics(shape):
         x, labels = train.pixels(data.train_images[:PROBE], knobs), data.train_labels[:PROBE]
         places = np.arange(len(x))
-        together = model.test_batch is not None
+        together = step.model.test_batch is not None
         return _in_pass(config, state, _Pass(forward, x, labels, places, together))
 
 
@@ -112,15 +112,15 @@ def _in_batch(
     """Where it comes from in the next step: its forward pass, backward pass or update."""
     shape, knobs, step = train.shape(config), train.knobs(config), int(state.step)
     parts, images = train.Step(shape), data.train_images
-    drop = train.dropping(knobs)
+    drop, norm = train.dropping(knobs), train.norming(knobs)
     with train.numerics(shape):
         x, labels, key = parts.batch(state, images, data.train_labels, order, knobs)
         _, places, _ = parts.batch(state, images, jnp.arange(len(images)), order, knobs)
 
         def forward(params: Array, x: Array) -> Array:
-            return parts.apply(params, x, rng=key, drop=drop)
+            return parts.apply(params, x, rng=key, drop=drop, norm=norm)
 
-        together = MODELS[config.model].test_batch is not None or config.dropout != "off"
+        together = parts.model.test_batch is not None or config.dropout != "off"
         nan = _in_pass(config, state, _Pass(forward, x, labels, places, together))
         if nan is not None:
             return nan
@@ -138,7 +138,7 @@ def _in_batch(
         given = jax.tree.unflatten(tree, [jnp.asarray(each.array) for each in gradients])
 
         def update(state: train.State, gradients: Array) -> Array:
-            return parts.update(state, gradients, knobs).params
+            return parts.update(state, gradients, state.running, knobs).params
 
         made = origin(recorder.record(update, state, given))
         return Origin(step, "in the update of the weights", made)

@@ -8,11 +8,11 @@ from core.parts.optimizers import SETTINGS
 
 # Twins may differ in what turns the same weights and the same batch into different new weights,
 # in how long they train and in what they report of it, but both are the same network, with the
-# same activation.
+# same activation and normalisation: BatchNorm has weights that the other would not have.
 MAY_DIFFER = (
     "loss", "epsilon", "loss_input", "reduction", "loss_weight", "dropout", "dropout_value",
     "optimizer", "learning_rate", *SETTINGS, "decay_form", "weight_decay", "clip_form",
-    "clip_norm", "epochs", "report",
+    "clip_norm", "norm_momentum", "norm_epsilon", "norm_variance", "norm_test", "epochs", "report",
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def swap(a: RunConfig, b: RunConfig, data: Dataset) -> Swap:
     def accuracy(config: RunConfig, weights: At) -> float:
         program = train.program(train.shape(config))
         own = program.init(train.knobs(config))  # for slots of the right kind
-        state = own._replace(params=weights.state.params)
+        state = own._replace(params=weights.state.params, running=weights.state.running)
         inputs = (on_device.train_images, on_device.train_labels, weights.order)
         measured = program.diagnose(state, *inputs, train.knobs(config))[0]
         broken = measured["saturation"].nonfinite > 0
