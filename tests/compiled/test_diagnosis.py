@@ -389,9 +389,18 @@ def test_a_rise_that_the_figures_do_not_show_is_no_overshoot(
 SMALL, LARGE = np.array([0.5, 0.5]), np.array([0.5, 3.0])  # of layers of size 10
 
 
-@pytest.mark.parametrize("form", [form for form in DROPOUTS if form != "off"])
-def test_a_rise_with_units_dropped_is_an_overshoot_only_after_a_large_step(form: str) -> None:
-    config = replace(DROPPING, dropout=form, dropout_value=0.5)
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"dropout": form, "dropout_value": 0.5} for form in DROPOUTS if form != "off"),
+        {"dropout": "off", "normalisation": "batch_norm"},
+    ],
+    ids=str,
+)
+def test_a_rise_is_an_overshoot_only_after_a_large_step_where_a_look_sees_another_network(
+    change: dict[str, Any],
+) -> None:
+    config = replace(DROPPING, **change)
 
     def overshot(*looks: tuple[float, np.ndarray]) -> bool:
         seen = [look(i, loss=loss, update_norms=step) for i, (loss, step) in enumerate(looks)]

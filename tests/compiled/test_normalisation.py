@@ -26,6 +26,7 @@ from core.parts.normalisations import (
     averaged,
 )
 from core.run import train
+from core.run.diagnosis import diagnose
 from core.run.prepare import device_data
 from core.study import lanes, real_keras, states, twins
 from tests.kit.runs import DIGITS, NORMED, filled, quick, trained
@@ -339,6 +340,17 @@ def test_a_mapped_run_ends_as_alone() -> None:
     held_out = np.concatenate([each.held_out for each in found])
     alone = np.float32([trained(config)[-1].test_accuracy for config in configs])
     np.testing.assert_array_equal(held_out, alone)
+
+
+def test_a_loss_that_other_averages_raise_is_not_put_down_to_the_steps() -> None:
+    """Without a memory the averages are those of a small batch; the weights hardly move."""
+    config = replace(NORMED, norm_momentum=0.0, learning_rate=1e-4)
+    looks = trained(config)
+    rises = [i for i, look in enumerate(looks) if look.loss > looks[0].loss + 0.01]
+    assert rises
+    for i in rises:
+        causes = {found.cause for found in diagnose(config, looks[: i + 1])}
+        assert "too_large" not in causes
 
 
 # Twins

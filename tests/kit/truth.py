@@ -85,6 +85,11 @@ def settings() -> Iterator[RunConfig]:
         {**DIGITS, "report": "dropout_on", "dropout": "rate", "dropout_value": 0.5},
     ]
     changes += reports
+    for momentum in (0.0, 0.9, 0.99):
+        normed = {"normalisation": "batch_norm", "norm_momentum": momentum}
+        changes += [{**DIGITS, **normed, "learning_rate": rate} for rate in (1e-3, 0.1, 1.0, 30.0)]
+        changes += [{**DIGITS, **normed, "optimizer": "adam", "learning_rate": 1e-3}]
+    changes += [{"normalisation": "batch_norm", "norm_test": "batch", "loss": "from_logits"}]
     for change in changes:
         yield agree(change)[0]
 

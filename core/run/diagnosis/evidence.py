@@ -62,9 +62,14 @@ class Evidence(NamedTuple):
         return keep_prob(self.config) < 1
 
     @property
+    def normalising(self) -> bool:
+        """Whether a look normalises images otherwise than a step does."""
+        return self.config.normalisation != "none"
+
+    @property
     def as_trained(self) -> bool:
         """Whether a step sees an image as a look does: with all units, and by itself."""
-        alone = MODELS[self.config.model].test_batch is None and self.config.normalisation == "none"
+        alone = MODELS[self.config.model].test_batch is None and not self.normalising
         return not self.dropping and alone
 
 

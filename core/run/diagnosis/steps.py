@@ -9,8 +9,9 @@ from core.run.diagnosis.silence import FEW
 from core.run.snapshot import Snapshot
 
 TINY = 1e-5  # of a layer's size: a step below it moves nothing that can be seen
-# Of a layer's size. With units dropped, the steps follow another loss than the one looked at, and
-# can raise this one without overshooting: a rise is put down to them only if one was this large.
+# Of a layer's size. With units dropped, or normalised by running averages, the steps follow another
+# loss than the one looked at, and this one can rise without overshooting: a rise is put down to
+# them only if one was this large.
 LARGE = 0.1
 # Of the fall of the loss that would be in proportion to the learning rate. Ten digits and two, with
 # SGD, Momentum and Adam: in 18 settings a copy with ten times the learning rate came to more than
@@ -44,7 +45,7 @@ def too_large(e: Evidence) -> Diagnosis | None:
     loss, start = number(e.now.loss, 3), number(e.first.loss, 3)
     if not e.now.loss > e.first.loss or loss == start or not step_size(e.now) > TINY:  # or NaN
         return None
-    if e.dropping and not _largest_of_rise(e) > LARGE:
+    if (e.dropping or e.normalising) and not _largest_of_rise(e) > LARGE:
         return None
     overshot = "This step" if e.now.step == 1 else "The steps so far"
     return Diagnosis(
