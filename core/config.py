@@ -33,9 +33,10 @@ class RunConfig:
     """One training run. The defaults are those of the JAX/Keras question, with its "stable" loss.
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
-    equal: epsilon if the loss has none, the dropout value if dropout is off, the order of the
-    images if each batch has all of them, the buffer's size if there is no buffer, and what the
-    source or the model does not use. Series need a task and a model of their own.
+    equal: epsilon if the loss has none, smoothing if it takes integer labels only, the dropout
+    value if dropout is off, the order of the images if each batch has all of them, the buffer's
+    size if there is no buffer, and what the source or the model does not use. Series need a task
+    and a model of their own.
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
@@ -67,6 +68,7 @@ class RunConfig:
     loss_input: str = _field("logits", Choice(LOSS_INPUTS))
     reduction: str = _field("mean", Choice(REDUCTIONS))
     loss_weight: float = _field(1.0, Range(1e-8, 1e3))
+    label_smoothing: float = _field(0.0, Range(0, 1))
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
     precision: str = _field("float32", Choice(PRECISIONS))
@@ -133,15 +135,23 @@ class RunConfig:
         """The fields that have no effect on this run."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
+        smoothing = () if takes_smoothing(vars(self)) else ("label_smoothing",)
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
         unused = [*unused_by_step(vars(self)), *order, *unused_by(self.source)]
-        return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
+        return tuple(
+            dict.fromkeys([*epsilon, *smoothing, *value, *unused, *MODELS[self.model].ignores])
+        )
 
     def effective(self, name: str) -> Any:
         """A field's value; for a setting of the optimizer its own where the field is None."""
         value = getattr(self, name)
         return OPTIMIZERS[self.optimizer].own(name) if value is None else value
+
+    @property
+    def loss_as_written(self) -> bool:
+        """Whether an example's loss is what its row of LOSSES gives its logits and its label."""
+        return self.loss_input == "logits" and not self.label_smoothing
 
     @property
     def process(self) -> Process:
@@ -180,7 +190,7 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    of_images = ("scaling", "loss_input", "data_order", "report")
+    of_images = ("scaling", "loss_input", "label_smoothing", "data_order", "report")
     return of_images if SOURCES[source].series else Process._fields
 
 
@@ -188,6 +198,13 @@ def reports_for(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys of REPORTS that differ from the true accuracy with these values, and "true"."""
     rows = REPORTS.items()
     return tuple(key for key, row in rows if not row.same or values[row.same[0]] != row.same[1])
+
+
+def takes_smoothing(values: Mapping[str, Any]) -> bool:
+    """Whether the loss with these values takes probabilities as targets, not only integers."""
+    given, loss = LOSS_INPUTS[values["loss_input"]], LOSSES[values["loss"]]
+    integers = given.integers if given.instead else loss.integers
+    return not (integers and TASKS[values["task"]].form == "softmax")
 
 
 def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -345,6 +345,17 @@ def test_a_certain_answer_s_loss_is_the_chosen_loss_s_own() -> None:
     assert f"{-math.log(1 / (1 + math.exp(-1)) + 0.499):.3g} (label 1)" in says
 
 
+def test_a_certain_answer_s_loss_is_that_of_smoothed_labels() -> None:
+    """Of the sigmoid of 1: half as much as usual from the label, half from the other one."""
+    config = replace(QUESTION, loss="from_logits", loss_input="softmax", label_smoothing=0.5)
+    says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(1))
+    assert f"0.693 (label 0) or {0.75 * right + 0.25 * wrong:.3g} (label 1)" in says
+    ten = RunConfig(**{**DIGITS, "loss_input": "softmax", "label_smoothing": 0.1})
+    says = said(ten, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    assert f"has a loss of {np.log(np.e + 9) - 0.91:.3g}." in says
+
+
 def test_softmax_twice_is_no_trouble_to_a_run_that_does_well() -> None:
     twice = RunConfig(**{**DIGITS, "loss_input": "softmax"})
     assert "softmax_twice" not in said(twice, look(loss=0.5, census=Census(0.05, 0, 0)))

@@ -125,6 +125,24 @@ def test_calls_loops_and_sums_are_looked_into() -> None:
         assert (last.name, last.operands) == ("mul", (math.inf, 0))
 
 
+def test_a_loop_whose_length_is_not_known_is_looked_into() -> None:
+    def doubled(x: Any) -> Any:
+        return jax.lax.while_loop(lambda x: x < 1e30, lambda x: x * x, x)
+
+    got = origin.Recorder().record(doubled, np.float32(3))
+    assert got[0].array == doubled(np.float32(3))
+    *_, last = of(doubled, np.float32(1e25))
+    assert (last.name, last.result) == ("mul", math.inf)
+    assert last.operands == (np.float32(1e25), np.float32(1e25))
+
+
+def test_smoothed_labels_have_the_origin_of_each_label_s_loss() -> None:
+    plain = tiny(loss="naive", scaling="raw")
+    told, smoothed = found(plain), found(replace(plain, label_smoothing=0.2))
+    assert told is not None and smoothed is not None
+    assert origin.sentence(smoothed) == origin.sentence(told)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_loop_over_time_gives_what_it_gives(reverse: bool) -> None:
     def differences(x: Any) -> Any:

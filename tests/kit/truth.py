@@ -52,7 +52,8 @@ def settings() -> Iterator[RunConfig]:
     for rate in (1e-3, 0.1, 1.0, 30.0):
         for change in ({"loss_input": "softmax"}, {"loss_input": "log_softmax"},
                        {"loss_input": "as_probabilities"}, {"loss_input": "as_probabilities_tf"},
-                       {"reduction": "mean_outputs"}, {"loss_weight": 1e-3}):  # fmt: skip
+                       {"reduction": "mean_outputs"}, {"loss_weight": 1e-3},
+                       {"label_smoothing": 0.2}):  # fmt: skip
             changes += [{**DIGITS, **change, "learning_rate": rate}]
             changes += [{**DIGITS, **change, "learning_rate": rate / 100, "optimizer": "adam"}]
     changes += [{**DIGITS, "loss": "clip", "loss_input": "softmax"}]

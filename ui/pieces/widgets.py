@@ -158,6 +158,14 @@ WIDGETS: dict[str, Widget] = {
         "show the loss as it was before.",
         folded=True,
     ),
+    "label_smoothing": Widget(
+        "label smoothing",
+        (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0),
+        help="The target of an image's own class is lower by this share, which all classes get in "
+        "equal parts: with 0.1 and ten classes, 0.91 and nine times 0.01. A loss that takes "
+        "integer labels only ignores it.",
+        folded=True,
+    ),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),

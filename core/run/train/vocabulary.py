@@ -61,6 +61,7 @@ class Knobs(NamedTuple):
     loss_input: Any
     reduction: Any
     loss_weight: Any
+    label_smoothing: Any
     dropout: Any
     dropout_value: Any
     report: Any
