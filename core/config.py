@@ -41,6 +41,9 @@ class RunConfig:
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
 
+    `label_shift` moves the labels that the loss is given, class y to y + 1 and the last to 0, as if
+    they were off by one; answers are judged by the true labels.
+
     `report` changes no training; one that measures the true accuracy here, as without dropout one
     that leaves it on, is set to "true".
 
@@ -69,6 +72,7 @@ class RunConfig:
     reduction: str = _field("mean", Choice(REDUCTIONS))
     loss_weight: float = _field(1.0, Range(1e-8, 1e3))
     label_smoothing: float = _field(0.0, Range(0, 1))
+    label_shift: int = _field(0, Range(0, 1, whole=True))  # added to the labels trained on
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
     precision: str = _field("float32", Choice(PRECISIONS))
@@ -151,7 +155,7 @@ class RunConfig:
     @property
     def loss_as_written(self) -> bool:
         """Whether an example's loss is what its row of LOSSES gives its logits and its label."""
-        return self.loss_input == "logits" and not self.label_smoothing
+        return self.loss_input == "logits" and not (self.label_smoothing or self.label_shift)
 
     @property
     def process(self) -> Process:
@@ -190,7 +194,8 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    of_images = ("scaling", "loss_input", "label_smoothing", "data_order", "report")
+    of_loss = ("loss_input", "label_smoothing", "label_shift")
+    of_images = ("scaling", *of_loss, "data_order", "report")
     return of_images if SOURCES[source].series else Process._fields
 
 

@@ -28,12 +28,12 @@ def initial_answers(config: RunConfig) -> Answers:
 
     Raises:
       ValueError: the task has more classes, or none; then the gradient depends on all logits. Or
-        the loss is given no logits, or smoothed labels.
+        the loss is given no logits, or labels that are smoothed or moved.
     """
     task = TASKS[config.task]
     if task.form != "binary":
         raise ValueError(f"task is {config.task!r}, of form {task.form}; allowed is binary")
-    for name in ("loss_input", "label_smoothing"):
+    for name in ("loss_input", "label_smoothing", "label_shift"):
         if (value := getattr(config, name)) != (allowed := getattr(RunConfig, name)):
             raise ValueError(f"{name} is {value!r}; allowed is {allowed}")
     data, knobs = device_data(config), train.knobs(config)

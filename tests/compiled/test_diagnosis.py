@@ -80,6 +80,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         LOGITS, [START, look(gradients=np.where(np.arange(100) < 3, Gradient.NONFINITE, 0))],
         "3% of the images have a gradient that is NaN or inf.",
     ),
+    "shifted_labels": (
+        RunConfig(**{**DIGITS, "label_shift": 1}),
+        [START, look(train_accuracy=0.05, next_label=0.84)],
+        "It learns other labels than it is judged by: 84% of the answers are the label after the "
+        "image's own, and 5% are the label itself.",
+    ),
     "stopped": (
         QUESTION, [START, look(fixed=True, **SILENT)],
         "It has stopped with 10% of the images wrong: the step changes no weight, and every "
@@ -213,6 +219,38 @@ def test_a_cure_is_another_configuration(key: str) -> None:
         assert cure
     better = agree({**asdict(config), **cure})[0]
     assert (better != config) == bool(cure)
+
+
+@pytest.mark.parametrize(
+    ("n", "right", "moved", "told"),
+    [
+        (1000, 0.1, 0.25, True),
+        (1000, 0.1, 0.12, False),  # as an answer that all images get, of unequal classes
+        (1000, 0.9, 0.02, False),
+        (1000, 0.12, 0.08, False),
+        (1000, 0.0, 0.05, True),  # of 50 none is right
+        (1000, 0.0, 0.02, False),  # 20 may be so by chance
+        (1000, 0.0, 0.0, False),
+        (100, 0.3, 0.7, False),
+        (100, 0.05, 0.7, True),
+        (25, 0.0, 1.0, False),  # too few images
+        (1000, NAN, NAN, False),
+    ],
+)
+def test_labels_are_said_to_be_moved_beyond_chance_only(
+    n: int, right: float, moved: float, told: bool
+) -> None:
+    seen = look(n=n, train_accuracy=right, next_label=moved)
+    for config in (replace(LOGITS, label_shift=1), RunConfig(**{**DIGITS, "label_shift": 1})):
+        assert ("shifted_labels" in said(config, seen)) == told
+        assert "shifted_labels" not in said(replace(config, label_shift=0), seen)
+
+
+def test_of_two_labels_the_other_one_is_learned() -> None:
+    says = said(replace(LOGITS, label_shift=1), look(train_accuracy=0.1, next_label=0.9))
+    assert says["shifted_labels"].endswith(
+        "90% of the answers are the other label, and 10% are the label itself."
+    )
 
 
 @pytest.mark.parametrize(("says", "told"), [(0.86, True), (0.88, False), (0.96, True)])

@@ -31,7 +31,9 @@ def test_more_classes_are_refused() -> None:
         initial_answers(tiny(task="digits"))
 
 
-@pytest.mark.parametrize("change", [{"loss_input": "softmax"}, {"label_smoothing": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"loss_input": "softmax"}, {"label_smoothing": 0.1}, {"label_shift": 1}], ids=str
+)
 def test_a_loss_that_is_not_as_written_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(change))} is .*; allowed is "):
         initial_answers(tiny(**change))

@@ -216,3 +216,29 @@ def test_smoothing_keeps_a_network_from_being_sure() -> None:
     assert smooth.train_accuracy > 0.9
     assert smooth.loss > 1.5 > 0.3 > plain.loss
     assert np.median(smooth.margins) < np.median(plain.margins) - 1
+
+
+@pytest.mark.parametrize(("task", "outputs", "classes"), [("binary", 1, 2), ("digits", 10, 10)])
+def test_a_shift_gives_the_loss_the_next_label(task: str, outputs: int, classes: int) -> None:
+    form = "binary" if task == "binary" else "softmax"
+    z, labels = Z[:, :outputs], np.arange(40) % classes
+    measured = quick(lambda z, labels, knobs: train.losses_and_slopes(form, z, labels, knobs))
+    for settings in ({}, {"label_smoothing": 0.2}):
+        config = RunConfig(task=task, loss="from_logits", **settings)
+        moved = measured(z, labels.astype(np.uint8), train.knobs(replace(config, label_shift=1)))
+        plain = measured(z, np.roll(labels, -1).astype(np.uint8), train.knobs(config))
+        for one, other in zip(moved, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_answers_are_judged_by_the_true_labels_whatever_the_loss_is_given() -> None:
+    """With other labels the same network learns as well, and nothing is right."""
+    longer = replace(DIGITS, epochs=40, learning_rate=0.5)
+    plain, moved = trained(longer), trained(replace(longer, label_shift=1))
+    for name in ("train_accuracy", "next_label", "test_accuracy", "labels", "correct", "margins"):
+        first, other = getattr(plain[0], name), getattr(moved[0], name)
+        np.testing.assert_array_equal(first, other)
+    assert plain[-1].train_accuracy == moved[-1].next_label == 1
+    assert plain[-1].next_label == moved[-1].train_accuracy == 0
+    assert moved[-1].test_accuracy < 0.1 < 0.5 < plain[-1].test_accuracy
+    assert moved[-1].loss < 0.1 > plain[-1].loss

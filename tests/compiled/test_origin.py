@@ -177,6 +177,16 @@ def test_a_loss_that_breaks_before_the_first_step() -> None:
     assert said.startswith("At step 0, in the ") and f"image {told.image:,} (z = " in said
 
 
+def test_the_label_of_an_origin_is_the_one_that_the_loss_is_given() -> None:
+    config = tiny(loss="naive", scaling="raw", label_shift=1)
+    told, now = found(config), trained(config)[0]
+    assert told is not None and told.image is not None and told.label is not None
+    assert told.label == 1 - now.labels[told.image]
+    again = origin.of_loss("binary", "naive", np.float32(told.logits[0]), told.label, 1e-7)
+    assert again is not None and told.made is not None
+    assert origin.derivation(again) == origin.derivation(told.made)
+
+
 def test_with_classes_it_is_found_among_the_logits_of_one_image() -> None:
     """No look holds them: they are computed again."""
     config = replace(DIGITS, loss="naive", learning_rate=100.0)

@@ -139,7 +139,7 @@ def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
         "test_examples": 10, "gradient_norms": np.ones(2, np.float32),
         "weight_norms": np.full(2, 10, np.float32), "update_norms": np.full(2, 0.01, np.float32),
         "rounded_away": np.zeros(2, np.float32),
-        "dead_units": np.zeros(1, np.float32), "one_answer": 0.5,
+        "dead_units": np.zeros(1, np.float32), "one_answer": 0.5, "next_label": 0.02,
         "dropped_accuracy": math.nan, "flipped": math.nan, "next_finite": True, "fixed": False,
         "saturation": Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, 0),
         "census": Census(0.1, 0, 0), "margins": np.zeros(n, np.float32),

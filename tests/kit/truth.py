@@ -86,6 +86,10 @@ def settings() -> Iterator[RunConfig]:
         {**DIGITS, "report": "dropout_on", "dropout": "rate", "dropout_value": 0.5},
     ]
     changes += reports
+    for change in ({}, {"loss": "from_logits", "scaling": "unit", "epochs": 30}, DIGITS,
+                   {**DIGITS, "learning_rate": 0.3}, {**DIGITS, "learning_rate": 1e-4},
+                   {**DIGITS, "scaling": "raw", "loss": "clip"}):  # fmt: skip
+        changes += [{**change, "label_shift": 1}]
     for change in changes:
         yield agree(change)[0]
 

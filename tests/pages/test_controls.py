@@ -29,7 +29,7 @@ OTHER = {
     "momentum": 0.77, "beta_2": 0.97, "optimizer_epsilon": 3e-6, "decay_form": "l2",
     "weight_decay": 0.03, "clip_form": "each_norm", "clip_norm": 0.3,
     "loss_input": "softmax", "reduction": "sum", "loss_weight": 0.03, "learning_rate": 0.0123,
-    "label_smoothing": 0.03,
+    "label_smoothing": 0.03, "label_shift": 1,
     "batch_size": 123, "epochs": 7, "data_order": "sorted", "shuffle": "never",
     "shuffle_buffer": 77, "report": "nan_as_0", "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3,
     "noise": 0.3, "dt": 0.3,

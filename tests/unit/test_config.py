@@ -187,7 +187,7 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     unused = {
         "scaling": "unit", "activation": "tanh", "loss_input": "softmax", "dropout": "rate",
         "dropout_value": 0.9, "report": "nan_as_0",
-        "label_smoothing": 0.1,
+        "label_smoothing": 0.1, "label_shift": 1,
     }  # fmt: skip
     series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)

@@ -166,6 +166,13 @@ WIDGETS: dict[str, Widget] = {
         "integer labels only ignores it.",
         folded=True,
     ),
+    "label_shift": Widget(
+        "labels moved by",
+        help="With 1 the loss is given the label after each image's own, and the first instead of "
+        "the last, as if the labels were counted from 1 or read one class off. Answers are judged "
+        "by the true labels.",
+        folded=True,
+    ),
     "batch_size": Widget(
         "batch",
         (1, 10, 50, 100, 200, 512, 1000, 2000, 4000, 10_000, 60_000),

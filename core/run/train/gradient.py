@@ -62,7 +62,8 @@ def losses_and_slopes(
 
     With smoothing s, the target of each of K classes is (1 - s) [its label] + s/K, as in
     keras.losses.CategoricalCrossentropy, Keras 3.15, and torch.nn.CrossEntropyLoss, PyTorch 2.13;
-    of two classes y becomes (1 - s) y + s/2, as in keras.losses.BinaryCrossentropy.
+    of two classes y becomes (1 - s) y + s/2, as in keras.losses.BinaryCrossentropy. A label shift
+    moves each label to the next before that.
     """
     if form == "regression":
         return loss_and_grad(form, knobs.loss, logits, labels.astype(logits.dtype), knobs.epsilon)
@@ -73,7 +74,8 @@ def losses_and_slopes(
         return _loss_and_slope(form, z, labels.astype(z.dtype if binary else jnp.int32), knobs)
 
     classes = 2 if binary else z.shape[-1]
-    loss, slope = smoothed(of_labels, labels, classes, knobs.label_smoothing)
+    taught = (labels.astype(jnp.int32) + knobs.label_shift) % classes
+    loss, slope = smoothed(of_labels, taught, classes, knobs.label_smoothing)
     return loss, slope[:, None] if binary else slope
 
 
@@ -85,7 +87,6 @@ def smoothed(
     A cross-entropy is linear in its targets. Only a loop's body is compiled, and without smoothing
     it runs once, for the labels themselves, and multiplies by nothing.
     """
-    labels = labels.astype(jnp.int32)
     share = smoothing / classes
 
     def add(carry: tuple[Array, Any]) -> tuple[Array, Any]:

@@ -162,6 +162,7 @@ class Looking:
         p, low, high = map(diagnostics.wide, (p, *ends))
         return {
             "train_accuracy": jnp.mean(is_correct),
+            "next_label": diagnostics.next_label(probe.logits, probe.labels),
             "one_answer": diagnostics.one_answer(probe.logits),
             "saturation": diagnostics.saturation(p, kinds, low, high),
             "census": diagnostics.census(is_correct, kinds),

@@ -62,6 +62,7 @@ class Knobs(NamedTuple):
     reduction: Any
     loss_weight: Any
     label_smoothing: Any
+    label_shift: Any
     dropout: Any
     dropout_value: Any
     report: Any
