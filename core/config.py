@@ -18,7 +18,7 @@ from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
-from core.parts.order import DATA_ORDERS, SHUFFLES
+from core.parts.order import DATA_ORDERS, LAST_BATCHES, SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.parts.reports import REPORTS
 from core.registry import Registry
@@ -34,9 +34,9 @@ class RunConfig:
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
     equal: epsilon if the loss has none, smoothing if it takes integer labels only, the dropout
-    value if dropout is off, the order of the images if each batch has all of them, the buffer's
-    size if there is no buffer, and what the source or the model does not use. Series need a task
-    and a model of their own.
+    value if dropout is off, the order of the images if each batch has all of them, the last batch
+    if it is as large as the others, the buffer's size if there is no buffer, and what the source or
+    the model does not use. Series need a task and a model of their own.
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
@@ -50,7 +50,7 @@ class RunConfig:
     A batch as large as the training set means full-batch descent, with the images in their
     original order: a mean or sum over all of them depends on their order by rounding only. Smaller
     batches are cut from an order that is drawn, with every image once, as `data_order` and
-    `shuffle` say; images left over at the end of an epoch are not used.
+    `shuffle` say; `last_batch` says whether images left over at the end of an epoch are used.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -89,6 +89,7 @@ class RunConfig:
     epochs: int = _field(10, Range(1, 1000, whole=True))
     data_order: str = _field("as_is", Choice(DATA_ORDERS))
     shuffle: str = _field("every_epoch", Choice(SHUFFLES))
+    last_batch: str = _field("dropped", Choice(LAST_BATCHES))
     shuffle_buffer: int = _field(1000, Range(1, 60_000, whole=True))  # images
     report: str = _field("true", Choice(REPORTS))
     # For series only; core.data.Process explains each.
@@ -142,7 +143,8 @@ class RunConfig:
         smoothing = () if takes_smoothing(vars(self)) else ("label_smoothing",)
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
-        unused = [*unused_by_step(vars(self)), *order, *unused_by(self.source)]
+        last = () if self.train_size % self.batch_size else ("last_batch",)
+        unused = [*unused_by_step(vars(self)), *order, *last, *unused_by(self.source)]
         return tuple(
             dict.fromkeys([*epsilon, *smoothing, *value, *unused, *MODELS[self.model].ignores])
         )
@@ -169,8 +171,8 @@ class RunConfig:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the training set."""
-        return self.train_size // self.batch_size
+        """Batches in the training set: the whole ones, and the last one if it is kept."""
+        return self.train_size // self.batch_size + LAST_BATCHES[self.last_batch].kept
 
     @property
     def steps(self) -> int:

@@ -44,6 +44,7 @@ def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.
 # The runs that many tests share, because each shape takes about nine seconds to compile.
 # Of the digits, 5 images are left over in each epoch.
 DIGITS = tiny(task="digits", train_size=105, learning_rate=0.02)
+KEEPING = replace(DIGITS, last_batch="kept")  # those five make a batch
 # The other optimizers' rules are tested without a network.
 TRAINED = ("sgd", "momentum", "adam", "adam_step_0")
 DECAYING = replace(
@@ -78,6 +79,7 @@ def _shapes() -> Iterator[RunConfig]:
     yield tiny(precision="mixed_float16", optimizer="adam")  # mapped runs with slots and a scale
     yield from (replace(DIGITS, optimizer=key) for key in TRAINED)
     yield DECAYING
+    yield KEEPING
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")

@@ -197,6 +197,7 @@ WIDGETS: dict[str, Widget] = {
         help=explained("shuffle buffer"),
         folded=True,
     ),
+    "last_batch": Widget("last, partial batch", help=explained("batch", "epoch"), folded=True),
     "report": Widget("reported accuracy", help=explained("held out"), folded=True),
     "stream": Widget("random numbers", help=explained("random numbers"), folded=True),
 }

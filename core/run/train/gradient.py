@@ -40,11 +40,16 @@ def backprop(
     knobs: Knobs,
     key: Array,
     scaler: Scaler = (),
+    filled: Array | None = None,
 ) -> Backprop:
-    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss."""
+    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss.
+
+    `filled` [batch] says which places hold examples, where not all do.
+    """
     logits, pull_back = forward(apply, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    return Backprop(logits, loss, slope, batch_gradient(pull_back, slope, knobs, scaler))
+    gradients = batch_gradient(pull_back, slope, knobs, scaler, filled)
+    return Backprop(logits, loss, slope, gradients)
 
 
 def forward(
@@ -130,16 +135,28 @@ def _stand_in(row: LossInput, form: Form) -> Callable[..., tuple[Array, Array]]:
     return lambda z, labels, loss, slope: own(z, labels, jnp.float32(0))
 
 
-def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scaler = ()) -> Params:
+def batch_gradient(
+    pull_back: PullBack,
+    slope: Array,
+    knobs: Knobs,
+    scaler: Scaler = (),
+    filled: Array | None = None,
+) -> Params:
     """The gradient of the batch's loss, from the derivative of each example's by its logits.
 
-    A loss scale multiplies on the way back and is divided out at the end.
+    Places that are not `filled` have no part in it, and are not counted. A loss scale multiplies on
+    the way back and is divided out at the end.
     """
-    (gradient,) = pull_back(share_of_batch(slope, len(slope), knobs, scaler))
+    if filled is None:
+        share = share_of_batch(slope, len(slope), knobs, scaler)
+    else:
+        share = share_of_batch(slope, jnp.sum(filled), knobs, scaler)
+        share = jnp.where(filled[:, None], share, 0)
+    (gradient,) = pull_back(share)
     return jax.tree.map(lambda g: g / scaler.scale, gradient) if scaler else gradient
 
 
-def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Scaler) -> Array:
+def share_of_batch(slope: Array, examples: int | Array, knobs: Knobs, scaler: Scaler) -> Array:
     """The derivative of the batch's loss by each example's logits, times weight and loss scale."""
     outputs = slope.shape[-1]
     divisors = [reduction.divisor(examples, outputs) for reduction in REDUCTIONS.values()]

@@ -58,7 +58,9 @@ class Looking:
         losses, slopes = losses_and_slopes(step.form, *both, knobs)
         size = len(batch.x)
         loss, slope = losses[size:], slopes[size:]
-        gradients = batch_gradient(pull_back, slopes[:size], knobs, state.scaler)
+        gradients = batch_gradient(
+            pull_back, slopes[:size], knobs, state.scaler, step.filled(state)
+        )
         # As the weights see it, in the batch's loss: tiny slopes underflow in its mean.
         share = share_of_batch(slope, step.shape.batch_size, knobs, state.scaler)
         share = share.astype(step.precision.compute.dtype)
@@ -200,7 +202,7 @@ class Looking:
         network = self.step.network
         params, slopes = cast((state.params, slopes), jnp.float32)
         _, pull_back = forward(network.apply, params, batch.x, knobs, batch.key)
-        exact = batch_gradient(pull_back, slopes, knobs)
+        exact = batch_gradient(pull_back, slopes, knobs, filled=self.step.filled(state))
         activations = self.step.model.at_test(
             lambda x: [network.hidden(params, x), network.apply(params, x)], probed
         )

@@ -137,9 +137,10 @@ CONTEXTS = Registry(
             learning_rate=0.1,
             clip_norm=1.0,
         ),
-        # Where units are dropped, or the data lie in another order.
+        # Where units are dropped, the data lie in another order, or a batch is left over.
         _context("dropout", "Adam, 0.001, dropout 0.5", dropout="rate", dropout_value=0.5),
         _context("sorted", "Adam, 0.001, data sorted by label", data_order="sorted"),
+        _context("batch_128", "Adam, 0.001, batch 128", batch_size=128),
         _context(
             "sorted_sgd",
             "SGD, 0.1, data sorted by label",

@@ -10,10 +10,10 @@ from core.parts.optimizers import SETTINGS
 # in how long they train and in what they report of it, but both are the same network, with the
 # same activation.
 MAY_DIFFER = (
-    "label_smoothing", "label_shift",
     "loss", "epsilon", "loss_input", "reduction", "loss_weight", "dropout", "dropout_value",
     "optimizer", "learning_rate", *SETTINGS, "decay_form", "weight_decay", "clip_form",
     "clip_norm", "epochs", "report",
+    "label_smoothing", "label_shift",
 )  # fmt: skip
 
 
