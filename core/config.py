@@ -19,7 +19,7 @@ from core.parts.losses import LOSSES, losses_for
 from core.parts.models import INITIALIZERS, MODELS
 from core.parts.normalisations import NORM_FIELDS, NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
-from core.parts.order import DATA_ORDERS, SHUFFLES
+from core.parts.order import DATA_ORDERS, LAST_BATCHES, SHUFFLES
 from core.parts.precisions import PRECISIONS
 from core.parts.reports import REPORTS
 from core.registry import Registry
@@ -34,13 +34,17 @@ class RunConfig:
     """One training run. The defaults are those of the JAX/Keras question, with its "stable" loss.
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
-    equal: epsilon if the loss has none, the dropout value if dropout is off, the numbers of a
-    normalisation that there is none of, the order of the images if each batch has all of them, the
-    buffer's size if there is no buffer, and what the source or the model does not use. Series need
-    a task and a model of their own.
+    equal: epsilon if the loss has none, smoothing if it takes integer labels only, the dropout
+    value if dropout is off, the numbers of a normalisation that there is none of, the order of the
+    images if each batch has all of them, the last batch if it is as large as the others or
+    BatchNorm would see what fills it up, the buffer's size if there is no buffer, and what the
+    source or the model does not use. Series need a task and a model of their own.
 
     The optimizer's settings are None if they are its own, by default, so that another optimizer
     comes with others; `effective` gives their values.
+
+    `label_shift` moves the labels that the loss is given, class y to y + 1 and the last to 0, as if
+    they were off by one; answers are judged by the true labels.
 
     `report` changes no training; one that measures the true accuracy here, as without dropout one
     that leaves it on, is set to "true".
@@ -48,7 +52,7 @@ class RunConfig:
     A batch as large as the training set means full-batch descent, with the images in their
     original order: a mean or sum over all of them depends on their order by rounding only. Smaller
     batches are cut from an order that is drawn, with every image once, as `data_order` and
-    `shuffle` say; images left over at the end of an epoch are not used.
+    `shuffle` say; `last_batch` says whether images left over at the end of an epoch are used.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -75,6 +79,8 @@ class RunConfig:
     loss_input: str = _field("logits", Choice(LOSS_INPUTS))
     reduction: str = _field("mean", Choice(REDUCTIONS))
     loss_weight: float = _field(1.0, Range(1e-8, 1e3))
+    label_smoothing: float = _field(0.0, Range(0, 1))
+    label_shift: int = _field(0, Range(0, 1, whole=True))  # added to the labels trained on
     dropout: str = _field("off", Choice(DROPOUTS))
     dropout_value: float = _field(0.5, Range(0.05, 0.95))
     precision: str = _field("float32", Choice(PRECISIONS))
@@ -91,6 +97,7 @@ class RunConfig:
     epochs: int = _field(10, Range(1, 1000, whole=True))
     data_order: str = _field("as_is", Choice(DATA_ORDERS))
     shuffle: str = _field("every_epoch", Choice(SHUFFLES))
+    last_batch: str = _field("dropped", Choice(LAST_BATCHES))
     shuffle_buffer: int = _field(1000, Range(1, 60_000, whole=True))  # images
     report: str = _field("true", Choice(REPORTS))
     # For series only; core.data.Process explains each.
@@ -141,16 +148,26 @@ class RunConfig:
         """The fields that have no effect on this run."""
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
+        smoothing = () if takes_smoothing(vars(self)) else ("label_smoothing",)
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
+        whole = self.train_size % self.batch_size == 0
+        last = ("last_batch",) if whole or NORMALISATIONS[self.normalisation].test_batch else ()
         norm = unused_by_norm(vars(self))
-        unused = [*norm, *unused_by_step(vars(self)), *order, *unused_by(self.source)]
-        return tuple(dict.fromkeys([*epsilon, *value, *unused, *MODELS[self.model].ignores]))
+        unused = [*norm, *unused_by_step(vars(self)), *order, *last, *unused_by(self.source)]
+        return tuple(
+            dict.fromkeys([*epsilon, *smoothing, *value, *unused, *MODELS[self.model].ignores])
+        )
 
     def effective(self, name: str) -> Any:
         """A field's value; for a setting of the optimizer its own where the field is None."""
         value = getattr(self, name)
         return OPTIMIZERS[self.optimizer].own(name) if value is None else value
+
+    @property
+    def loss_as_written(self) -> bool:
+        """Whether an example's loss is what its row of LOSSES gives its logits and its label."""
+        return self.loss_input == "logits" and not (self.label_smoothing or self.label_shift)
 
     @property
     def process(self) -> Process:
@@ -164,8 +181,8 @@ class RunConfig:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the training set."""
-        return self.train_size // self.batch_size
+        """Batches in the training set: the whole ones, and the last one if it is kept."""
+        return self.train_size // self.batch_size + LAST_BATCHES[self.last_batch].kept
 
     @property
     def steps(self) -> int:
@@ -189,7 +206,8 @@ def rows_for(name: str, source: str) -> tuple[str, ...]:
 
 def unused_by(source: str) -> tuple[str, ...]:
     """The fields that a source does not use: those of images, or those of series."""
-    of_images = ("scaling", "loss_input", "data_order", "report")
+    of_loss = ("loss_input", "label_smoothing", "label_shift")
+    of_images = ("scaling", *of_loss, "data_order", "report")
     return of_images if SOURCES[source].series else Process._fields
 
 
@@ -197,6 +215,13 @@ def reports_for(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys of REPORTS that differ from the true accuracy with these values, and "true"."""
     rows = REPORTS.items()
     return tuple(key for key, row in rows if not row.same or values[row.same[0]] != row.same[1])
+
+
+def takes_smoothing(values: Mapping[str, Any]) -> bool:
+    """Whether the loss with these values takes probabilities as targets, not only integers."""
+    given, loss = LOSS_INPUTS[values["loss_input"]], LOSSES[values["loss"]]
+    integers = given.integers if given.instead else loss.integers
+    return not (integers and TASKS[values["task"]].form == "softmax")
 
 
 def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -209,9 +234,10 @@ def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def unused_by_norm(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings of a normalisation that have no effect with these values."""
-    if values["normalisation"] == "none":
-        return NORM_FIELDS[1:]
-    return ("norm_momentum", "norm_variance") if values["norm_test"] == "batch" else ()
+    used = NORMALISATIONS[values["normalisation"]].settings
+    if values["norm_test"] == "batch":
+        used = tuple(name for name in used if name not in ("norm_momentum", "norm_variance"))
+    return tuple(name for name in NORM_FIELDS[1:] if name not in used)
 
 
 FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in fields(RunConfig)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from core.parts.losses import Form
 from core.registry import Registry, Row
@@ -58,9 +59,12 @@ TASKS = Registry(
 
 @dataclass(frozen=True, kw_only=True)
 class Reduction(Row):
-    """How the losses of a batch become one: their sum divided by `divisor`(examples, outputs)."""
+    """How the losses of a batch become one: their sum divided by `divisor`(examples, outputs).
 
-    divisor: Callable[[int, int], int]
+    The number of examples may be traced.
+    """
+
+    divisor: Callable[[Any, int], Any]
 
 
 REDUCTIONS = Registry(

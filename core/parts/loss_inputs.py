@@ -24,6 +24,7 @@ class LossInput(Row):
     softmax: Callable[[Array], Array]  # logits [batch, classes] -> [batch, classes]
     # The loss, by form, that stands in for the chosen one; none where the chosen one is used.
     instead: Mapping[Form, LossFunction] | None = None
+    integers: bool = False  # whether that takes integer labels only, with more than two classes
 
 
 def _logits(z: Array) -> Array:
@@ -110,6 +111,7 @@ LOSS_INPUTS = Registry(
             binary=_logits,
             softmax=_logits,
             instead={"binary": _binary_of_probabilities, "softmax": _of_probabilities_tf},
+            integers=True,
         ),
     ],
 )

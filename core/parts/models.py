@@ -315,7 +315,8 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
         "axes": axes,
         "build": lambda widths, outputs, *_: cnn(axes, outputs),
-        # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout.
+        # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout. What
+        # fills up a last, partial batch would be part of its BatchNorm's statistics.
         "ignores": (
             "widths",
             "initializer",
@@ -323,6 +324,7 @@ def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
             "dropout",
             "dropout_value",
             *NORM_FIELDS,
+            "last_batch",
         ),
         "looks_per_epoch": 2,  # each costs as much as seven steps of 100 images
         "test_batch": 100,  # as in the post: BatchNorm takes its statistics from the batch

@@ -1,7 +1,7 @@
 """NORMALISATIONS: what a hidden layer's sums pass through before their activation.
 
 BatchNorm takes a mean and a variance of each unit over the batch, and keeps running averages of
-both for test time. Mean, variance and running averages are computed in float32 at least, whatever
+both for test time; LayerNorm takes those of each example over its units. Mean, variance and running averages are computed in float32 at least, whatever
 the format of the units, as Keras and PyTorch do; only the result is rounded to that format.
 """
 
@@ -35,8 +35,9 @@ class Norm(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Normalisation(Row):
-    """A normalisation of x [batch, width]."""
+    """A normalisation of x [batch, width]; one with a `test_batch` keeps running averages."""
 
+    settings: tuple[str, ...] = ()  # those of NORM_FIELDS that it uses
     weights: Callable[[int], tuple[Array, ...]]  # width -> beta and gamma, as they start
     start: Callable[[int, Any], Any]  # width, format -> the running averages, as they start
     # x, weights, norm, place among the hidden layers -> the result, and the Moments of the batch
@@ -62,6 +63,17 @@ def _batch_norm(
     return (gamma * scaled + beta).astype(x.dtype), batch
 
 
+def _layer_norm(
+    x: Array, weights: tuple[Array, Array], norm: Norm, place: int
+) -> tuple[Array, tuple[()]]:
+    """The same over the units of each example, which is the same at test time."""
+    numbers, (beta, gamma) = _wide(x), map(_wide, weights)
+    mean = jnp.mean(numbers, axis=1, keepdims=True)
+    variance = jnp.var(numbers, axis=1, keepdims=True)
+    scaled = (numbers - mean) * lax.rsqrt(variance + jnp.asarray(norm.epsilon, numbers.dtype))
+    return (gamma * scaled + beta).astype(x.dtype), ()
+
+
 NORMALISATIONS = Registry(
     "normalisation",
     [
@@ -81,10 +93,24 @@ NORMALISATIONS = Registry(
             "a shift β that are trained. Running averages of μ and σ² stand in at test time.",
             reference="Ioffe and Szegedy, 2015; keras.layers.BatchNormalization, Keras 3.15; "
             "torch.nn.BatchNorm1d, PyTorch 2.13",
+            settings=NORM_FIELDS[1:],
             weights=lambda width: (jnp.zeros(width), jnp.ones(width)),
             start=lambda width, dtype: Moments(jnp.zeros(width, dtype), jnp.ones(width, dtype)),
             normalise=_batch_norm,
             test_batch=100,  # as the CNN's, for those that are normalised by their own moments
+        ),
+        Normalisation(
+            key="layer_norm",
+            label="LayerNorm",
+            latex=r"\gamma\,(x - \mu)/\sqrt{\sigma^2 + \epsilon} + \beta",
+            summary="Each example's sums get mean 0 and variance 1 over the layer's units, then "
+            "every unit its scale γ and its shift β, which are trained. The same at test time.",
+            reference="Ba, Kiros and Hinton, 2016; keras.layers.LayerNormalization, Keras 3.15; "
+            "torch.nn.LayerNorm, PyTorch 2.13",
+            settings=("norm_epsilon",),
+            weights=lambda width: (jnp.zeros(width), jnp.ones(width)),
+            start=lambda width, dtype: (),
+            normalise=_layer_norm,
         ),
     ],
 )

@@ -1,7 +1,7 @@
-"""DATA_ORDERS and SHUFFLES: in which order a run takes its examples.
+"""DATA_ORDERS, SHUFFLES and LAST_BATCHES: in which order a run takes its examples.
 
 A data order says how the data lie before a run begins, a shuffle in which order an epoch takes
-them from there.
+them from there, a last batch whether it takes those that are left over.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,13 @@ class Shuffle(Row):
 
     draw: Callable[[Array, Array, Array], Array]
     repeats: bool = False  # whether every epoch has the first one's order
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastBatch(Row):
+    """What becomes of the examples at the end of an epoch that fill no batch."""
+
+    kept: bool  # whether they make a batch, whose loss is over them alone
 
 
 def _buffered(permutation: Array, key: Array, buffer: Array) -> Array:
@@ -109,6 +116,27 @@ SHUFFLES = Registry(
             "place in the data, but earlier only by less than the buffer's size.",
             reference="tf.data.Dataset.shuffle(buffer_size), TensorFlow 2.21",
             draw=_buffered,
+        ),
+    ],
+)
+
+LAST_BATCHES = Registry(
+    "last batch",
+    [
+        LastBatch(
+            key="dropped",
+            label="left out",
+            summary="Images that are left over at the end of an epoch are not used in it.",
+            reference="torch.utils.data.DataLoader with drop_last=True, PyTorch 2.13",
+            kept=False,
+        ),
+        LastBatch(
+            key="kept",
+            label="kept",
+            summary="They make a smaller batch, with the mean of their own losses: each of them "
+            "counts for more than the others.",
+            reference="fit in Keras 3.15 and torch.utils.data.DataLoader, PyTorch 2.13, by default",
+            kept=True,
         ),
     ],
 )

@@ -64,7 +64,7 @@ def unanswered(predictions: Array, kinds: Array) -> dict[str, Any]:
     nan, none = jnp.float32(jnp.nan), jnp.zeros(0)
     nowhere = jnp.zeros((len(Gradient), BINS + 5), jnp.int32)
     broken = jnp.any(jnp.isnan(predictions), axis=-1)
-    shares = ("train_accuracy", "one_answer", "dropped_accuracy", "flipped")
+    shares = ("train_accuracy", "next_label", "one_answer", "dropped_accuracy", "flipped")
     return {
         **dict.fromkeys(shares, nan),
         "saturation": Saturation(nowhere, nan, nan, nan, jnp.mean(broken)),
@@ -91,6 +91,15 @@ def one_answer(logits: Array) -> Array:
     """The share of the examples that get the most frequent answer."""
     classes = max(2, logits.shape[-1])
     return jnp.max(jnp.bincount(answers(logits), length=classes)) / len(logits)
+
+
+def next_label(logits: Array, labels: Array) -> Array:
+    """The share of the examples whose answer is the label after theirs; the first follows the last.
+
+    Of two labels it is the other one.
+    """
+    following = (labels.astype(jnp.int32) + 1) % max(2, logits.shape[-1])
+    return jnp.mean(answers(logits) == following)
 
 
 def dead_units(hidden: list[Array]) -> Array:

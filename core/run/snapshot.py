@@ -114,6 +114,8 @@ class Snapshot(NamedTuple):
     # float32 [hidden layers], share of units that are 0 for every image; a filter is one unit.
     dead_units: np.ndarray
     one_answer: float  # share of the images that get the most frequent answer
+    # Share of the images whose answer is the label after theirs, or the first after the last.
+    next_label: float
     # On the first DROPPED images, with units dropped as in training; NaN if dropout is off.
     dropped_accuracy: float
     flipped: float  # share of them that get another answer than with all units

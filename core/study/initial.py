@@ -27,13 +27,14 @@ def initial_answers(config: RunConfig) -> Answers:
 
     Raises:
       ValueError: the task has more classes, or none; then the gradient depends on all logits. Or
-        the loss is given no logits.
+        the loss is given no logits, or labels that are smoothed or moved.
     """
     task = TASKS[config.task]
     if task.form != "binary":
         raise ValueError(f"task is {config.task!r}, of form {task.form}; allowed is binary")
-    if config.loss_input != "logits":
-        raise ValueError(f"loss_input is {config.loss_input!r}; allowed is logits")
+    for name in ("loss_input", "label_smoothing", "label_shift"):
+        if (value := getattr(config, name)) != (allowed := getattr(RunConfig, name)):
+            raise ValueError(f"{name} is {value!r}; allowed is {allowed}")
     data, knobs = device_data(config), train.knobs(config)
     images, labels = data.train_images[:PROBE], data.train_labels[:PROBE]
     weights = train.program(train.shape(config)).draw(knobs).weights

@@ -28,6 +28,7 @@ REQUIRED = {
     "task": "binary", "model": "mlp", "activation": "relu", "normalisation": "none",
     "loss_input": "logits", "reduction": "mean", "loss_weight": 1.0, "precision": "float32",
     "optimizer": "sgd", "decay_form": "off", "clip_form": "off", "dropout": "off",
+    "label_smoothing": 0.0, "label_shift": 0,
 }  # fmt: skip
 
 

@@ -102,8 +102,9 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
             after = parts.update(state, before.gradients, before.moments, knobs)
             logits = parts.evaluate(after.weights, x, knobs)
             loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
+            filled = parts.filled(state)
             scores = [
-                jnp.mean(values)
+                jnp.mean(values, where=filled)
                 for values in (
                     diagnostics.correct(before.logits, batch_labels),
                     before.loss,

@@ -51,6 +51,12 @@ def test_a_loss_that_the_margin_does_not_determine_is_not_known() -> None:
     assert (second.loss, second.slope) == ("0.0486", "-0.0474")
 
 
+def test_a_loss_of_other_labels_is_not_known() -> None:
+    assert chosen.own_loss(tiny()).of_logits
+    assert not chosen.own_loss(tiny(label_smoothing=0.1)).of_logits
+    assert not chosen.own_loss(tiny(label_shift=1)).of_logits
+
+
 def test_nan_is_shown_as_nan() -> None:
     now = look(0, 1, margins=np.float32([np.nan]), gradients=np.uint8([Gradient.NONFINITE]))
     (card,) = chosen.cards(now, np.array([0]), True, chosen.own_loss(tiny()))

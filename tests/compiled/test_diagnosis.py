@@ -80,6 +80,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         LOGITS, [START, look(gradients=np.where(np.arange(100) < 3, Gradient.NONFINITE, 0))],
         "3% of the images have a gradient that is NaN or inf.",
     ),
+    "shifted_labels": (
+        RunConfig(**{**DIGITS, "label_shift": 1}),
+        [START, look(train_accuracy=0.05, next_label=0.84)],
+        "It learns other labels than it is judged by: 84% of the answers are the label after the "
+        "image's own, and 5% are the label itself.",
+    ),
     "stopped": (
         QUESTION, [START, look(fixed=True, **SILENT)],
         "It has stopped with 10% of the images wrong: the step changes no weight, and every "
@@ -215,6 +221,38 @@ def test_a_cure_is_another_configuration(key: str) -> None:
     assert (better != config) == bool(cure)
 
 
+@pytest.mark.parametrize(
+    ("n", "right", "moved", "told"),
+    [
+        (1000, 0.1, 0.25, True),
+        (1000, 0.1, 0.12, False),  # as an answer that all images get, of unequal classes
+        (1000, 0.9, 0.02, False),
+        (1000, 0.12, 0.08, False),
+        (1000, 0.0, 0.05, True),  # of 50 none is right
+        (1000, 0.0, 0.02, False),  # 20 may be so by chance
+        (1000, 0.0, 0.0, False),
+        (100, 0.3, 0.7, False),
+        (100, 0.05, 0.7, True),
+        (25, 0.0, 1.0, False),  # too few images
+        (1000, NAN, NAN, False),
+    ],
+)
+def test_labels_are_said_to_be_moved_beyond_chance_only(
+    n: int, right: float, moved: float, told: bool
+) -> None:
+    seen = look(n=n, train_accuracy=right, next_label=moved)
+    for config in (replace(LOGITS, label_shift=1), RunConfig(**{**DIGITS, "label_shift": 1})):
+        assert ("shifted_labels" in said(config, seen)) == told
+        assert "shifted_labels" not in said(replace(config, label_shift=0), seen)
+
+
+def test_of_two_labels_the_other_one_is_learned() -> None:
+    says = said(replace(LOGITS, label_shift=1), look(train_accuracy=0.1, next_label=0.9))
+    assert says["shifted_labels"].endswith(
+        "90% of the answers are the other label, and 10% are the label itself."
+    )
+
+
 @pytest.mark.parametrize(("says", "told"), [(0.86, True), (0.88, False), (0.96, True)])
 def test_a_report_is_blamed_beyond_chance_only(says: float, told: bool) -> None:
     """Three standard errors of 90% of 1,000 images are 2.8%."""
@@ -343,6 +381,17 @@ def test_a_certain_answer_s_loss_is_the_chosen_loss_s_own() -> None:
     config = replace(QUESTION, loss="mxnet", epsilon=0.499, loss_input="softmax")
     says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
     assert f"{-math.log(1 / (1 + math.exp(-1)) + 0.499):.3g} (label 1)" in says
+
+
+def test_a_certain_answer_s_loss_is_that_of_smoothed_labels() -> None:
+    """Of the sigmoid of 1: half as much as usual from the label, half from the other one."""
+    config = replace(QUESTION, loss="from_logits", loss_input="softmax", label_smoothing=0.5)
+    says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(1))
+    assert f"0.693 (label 0) or {0.75 * right + 0.25 * wrong:.3g} (label 1)" in says
+    ten = RunConfig(**{**DIGITS, "loss_input": "softmax", "label_smoothing": 0.1})
+    says = said(ten, look(census=Census(0.5, 0, 0)))["softmax_twice"]
+    assert f"has a loss of {np.log(np.e + 9) - 0.91:.3g}." in says
 
 
 def test_softmax_twice_is_no_trouble_to_a_run_that_does_well() -> None:

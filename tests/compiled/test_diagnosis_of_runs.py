@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from itertools import islice
+from math import comb
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.config import RunConfig, agree
@@ -156,6 +158,41 @@ ODD = [
 def test_predictions_about_few_images_come_true(config: RunConfig) -> None:
     found = list(verdicts(config))
     assert found and [cause for cause, held in found if not held] == []
+
+
+def _by_chance(heads: int, tosses: int) -> float:
+    return sum(comb(tosses, k) for k in range(heads, tosses + 1)) / 2**tosses
+
+
+@pytest.mark.parametrize("config", [
+    FEW_DIGITS, replace(FEW_DIGITS, loss="clip", epsilon=1e-7, epochs=20), tiny(epochs=20),
+    replace(FEW_DIGITS, label_smoothing=0.3, epochs=20), RunConfig(), RunConfig(epochs=40),
+    replace(FEW_DIGITS, learning_rate=0.5, epochs=20), tiny(learning_rate=1.0, scaling="raw"),
+    tiny(loss="naive", scaling="raw"), replace(FEW_DIGITS, loss_input="as_probabilities"),
+    RunConfig(loss="from_logits", scaling="unit", epochs=60), tiny(learning_rate=1e-8), *ODD,
+], ids=lambda config: str(config.differences()))  # fmt: skip
+def test_labels_are_said_to_be_moved_where_they_are_and_that_shows(config: RunConfig) -> None:
+    """Where enough answers are the moved labels; taught the true ones, more are right."""
+    moved = replace(config, label_shift=1)
+    for run in (config, moved):
+        for i, now in enumerate(trained(run)):
+            named = "shifted_labels" in {f.cause for f in diagnose(run, trained(run)[: i + 1])}
+            wrong = round((1 - now.train_accuracy) * len(now.labels))
+            right, other = (
+                round(share * len(now.labels)) for share in (now.train_accuracy, now.next_label)
+            )
+            assert other <= wrong and (run.task == "digits" or other == wrong)
+            # The exact chance that a fair coin falls on one side at least as often.
+            chance = _by_chance(other, right + other)
+            if named:
+                assert run is moved and other > right and chance < 1e-8
+            elif run is moved and not np.isnan(now.loss):
+                assert chance > 1e-11
+    end, better = trained(moved)[-1], trained(config)[-1]
+    (found,) = [f for f in diagnose(moved, trained(moved)) if f.cause == "shifted_labels"] or [None]
+    if found:
+        assert replace(moved, **found.cure) == config
+        assert better.train_accuracy > end.train_accuracy + 0.2
 
 
 @pytest.mark.parametrize("config", [

@@ -162,6 +162,13 @@ def test_answers_and_their_most_frequent_one() -> None:
     assert diagnostics.one_answer(jnp.eye(3)) == pytest.approx(1 / 3)
 
 
+def test_the_label_after_an_image_s_own_is_the_first_after_the_last() -> None:
+    sure = jnp.eye(3)[jnp.array([1, 2, 0, 0])]
+    assert diagnostics.next_label(sure, jnp.array([0, 1, 2, 0], jnp.uint8)) == 0.75
+    two = jnp.array([[-1.0], [2.0], [3.0], [-1.0]])
+    assert diagnostics.next_label(two, jnp.array([1, 0, 1, 0], jnp.uint8)) == 0.5
+
+
 def test_dead_units_are_0_for_every_example() -> None:
     hidden = [jnp.array([[0.0, 1.0], [0.0, 0.0]]), jnp.zeros((2, 5))]
     np.testing.assert_array_equal(diagnostics.dead_units(hidden), [0.5, 1])

@@ -1,5 +1,7 @@
 """A network before its first step is the one that the first snapshot of its run shows."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,11 @@ def test_it_is_the_first_snapshot_bit_for_bit(config: RunConfig) -> None:
 def test_more_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="task is 'digits'"):
         initial_answers(tiny(task="digits"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"loss_input": "softmax"}, {"label_smoothing": 0.1}, {"label_shift": 1}], ids=str
+)
+def test_a_loss_that_is_not_as_written_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is .*; allowed is "):
+        initial_answers(tiny(**change))

@@ -1,4 +1,4 @@
-"""What a loss is given: logits, softmax (which it applies again) or log-softmax."""
+"""What a loss is given: logits, softmax (which it applies again) or log-softmax; and its labels."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,12 @@ LABELS = np.arange(40) % 10
 TWO = LABELS % 2
 
 
-def by_trainer(task: str, loss_input: str, z: np.ndarray, loss: str = "from_logits") -> Any:
+def by_trainer(
+    task: str, loss_input: str, z: np.ndarray, loss: str = "from_logits", **settings: Any
+) -> Any:
     """The losses and slopes that the trainer computes of these logits."""
     form = "binary" if task == "binary" else "softmax"
-    config = RunConfig(task=task, loss=loss, epsilon=1e-6, loss_input=loss_input)
+    config = RunConfig(task=task, loss=loss, epsilon=1e-6, loss_input=loss_input, **settings)
     labels = TWO if form == "binary" else LABELS
     measured = quick(lambda z, labels, knobs: train.losses_and_slopes(form, z, labels, knobs))
     return map(np.asarray, measured(z, labels, train.knobs(config)))
@@ -157,3 +159,86 @@ def test_a_loss_weight_multiplies_the_gradient_and_not_the_loss_that_is_shown() 
     np.testing.assert_allclose(half[0].gradient_norms, 0.5 * plain[0].gradient_norms, rtol=1e-6)
     slower = trained(replace(DIGITS, learning_rate=DIGITS.learning_rate / 2))
     np.testing.assert_allclose(half[-1].loss, slower[-1].loss, rtol=1e-5)
+
+
+TAKES_INTEGERS = ("theano_int", "optax")
+SMOOTH = [
+    *(("binary", key) for key in losses_for("binary")),
+    *(("digits", key) for key in losses_for("softmax") if key not in TAKES_INTEGERS),
+]
+
+
+@pytest.mark.parametrize(("task", "key"), SMOOTH)
+def test_every_loss_that_takes_probabilities_can_be_smoothed(task: str, key: str) -> None:
+    """Where nothing is clipped or rounded away, the slope is p minus the smoothed target."""
+    z, s = (Z[:, :1] if task == "binary" else Z) / 3, 0.3
+    loss, slope = by_trainer(task, "logits", z, key, label_smoothing=s)
+    if task == "binary":
+        p = 1 / (1 + np.exp(-z.astype(float)))
+        target = (TWO * (1 - s) + s / 2)[:, None]
+        expected = -(target * np.log(p) + (1 - target) * np.log(1 - p))[:, 0]
+    else:
+        p = softmax(z.astype(float))
+        target = np.eye(10)[LABELS] * (1 - s) + s / 10
+        expected = -np.sum(target * np.log(p), axis=-1)
+    # MXNet and the question's loss add or clip at epsilon, here 1e-6.
+    np.testing.assert_allclose(loss, expected, rtol=2e-4)
+    np.testing.assert_allclose(slope, p - target, atol=2e-4)
+
+
+def test_a_loss_of_integer_labels_ignores_smoothing() -> None:
+    for key in TAKES_INTEGERS:
+        config = RunConfig(task="digits", loss=key, label_smoothing=0.1)
+        assert config == RunConfig(task="digits", loss=key)
+    assert RunConfig(loss="optax", label_smoothing=0.1).label_smoothing == 0.1, "of two classes"
+    given = {"task": "digits", "loss": "theano_int", "label_smoothing": 0.1}
+    assert RunConfig(**given, loss_input="as_probabilities").label_smoothing == 0.1
+    assert RunConfig(**given, loss_input="as_probabilities_tf").label_smoothing == 0
+
+
+@pytest.mark.parametrize("loss_input", [key for key in LOSS_INPUTS if key != "as_probabilities_tf"])
+def test_what_a_loss_is_given_is_smoothed_as_every_label_s_own_loss(loss_input: str) -> None:
+    """The mean over all labels where smoothing is 1, whatever the label is."""
+    found = by_trainer("digits", loss_input, Z, label_smoothing=1.0)
+    each = []
+    for label in range(10):
+        config = RunConfig(task="digits", loss="from_logits", loss_input=loss_input)
+        measured = quick(lambda z, y, knobs: train.losses_and_slopes("softmax", z, y, knobs))
+        each.append(measured(Z, np.full(40, label), train.knobs(config)))
+    for ours, labels in zip(found, zip(*each, strict=True), strict=True):
+        np.testing.assert_allclose(ours, np.mean(labels, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_smoothing_keeps_a_network_from_being_sure() -> None:
+    """The loss is least where p is the target, so margins stay below those of plain labels."""
+    longer = replace(DIGITS, epochs=40, learning_rate=0.5)
+    plain, smooth = (trained(replace(longer, label_smoothing=s))[-1] for s in (0.0, 0.5))
+    assert smooth.train_accuracy > 0.9
+    assert smooth.loss > 1.5 > 0.3 > plain.loss
+    assert np.median(smooth.margins) < np.median(plain.margins) - 1
+
+
+@pytest.mark.parametrize(("task", "outputs", "classes"), [("binary", 1, 2), ("digits", 10, 10)])
+def test_a_shift_gives_the_loss_the_next_label(task: str, outputs: int, classes: int) -> None:
+    form = "binary" if task == "binary" else "softmax"
+    z, labels = Z[:, :outputs], np.arange(40) % classes
+    measured = quick(lambda z, labels, knobs: train.losses_and_slopes(form, z, labels, knobs))
+    for settings in ({}, {"label_smoothing": 0.2}):
+        config = RunConfig(task=task, loss="from_logits", **settings)
+        moved = measured(z, labels.astype(np.uint8), train.knobs(replace(config, label_shift=1)))
+        plain = measured(z, np.roll(labels, -1).astype(np.uint8), train.knobs(config))
+        for one, other in zip(moved, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_answers_are_judged_by_the_true_labels_whatever_the_loss_is_given() -> None:
+    """With other labels the same network learns as well, and nothing is right."""
+    longer = replace(DIGITS, epochs=40, learning_rate=0.5)
+    plain, moved = trained(longer), trained(replace(longer, label_shift=1))
+    for name in ("train_accuracy", "next_label", "test_accuracy", "labels", "correct", "margins"):
+        first, other = getattr(plain[0], name), getattr(moved[0], name)
+        np.testing.assert_array_equal(first, other)
+    assert plain[-1].train_accuracy == moved[-1].next_label == 1
+    assert plain[-1].next_label == moved[-1].train_accuracy == 0
+    assert moved[-1].test_accuracy < 0.1 < 0.5 < plain[-1].test_accuracy
+    assert moved[-1].loss < 0.1 > plain[-1].loss

@@ -14,7 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from core.config import RunConfig
+from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, with_grad
+from core.run import train
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("keras") is None,
@@ -72,3 +75,59 @@ def test_the_rows_compute_what_keras_computes_on_jax():
         # The same operations in the same order in the same library give the same bits.
         np.testing.assert_array_equal(got_loss, np.array(loss, np.float32), err_msg=name)
         np.testing.assert_array_equal(got_gradient, np.array(gradient, np.float32), err_msg=name)
+
+
+SMOOTHED = """
+import json, sys
+import jax, jax.numpy as jnp, keras
+
+z = jnp.linspace(-25, 25, 401)
+ten = jnp.stack([z, *(0.1 * i + 0 * z for i in range(9))], axis=-1)
+k, a = keras.losses, keras.activations
+
+def run(loss, z):
+    value, pull_back = jax.vjp(loss, z)
+    return value.tolist(), pull_back(jnp.ones_like(value))[0].tolist()
+
+results = {}
+for y in (0, 1):
+    t, h = jnp.full((401, 1), y), jax.nn.one_hot(jnp.full(401, y), 10)
+    for s in (0.1, 1.0):
+        for key, given, options in (
+            ("keras_jax", (a.sigmoid, a.softmax), {}),
+            ("keras_jax_logits", (lambda z: z, lambda z: z), {"from_logits": True}),
+        ):
+            both = {**options, "label_smoothing": s}
+            results[f"binary {key} {y} {s}"] = run(
+                lambda z: k.binary_crossentropy(t, given[0](z[:, None]), **both), z)
+            results[f"digits {key} {y} {s}"] = run(
+                lambda z: k.categorical_crossentropy(h, given[1](z), **both), ten)
+json.dump({"backend": keras.backend.backend(), "results": results}, sys.stdout)
+"""
+
+
+def test_smoothed_labels_give_what_keras_computes_of_them() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SMOOTHED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["backend"] == "jax" and len(answer["results"]) == 16
+    z = jnp.linspace(-25, 25, 401)
+    logits = {
+        "binary": z[:, None],
+        "digits": jnp.stack([z, *(0.1 * i + 0 * z for i in range(9))], axis=-1),
+    }
+    for name, (loss, gradient) in answer["results"].items():
+        task, key, label, smoothing = name.split()
+        config = RunConfig(task=task, loss=key, epsilon=1e-7, label_smoothing=float(smoothing))
+        labels = np.full(401, int(label), np.uint8)
+        got = train.losses_and_slopes(TASKS[task].form, logits[task], labels, train.knobs(config))
+        for ours, keras in zip(got, (loss, gradient), strict=True):
+            expected = np.reshape(keras, ours.shape)
+            np.testing.assert_allclose(ours, expected, rtol=2e-5, atol=1e-7, err_msg=name)

@@ -125,6 +125,24 @@ def test_calls_loops_and_sums_are_looked_into() -> None:
         assert (last.name, last.operands) == ("mul", (math.inf, 0))
 
 
+def test_a_loop_whose_length_is_not_known_is_looked_into() -> None:
+    def doubled(x: Any) -> Any:
+        return jax.lax.while_loop(lambda x: x < 1e30, lambda x: x * x, x)
+
+    got = origin.Recorder().record(doubled, np.float32(3))
+    assert got[0].array == doubled(np.float32(3))
+    *_, last = of(doubled, np.float32(1e25))
+    assert (last.name, last.result) == ("mul", math.inf)
+    assert last.operands == (np.float32(1e25), np.float32(1e25))
+
+
+def test_smoothed_labels_have_the_origin_of_each_label_s_loss() -> None:
+    plain = tiny(loss="naive", scaling="raw")
+    told, smoothed = found(plain), found(replace(plain, label_smoothing=0.2))
+    assert told is not None and smoothed is not None
+    assert origin.sentence(smoothed) == origin.sentence(told)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_loop_over_time_gives_what_it_gives(reverse: bool) -> None:
     def differences(x: Any) -> Any:
@@ -157,6 +175,16 @@ def test_a_loss_that_breaks_before_the_first_step() -> None:
     assert math.isnan(told.made.operations[-1].result)
     said = origin.sentence(told)
     assert said.startswith("At step 0, in the ") and f"image {told.image:,} (z = " in said
+
+
+def test_the_label_of_an_origin_is_the_one_that_the_loss_is_given() -> None:
+    config = tiny(loss="naive", scaling="raw", label_shift=1)
+    told, now = found(config), trained(config)[0]
+    assert told is not None and told.image is not None and told.label is not None
+    assert told.label == 1 - now.labels[told.image]
+    again = origin.of_loss("binary", "naive", np.float32(told.logits[0]), told.label, 1e-7)
+    assert again is not None and told.made is not None
+    assert origin.derivation(again) == origin.derivation(told.made)
 
 
 def test_with_classes_it_is_found_among_the_logits_of_one_image() -> None:

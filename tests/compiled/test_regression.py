@@ -121,6 +121,7 @@ def test_errors_compare_each_prediction_with_its_own_target() -> None:
 def test_measures_of_right_answers_are_nan_or_empty() -> None:
     for look in looks(POST):
         for share in (look.train_accuracy, look.test_accuracy, look.one_answer, look.flipped,
+                      look.next_label,
                       look.census.wrong, look.census.stuck, look.saturation.zero):  # fmt: skip
             assert math.isnan(share)
         assert len(look.correct) == len(look.margins) == len(look.labels) == 0

@@ -35,7 +35,17 @@ from core.run.train.gradient import backprop, clip_range
 from core.run.train.pieces import ONCE
 from core.study.states import states
 from tests.kit import more
-from tests.kit.runs import DECAYING, DIGITS, TRAINED, configs, order_of, quick, tiny, trained
+from tests.kit.runs import (
+    DECAYING,
+    DIGITS,
+    KEEPING,
+    TRAINED,
+    configs,
+    order_of,
+    quick,
+    tiny,
+    trained,
+)
 
 QUESTION = RunConfig()
 EXACT = RunConfig(loss="from_logits")
@@ -161,8 +171,8 @@ def test_adam_that_never_counts_its_steps_takes_smaller_ones() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [*(replace(DIGITS, optimizer=key) for key in TRAINED), DECAYING],
-    ids=lambda config: config.optimizer,
+    [*(replace(DIGITS, optimizer=key) for key in TRAINED), DECAYING, KEEPING],
+    ids=lambda config: f"{config.optimizer} {config.last_batch}",
 )
 def test_mini_batches_agree_with_an_optax_loop(config: RunConfig) -> None:
     images, labels, *_ = load("sample", config.train_size)
@@ -170,7 +180,9 @@ def test_mini_batches_agree_with_an_optax_loop(config: RunConfig) -> None:
     with jax.threefry_partitionable(False):
         init, apply, *_ = MODELS["mlp"].build((8,), 10, INITIALIZERS[config.initializer])
         weights = quick(lambda key: init(key, (1, 784))[1])(jax.random.PRNGKey(config.seed))
-    batches = [np.asarray(order_of(config, epoch))[:100].reshape(5, 20) for epoch in (0, 1)]
+    used = 105 if config.last_batch == "kept" else 100
+    orders = [np.asarray(order_of(config, epoch))[:used] for epoch in (0, 1)]
+    batches = [batch for order in orders for batch in np.split(order, range(20, used, 20))]
     peer = PEERS[config.optimizer](config.learning_rate)
     slots = peer.init(weights)
 
@@ -184,9 +196,9 @@ def test_mini_batches_agree_with_an_optax_loop(config: RunConfig) -> None:
         return loss(weights, x, y), slope, optax.apply_updates(weights, updates), slots
 
     run = trained(config)
-    assert [s.step for s in run] == list(range(11))
-    for ours, chosen in zip(run, [*np.concatenate(batches), None], strict=True):
-        *told, weights, slots = step(weights, slots, batches[0][0] if chosen is None else chosen)
+    assert [s.step for s in run] == list(range(1 + len(batches)))
+    for ours, chosen in zip(run, [*batches, None], strict=True):
+        *told, weights, slots = step(weights, slots, batches[0] if chosen is None else chosen)
         value, slope = jax.device_get(told)
         assert ours.loss == pytest.approx(value, rel=1e-4)
         if chosen is not None:

@@ -6,7 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from core.parts.losses import exact, with_grad
 from core.parts.losses.table import LOSSES
+from core.run.train.gradient import smoothed
 from core.study.atlas.pieces import PIECES
 from core.study.atlas.shared import optax
 from tests.frameworks.paths import double
@@ -90,9 +92,19 @@ def _of_row(key: str) -> np.ndarray:
         return array(function(jnp.asarray(LOGITS), jnp.asarray(LABELS), jnp.asarray(1e-7)).mean())
 
 
+def _smoothed(smoothing: float) -> np.ndarray:
+    """The mean loss that the trainer computes of smoothed labels."""
+    with double():
+        z, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS)
+
+        def of_labels(labels: Any) -> Any:
+            return with_grad(exact.log_softmax_one_hot)(z, labels, jnp.asarray(0.0))
+
+        return array(smoothed(of_labels, labels, CLASSES, jnp.asarray(smoothing))[0].mean())
+
+
 _GIVEN = _softmax(_RNG.normal(size=(5, CLASSES)))  # may be taken for logits, too
 _OF_LOGITS = each(LOGITS)
-_SMOOTH = 0.9 * np.eye(CLASSES)[LABELS] + 0.1 / CLASSES
 _WEIGHTS = CLASS_WEIGHTS[LABELS]
 # [3, 3, 3]: the classes may be on either axis
 _SQUARE = _RNG.normal(size=(CLASSES, CLASSES, CLASSES))
@@ -134,9 +146,7 @@ PROBES = {
         },
         observe=seen(LOGITS),
         expect=lambda value, framework: [
-            _OF_LOGITS.mean()
-            if value == "off"
-            else -(_SMOOTH * np.log(_softmax(LOGITS))).sum(-1).mean()
+            _smoothed((PIECES["label_smoothing"].values[value].settings or {})["label_smoothing"])
         ],
         rtol=2e-6,
     ),

@@ -44,6 +44,7 @@ def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.
 # The runs that many tests share, because each shape takes about nine seconds to compile.
 # Of the digits, 5 images are left over in each epoch.
 DIGITS = tiny(task="digits", train_size=105, learning_rate=0.02)
+KEEPING = replace(DIGITS, last_batch="kept")  # those five make a batch
 # The other optimizers' rules are tested without a network.
 TRAINED = ("sgd", "momentum", "adam", "adam_step_0")
 DECAYING = replace(
@@ -82,6 +83,7 @@ def _shapes() -> Iterator[RunConfig]:
     yield from (replace(DIGITS, optimizer=key) for key in TRAINED)
     yield DECAYING
     yield NORMED  # running averages beside the weights
+    yield KEEPING
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")
@@ -143,7 +145,7 @@ def look(step: int = 1, n: int = 100, **overrides: Any) -> Snapshot:
         "test_examples": 10, "gradient_norms": np.ones(2, np.float32),
         "weight_norms": np.full(2, 10, np.float32), "update_norms": np.full(2, 0.01, np.float32),
         "rounded_away": np.zeros(2, np.float32),
-        "dead_units": np.zeros(1, np.float32), "one_answer": 0.5,
+        "dead_units": np.zeros(1, np.float32), "one_answer": 0.5, "next_label": 0.02,
         "dropped_accuracy": math.nan, "flipped": math.nan, "next_finite": True, "fixed": False,
         "saturation": Saturation(np.zeros((len(Gradient), BINS + 5), int), 0, 0, 0, 0),
         "census": Census(0.1, 0, 0), "margins": np.zeros(n, np.float32),

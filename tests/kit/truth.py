@@ -52,7 +52,8 @@ def settings() -> Iterator[RunConfig]:
     for rate in (1e-3, 0.1, 1.0, 30.0):
         for change in ({"loss_input": "softmax"}, {"loss_input": "log_softmax"},
                        {"loss_input": "as_probabilities"}, {"loss_input": "as_probabilities_tf"},
-                       {"reduction": "mean_outputs"}, {"loss_weight": 1e-3}):  # fmt: skip
+                       {"reduction": "mean_outputs"}, {"loss_weight": 1e-3},
+                       {"label_smoothing": 0.2}):  # fmt: skip
             changes += [{**DIGITS, **change, "learning_rate": rate}]
             changes += [{**DIGITS, **change, "learning_rate": rate / 100, "optimizer": "adam"}]
     changes += [{**DIGITS, "loss": "clip", "loss_input": "softmax"}]
@@ -90,6 +91,10 @@ def settings() -> Iterator[RunConfig]:
         changes += [{**DIGITS, **normed, "learning_rate": rate} for rate in (1e-3, 0.1, 1.0, 30.0)]
         changes += [{**DIGITS, **normed, "optimizer": "adam", "learning_rate": 1e-3}]
     changes += [{"normalisation": "batch_norm", "norm_test": "batch", "loss": "from_logits"}]
+    for change in ({}, {"loss": "from_logits", "scaling": "unit", "epochs": 30}, DIGITS,
+                   {**DIGITS, "learning_rate": 0.3}, {**DIGITS, "learning_rate": 1e-4},
+                   {**DIGITS, "scaling": "raw", "loss": "clip"}):  # fmt: skip
+        changes += [{**change, "label_shift": 1}]
     for change in changes:
         yield agree(change)[0]
 

@@ -32,6 +32,7 @@ OTHER = {
     "momentum": 0.77, "beta_2": 0.97, "optimizer_epsilon": 3e-6, "decay_form": "l2",
     "weight_decay": 0.03, "clip_form": "each_norm", "clip_norm": 0.3,
     "loss_input": "softmax", "reduction": "sum", "loss_weight": 0.03, "learning_rate": 0.0123,
+    "label_smoothing": 0.03, "label_shift": 1, "last_batch": "kept",
     "batch_size": 123, "epochs": 7, "data_order": "sorted", "shuffle": "never",
     "shuffle_buffer": 77, "report": "nan_as_0", "x0": 0.3, "mu": 3.0, "tau": 1.5, "sigma": 0.3,
     "noise": 0.3, "dt": 0.3,
@@ -42,7 +43,7 @@ NEEDS = {
     "epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"},
     "weight_decay": {"decay_form": "l2"}, "clip_norm": {"clip_form": "each_norm"},
     "data_order": {"batch_size": 100}, "shuffle": {"batch_size": 100},
-    "shuffle_buffer": {"batch_size": 100, "shuffle": "buffer"},
+    "shuffle_buffer": {"batch_size": 100, "shuffle": "buffer"}, "last_batch": {"batch_size": 300},
     **{name: {"normalisation": "batch_norm"} for name in NORM_FIELDS[1:]},
     **{name: {"optimizer": "adam"} for name in SETTINGS},
 }  # fmt: skip
@@ -161,12 +162,14 @@ def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -
     unused |= {*NORM_FIELDS[1:]}
     shown = FIELDS.keys() - unused
     greyed = {name for name in shown if widget(page, name).disabled}
-    of_batches = {"data_order", "shuffle"}  # there is one batch
+    of_batches = {"data_order", "shuffle", "last_batch"}  # there is one batch
     network = {"widths", "initializer", "activation", "normalisation"}
     assert greyed == {*network, "dropout", "dropout_value", *of_batches}
     widget(page, "model").set_value("mlp").run()
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()
     widget(page, "batch_size").set_value(100).run()
+    assert {name for name in of_batches if widget(page, name).disabled} == {"last_batch"}
+    widget(page, "train_size").set_value(1024).run()
     assert not any(widget(page, name).disabled for name in of_batches)
 
 

@@ -85,6 +85,17 @@ def test_images_beyond_the_last_full_batch_are_left_out() -> None:
     config = RunConfig(train_size=1000, batch_size=300, epochs=4)
     assert (config.steps_per_epoch, config.steps, config.full_batch) == (3, 12, False)
     assert RunConfig().full_batch and RunConfig().steps == 10
+    kept = replace(config, last_batch="kept")
+    assert (kept.steps_per_epoch, kept.steps) == (4, 16)
+
+
+def test_a_last_batch_is_kept_only_where_it_is_smaller() -> None:
+    for size in (1, 500, 1000):
+        assert RunConfig(batch_size=size, last_batch="kept") == RunConfig(batch_size=size)
+    for model in ("cnn", "cnn_28_channels"):  # its BatchNorm would see what fills the batch up
+        config = RunConfig(model=model, batch_size=300, last_batch="kept")
+        assert config == RunConfig(model=model, batch_size=300)
+    assert RunConfig(batch_size=300, last_batch="kept") != RunConfig(batch_size=300)
 
 
 @given(configs)
@@ -175,15 +186,8 @@ def test_agree_moves_only_what_does_not_fit(values: dict[str, Any]) -> None:
 def test_ignored_settings_are_not_part_of_a_config() -> None:
     plain = RunConfig(loss="from_logits")
     norm = ("norm_momentum", "norm_epsilon", "norm_variance", "norm_test")
-    unused = (
-        *norm,
-        *SETTINGS,
-        "weight_decay",
-        "clip_norm",
-        "data_order",
-        "shuffle",
-        "shuffle_buffer",
-    )
+    optimizer = (*SETTINGS, "weight_decay", "clip_norm")
+    unused = (*norm, *optimizer, "data_order", "shuffle", "shuffle_buffer", "last_batch")
     assert plain.ignored() == ("epsilon", "dropout_value", *unused, *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
@@ -196,6 +200,7 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     unused = {
         "scaling": "unit", "activation": "tanh", "loss_input": "softmax", "dropout": "rate",
         "dropout_value": 0.9, "report": "nan_as_0",
+        "label_smoothing": 0.1, "label_shift": 1,
     }  # fmt: skip
     series = RunConfig(**SERIES, **unused, mu=3.0)
     assert series == RunConfig(**SERIES, mu=3.0) != RunConfig(**SERIES)

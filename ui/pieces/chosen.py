@@ -66,7 +66,9 @@ class AppliedLoss(NamedTuple):
     key: str
     epsilon: float
     dtype: np.dtype[Any]
-    of_logits: bool = True  # whether it is given logits; else a margin does not decide it
+    of_logits: bool = (
+        True  # whether it is given logits, and labels; else a margin does not decide it
+    )
     own: bool = True  # whether the run trains with it, so that the run's gradients are its own
     label: int = 1  # with ten classes: the label that the true class's logit is given
 
@@ -75,8 +77,7 @@ def own_loss(config: RunConfig) -> AppliedLoss:
     """Return the loss that a run trains with."""
     form = TASKS[config.task].form
     dtype = PRECISIONS[config.precision].loss.dtype
-    of_logits = config.loss_input == "logits"
-    return AppliedLoss(form, config.loss, config.epsilon, dtype, of_logits)
+    return AppliedLoss(form, config.loss, config.epsilon, dtype, config.loss_as_written)
 
 
 def chosen_images() -> Chosen | None:

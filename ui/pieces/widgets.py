@@ -130,9 +130,9 @@ WIDGETS: dict[str, Widget] = {
         group=NETWORK,
     ),
     "norm_epsilon": Widget(
-        "BatchNorm's epsilon",
+        "normalisation's epsilon",
         decades("norm_epsilon"),
-        help="What is added to a unit's variance before the root is taken.",
+        help="What is added to the variance before the root is taken.",
         group=NETWORK,
     ),
     "norm_variance": Widget(
@@ -198,6 +198,21 @@ WIDGETS: dict[str, Widget] = {
         group=OPTIMIZER,
     ),
     "loss_input": Widget("loss input", help=explained("logit"), group=ORDER),
+    "label_smoothing": Widget(
+        "label smoothing",
+        (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0),
+        help="The target of an image's own class is lower by this share, which all classes get in "
+        "equal parts: with 0.1 and ten classes, 0.91 and nine times 0.01. A loss that takes "
+        "integer labels only ignores it.",
+        group=ORDER,
+    ),
+    "label_shift": Widget(
+        "labels moved by",
+        help="With 1 the loss is given the label after each image's own, and the first instead of "
+        "the last, as if the labels were counted from 1 or read one class off. Answers are judged "
+        "by the true labels.",
+        group=ORDER,
+    ),
     "reduction": Widget("loss of a batch", help=explained("batch", "loss"), group=ORDER),
     "loss_weight": Widget(
         "loss weight",
@@ -215,6 +230,7 @@ WIDGETS: dict[str, Widget] = {
         help=explained("shuffle buffer"),
         group=ORDER,
     ),
+    "last_batch": Widget("last, partial batch", help=explained("batch", "epoch"), group=ORDER),
     "report": Widget("reported accuracy", help=explained("held out"), group=ORDER),
     "stream": Widget("random numbers", help=explained("random numbers"), group=ORDER),
 }

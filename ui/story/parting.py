@@ -54,7 +54,7 @@ def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
         )
     if TASKS[a.config.task].series:
         st.markdown(
-            f"{text} The slopes of {divergence.differing:,} of the step's {a.config.batch_size:,} "
+            f"{text} The slopes of {divergence.differing:,} of the step's {divergence.images:,} "
             f"series differ by more than {NOTICEABLE:g}."
         )
         return
@@ -63,7 +63,7 @@ def _tell(a: Twin, b: Twin, divergence: Divergence) -> None:
         st.markdown(f"{text} No image's slope differs by more than {number(NOTICEABLE)}.")
         return
     st.markdown(
-        f"{text} The slopes of {divergence.differing:,} of the step's {a.config.batch_size:,} "
+        f"{text} The slopes of {divergence.differing:,} of the step's {divergence.images:,} "
         f"images differ by more than {number(NOTICEABLE)}. Those that differ most:",
         help=explained("label", "logit", "gradient"),
     )

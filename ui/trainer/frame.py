@@ -299,10 +299,10 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
     """Return where a binary loss is silent, NaN or infinite, on the axis of its logit.
 
     Large logits favour label 1: images of label 0 are wrong there, and right at the other end.
-    None are known where the loss is not given logits.
+    None are known where the loss is given something else than logits and labels.
     """
     dtype = PRECISIONS[config.precision].loss.dtype
-    if config.loss_input != "logits" or not losses_ready("binary", dtype):
+    if not config.loss_as_written or not losses_ready("binary", dtype):
         return []
     return [
         zone

@@ -34,4 +34,5 @@ class Loss(Row):
     regression: LossFunction | None = None
     epsilon: float | None = None  # the source's own; None if the row ignores epsilon
     clip_range: Callable[[float], tuple[float, float]] | None = None  # epsilon -> limits of p
+    integers: bool = False  # whether its labels of several classes can only be integers
     kills: str | None = None  # text in the line that loses the gradient; None if no line does

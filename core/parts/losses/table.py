@@ -224,6 +224,7 @@ LOSSES: Registry[Loss] = Registry(
             reference="Lasagne 0.1 on Theano 0.8.2; Lasagne issue 567",
             binary=None,
             softmax=theano.integer_labels,
+            integers=True,
         ),
         Loss(
             key="torch_bce_logits",
@@ -255,6 +256,7 @@ LOSSES: Registry[Loss] = Registry(
             ),
             binary=exact.optax_binary,
             softmax=exact.optax_softmax,
+            integers=True,
         ),
         Loss(
             key="keras_jax_logits",

@@ -9,7 +9,7 @@ some hundred runs.
 from collections.abc import Sequence
 
 from core.config import RunConfig
-from core.run.diagnosis import batches, losses, numbers, results, silence, steps
+from core.run.diagnosis import batches, labels, losses, numbers, results, silence, steps
 from core.run.diagnosis.evidence import Cause, Diagnosis, Evidence, percent
 from core.run.snapshot import Snapshot
 
@@ -23,6 +23,7 @@ CAUSES: dict[str, Cause] = {
         numbers.breaking_step,
         numbers.nan,
         numbers.nonfinite_gradients,
+        labels.shifted_labels,
         silence.stopped,
         silence.all_silent,
         losses.softmax_twice,

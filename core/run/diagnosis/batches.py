@@ -4,7 +4,7 @@ import math
 
 from core.parts.choices import TASKS
 from core.run.diagnosis import cures
-from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
+from core.run.diagnosis.evidence import Diagnosis, Evidence, divergence, percent
 from core.run.snapshot import Ahead
 
 APART = 0.3  # nats between the labels of some images and of all: a share of 40% where all have 10%
@@ -31,9 +31,5 @@ def _chance(e: Evidence, ahead: Ahead) -> float:
 
 
 def _divergence(ahead: Ahead) -> float:
-    """How far the label's share is above its share of all, in nats (Kullback-Leibler)."""
-    share, overall = ahead.share, ahead.overall
-    if share <= overall:
-        return 0.0
-    pairs = [(share, overall), (1 - share, 1 - overall)]
-    return sum(p * math.log(p / q) for p, q in pairs if p)
+    """How far the label's share is above its share of all, in nats."""
+    return divergence(ahead.share, ahead.overall)

@@ -1,5 +1,6 @@
 """Cures: changes of a config that may help, by field; empty where there is none."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -101,7 +102,8 @@ def more_images(config: RunConfig) -> Cure:
     most = SOURCES[config.source].train_size
     if config.train_size == most or config.full_batch:
         return {}
-    epochs = max(1, round(config.steps / (most // config.batch_size)))
+    more = replace(config, train_size=most)
+    epochs = max(1, round(config.steps / more.steps_per_epoch))
     return {"train_size": most, "epochs": epochs}
 
 

@@ -1,5 +1,6 @@
 """What a cause is told of a run, and what it answers."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
@@ -95,6 +96,14 @@ def keep_prob(config: RunConfig) -> float:
 def _kept(dropout: str, value: float) -> float:
     """Asking JAX at each look took a tenth of a frame."""
     return float(DROPOUTS[dropout].means(jnp.float32(value)).keep_prob)
+
+
+def divergence(share: float, expected: float) -> float:
+    """How far a share is above the one expected, in nats (Kullback-Leibler); 0 if it is below."""
+    if share <= expected:
+        return 0.0
+    pairs = [(share, expected), (1 - share, 1 - expected)]
+    return sum(p * math.log(p / q) for p, q in pairs if p)
 
 
 def percent(value: float) -> str:

@@ -20,7 +20,9 @@ def softmax_twice(e: Evidence) -> Diagnosis | None:
     """The loss applies softmax (or sigmoid) to what has been through one."""
     if e.config.loss_input != "softmax" or not e.now.census.wrong > FEW:
         return None
-    best = _surest(e.config.task, e.config.loss, e.config.epsilon, e.config.precision)
+    best = _surest(
+        e.config.task, e.config.loss, e.config.epsilon, e.config.precision, e.config.label_smoothing
+    )
     binary = len(best) > 1
     which = " or ".join(f"{number(loss, 3)} (label {i})" for i, loss in enumerate(best))
     return Diagnosis(
@@ -45,7 +47,9 @@ def taken_for_probabilities(e: Evidence) -> Diagnosis | None:
 
 
 @lru_cache(maxsize=1024)
-def _surest(task: str, loss: str, epsilon: float, precision: str) -> tuple[float, ...]:
+def _surest(
+    task: str, loss: str, epsilon: float, precision: str, smoothing: float
+) -> tuple[float, ...]:
     """The losses of right answers that are certain, from their probabilities taken for logits.
 
     There is one for each label of two; all labels of more classes have the same.
@@ -56,7 +60,11 @@ def _surest(task: str, loss: str, epsilon: float, precision: str) -> tuple[float
         if form == "binary"
         else (jnp.eye(1, TASKS[task].outputs, dtype=dtype), jnp.array([0]))
     )
-    losses = getattr(LOSSES[loss], form)(given, labels, jnp.float32(epsilon))
+    row, classes = getattr(LOSSES[loss], form), max(2, TASKS[task].outputs)
+    losses = row(given, labels, jnp.float32(epsilon))
+    if smoothing:
+        each = [row(given, (labels + i) % classes, jnp.float32(epsilon)) for i in range(classes)]
+        losses = (1 - smoothing) * losses + smoothing * jnp.mean(jnp.stack(each), axis=0)
     return tuple(map(float, losses))
 
 

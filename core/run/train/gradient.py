@@ -42,11 +42,15 @@ def backprop(
     knobs: Knobs,
     key: Array,
     scaler: Scaler = (),
+    filled: Array | None = None,
 ) -> Backprop:
-    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss."""
+    """A forward and a backward pass: logits, losses, and the gradient of the batch's loss.
+
+    `filled` [batch] says which places hold examples, where not all do.
+    """
     logits, pull_back, moments = forward(passed, params, x, knobs, key)
     loss, slope = losses_and_slopes(form, logits, labels, knobs)
-    gradient = batch_gradient(pull_back, slope, knobs, scaler)
+    gradient = batch_gradient(pull_back, slope, knobs, scaler, filled)
     return Backprop(logits, loss, slope, gradient, moments)
 
 
@@ -66,19 +70,63 @@ def forward(
 def losses_and_slopes(
     form: Form, logits: Array, labels: Array, knobs: Knobs
 ) -> tuple[Array, Array]:
-    """The chosen loss per example [batch] and dloss/dlogits [batch, outputs]."""
+    """The chosen loss per example [batch] and dloss/dlogits [batch, outputs].
+
+    With smoothing s, the target of each of K classes is (1 - s) [its label] + s/K, as in
+    keras.losses.CategoricalCrossentropy, Keras 3.15, and torch.nn.CrossEntropyLoss, PyTorch 2.13;
+    of two classes y becomes (1 - s) y + s/2, as in keras.losses.BinaryCrossentropy. A label shift
+    moves each label to the next before that.
+    """
     if form == "regression":
         return loss_and_grad(form, knobs.loss, logits, labels.astype(logits.dtype), knobs.epsilon)
     binary = form == "binary"
     z = logits[:, 0] if binary else logits
-    labels = labels.astype(logits.dtype if binary else jnp.int32)
+
+    def of_labels(labels: Array) -> tuple[Array, Array]:
+        return _loss_and_slope(form, z, labels.astype(z.dtype if binary else jnp.int32), knobs)
+
+    classes = 2 if binary else z.shape[-1]
+    taught = (labels.astype(jnp.int32) + knobs.label_shift) % classes
+    loss, slope = smoothed(of_labels, taught, classes, knobs.label_smoothing)
+    return loss, slope[:, None] if binary else slope
+
+
+def smoothed(
+    of_labels: Callable[[Array], tuple[Array, Array]], labels: Array, classes: int, smoothing: Array
+) -> tuple[Array, Array]:
+    """The loss and slope of smoothed labels: those of every class, weighted by its target.
+
+    A cross-entropy is linear in its targets. Only a loop's body is compiled, and without smoothing
+    it runs once, for the labels themselves, and multiplies by nothing.
+    """
+    share = smoothing / classes
+
+    def add(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        i, totals = carry
+        target = jnp.where(i == 0, 1 - smoothing + share, share)
+
+        def added(total: Array, each: Array) -> Array:
+            part = jnp.where(smoothing == 0, each, target.astype(each.dtype) * each)
+            return jnp.where(i == 0, part, total + part)
+
+        return i + 1, jax.tree.map(added, totals, of_labels((labels + i) % classes))
+
+    nothing = jax.tree.map(lambda t: jnp.zeros(t.shape, t.dtype), jax.eval_shape(of_labels, labels))
+    last = jnp.where(smoothing == 0, 1, classes)
+    start: tuple[Array, Any] = jnp.int32(0), nothing
+    totals: tuple[Array, Array] = lax.while_loop(lambda carry: carry[0] < last, add, start)[1]
+    return totals
+
+
+def _loss_and_slope(form: Form, z: Array, labels: Array, knobs: Knobs) -> tuple[Array, Array]:
+    """The loss of these labels, and its derivative by z, of what the loss is given for z."""
     given = [getattr(row, form) for row in LOSS_INPUTS.values()]
     inputs = lax.switch(knobs.loss_input, given, z)
     loss, slope = loss_and_grad(form, knobs.loss, inputs, labels, knobs.epsilon)
     slope = lax.switch(knobs.loss_input, [_through(function) for function in given], z, slope)
     stands_in = [_stand_in(row, form) for row in LOSS_INPUTS.values()]
     loss, slope = lax.switch(knobs.loss_input, stands_in, z, labels, loss, slope)
-    return loss, slope[:, None] if binary else slope
+    return loss, slope
 
 
 def _through(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
@@ -94,16 +142,28 @@ def _stand_in(row: LossInput, form: Form) -> Callable[..., tuple[Array, Array]]:
     return lambda z, labels, loss, slope: own(z, labels, jnp.float32(0))
 
 
-def batch_gradient(pull_back: PullBack, slope: Array, knobs: Knobs, scaler: Scaler = ()) -> Params:
+def batch_gradient(
+    pull_back: PullBack,
+    slope: Array,
+    knobs: Knobs,
+    scaler: Scaler = (),
+    filled: Array | None = None,
+) -> Params:
     """The gradient of the batch's loss, from the derivative of each example's by its logits.
 
-    A loss scale multiplies on the way back and is divided out at the end.
+    Places that are not `filled` have no part in it, and are not counted. A loss scale multiplies on
+    the way back and is divided out at the end.
     """
-    (gradient,) = pull_back(share_of_batch(slope, len(slope), knobs, scaler))
+    if filled is None:
+        share = share_of_batch(slope, len(slope), knobs, scaler)
+    else:
+        share = share_of_batch(slope, jnp.sum(filled), knobs, scaler)
+        share = jnp.where(filled[:, None], share, 0)
+    (gradient,) = pull_back(share)
     return jax.tree.map(lambda g: g / scaler.scale, gradient) if scaler else gradient
 
 
-def share_of_batch(slope: Array, examples: int, knobs: Knobs, scaler: Scaler) -> Array:
+def share_of_batch(slope: Array, examples: int | Array, knobs: Knobs, scaler: Scaler) -> Array:
     """The derivative of the batch's loss by each example's logits, times weight and loss scale."""
     outputs = slope.shape[-1]
     divisors = [reduction.divisor(examples, outputs) for reduction in REDUCTIONS.values()]

@@ -59,7 +59,9 @@ class Looking:
         losses, slopes = losses_and_slopes(step.form, *both, knobs)
         size = len(batch.x)
         loss, slope = losses[size:], slopes[size:]
-        gradients = batch_gradient(pull_back, slopes[:size], knobs, state.scaler)
+        gradients = batch_gradient(
+            pull_back, slopes[:size], knobs, state.scaler, step.filled(state)
+        )
         # As the weights see it, in the batch's loss: tiny slopes underflow in its mean.
         share = share_of_batch(slope, step.shape.batch_size, knobs, state.scaler)
         share = share.astype(step.precision.compute.dtype)
@@ -167,6 +169,7 @@ class Looking:
         p, low, high = map(diagnostics.wide, (p, *ends))
         return {
             "train_accuracy": jnp.mean(is_correct),
+            "next_label": diagnostics.next_label(probe.logits, probe.labels),
             "one_answer": diagnostics.one_answer(probe.logits),
             "saturation": diagnostics.saturation(p, kinds, low, high),
             "census": diagnostics.census(is_correct, kinds),
@@ -213,7 +216,8 @@ class Looking:
             return network.apply(*arguments, **how), ()
 
         _, pull_back, _ = forward(passed, params, batch.x, knobs, batch.key)
-        exact, norm = batch_gradient(pull_back, slopes, knobs), norming(knobs, state.running)
+        exact = batch_gradient(pull_back, slopes, knobs, filled=self.step.filled(state))
+        norm = norming(knobs, state.running)
         activations = self.step.model.at_test(
             lambda x: [
                 [layer[:2] for layer in network.hidden(params, x, norm=norm)],

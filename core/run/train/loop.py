@@ -23,8 +23,8 @@ STRETCH = 100  # images that a look counts labels in, if the batch has fewer
 CHUNK_SECONDS = 0.05  # of steps in one call, so that stop and pause answer at once
 # The fields of a Snapshot that are a plain number or truth value.
 PLAIN = (
-    "loss", "train_accuracy", "one_answer", "dropped_accuracy", "flipped", "next_finite", "fixed",
-    "vanished", "loss_scale",
+    "loss", "train_accuracy", "next_label", "one_answer", "dropped_accuracy", "flipped",
+    "next_finite", "fixed", "vanished", "loss_scale",
 )  # fmt: skip
 
 

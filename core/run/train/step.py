@@ -150,13 +150,30 @@ class Step:
     def batch(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
     ) -> Batch:
-        """The examples of the next step."""
+        """The examples of the next step; places that are not `filled` hold the last image again."""
         key = jax.random.fold_in(jax.random.fold_in(_root(knobs), 2), state.step)
         if self.shape.full_batch:  # the data's own order: its sums are the sources'
             return Batch(pixels(images, knobs), labels, key)
-        start = state.step % self.shape.steps_per_epoch * self.shape.batch_size
-        chosen = lax.dynamic_slice_in_dim(order, start, self.shape.batch_size)
+        if self.shape.partial_batch:
+            chosen = order[jnp.minimum(self._places(state), self.shape.train_size - 1)]
+        else:
+            start = state.step % self.shape.steps_per_epoch * self.shape.batch_size
+            chosen = lax.dynamic_slice_in_dim(order, start, self.shape.batch_size)
         return Batch(pixels(images[chosen], knobs), labels[chosen], key)
+
+    def filled(self, state: State) -> Array | None:
+        """Which places of the next step's batch hold an example of its own: bool [batch].
+
+        None where all of them do in every step.
+        """
+        if not self.shape.partial_batch:
+            return None
+        return self._places(state) < self.shape.train_size
+
+    def _places(self, state: State) -> Array:
+        """Where the next step's batch lies in the epoch's order, or beyond its end: [batch]."""
+        start = state.step % self.shape.steps_per_epoch * self.shape.batch_size
+        return start + jnp.arange(self.shape.batch_size, dtype=jnp.int32)
 
     def backprop(
         self, state: State, images: Array, labels: Array, order: Array, knobs: Knobs
@@ -172,6 +189,7 @@ class Step:
             knobs,
             batch.key,
             state.scaler,
+            self.filled(state),
         )
 
     def update(self, state: State, gradients: Params, moments: Any, knobs: Knobs) -> State:

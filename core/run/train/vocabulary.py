@@ -17,7 +17,7 @@ from core.parts.losses import losses_for
 from core.parts.models import Params
 from core.parts.normalisations import NORM_TESTS, Norm
 from core.parts.optimizers import SETTINGS
-from core.parts.order import DATA_ORDERS
+from core.parts.order import DATA_ORDERS, LAST_BATCHES
 from core.parts.precisions import PRECISIONS, Precision
 
 
@@ -38,6 +38,7 @@ class Shape(NamedTuple):
     train_size: int
     test_size: int
     batch_size: int
+    last_batch: str
 
     @property
     def full_batch(self) -> bool:
@@ -46,8 +47,13 @@ class Shape(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in the training set."""
-        return self.train_size // self.batch_size
+        """Batches in the training set: the whole ones, and the last one if it is kept."""
+        return self.train_size // self.batch_size + self.partial_batch
+
+    @property
+    def partial_batch(self) -> bool:
+        """Whether the last batch of an epoch has fewer images than the others."""
+        return LAST_BATCHES[self.last_batch].kept and self.train_size % self.batch_size > 0
 
 
 class Knobs(NamedTuple):
@@ -63,6 +69,8 @@ class Knobs(NamedTuple):
     loss_input: Any
     reduction: Any
     loss_weight: Any
+    label_smoothing: Any
+    label_shift: Any
     dropout: Any
     dropout_value: Any
     norm_momentum: Any

@@ -105,9 +105,11 @@ PIECES = [
         label="the last, partial batch",
         topic="data",
         summary="Images left over at the end of an epoch make a small batch, or are left out.",
+        contexts=("batch_128",),
         values={
             "kept": Value(
                 label="kept",
+                settings={"last_batch": "kept"},
                 write={
                     "keras": _FIT.format(""),
                     "torch": f"batches = {_LOADER.format(', drop_last=False')}",
@@ -116,6 +118,7 @@ PIECES = [
             ),
             "dropped": Value(
                 label="dropped",
+                settings={"last_batch": "dropped"},
                 write={
                     "keras": "whole = len(x) // 100 * 100\nx, labels = x[:whole], labels[:whole]\n"
                     f"{_FIT.format('')}",

@@ -206,6 +206,7 @@ PIECES = [
         values={
             "off": Value(
                 label="off",
+                settings={"label_smoothing": 0.0},
                 write={
                     "keras": "loss = keras.losses.CategoricalCrossentropy(from_logits=True)"
                     "(one_hot, logits)",
@@ -218,6 +219,7 @@ PIECES = [
             "0.1": Value(
                 label="0.1",
                 latex=r"y \leftarrow 0.9\,y + 0.1/K",
+                settings={"label_smoothing": 0.1},
                 write={
                     "keras": "loss = keras.losses.CategoricalCrossentropy(from_logits=True, "
                     "label_smoothing=0.1)(one_hot, logits)",

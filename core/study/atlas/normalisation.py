@@ -52,6 +52,7 @@ def _epsilon(epsilon: float) -> Value:
 def _layer_norm(epsilon: float) -> Value:
     return Value(
         label=f"{epsilon}",
+        settings={"norm_epsilon": epsilon},
         latex=r"(x - \mu) / \sqrt{\sigma^2 + \epsilon}",
         write={
             "keras": f"layer = keras.layers.LayerNormalization(epsilon={epsilon})",
@@ -292,6 +293,7 @@ PIECES = [
         label="epsilon of LayerNorm",
         topic="layer_norm",
         summary="Three frameworks have three.",
+        contexts=("layer_norm",),
         values={f"{epsilon}": _layer_norm(epsilon) for epsilon in (1e-3, 1e-5, 1e-6)},
         defaults={
             "keras": Default(

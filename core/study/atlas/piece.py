@@ -138,7 +138,6 @@ CONTEXTS = Registry(
             clip_norm=1.0,
         ),
         _context("cnn", "a CNN, Adam, 0.001", model="cnn"),
-        # Where units are dropped, or the data lie in another order.
         # Where hidden layers are normalised; running averages matter most after few updates.
         _context("batch_norm", "Adam, 0.001, BatchNorm", normalisation="batch_norm"),
         _context(
@@ -147,8 +146,11 @@ CONTEXTS = Registry(
             normalisation="batch_norm",
             epochs=1,
         ),
+        _context("layer_norm", "Adam, 0.001, LayerNorm", normalisation="layer_norm"),
+        # Where units are dropped, the data lie in another order, or a batch is left over.
         _context("dropout", "Adam, 0.001, dropout 0.5", dropout="rate", dropout_value=0.5),
         _context("sorted", "Adam, 0.001, data sorted by label", data_order="sorted"),
+        _context("batch_128", "Adam, 0.001, batch 128", batch_size=128),
         _context(
             "sorted_sgd",
             "SGD, 0.1, data sorted by label",

@@ -154,6 +154,7 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
     wiring = LOSS_INPUTS[config.loss_input]
     if form != "regression":
         rows = getattr(wiring, form)(rows)
+        known = (known.astype(np.int32) + config.label_shift) % max(2, logits.shape[-1])
     known = known.astype(np.int32 if form == "softmax" else logits.dtype)
     own = wiring.instead[form] if wiring.instead else getattr(LOSSES[config.loss], form)
     row = jax.jit(with_grad(own))
@@ -164,7 +165,7 @@ def _in_pass(config: RunConfig, state: train.State, run: _Pass) -> Origin | None
         for i in np.flatnonzero(numbers & which & (wiring.instead is None))[:FEW]:
             if made := of_loss(form, config.loss, np.asarray(rows)[i], known[i], config.epsilon):
                 own = tuple(logits[i].astype(float).tolist())
-                label = None if form == "regression" else int(labels[i])
+                label = None if form == "regression" else int(known[i])
                 return Origin(step, PARTS[made.result], made, int(run.places[i]), own, label)
     if numbers.all():
         return None

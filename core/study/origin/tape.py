@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 Index = tuple[int, ...]
 CALLS = ("jaxpr", "call_jaxpr")  # where an operation that is a function keeps it
-OPAQUE = ("while", "conv_general_dilated")  # not looked into
+OPAQUE = ("conv_general_dilated",)  # not looked into
 POLES = ("div", "log", "log1p", "pow", "integer_pow", "rsqrt")  # infinite at a finite number
 MOVES = ("transpose", "rev", "gather", "dynamic_slice", "concatenate", "pad", "scatter-add")
 
@@ -90,6 +90,8 @@ class Recorder:
             return self._call(params["branches"][int(index.array)], operands)
         if name == "scan":
             return self._scan(params, operands)
+        if name == "while":
+            return self._while(params, operands)
         inner = next((params[key] for key in CALLS if key in params), None)
         if inner is not None:
             return self._call(inner, operands)
@@ -119,6 +121,15 @@ class Recorder:
             Value(np.stack([each.array for each in made][order]), "concatenate", operands=made)
             for made in zip(*given, strict=True)
         ]
+
+    def _while(self, params: Any, operands: list[Value]) -> list[Value]:
+        """A loop whose length is only known at its end."""
+        for_test, for_body = params["cond_nconsts"], params["body_nconsts"]
+        test, body = operands[:for_test], operands[for_test : for_test + for_body]
+        carry = operands[for_test + for_body :]
+        while self._call(params["cond_jaxpr"], [*test, *carry])[0].array:
+            carry = self._call(params["body_jaxpr"], [*body, *carry])
+        return carry
 
     def _call(self, inner: ClosedJaxpr | Jaxpr, operands: list[Value]) -> list[Value]:
         if isinstance(inner, Jaxpr):

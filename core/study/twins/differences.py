@@ -13,6 +13,7 @@ MAY_DIFFER = (
     "loss", "epsilon", "loss_input", "reduction", "loss_weight", "dropout", "dropout_value",
     "optimizer", "learning_rate", *SETTINGS, "decay_form", "weight_decay", "clip_form",
     "clip_norm", "norm_momentum", "norm_epsilon", "norm_variance", "norm_test", "epochs", "report",
+    "label_smoothing", "label_shift",
 )  # fmt: skip
 
 

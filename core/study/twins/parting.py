@@ -43,7 +43,8 @@ class Divergence(NamedTuple):
     step: int
     layer: int  # the one that differs most, counted from 0 among the layers with weights
     relative: Array  # float64 [layers]: see `relative_differences`
-    differing: int  # samples of that step's batch whose slopes differ by more than NOTICEABLE
+    images: int  # in that step's batch
+    differing: int  # of them, those whose slopes differ by more than NOTICEABLE
     samples: Samples  # those that differ most, largest |slope_a - slope_b| first
 
 
@@ -122,7 +123,7 @@ def _divergence(
     data: Dataset,
     task: str,
 ) -> Divergence:
-    slopes = [np.asarray(result.slope, np.float64) for result in results]
+    slopes = [np.asarray(result.slope[: len(batch)], np.float64) for result in results]
     contribution = np.max(_gap(*slopes), axis=-1)
     differing = int(np.count_nonzero(contribution > NOTICEABLE))
     worst = np.argsort(-contribution, kind="stable")[: min(MOST, differing)]
@@ -131,6 +132,7 @@ def _divergence(
         step=step,
         layer=int(relative.argmax()),
         relative=relative,
+        images=len(batch),
         differing=differing,
         samples=Samples(
             index=index,
