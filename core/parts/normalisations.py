@@ -1,8 +1,9 @@
 """NORMALISATIONS: what a hidden layer's sums pass through before their activation.
 
 BatchNorm takes a mean and a variance of each unit over the batch, and keeps running averages of
-both for test time; LayerNorm takes those of each example over its units. Mean, variance and running averages are computed in float32 at least, whatever
-the format of the units, as Keras and PyTorch do; only the result is rounded to that format.
+both for test time; LayerNorm takes those of each example over its units. Means, variances and
+running averages are computed in float32 at least, whatever the format of the units, as Keras and
+PyTorch do; only the result is rounded to that format.
 """
 
 from collections.abc import Callable, Sequence

@@ -64,6 +64,12 @@ def loss(weights, x):
     y, _ = layer.stateless_call(weights, fixed, x, training=True)
     return (given["pull"] * y).sum()
 
+by_example = keras.layers.LayerNormalization(epsilon=epsilon)
+by_example.build((None, 4))
+by_example.gamma.assign(given["gamma"])
+by_example.beta.assign(given["beta"])
+found["by_example"] = by_example(given["batches"][2])
+
 weights = [v.value for v in layer.trainable_variables]
 (gamma, beta), x = jax.grad(loss, argnums=(0, 1))(weights, given["batches"][0])
 np.savez(f"{folder}/found.npz", **found, by_gamma=gamma, by_beta=beta, by_x=x)
@@ -119,6 +125,23 @@ def test_gradients_are_those_of_keras(keras: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(beta, keras["by_beta"], rtol=1e-5)
     np.testing.assert_allclose(gamma, keras["by_gamma"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(x, keras["by_x"], rtol=1e-3, atol=1e-5)
+
+
+def test_layer_norm_is_that_of_keras(keras: dict[str, np.ndarray]) -> None:
+    layer_norm = NORMALISATIONS["layer_norm"]
+    x, weights = jnp.asarray(BATCHES[2]), (BETA, GAMMA)
+    y, moments = layer_norm.normalise(x, weights, TRAINING, 0)
+    np.testing.assert_allclose(y, keras["by_example"], rtol=1e-4, atol=1e-5)
+    alone, _ = layer_norm.normalise(x[:1], weights, Norm(EPSILON, (), own=False), 0)
+    np.testing.assert_allclose(alone, y[:1], rtol=1e-6)
+    assert moments == () == layer_norm.start(4, np.float32)
+
+
+def test_a_run_with_layer_norm_has_no_averages_and_uses_only_epsilon() -> None:
+    config = replace(NORMED, normalisation="layer_norm", norm_test="batch")
+    assert config.norm_test == "running" and config.norm_epsilon == NORMED.norm_epsilon
+    types = train.start_types(train.shape(config))
+    assert types.running == () and [leaf.shape for leaf in types.params[1]] == [(16,), (16,)]
 
 
 def kept_by_numpy(momentum: float, ddof: int) -> tuple[np.ndarray, np.ndarray]:
