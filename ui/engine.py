@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import streamlit as st
 
-from core.config import RunConfig
+from core.config import agree
+from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
@@ -42,7 +43,7 @@ def engine() -> Engine:
     # everything for 150 ms, and one that does not for 33 ms.
     gc.collect()
     gc.freeze()
-    made = Engine()
+    made = Engine(capacity=limits().runs)
     # Registered again, because what is registered last is called first: no page is at work when the
     # engine closes, and neither is inside JAX when JAX cleans up.
     atexit.register(wait_for_scripts)
@@ -76,7 +77,7 @@ def warm_up() -> None:
 
 
 def _warm_up() -> Iterator[None]:
-    default = RunConfig()
+    default, _ = agree({})  # as far as the host allows it
     dtype = PRECISIONS[default.precision].loss.dtype
     precision.compiled(TASKS[default.task].form, dtype)  # small, and every page needs it
     yield

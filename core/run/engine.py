@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
 
-from core.config import RunConfig
+from core.config import RunConfig, refusal
 from core.run import memory, own_process
 from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
@@ -81,6 +81,8 @@ class Engine:
         with self._changed:
             job = self._jobs.get(config)
             new = job is None or job.status is Status.FAILED
+            if new and (why := self.refusal(config)):
+                return self._refused(config, why)
             if job is None or new:
                 job = self._jobs[config] = Job(config)
                 log.info("run started: %s", config.differences())
@@ -94,6 +96,16 @@ class Engine:
             self._preparing.add(thread)
             thread.start()
         return viewer
+
+    def refusal(self, config: RunConfig) -> str:
+        """Say why a run of this configuration cannot begin now, or "" if it can."""
+        return refusal(config)
+
+    def _refused(self, config: RunConfig, why: str) -> Viewer:
+        """A viewer of a run that is not taken: it is not alive, so a page asks again."""
+        job = Job(config)
+        job.status, job.message = Status.REFUSED, why
+        return Viewer(self, job, limit=0)
 
     def view(self, viewer: Viewer) -> View:
         """Return what a viewer sees now, and renew its lease."""

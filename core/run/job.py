@@ -21,6 +21,7 @@ class Status(StrEnum):
     PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
+    REFUSED = "not taken"  # the server is full, or its host allows less; the message says which
 
 
 class Ready(NamedTuple):

@@ -13,11 +13,12 @@ import jax
 from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
+from core.limits import limits
 from core.parts.optimizers import SETTINGS
 from core.run import train
 from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
-from core.run.price import LONG, free_bytes, seconds, step_limit
+from core.run.price import LONG, free_bytes, seconds
 
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
@@ -119,7 +120,7 @@ def _check_memory(program: train.Program) -> None:
 
 def _price(config: RunConfig, program: train.Program) -> float:
     """Estimate the seconds that a step takes, before one has been taken."""
-    limit = step_limit()
+    limit = limits().step_seconds
     short = min(2 * LONG, limit)  # a look costs about two steps, and is already lowered
     quick = seconds(program.look_operations)
     if quick > short:  # unless the machine was busy when it was measured

@@ -15,7 +15,6 @@ from core.config import RunConfig
 from core.run import prepare as preparing
 from core.run import price
 from core.run.engine import Engine, Status, View
-from core.run.price import STEP_SECONDS
 from core.run.train import (
     bytes_needed,
     first_look,
@@ -56,12 +55,12 @@ def test_a_step_that_takes_too_long_is_refused_with_what_would_fit(
     monkeypatch.setattr(price, "_measured", lambda: 1e11)
     config = tiny(batch_size=100)
     seconds = price.seconds(program(train_shape(config)).step_operations)
-    monkeypatch.setenv(STEP_SECONDS, str(seconds / 2))
+    monkeypatch.setenv("SAMENET_STEP_SECONDS", str(seconds / 2))
     with pytest.raises(preparing.TooLong, match=r"is .* s of matrix products here, .* Try \d+ im"):
         preparing.prepare(config, lambda *_: None)
     half = replace(config, batch_size=20)
     assert preparing.prepare(half, lambda *_: None).step_seconds < seconds / 2
-    monkeypatch.setenv(STEP_SECONDS, str(seconds / 200))
+    monkeypatch.setenv("SAMENET_STEP_SECONDS", str(seconds / 200))
     with pytest.raises(preparing.TooLong, match="Make the layers narrower"):
         preparing.prepare(config, lambda *_: None)
 

@@ -20,7 +20,6 @@ from core.data import DataUnavailable
 from core.run import engine as engine_module
 from core.run.engine import Engine, Status, View, Viewer
 from core.run.job import Ready
-from core.run.price import STEP_SECONDS, step_limit
 from core.run.snapshot import Snapshot
 from core.run.train import (
     NextLook,
@@ -643,8 +642,19 @@ def test_a_run_of_long_steps_holds_up_only_other_long_runs(make: Callable[..., E
     assert done(engine, other).status is Status.DONE
 
 
-@pytest.mark.parametrize("junk", ["", "a", "0", "-1", "nan"])
-def test_a_host_s_limit_must_be_a_number(monkeypatch: pytest.MonkeyPatch, junk: str) -> None:
-    monkeypatch.setenv(STEP_SECONDS, junk)
-    with pytest.raises(ValueError, match=f"{STEP_SECONDS} is .*; allowed is a number of seconds"):
-        step_limit()
+# What the host allows
+
+
+def test_a_run_beyond_the_host_s_limits_is_not_taken_until_they_allow_it(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    monkeypatch.setenv("SAMENET_STEPS", "9")
+    refused = engine.submit(config())
+    view = done(engine, refused)
+    assert view.status is Status.REFUSED and not refused.alive()
+    assert view.message == "This server trains up to 9 steps, and this run takes 10."
+    assert done(engine, engine.submit(config(epochs=9))).status is Status.DONE
+    monkeypatch.delenv("SAMENET_STEPS")
+    assert done(engine, engine.submit(config())).status is Status.DONE
+    assert [each.epochs for each in runs.prepared] == [9, 10]

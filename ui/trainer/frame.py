@@ -99,6 +99,8 @@ def _frame(frame: Frame) -> None:
     other_buttons = buttons(view.status) != buttons(frame.drawn_as)
     if other_buttons or waits(config, view) != frame.waited:
         rerun()  # for other buttons, another timer, or what was waited for
+    if view.status is Status.REFUSED and not engine().refusal(config):
+        rerun()  # now it may begin
     if chosen.chosen_images() is not frame.chosen_images:
         rerun()  # for other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
@@ -162,7 +164,9 @@ def _diagnosis(
     diagnoses = diagnose(config, shown) if shown else []
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
-        if view.status is Status.FAILED:
+        if view.status is Status.REFUSED:
+            st.warning(view.message, icon=":material/block:")
+        elif view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
         elif not diagnoses:
             st.info("The first measurement comes in a moment.", icon=":material/search:")
