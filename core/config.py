@@ -208,8 +208,7 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     Each value is allowed by itself, but they may not fit together, or go beyond what the host of
     this server allows.
     """
-    values, host = dict(values), limits()
-    notes = _on_offer(values, host)
+    values, host, notes = dict(values), limits(), []
 
     def limit(name: str, most: int, why: str) -> None:
         if values.get(name, getattr(RunConfig, name)) > most:
@@ -217,6 +216,10 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
             notes.append(f"{name} is now {most}: {why}")
 
     source = values.get("source", RunConfig.source)
+    if source not in host.data:
+        values["source"] = host.data[0]
+        notes.append(f"source is now {host.data[0]}: this server does not offer {source}")
+        source = host.data[0]
     for name in BY_SOURCE:
         if values.get(name, getattr(RunConfig, name)) not in (rows := rows_for(name, source)):
             values[name] = rows[0]
@@ -227,29 +230,18 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     if values.get("loss", RunConfig.loss) not in allowed:
         values["loss"] = allowed[-1]
         notes.append(f"loss is now {allowed[-1]}: the other cannot be used for this task")
+    widths = values.get("widths", RunConfig.widths)
+    unused = "widths" in MODELS[values.get("model", RunConfig.model)].ignores
+    if max(widths) > host.width and not unused:
+        values["widths"] = tuple(min(width, int(host.width)) for width in widths)
+        why = f"this server trains layers of up to {host.width:,} units"
+        notes.append(f"widths is now {to_text(values['widths'])}: {why}")
     config = RunConfig(**values)
     asked = values.get("report", config.report)
     if asked != config.report and "report" not in config.ignored():
         notes.append(f"report is now {config.report}: with these settings {asked} is the same")
     config, shortened = _short_enough(config, host)
     return config, notes + shortened
-
-
-def _on_offer(values: dict[str, Any], host: Limits) -> list[str]:
-    """Set data and widths to what the host allows, and return a note for each that was not."""
-    notes = []
-    source = values.get("source", RunConfig.source)
-    if source not in host.data:
-        values["source"] = host.data[0]
-        notes.append(f"source is now {host.data[0]}: this server does not offer {source}")
-    widths = values.get("widths", RunConfig.widths)
-    if max(widths) > host.width:
-        values["widths"] = tuple(min(width, int(host.width)) for width in widths)
-        notes.append(
-            f"widths is now {to_text(values['widths'])}: this server trains layers of up to "
-            f"{host.width:,} units"
-        )
-    return notes
 
 
 def _short_enough(config: RunConfig, host: Limits) -> tuple[RunConfig, list[str]]:

@@ -17,6 +17,7 @@ FIRST_DATA = "sample"  # comes with Samenet, and every page begins with it
 class Limits(NamedTuple):
     """What this server does at most; math.inf where the host sets no limit."""
 
+    memory_mb: float  # of the whole server; math.inf: what core.run.budget finds out
     runs: int  # advanced in turn; others wait in the queue
     steps: float  # of one run
     width: float  # units of a hidden layer
@@ -74,6 +75,11 @@ def _data(text: str) -> tuple[str, ...]:
 
 WHOLE = "a whole number from 1"
 VARIABLES = {
+    "memory_mb": Variable(
+        "SAMENET_MEMORY", math.inf, _number, "a number of MB above 0",
+        "the memory in MB that the server keeps itself to",
+        "four fifths of what its container or machine has",
+    ),
     "runs": Variable(
         "SAMENET_RUNS", 32, _whole, WHOLE,
         "runs that are trained in turn; others wait in a queue and see their place in it",

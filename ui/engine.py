@@ -18,10 +18,11 @@ from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
-from core.run import memory
+from core.run import budget, memory, own_process
+from core.run.budget import Budget
 from core.run.engine import Engine
 from core.run.prepare import ahead
-from core.study import precision
+from core.study import lanes, precision
 from ui.server import wait_for_scripts
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
@@ -43,11 +44,16 @@ def engine() -> Engine:
     # everything for 150 ms, and one that does not for 33 ms.
     gc.collect()
     gc.freeze()
-    made = Engine(capacity=limits().runs)
+    made = Engine(capacity=limits().runs, budget=_budget())
+    made.budget.add(lambda: None if made.errands.waiting() else lanes.let_go())
     # Registered again, because what is registered last is called first: no page is at work when the
     # engine closes, and neither is inside JAX when JAX cleans up.
     atexit.register(wait_for_scripts)
     return made
+
+
+def _budget() -> Budget:
+    return Budget(budget.here(), lambda: memory.resident() + own_process.resident())
 
 
 def _log_to_stderr(level: str) -> None:

@@ -658,3 +658,80 @@ def test_a_run_beyond_the_host_s_limits_is_not_taken_until_they_allow_it(
     monkeypatch.delenv("SAMENET_STEPS")
     assert done(engine, engine.submit(config())).status is Status.DONE
     assert [each.epochs for each in runs.prepared] == [9, 10]
+
+
+def filled(engine: Engine, used: list[int]) -> None:
+    """Let the engine's budget be 100 bytes, of which so many are used."""
+    engine.budget.bytes, engine.budget.used = 100, lambda: used[0]
+
+
+def test_a_full_server_takes_no_new_run_and_ends_none(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine, used = make(), [0]
+    filled(engine, used)
+    runs.gate.clear()
+    training = engine.submit(config(1))
+    until(lambda: training.looks())
+    used[0] = 100
+    refused = engine.submit(config(2))
+    assert refused.view().status is Status.REFUSED and not refused.alive()
+    assert refused.view().message.startswith("This server is full")
+    assert engine.submit(config(1)).job is training.job  # one that trains can be joined
+    runs.gate.set()
+    assert done(engine, training).status is Status.DONE
+    used[0] = 99
+    assert done(engine, engine.submit(config(2))).status is Status.DONE
+
+
+def test_a_full_server_begins_no_errand_and_goes_on_with_those_begun(
+    make: Callable[..., Engine],
+) -> None:
+    engine, used = make(), [0]
+    filled(engine, used)
+    look, more = engine.errands.look, threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 1
+        assert more.wait(SOON)
+        yield 2
+
+    until(lambda: look("begun", slow).pieces)
+    used[0] = 100
+    look("new", lambda: iter([3]))
+    more.set()
+    until(lambda: look("begun", slow).done)
+    assert not look("new", lambda: iter([3])).pieces
+    used[0] = 0
+    until(lambda: look("new", lambda: iter([3])).done)
+
+
+def test_what_goes_first_are_ended_runs_that_nobody_looks_at_then_errands(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine = make()
+    for seed in (1, 2, 3):
+        done(engine, engine.submit(config(seed)))
+    until(lambda: engine.errands.look("done", lambda: iter([])).done)
+    engine.errands._works["done"].lease = 0.0
+    runs.gate.clear()
+    training = engine.submit(config(4))
+    until(lambda: training.looks())
+    with engine._changed:
+        for seed in (1, 3, 4):
+            for viewer in engine._jobs[config(seed)].viewers:
+                viewer.lease = 0.0
+    used = [100]
+    filled(engine, used)
+    gone: list[list[int]] = []
+
+    def give_back() -> None:
+        gone.append([each.seed for each in engine._jobs])
+
+    engine.budget._give_back = give_back
+    del engine.budget.stores[:2]  # programs and first looks, which are this whole process's
+    assert not engine.budget.keep()
+    assert gone[-1] == [2, 4]  # one is looked at, the other goes on
+    assert engine.errands.peek("done") is None
+    runs.gate.set()
+    assert done(engine, training).status is Status.DONE

@@ -21,7 +21,7 @@ def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_that_says_nothing_limits_little() -> None:
     allowed = limits()
-    assert allowed == Limits(32, math.inf, math.inf, 10.0, 2000, math.inf, (*SOURCES,))
+    assert allowed == Limits(math.inf, 32, math.inf, math.inf, 10.0, 2000, math.inf, (*SOURCES,))
     assert allowed.sentence() == ""
     assert refusal(RunConfig()) == ""
 

@@ -165,6 +165,11 @@ def refusal(plan: Plan) -> str:
     return next(filter(None, map(config.refusal, plan.cells)), "")
 
 
+def held_up(errand: Errand) -> bool:
+    """True if the sweep has not begun because the server has no memory for it."""
+    return not errand.pieces and engine().budget.full()
+
+
 def estimate(plan: Plan, cost: Cost) -> tuple[int, int, float]:
     """Return the runs, the programs to compile, and about how many seconds all would take."""
     groups = families(plan, {})

@@ -105,6 +105,8 @@ def _progress_bar(plan: Plan, errand: Errand, done: int) -> None:
         text += ", paused"
     elif seconds is not None:
         text += f", about {rough_duration(seconds)} left; other runs go first"
+    elif course.held_up(errand):
+        text += ", waiting: this server is full"
     elif not done:
         text += ", compiling"
     st.progress(done / plan.size, text=text)
