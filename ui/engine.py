@@ -18,9 +18,10 @@ from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
-from core.run import budget, memory, own_process
+from core.run import budget, memory, own_process, train
 from core.run.budget import Budget
 from core.run.engine import Engine
+from core.run.job import Status
 from core.run.prepare import ahead
 from core.study import lanes, precision
 from ui.server import wait_for_scripts
@@ -50,6 +51,39 @@ def engine() -> Engine:
     # engine closes, and neither is inside JAX when JAX cleans up.
     atexit.register(wait_for_scripts)
     return made
+
+
+def figures() -> dict[str, Any]:
+    """Return the state of the engine, for the host."""
+    mine = engine()
+    runs, errands, programs = mine.count(), mine.errands.count(), train.programs_kept()
+    return {
+        "device": device(),
+        "runs": {status.value: runs[status] for status in Status},
+        "queue": runs[Status.QUEUED],
+        "errands": {"kept": errands[0], "going_on": errands[1]},
+        "memory": {
+            "used_bytes": mine.budget.used(),
+            "budget_bytes": mine.budget.bytes,
+            "full": mine.budget.full(),
+            "let_go": mine.budget.freed,
+        },
+        "programs": {"count": programs[0], "bytes": programs[1]},
+        "limits": {name: told(value) for name, value in limits()._asdict().items()},
+    }
+
+
+def told(limit: Any) -> Any:
+    """Return a limit as JSON has it, where no limit is null."""
+    return None if limit == math.inf else limit
+
+
+def device() -> str:
+    """Return the device in use, in words."""
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return f"CPU, {os.cpu_count()} cores"
+    return f"{first.platform.upper()}, {first.device_kind}"
 
 
 def _budget() -> Budget:

@@ -15,13 +15,13 @@ from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
 from ui.charts.frame import curves_sentence
+from ui.engine import device
 from ui.pages import PAGES
 from ui.pieces.colours import run_colours
 from ui.pieces.draw import chart
 from ui.pieces.waiting import draw_until
 from ui.state import rerun
 from ui.story.twin import all_done, viewers
-from ui.trainer.frame import device
 from ui.trainer.live import POLL_SECONDS
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"

@@ -91,6 +91,12 @@ def brought_widgets(prefix: str) -> bool:
     return any((user_key_from_element_id(each) or "").startswith(prefix) for each in ids)
 
 
+def sessions() -> int:
+    """Return how many tabs are connected; Streamlit tells a script about its own session only."""
+    manager = getattr(runtime.get_instance(), "_session_mgr", None) if runtime.exists() else None
+    return manager.num_active_sessions() if manager else 0
+
+
 def limit_uploads(megabytes: int) -> None:
     """Let visitors send files of this size; Streamlit takes the option from its own table only."""
     config.set_option("server.maxUploadSize", megabytes)

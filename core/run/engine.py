@@ -214,10 +214,11 @@ class Engine:
             return self._changed.wait_for(nobody_waits, timeout)
 
     def count(self) -> dict[Status, int]:
-        """How many runs there are of each status."""
+        """How many runs there are of each status; one that nobody waits for is paused."""
+        now = time.monotonic()
         with self._changed:
-            views = (job.view(float("inf"), self._place(job)) for job in self._jobs.values())
-            return Counter(view.status for view in views)
+            jobs = [(float("inf") if j.wanted(now) else j.step, j) for j in self._jobs.values()]
+            return Counter(job.view(limit, self._place(job)).status for limit, job in jobs)
 
     def _unended(self) -> list[RunConfig]:
         with self._changed:

@@ -684,6 +684,20 @@ def test_a_full_server_takes_no_new_run_and_ends_none(
     assert done(engine, engine.submit(config(2))).status is Status.DONE
 
 
+def test_runs_are_counted_by_what_they_do(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make(capacity=1)
+    assert engine.count() == {}
+    done(engine, engine.submit(config(1)))
+    shown = engine.submit(config(2), until=0)
+    until(lambda: shown.looks())
+    runs.gate.clear()
+    for seed in (3, 4):
+        engine.submit(config(seed))
+    until(lambda: engine.running() == 2)
+    expected = {Status.DONE: 1, Status.PAUSED: 1, Status.RUNNING: 1, Status.QUEUED: 1}
+    assert engine.count() == expected
+
+
 def test_a_full_server_begins_no_errand_and_goes_on_with_those_begun(
     make: Callable[..., Engine],
 ) -> None:

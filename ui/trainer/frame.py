@@ -1,6 +1,5 @@
 """One frame of the live panel: what is said and drawn of a run, several times a second."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import jax
 import streamlit as st
 
 from core.config import RunConfig, agree
@@ -26,7 +24,7 @@ from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
-from ui.engine import engine, losses_ready
+from ui.engine import device, engine, losses_ready
 from ui.pieces import chosen
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
@@ -37,14 +35,6 @@ from ui.trainer import nudged, origin
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
-
-
-def device() -> str:
-    """Return the device in use, in words."""
-    first = jax.devices()[0]
-    if first.platform == "cpu":
-        return f"CPU, {os.cpu_count()} cores"
-    return f"{first.platform.upper()}, {first.device_kind}"
 
 
 def waits(config: RunConfig, view: View) -> bool:
