@@ -113,10 +113,11 @@ def _compile(form: Form, dtype: np.dtype[Any]) -> Iterator[None]:
 
 def warm_up() -> None:
     """Compile what a run of the default settings needs, behind everything else."""
-    engine().errands.look("warm-up", _warm_up, lease=math.inf)
+    engine().errands.look("warm-up", ahead_of_visitors, lease=math.inf)
 
 
-def _warm_up() -> Iterator[None]:
+def ahead_of_visitors() -> Iterator[None]:
+    """Load and compile what the default settings need, piece by piece."""
     default, _ = agree({})  # as far as the host allows it
     dtype = PRECISIONS[default.precision].loss.dtype
     precision.compiled(TASKS[default.task].form, dtype)  # small, and every page needs it
