@@ -6,9 +6,14 @@ Where something executes it as a script instead, each visitor's run comes by and
 import streamlit as st
 from streamlit import runtime
 
-from ui import main, server
+from ui import main, server, status
 
 if runtime.exists():
     main.main()
 else:
-    app = st.App(main.__file__, lifespan=server.lifespan, middleware=server.middleware())
+    app = st.App(
+        main.__file__,
+        lifespan=server.lifespan,
+        middleware=server.middleware(),
+        routes=status.routes(),
+    )

@@ -5,11 +5,12 @@ read them from FIELDS.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from core.data import SOURCES, Process
 from core.fields import Choice, Field, Range, Widths, parse_query, to_text
+from core.limits import Limits, limits
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
@@ -246,9 +247,10 @@ FIELDS: dict[str, Field] = {field.name: field.metadata["allowed"] for field in f
 def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     """Return the RunConfig nearest to `values`, and a note for each field that had to change.
 
-    Each value is allowed by itself, but they may not fit together.
+    Each value is allowed by itself, but they may not fit together, or go beyond what the host of
+    this server allows.
     """
-    values, notes = dict(values), []
+    values, host, notes = dict(values), limits(), []
 
     def limit(name: str, most: int, why: str) -> None:
         if values.get(name, getattr(RunConfig, name)) > most:
@@ -256,6 +258,10 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
             notes.append(f"{name} is now {most}: {why}")
 
     source = values.get("source", RunConfig.source)
+    if source not in host.data:
+        values["source"] = host.data[0]
+        notes.append(f"source is now {host.data[0]}: this server does not offer {source}")
+        source = host.data[0]
     for name in BY_SOURCE:
         if values.get(name, getattr(RunConfig, name)) not in (rows := rows_for(name, source)):
             values[name] = rows[0]
@@ -266,11 +272,51 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     if values.get("loss", RunConfig.loss) not in allowed:
         values["loss"] = allowed[-1]
         notes.append(f"loss is now {allowed[-1]}: the other cannot be used for this task")
+    widths = values.get("widths", RunConfig.widths)
+    unused = "widths" in MODELS[values.get("model", RunConfig.model)].ignores
+    if max(widths) > host.width and not unused:
+        values["widths"] = tuple(min(width, int(host.width)) for width in widths)
+        why = f"this server trains layers of up to {host.width:,} units"
+        notes.append(f"widths is now {to_text(values['widths'])}: {why}")
     config = RunConfig(**values)
     asked = values.get("report", config.report)
     if asked != config.report and "report" not in config.ignored():
         notes.append(f"report is now {config.report}: with these settings {asked} is the same")
+    config, shortened = _short_enough(config, host)
+    return config, notes + shortened
+
+
+def _short_enough(config: RunConfig, host: Limits) -> tuple[RunConfig, list[str]]:
+    """Take fewer epochs, or if one is too long larger batches, until the host allows the steps."""
+    if config.steps <= host.steps:
+        return config, []
+    most, notes = int(host.steps), []
+    why = f"this server trains up to {most:,} steps"
+    if config.steps_per_epoch > most:
+        config = replace(config, batch_size=-(-config.train_size // most))
+        notes.append(f"batch_size is now {config.batch_size}: {why}")
+    if config.steps > most:
+        config = replace(config, epochs=most // config.steps_per_epoch)
+        notes.append(f"epochs is now {config.epochs}: {why}")
     return config, notes
+
+
+def refusal(config: RunConfig) -> str:
+    """Say which of the host's limits a run goes beyond, or "" if it keeps to all of them."""
+    host = limits()
+    if config.source not in host.data:
+        return f"This server does not offer the data “{SOURCES[config.source].label}”."
+    widest = 0 if "widths" in config.ignored() else max(config.widths)
+    if widest > host.width:
+        return (
+            f"This server trains layers of up to {host.width:,} units, and this run's widest has "
+            f"{widest:,}."
+        )
+    if config.steps > host.steps:
+        return (
+            f"This server trains up to {host.steps:,} steps, and this run takes {config.steps:,}."
+        )
+    return ""
 
 
 def to_query(config: RunConfig) -> dict[str, str]:

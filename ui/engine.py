@@ -13,14 +13,17 @@ import jax
 import numpy as np
 import streamlit as st
 
-from core.config import RunConfig
+from core.config import agree
+from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import Form
 from core.parts.precisions import PRECISIONS
-from core.run import memory
+from core.run import budget, memory, own_process, train
+from core.run.budget import Budget
 from core.run.engine import Engine
+from core.run.job import Status
 from core.run.prepare import ahead
-from core.study import precision
+from core.study import lanes, precision
 from ui.server import wait_for_scripts
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
@@ -42,11 +45,49 @@ def engine() -> Engine:
     # everything for 150 ms, and one that does not for 33 ms.
     gc.collect()
     gc.freeze()
-    made = Engine()
+    made = Engine(capacity=limits().runs, budget=_budget())
+    made.budget.add(lambda: None if made.errands.waiting() else lanes.let_go())
     # Registered again, because what is registered last is called first: no page is at work when the
     # engine closes, and neither is inside JAX when JAX cleans up.
     atexit.register(wait_for_scripts)
     return made
+
+
+def figures() -> dict[str, Any]:
+    """Return the state of the engine, for the host."""
+    mine = engine()
+    runs, errands, programs = mine.count(), mine.errands.count(), train.programs_kept()
+    return {
+        "device": device(),
+        "runs": {status.value: runs[status] for status in Status},
+        "queue": runs[Status.QUEUED],
+        "errands": {"kept": errands[0], "going_on": errands[1]},
+        "memory": {
+            "used_bytes": mine.budget.used(),
+            "budget_bytes": mine.budget.bytes,
+            "full": mine.budget.full(),
+            "let_go": mine.budget.freed,
+        },
+        "programs": {"count": programs[0], "bytes": programs[1]},
+        "limits": {name: told(value) for name, value in limits()._asdict().items()},
+    }
+
+
+def told(limit: Any) -> Any:
+    """Return a limit as JSON has it, where no limit is null."""
+    return None if limit == math.inf else limit
+
+
+def device() -> str:
+    """Return the device in use, in words."""
+    first = jax.devices()[0]
+    if first.platform == "cpu":
+        return f"CPU, {os.cpu_count()} cores"
+    return f"{first.platform.upper()}, {first.device_kind}"
+
+
+def _budget() -> Budget:
+    return Budget(budget.here(), lambda: memory.resident() + own_process.resident())
 
 
 def _log_to_stderr(level: str) -> None:
@@ -72,11 +113,12 @@ def _compile(form: Form, dtype: np.dtype[Any]) -> Iterator[None]:
 
 def warm_up() -> None:
     """Compile what a run of the default settings needs, behind everything else."""
-    engine().errands.look("warm-up", _warm_up, lease=math.inf)
+    engine().errands.look("warm-up", ahead_of_visitors, lease=math.inf)
 
 
-def _warm_up() -> Iterator[None]:
-    default = RunConfig()
+def ahead_of_visitors() -> Iterator[None]:
+    """Load and compile what the default settings need, piece by piece."""
+    default, _ = agree({})  # as far as the host allows it
     dtype = PRECISIONS[default.precision].loss.dtype
     precision.compiled(TASKS[default.task].form, dtype)  # small, and every page needs it
     yield

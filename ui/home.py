@@ -11,17 +11,17 @@ from typing import Any
 import streamlit as st
 
 from core.config import RunConfig
-from core.run.job import Viewer
+from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import home
 from ui.charts.frame import curves_sentence
+from ui.engine import device
 from ui.pages import PAGES
 from ui.pieces.colours import run_colours
 from ui.pieces.draw import chart
 from ui.pieces.waiting import draw_until
 from ui.state import rerun
 from ui.story.twin import all_done, viewers
-from ui.trainer.frame import device
 from ui.trainer.live import POLL_SECONDS
 
 RECORDED = Path(__file__).parents[1] / "assets/home.json"
@@ -63,6 +63,9 @@ def _live(racing: Mapping[str, Viewer], drawn_ended: bool) -> None:
     views = {label: viewer.view() for label, viewer in racing.items()}
     rows = [row(label, snapshot) for label, view in views.items() for snapshot in view.snapshots]
     _draw(rows, drawn_ended)
+    refused = {view.message for view in views.values() if view.status is Status.REFUSED}
+    for message in sorted(refused):
+        st.warning(message, icon=":material/block:")
     status = "done" if drawn_ended else next(iter(views.values())).status
     seed = st.session_state[SEED]
     st.caption(f"Live, seed {seed}, {status}: JAX on this server's {device()}.")

@@ -4,6 +4,7 @@ For a plain script, Streamlit itself exits with 0; an App has to see to that.
 """
 
 import atexit
+import math
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     _exit_with_zero()
     streamlit_privates.open_browser()
     imports.load(imports.SWAPPING)
+    _read_limits()
     if os.environ.get(WARM_UP) != "0":
         warm_up()
     try:
@@ -43,6 +45,14 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     finally:
         if engine := sys.modules.get("ui.engine"):  # otherwise nobody has used it
             engine.engine().close()
+
+
+def _read_limits() -> None:
+    """Read the host's limits; a server whose host has mistyped one does not start."""
+    from core.limits import limits  # numpy, which the socket has not waited for
+
+    if (megabytes := limits().upload_mb) < math.inf:
+        streamlit_privates.limit_uploads(int(megabytes))
 
 
 def warm_up() -> None:

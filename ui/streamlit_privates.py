@@ -91,6 +91,17 @@ def brought_widgets(prefix: str) -> bool:
     return any((user_key_from_element_id(each) or "").startswith(prefix) for each in ids)
 
 
+def sessions() -> int:
+    """Return how many tabs are connected; Streamlit tells a script about its own session only."""
+    manager = getattr(runtime.get_instance(), "_session_mgr", None) if runtime.exists() else None
+    return manager.num_active_sessions() if manager else 0
+
+
+def limit_uploads(megabytes: int) -> None:
+    """Let visitors send files of this size; Streamlit takes the option from its own table only."""
+    config.set_option("server.maxUploadSize", megabytes)
+
+
 def script_threads() -> Iterator[threading.Thread]:
     """Yield the threads that run visitors' scripts, which Streamlit only gives a name.
 

@@ -11,17 +11,25 @@ import atexit
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
 
-from core.config import RunConfig
+from core.config import RunConfig, refusal
 from core.run import memory, own_process
+from core.run.budget import FULL, Budget, bytes_in
 from core.run.errands import Errands
 from core.run.job import Job, Prepare, Status, View, Viewer
-from core.run.prepare import at_hand, explain, prepare
+from core.run.prepare import (
+    at_hand,
+    explain,
+    let_go_of_first_look,
+    let_go_of_program,
+    prepare,
+)
 from core.run.price import LONG
+from core.run.turn import Turn
 
 __all__ = ["Engine", "Status", "View", "Viewer"]
 
@@ -29,7 +37,6 @@ log = logging.getLogger("samenet.engine")
 
 
 COURTESY_SECONDS = 2.0  # how long answering one click may hold up work that can wait
-TURN_SECONDS = 0.25  # longer than a page takes
 FIRST_LOOK_SECONDS = 10.0  # how long the rest of a run's program waits for the first look
 
 
@@ -49,6 +56,7 @@ class Engine:
       keep: finished runs kept for the next visitor who asks for the same.
       prepare: makes a configuration ready to run.
       at_hand: whether `prepare` takes only a moment, and so needs no thread of its own.
+      budget: the memory for all of it; without it, as much as there is.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Engine:
         keep: int = 64,
         prepare: Prepare = prepare,
         at_hand: Callable[[RunConfig], bool] = at_hand,
+        budget: Budget | None = None,
     ) -> None:
         self._capacity, self._lease, self._forget, self._keep = capacity, lease, forget, keep
         self._prepare, self._at_hand = prepare, at_hand
@@ -71,9 +80,17 @@ class Engine:
         self._preparing: WeakSet[threading.Thread] = WeakSet()
         self._answering: dict[int, float] = {}  # thread -> until when it goes first
         self._delivered = 0.0  # when the last answer will have been sent
-        self._turn, self._turns = threading.Lock(), (0, 0.0)  # the thread that has it, since when
+        self._turn = Turn()
         self._closed = False
-        self.errands = Errands(self.idle)
+        self.budget = budget or Budget()
+        self.errands = Errands(self.idle, self.budget.full)
+        self.budget.stores += [
+            lambda: let_go_of_program(self._unended()),
+            let_go_of_first_look,
+            self._let_go_of_run,
+            self.errands.let_go,
+        ]
+        self.budget.watch()
         atexit.register(self.close)
 
     def submit(self, config: RunConfig, until: float = float("inf")) -> Viewer:
@@ -81,6 +98,8 @@ class Engine:
         with self._changed:
             job = self._jobs.get(config)
             new = job is None or job.status is Status.FAILED
+            if new and (why := self.refusal(config)):
+                return Viewer(self, Job.refused(config, why), limit=0)
             if job is None or new:
                 job = self._jobs[config] = Job(config)
                 log.info("run started: %s", config.differences())
@@ -94,6 +113,10 @@ class Engine:
             self._preparing.add(thread)
             thread.start()
         return viewer
+
+    def refusal(self, config: RunConfig) -> str:
+        """Say why a run of this configuration cannot begin now, or "" if it can."""
+        return refusal(config) or (FULL if self.budget.full() else "")
 
     def view(self, viewer: Viewer) -> View:
         """Return what a viewer sees now, and renew its lease."""
@@ -119,10 +142,10 @@ class Engine:
 
         A run that was freed is over, too.
         """
-        lent = self._end_turn()
+        lent = self._turn.end()
         view = self._wait(viewer, snapshots, time.monotonic() + timeout)
         if lent:
-            self._take_turn()
+            self._turn.take()
         return view
 
     def _wait(self, viewer: Viewer, snapshots: int, deadline: float) -> View:
@@ -144,11 +167,11 @@ class Engine:
         thread, before = threading.get_ident(), time.thread_time()
         with self._changed:
             self._answering[thread] = time.monotonic() + COURTESY_SECONDS
-        self._take_turn()
+        self._turn.take()
         try:
             yield
         finally:
-            self._end_turn()
+            self._turn.end()
             with self._changed:
                 del self._answering[thread]
                 # Sending the answer takes the server about as long as making it.
@@ -156,23 +179,6 @@ class Engine:
                 sent = max(now, self._delivered) + made
                 self._delivered = min(sent, now + COURTESY_SECONDS)
                 self._changed.notify_all()
-
-    def _take_turn(self) -> None:
-        """Wait for a thread that is already answering a click; side by side, all would end late.
-
-        But do not wait for one that takes longer than a page, because it is compiling or waiting.
-        """
-        while not self._turn.acquire(timeout=TURN_SECONDS):
-            if time.monotonic() - self._turns[1] > TURN_SECONDS:
-                return
-        self._turns = threading.get_ident(), time.monotonic()
-
-    def _end_turn(self) -> bool:
-        mine = self._turns[0] == threading.get_ident()
-        if mine:
-            self._turns = 0, time.monotonic()
-            self._turn.release()
-        return mine
 
     def answers(self) -> bool:
         """Whether this thread is answering a click."""
@@ -207,6 +213,27 @@ class Engine:
         with self._changed:
             return self._changed.wait_for(nobody_waits, timeout)
 
+    def count(self) -> dict[Status, int]:
+        """How many runs there are of each status; one that nobody waits for is paused."""
+        now = time.monotonic()
+        with self._changed:
+            jobs = [(float("inf") if j.wanted(now) else j.step, j) for j in self._jobs.values()]
+            return Counter(job.view(limit, self._place(job)).status for limit, job in jobs)
+
+    def _unended(self) -> list[RunConfig]:
+        with self._changed:
+            return [config for config, job in self._jobs.items() if not job.ended]
+
+    def _let_go_of_run(self) -> int | None:
+        """Forget the snapshots of the ended run, used longest ago, that nobody looks at."""
+        with self._changed:
+            now = time.monotonic()
+            ended = (job for job in self._jobs.values() if job.ended and not job.looked_at(now))
+            if (job := next(ended, None)) is None:
+                return None
+            self._drop(job)
+            return bytes_in(job.snapshots)
+
     def holds(self, job: Job) -> bool:
         """Whether this is still the run of its configuration; False once it was freed."""
         with self._changed:
@@ -221,6 +248,7 @@ class Engine:
             self._closed = True
             self._changed.notify_all()
         own_process.end_all()
+        self.budget.close()
         self.errands.close()
         for thread in [*self._preparing, *self._workers.values()]:
             thread.join(timeout=60)

@@ -9,11 +9,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
+
+from core.run.budget import bytes_in
 
 log = logging.getLogger("samenet.errands")
 
 LEASE = 20.0  # seconds for which one look keeps an errand going
+LEFT = 600.0  # seconds without a look after which an errand that is not done may be forgotten
 KEEP = 64  # errands whose pieces are kept for the next visitor who asks for the same
 
 
@@ -41,10 +45,13 @@ class Errands:
 
     Args:
       idle: waits at most so many seconds until nobody waits for a run; returns whether that is so.
+      full: whether the server has no memory for anything new, so that no errand begins.
     """
 
-    def __init__(self, idle: Callable[[float], bool]) -> None:
-        self._idle = idle
+    def __init__(
+        self, idle: Callable[[float], bool], full: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._idle, self._full = idle, full
         self._lock = threading.Lock()
         self._works: OrderedDict[Hashable, _Work] = OrderedDict()
         self._thread: threading.Thread | None = None
@@ -88,6 +95,27 @@ class Errands:
         """Whether somebody looks at an errand that is not done."""
         return self._next() is not None
 
+    def let_go(self) -> int | None:
+        """Forget the oldest errand that nobody looks at; its bytes, or None if there is none.
+
+        One that is not done goes after all that are, and not before it has been left for LEFT s.
+        """
+        now = time.monotonic()
+        with self._lock:
+            works = self._works.items()
+            done = (key for key, work in works if work.done and work.lease < now)
+            left = (key for key, work in works if not work.done and work.lease < now - LEFT)
+            if (key := next(chain(done, left), None)) is None:
+                return None
+            return bytes_in(self._works.pop(key).pieces)
+
+    def count(self) -> tuple[int, int]:
+        """How many errands are kept, and how many of them go on for somebody."""
+        now = time.monotonic()
+        with self._lock:
+            works = self._works.values()
+            return len(works), sum(not work.done and work.lease > now for work in works)
+
     def close(self) -> None:
         """Stop after the current piece."""
         self._closed = True
@@ -95,10 +123,12 @@ class Errands:
             self._thread.join(timeout=60)
 
     def _next(self) -> _Work | None:
-        now = time.monotonic()
+        now, full = time.monotonic(), self._full()
         with self._lock:
             works = self._works.values()
             waiting = [work for work in works if not work.done and work.lease > now]
+            if full:
+                waiting = [work for work in waiting if work.iterator is not None]
             return min(waiting, key=lambda work: work.turn, default=None)
 
     def _run(self) -> None:

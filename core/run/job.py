@@ -21,6 +21,7 @@ class Status(StrEnum):
     PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
+    REFUSED = "not taken"  # the server is full, or its host allows less; the message says which
 
 
 class Ready(NamedTuple):
@@ -72,6 +73,13 @@ class Job:
         self.since = time.monotonic()  # when its status began, while it is being prepared
         self.times: deque[tuple[float, int]] = deque(maxlen=16)  # (time, step) of recent snapshots
 
+    @classmethod
+    def refused(cls, config: RunConfig, why: str) -> "Job":
+        """A run that is not taken; no engine holds it, so a page asks for it again."""
+        job = cls(config)
+        job.status, job.message = Status.REFUSED, why
+        return job
+
     @property
     def step(self) -> int:
         """The step of the newest snapshot; -1 before the first."""
@@ -91,6 +99,10 @@ class Job:
     def compiling(self) -> bool:
         """Whether its program, or the rest of it after the first look, is being compiled."""
         return self.status is Status.COMPILING or (self.ticks is not None and not self.whole)
+
+    def looked_at(self, now: float) -> bool:
+        """Whether a viewer's lease goes on."""
+        return any(viewer.lease > now for viewer in self.viewers)
 
     def wanted(self, now: float) -> bool:
         """Whether a viewer with a lease wants a step that is not there yet."""

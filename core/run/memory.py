@@ -33,11 +33,12 @@ def give_back() -> None:
         trim(0)
 
 
-def resident() -> int:
-    """The bytes of this process that are in memory; 0 where the system does not say."""
+def resident(process: int | None = None) -> int:
+    """The bytes of this process, or of another, in memory; 0 where the system does not say."""
+    path = STATM if process is None else Path(f"/proc/{process}/statm")
     try:
-        pages = STATM.read_text().split()[1]
-    except OSError:
+        pages = path.read_text().split()[1]
+    except (OSError, IndexError):  # an ended process has an empty file
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from core.config import RunConfig
+from core.run import memory
 from core.run.job import ReportStatus
 from core.run.snapshot import Snapshot
 from core.run.train import NextLook
@@ -62,6 +63,11 @@ class OwnProcess(Iterator[Snapshot | None]):
             self.end()
             raise
 
+    @property
+    def pid(self) -> int:
+        """The system's number of the process."""
+        return self._process.pid
+
     def __next__(self) -> Snapshot | None:
         """The next tick."""
         if self._seen >= self._steps:
@@ -96,6 +102,12 @@ class OwnProcess(Iterator[Snapshot | None]):
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.communicate()
+
+
+def resident() -> int:
+    """The bytes of these processes that are in memory."""
+    running = [child for child in list(_children) if child.end.alive]
+    return sum(memory.resident(child.pid) for child in running)
 
 
 def end_all() -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,11 +13,12 @@ import jax
 from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
+from core.limits import limits
 from core.parts.optimizers import SETTINGS
-from core.run import train
+from core.run import budget, memory, train
 from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
-from core.run.price import LONG, free_bytes, seconds, step_limit
+from core.run.price import LONG, free_bytes, seconds
 
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
@@ -99,8 +100,15 @@ def _timed(pieces: Iterator[float]) -> Iterator[float]:
         _seconds[:] = [seconds]
 
 
+def _free() -> int:
+    """The memory that is left for a run: on a CPU, no more than the host's budget leaves."""
+    if jax.default_backend() != "cpu":
+        return free_bytes()
+    return max(0, min(free_bytes(), budget.here() - memory.resident()))
+
+
 def _check_weights(needed: int) -> None:
-    free = free_bytes()
+    free = _free()
     if needed > free:
         raise MemoryError(
             f"The weights of this network need {needed / 1e9:.1f} GB and "
@@ -109,7 +117,7 @@ def _check_weights(needed: int) -> None:
 
 
 def _check_memory(program: train.Program) -> None:
-    free, needed = free_bytes(), program.memory()
+    free, needed = _free(), program.memory()
     if needed > free:
         raise MemoryError(
             f"A step of this run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
@@ -119,7 +127,7 @@ def _check_memory(program: train.Program) -> None:
 
 def _price(config: RunConfig, program: train.Program) -> float:
     """Estimate the seconds that a step takes, before one has been taken."""
-    limit = step_limit()
+    limit = limits().step_seconds
     short = min(2 * LONG, limit)  # a look costs about two steps, and is already lowered
     quick = seconds(program.look_operations)
     if quick > short:  # unless the machine was busy when it was measured
@@ -163,6 +171,17 @@ def _shared_first_look(
         while sum(size for _, size in _first_looks.values()) > FIRST_LOOKS:
             _first_looks.popitem(last=False)
     return look
+
+
+def let_go_of_program(needed: Iterable[RunConfig]) -> int | None:
+    """Forget the compiled program used longest ago that none of these runs needs; its bytes."""
+    return train.let_go_of_program({train.shape(config) for config in needed})
+
+
+def let_go_of_first_look() -> int | None:
+    """Forget the first look made longest ago; its bytes, or None if there is none."""
+    with _first_lock:
+        return _first_looks.popitem(last=False)[1][1] if _first_looks else None
 
 
 _loading = {source: threading.Lock() for source in SOURCES}

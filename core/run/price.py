@@ -8,8 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-STEP_SECONDS = "SAMENET_STEP_SECONDS"  # environment: the longest step that a run may have
-ALLOWED = 10.0  # seconds, unless the host sets another number
 # The matrix product that measures the machine is small, so that other processes interrupt only some
 # of its repetitions. Beside three busy processes on one core, a side of 512 measured 83 GFLOP/s,
 # and 1024 only 18.
@@ -74,19 +72,3 @@ def _measured() -> float:
         return time.perf_counter() - started
 
     return 2 * SIDE**3 / min(once() for _ in range(TIMES))
-
-
-def step_limit() -> float:
-    """Seconds that a step may take, by SAMENET_STEP_SECONDS.
-
-    Raises:
-      ValueError: it is not a positive number.
-    """
-    text = os.environ.get(STEP_SECONDS, str(ALLOWED))
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0.0
-    if not limit > 0:
-        raise ValueError(f"{STEP_SECONDS} is {text!r}; allowed is a number of seconds above 0")
-    return limit

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -15,11 +16,12 @@ from core.config import RunConfig
 from core.run import prepare as preparing
 from core.run import price
 from core.run.engine import Engine, Status, View
-from core.run.price import STEP_SECONDS
 from core.run.train import (
     bytes_needed,
     first_look,
     program,
+    programs,
+    programs_kept,
 )
 from core.run.train import shape as train_shape
 from tests.kit import ROOT
@@ -56,12 +58,12 @@ def test_a_step_that_takes_too_long_is_refused_with_what_would_fit(
     monkeypatch.setattr(price, "_measured", lambda: 1e11)
     config = tiny(batch_size=100)
     seconds = price.seconds(program(train_shape(config)).step_operations)
-    monkeypatch.setenv(STEP_SECONDS, str(seconds / 2))
+    monkeypatch.setenv("SAMENET_STEP_SECONDS", str(seconds / 2))
     with pytest.raises(preparing.TooLong, match=r"is .* s of matrix products here, .* Try \d+ im"):
         preparing.prepare(config, lambda *_: None)
     half = replace(config, batch_size=20)
     assert preparing.prepare(half, lambda *_: None).step_seconds < seconds / 2
-    monkeypatch.setenv(STEP_SECONDS, str(seconds / 200))
+    monkeypatch.setenv("SAMENET_STEP_SECONDS", str(seconds / 200))
     with pytest.raises(preparing.TooLong, match="Make the layers narrower"):
         preparing.prepare(config, lambda *_: None)
 
@@ -174,3 +176,25 @@ def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPat
     look = program(train_shape(tiny())).look_operations
     monkeypatch.setattr(price, "_fastest", [look / (3 * price.LONG)])
     assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.OwnProcess)
+
+
+def test_a_run_has_to_fit_into_the_host_s_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMENET_MEMORY", "1")  # MB, less than this process has
+    with pytest.raises(MemoryError, match=r"need 0\.0 GB and 0\.0 GB are free"):
+        preparing.prepare(tiny(), lambda *_: None)
+
+
+def test_a_program_that_a_run_needs_is_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "_programs", OrderedDict())
+    needed, other = tiny(widths=(3,)), tiny(widths=(4,))
+    program(train_shape(needed)), program(train_shape(other))
+    assert preparing.let_go_of_program([needed]) == 0  # nothing of it is compiled
+    assert preparing.let_go_of_program([needed]) is None
+    assert programs_kept() == (1, 0)
+    assert preparing.let_go_of_program([]) == 0 and programs_kept() == (0, 0)
+
+
+def test_first_looks_go_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "_first_looks", OrderedDict(a=(None, 7), b=(None, 8)))
+    gone = [preparing.let_go_of_first_look() for _ in range(3)]
+    assert gone == [7, 8, None]

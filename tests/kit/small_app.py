@@ -21,7 +21,7 @@ from core.config import RunConfig, to_query
 from core.run.engine import Engine
 from core.run.job import Viewer
 from tests.kit.small import few_steps
-from ui import main, server
+from ui import main, server, status
 
 few_steps()
 
@@ -47,4 +47,9 @@ def _write_modules(*_: Any) -> None:
 if hasattr(signal, "SIGUSR1"):
     signal.signal(signal.SIGUSR1, _write_modules)
 
-app = st.App(main.__file__, lifespan=server.lifespan, middleware=server.middleware())
+app = st.App(
+    main.__file__,
+    lifespan=server.lifespan,
+    middleware=server.middleware(),
+    routes=status.routes(),
+)

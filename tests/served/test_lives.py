@@ -4,6 +4,7 @@ Each is started in a different way. The visitors without a browser speak Streaml
 """
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -80,12 +81,23 @@ def test_a_server_lives_without_complaint(tab: Page, tmp_path: Path, way: str, t
             together(lambda visitors=visitors: everybody(visitors, life.astray))
         if life.is_app:
             headers_are_ours(server)
+            its_state_is_for_this_machine(server)
         family = server.children()
         together(lambda: end_in_mid_run(server, life.end))
     assert server.complaints() == []
     assert psutil.wait_procs(family, MINUTE)[1] == [], "no process that it started outlives it"
     shown = tmp_path / "opened"
     assert (shown.read_text().split() if shown.exists() else []) == [server.url] * life.person
+
+
+def its_state_is_for_this_machine(server: Server) -> None:
+    """The host may ask how it is; what comes through a proxy may not."""
+    address = f"{server.url}/status"
+    with urlopen(address, timeout=MINUTE) as answer:
+        told = json.load(answer)
+    assert told["ready"] and 0 < told["memory"]["used_bytes"] < told["memory"]["budget_bytes"]
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(Request(address, headers={"X-Forwarded-For": "127.0.0.1"}), timeout=MINUTE)
 
 
 def opener(folder: Path) -> dict[str, str]:

@@ -148,3 +148,10 @@ def test_close_prints_when_the_run_was_freed():
     shown = figures("benchmarks.load", "close")
     assert shown["errors"] == []
     assert {"paused_after_s", "idle_after_s", "freed_after_s"} <= shown.keys()
+
+
+def test_memory_prints_what_the_server_had_and_let_go():
+    shown = figures("benchmarks.memory", "--minutes", "1", "--sessions", "2", "--budget", "600")
+    assert shown["errors"] == shown["server_errors"] == []
+    assert len(shown["resident_mb"]) == 1 and shown["let_go"] >= 0
+    assert sum(shown["visits"].values()) > 0

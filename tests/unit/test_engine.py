@@ -20,7 +20,6 @@ from core.data import DataUnavailable
 from core.run import engine as engine_module
 from core.run.engine import Engine, Status, View, Viewer
 from core.run.job import Ready
-from core.run.price import STEP_SECONDS, step_limit
 from core.run.snapshot import Snapshot
 from core.run.train import (
     NextLook,
@@ -643,8 +642,110 @@ def test_a_run_of_long_steps_holds_up_only_other_long_runs(make: Callable[..., E
     assert done(engine, other).status is Status.DONE
 
 
-@pytest.mark.parametrize("junk", ["", "a", "0", "-1", "nan"])
-def test_a_host_s_limit_must_be_a_number(monkeypatch: pytest.MonkeyPatch, junk: str) -> None:
-    monkeypatch.setenv(STEP_SECONDS, junk)
-    with pytest.raises(ValueError, match=f"{STEP_SECONDS} is .*; allowed is a number of seconds"):
-        step_limit()
+# What the host allows
+
+
+def test_a_run_beyond_the_host_s_limits_is_not_taken_until_they_allow_it(
+    make: Callable[..., Engine], runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    monkeypatch.setenv("SAMENET_STEPS", "9")
+    refused = engine.submit(config())
+    view = done(engine, refused)
+    assert view.status is Status.REFUSED and not refused.alive()
+    assert view.message == "This server trains up to 9 steps, and this run takes 10."
+    assert done(engine, engine.submit(config(epochs=9))).status is Status.DONE
+    monkeypatch.delenv("SAMENET_STEPS")
+    assert done(engine, engine.submit(config())).status is Status.DONE
+    assert [each.epochs for each in runs.prepared] == [9, 10]
+
+
+def filled(engine: Engine, used: list[int]) -> None:
+    """Let the engine's budget be 100 bytes, of which so many are used."""
+    engine.budget.bytes, engine.budget.used = 100, lambda: used[0]
+
+
+def test_a_full_server_takes_no_new_run_and_ends_none(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine, used = make(), [0]
+    filled(engine, used)
+    runs.gate.clear()
+    training = engine.submit(config(1))
+    until(lambda: training.looks())
+    used[0] = 100
+    refused = engine.submit(config(2))
+    assert refused.view().status is Status.REFUSED and not refused.alive()
+    assert refused.view().message.startswith("This server is full")
+    assert engine.submit(config(1)).job is training.job  # one that trains can be joined
+    runs.gate.set()
+    assert done(engine, training).status is Status.DONE
+    used[0] = 99
+    assert done(engine, engine.submit(config(2))).status is Status.DONE
+
+
+def test_runs_are_counted_by_what_they_do(make: Callable[..., Engine], runs: Runs) -> None:
+    engine = make(capacity=1)
+    assert engine.count() == {}
+    done(engine, engine.submit(config(1)))
+    shown = engine.submit(config(2), until=0)
+    until(lambda: shown.looks())
+    runs.gate.clear()
+    for seed in (3, 4):
+        engine.submit(config(seed))
+    until(lambda: engine.running() == 2)
+    expected = {Status.DONE: 1, Status.PAUSED: 1, Status.RUNNING: 1, Status.QUEUED: 1}
+    assert engine.count() == expected
+
+
+def test_a_full_server_begins_no_errand_and_goes_on_with_those_begun(
+    make: Callable[..., Engine],
+) -> None:
+    engine, used = make(), [0]
+    filled(engine, used)
+    look, more = engine.errands.look, threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 1
+        assert more.wait(SOON)
+        yield 2
+
+    until(lambda: look("begun", slow).pieces)
+    used[0] = 100
+    look("new", lambda: iter([3]))
+    more.set()
+    until(lambda: look("begun", slow).done)
+    assert not look("new", lambda: iter([3])).pieces
+    used[0] = 0
+    until(lambda: look("new", lambda: iter([3])).done)
+
+
+def test_what_goes_first_are_ended_runs_that_nobody_looks_at_then_errands(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine = make()
+    for seed in (1, 2, 3):
+        done(engine, engine.submit(config(seed)))
+    until(lambda: engine.errands.look("done", lambda: iter([])).done)
+    engine.errands._works["done"].lease = 0.0
+    runs.gate.clear()
+    training = engine.submit(config(4))
+    until(lambda: training.looks())
+    with engine._changed:
+        for seed in (1, 3, 4):
+            for viewer in engine._jobs[config(seed)].viewers:
+                viewer.lease = 0.0
+    used = [100]
+    filled(engine, used)
+    gone: list[list[int]] = []
+
+    def give_back() -> None:
+        gone.append([each.seed for each in engine._jobs])
+
+    engine.budget._give_back = give_back
+    del engine.budget.stores[:2]  # programs and first looks, which are this whole process's
+    assert not engine.budget.keep()
+    assert gone[-1] == [2, 4]  # one is looked at, the other goes on
+    assert engine.errands.peek("done") is None
+    runs.gate.set()
+    assert done(engine, training).status is Status.DONE

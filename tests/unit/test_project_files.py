@@ -86,3 +86,26 @@ def test_what_the_app_imports_is_in_its_requirements(package: str) -> None:
 
 def test_what_is_optional_is_imported_somewhere() -> None:
     assert {*OPTIONAL} <= {*others()}
+
+
+# The container
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_has_all_that_the_app_reads_and_no_tests() -> None:
+    left_out = (ROOT / ".dockerignore").read_text().splitlines()
+    needed = {"app.py", "core", "ui", "pages", "assets", "scripts", ".streamlit"}
+    assert "COPY . ." in DOCKERFILE
+    assert needed.isdisjoint(left_out) and {"tests", ".venv", ".git"} <= {*left_out}
+    words = [word.strip(";") for word in DOCKERFILE.split()]
+    named = {word for word in words if word.endswith((".py", ".txt"))}
+    assert named == {"requirements.txt", "app.py", "scripts/compile_ahead.py"}
+    assert all((ROOT / name).is_file() for name in named)
+
+
+def test_the_proxy_keeps_the_host_s_addresses_from_the_public() -> None:
+    from ui.status import routes
+
+    compose = (ROOT / "compose.yaml").read_text()
+    assert f"path {' '.join(route.path for route in routes())} " in compose

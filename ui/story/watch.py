@@ -46,7 +46,9 @@ def _watch(
 ) -> None:
     views = {label: viewer.view() for label, viewer in viewers.items()}
     for view in views.values():
-        if view.status is Status.FAILED:
+        if view.status is Status.REFUSED:
+            st.warning(view.message, icon=":material/block:")
+        elif view.status is Status.FAILED:
             st.error(view.message)
     runs = {label: view.snapshots for label, view in views.items()}
     if not drawn_ended:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from core import config
+from core.limits import limits
 from core.run.errands import Errand
 from core.study import lanes
 from core.study.sweep import Memory, Plan, Rows, Store, sweep
@@ -21,7 +23,6 @@ from ui.engine import engine
 
 FOLDER = "SAMENET_SWEEPS"  # the folder in which sweeps are kept; if unset, in memory
 SCHEDULER = "SAMENET_SCHEDULER"  # the Dask cluster that they run on; if unset, this machine
-MOST = 2000  # the most cells that the page sweeps
 POLL_SECONDS = 1.0
 WANTED = "sweeps_asked"  # the sweeps that this session wants to continue
 STARTED = "sweeps_started"  # those that it began, and only it may forget
@@ -151,6 +152,22 @@ def _cost(plan: Plan) -> Iterator[Cost | None]:
             yield None
         took.append(seconds)
     yield Cost(max(0.0, took[0] - took[1]), took[1] / plan.cells[0].steps)
+
+
+def refusal(plan: Plan) -> str:
+    """Say which of the host's limits the plan goes beyond, or "" if it keeps to all of them."""
+    most = limits().sweep_cells
+    if plan.size > most:
+        return (
+            f"{plan.size:,} runs: this page sweeps up to {most:,}. "
+            "`python -m core.study.sweep plan.json` takes more."
+        )
+    return next(filter(None, map(config.refusal, plan.cells)), "")
+
+
+def held_up(errand: Errand) -> bool:
+    """True if the sweep has not begun because the server has no memory for it."""
+    return not errand.pieces and engine().budget.full()
 
 
 def estimate(plan: Plan, cost: Cost) -> tuple[int, int, float]:

@@ -6,17 +6,13 @@ from core.run.errands import Errand
 from core.study.sweep import Plan, Rows, to_json
 from ui.state import rerun
 from ui.sweep import course, example, results
-from ui.sweep.course import MOST, POLL_SECONDS, rough_duration
+from ui.sweep.course import POLL_SECONDS, rough_duration
 
 
 def progress(plan: Plan) -> None:
     """Draw the buttons that start, pause and end a sweep, and how far it is."""
-    if plan.size > MOST:
-        st.warning(
-            f"{plan.size:,} runs: this page sweeps up to {MOST:,}. "
-            "`python -m core.study.sweep plan.json` takes more.",
-            icon=":material/grid_off:",
-        )
+    if why := course.refusal(plan):
+        st.warning(why, icon=":material/grid_off:")
         _plan_download(plan)
         return
     results.arrive()
@@ -109,6 +105,8 @@ def _progress_bar(plan: Plan, errand: Errand, done: int) -> None:
         text += ", paused"
     elif seconds is not None:
         text += f", about {rough_duration(seconds)} left; other runs go first"
+    elif course.held_up(errand):
+        text += ", waiting: this server is full"
     elif not done:
         text += ", compiling"
     st.progress(done / plan.size, text=text)

@@ -22,6 +22,7 @@ from core.config import (
 )
 from core.data import SOURCES
 from core.fields import Choice, parse_query
+from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
@@ -91,6 +92,8 @@ def config() -> RunConfig:
         for group in GROUPS:
             with st.expander(group):
                 _group(group)
+        if allowed := limits().sentence():
+            st.caption(allowed)
     chosen = agreed(STATE.values())
     STATE.write({**_in_full(chosen), UNTIL: until()})
     STATE.tell_notes()
@@ -98,8 +101,8 @@ def config() -> RunConfig:
 
 
 def set_config(chosen: RunConfig) -> None:
-    """Set every widget; only before they are drawn, or in a callback."""
-    _set(chosen)
+    """Set every widget, as far as the host allows; only before they are drawn, or in a callback."""
+    _set(*agree(asdict(chosen)))
 
 
 def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
@@ -247,6 +250,8 @@ def _group(group: str) -> None:
 def _folded(name: str) -> None:
     if name in BY_SOURCE:
         menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
+    elif name == "source":
+        menu(STATE, name, on_change=_changed, keys=limits().data)
     elif name == "report":
         menu(STATE, name, on_change=_changed, keys=reports_for(STATE.values()))
     elif name == "optimizer":

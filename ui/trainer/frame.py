@@ -1,6 +1,5 @@
 """One frame of the live panel: what is said and drawn of a run, several times a second."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import jax
 import streamlit as st
 
 from core.config import RunConfig, agree
@@ -26,7 +24,7 @@ from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
-from ui.engine import engine, losses_ready
+from ui.engine import device, engine, losses_ready
 from ui.pieces import chosen
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
@@ -37,14 +35,6 @@ from ui.trainer import nudged, origin
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
 READYING = (Status.PREPARING, Status.COMPILING)
-
-
-def device() -> str:
-    """Return the device in use, in words."""
-    first = jax.devices()[0]
-    if first.platform == "cpu":
-        return f"CPU, {os.cpu_count()} cores"
-    return f"{first.platform.upper()}, {first.device_kind}"
 
 
 def waits(config: RunConfig, view: View) -> bool:
@@ -99,6 +89,8 @@ def _frame(frame: Frame) -> None:
     other_buttons = buttons(view.status) != buttons(frame.drawn_as)
     if other_buttons or waits(config, view) != frame.waited:
         rerun()  # for other buttons, another timer, or what was waited for
+    if view.status is Status.REFUSED and not engine().refusal(config):
+        rerun()  # now it may begin
     if chosen.chosen_images() is not frame.chosen_images:
         rerun()  # for other digits below
     shown = [snapshot for snapshot in view.snapshots if snapshot.step <= at]
@@ -162,7 +154,9 @@ def _diagnosis(
     diagnoses = diagnose(config, shown) if shown else []
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
-        if view.status is Status.FAILED:
+        if view.status is Status.REFUSED:
+            st.warning(view.message, icon=":material/block:")
+        elif view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
         elif not diagnoses:
             st.info("The first measurement comes in a moment.", icon=":material/search:")

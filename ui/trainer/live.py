@@ -87,7 +87,7 @@ def _poll_seconds(status: Status) -> float | None:
     if status in MOVING:  # while a run compiles, frequent looks would slow it
         polls = POLLS_A_SECOND / 3 if status in frame.READYING else POLLS_A_SECOND
         return max(POLL_SECONDS, engine().viewers() / polls)
-    return PAUSED_POLL_SECONDS if status is Status.PAUSED else None
+    return PAUSED_POLL_SECONDS if status in (Status.PAUSED, Status.REFUSED) else None
 
 
 # In these callbacks there may be no viewer: a second click may come before the script has made one.

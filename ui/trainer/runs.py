@@ -1,26 +1,57 @@
 """The session's runs: the last ones, to go back to, and the pinned ones, drawn beside the next."""
 
+import time
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 import streamlit as st
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
+from core.run.budget import bytes_in
 from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
+from ui.engine import engine
 from ui.pieces.names import names, near_preset
 from ui.state import bound, key_of, put
 
 LAST = 8  # runs that are remembered besides the pinned ones
 WATCHED, PINNED = "seen_runs", "pinned_runs"
 
-Watched = dict[RunConfig, list[Snapshot]]
+THINNED = 8  # snapshots of a run that are never thinned further
+
+
+class Watched(dict[RunConfig, list[Snapshot]]):
+    """The runs that a session has watched, with their snapshots, the newest last."""
+
+    used = 0.0  # when the session last asked for them
+
+
+_everybodys: WeakValueDictionary[int, Watched] = WeakValueDictionary()
 
 
 def watched() -> Watched:
     """Return the runs that this session has watched, with their snapshots, the newest last."""
-    return st.session_state.setdefault(WATCHED, {})
+    if (mine := st.session_state.get(WATCHED)) is None:
+        mine = st.session_state[WATCHED] = Watched()
+        _everybodys[id(mine)] = mine
+        engine().budget.add(let_go_of_looks)
+    mine.used = time.monotonic()
+    return mine
+
+
+def let_go_of_looks() -> int | None:
+    """Thin a run that the session seen longest ago remembers; the bytes, or None if all are thin.
+
+    Every other snapshot goes; the first and the last stay.
+    """
+    for session in sorted(_everybodys.values(), key=lambda session: session.used):
+        for config, snapshots in list(session.items()):
+            if len(snapshots) > THINNED and config in session:
+                session[config] = kept = [*snapshots[:-1:2], snapshots[-1]]
+                return bytes_in(snapshots) - bytes_in(kept)
+    return None
 
 
 def pinned() -> list[RunConfig]:

@@ -17,7 +17,7 @@ from core.run.train.loop import (
     ticks,
 )
 from core.run.train.pieces import SELDOM, for_this_host
-from core.run.train.programs import Program, program
+from core.run.train.programs import Program, let_go_of_program, program, programs_kept
 from core.run.train.step import Step, bytes_needed, numerics, parameters, start_types
 from core.run.train.vocabulary import (
     DeviceData,
@@ -37,7 +37,7 @@ from core.run.train.vocabulary import (
 __all__ = [
     "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
     "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "dropping", "first_look",
-    "for_this_host", "knobs", "labels_of", "looks_of", "losses_and_slopes", "norming", "numerics",
-    "on_device", "parameters", "pixels", "program", "run", "shape", "snapshot_steps", "start_types",
-    "ticks",
+    "for_this_host", "knobs", "labels_of", "let_go_of_program", "looks_of", "losses_and_slopes",
+    "norming", "numerics", "on_device", "parameters", "pixels", "program", "programs_kept", "run",
+    "shape", "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property, partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -169,6 +169,23 @@ def program(shape: Shape) -> Program:
         while len(_programs) > NEWEST and (len(_programs) > PROGRAMS or _kept() > PROGRAM_BYTES):
             _programs.popitem(last=False)
         return _programs[shape]
+
+
+def let_go_of_program(in_use: Collection[Shape]) -> int | None:
+    """Forget the program used longest ago that no shape in use needs; its bytes, or None."""
+    with _making:
+        shape = next((shape for shape in _programs if shape not in in_use), None)
+        if shape is None:
+            return None
+        before = _kept()
+        del _programs[shape]
+        return before - _kept()
+
+
+def programs_kept() -> tuple[int, int]:
+    """How many programs are kept, and the bytes that they occupy."""
+    with _making:
+        return len(_programs), _kept()
 
 
 def _kept() -> int:

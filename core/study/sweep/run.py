@@ -6,9 +6,10 @@ import jax
 
 from core.config import RunConfig
 from core.fields import number
+from core.limits import limits
 from core.run import train
 from core.run.prepare import TooLong, device_data
-from core.run.price import free_bytes, seconds, step_limit
+from core.run.price import free_bytes, seconds
 from core.study import lanes
 from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
@@ -84,7 +85,7 @@ def check(config: RunConfig) -> None:
     if needed > free:
         raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
     weights = sum(leaf.size for leaf in jax.tree.leaves(train.start_types(shape).params))
-    limit = step_limit()
+    limit = limits().step_seconds
     price = seconds(6.0 * weights * config.batch_size)  # 2 operations forward, 4 backward
     if price > limit:
         raise TooLong(
