@@ -78,6 +78,15 @@ PAGES = Registry(
             icon=":material/map:",
         ),
         Page(
+            key="compare",
+            label="Is it happening to you?",
+            summary="Record the first steps of your own two programs: where they part, and which "
+            "piece of which framework explains it.",
+            section="Lab",
+            file="pages/lab/compare.py",
+            icon=":material/compare_arrows:",
+        ),
+        Page(
             key="jax_vs_keras",
             label="Story: 79% or 91%?",
             summary="The same network in JAX and in Keras, from the same weights. In one of them, "

@@ -162,6 +162,9 @@ def wait_until_drawn(page: Page, key: str) -> None:
         case "atlas":
             expect(page.locator("svg.marks")).to_have_count(1)
             expect(page.locator(".table")).to_have_count(2)
+        case "compare":
+            page.get_by_text("an example: the question").click()
+            expect(page.get_by_role("heading", name="They part at the loss")).to_be_visible()
         case "sweep":
             expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)
         case "jax_vs_keras" | "keep_or_drop" | "epsilon" | "jax_basics" | "jax_cnn" | "gru":

@@ -17,6 +17,7 @@ from tests.kit.runs import look
 from ui.charts import (  # fmt: skip
     batches,
     chosen,
+    compare,
     digits,
     errors,
     flow,
@@ -635,6 +636,11 @@ POST = {
     ),
     "relu": (relu.spec(), relu.tables(0.5, 1.0)),
     "batches": (batches.spec((1, 10)), batches.tables({"mixed": {1: 0.5, 10: NAN}})),
+    "sides": (
+        compare.sides_spec(),
+        compare.sides_tables(np.array([1.0, NAN]), np.array([2.0, 3.0])),
+    ),
+    "no sides": (compare.sides_spec(), compare.sides_tables(np.array([NAN]), np.array([3.0]))),
     "no batches": (batches.spec((1, 10)), batches.tables({"mixed": {}})),
 }
 

@@ -1,0 +1,443 @@
+"""Which rule, with which numbers, turns the recorded gradients into the recorded steps.
+
+Each rule is fitted to u = w(k) - w(k + 1) over the first steps, each number weighted by what
+rounding can do to it: half a unit in the last place of the weight, and a little of the step. The
+rate is linear and solved; the other numbers are searched on a grid and then by Gauss and Newton.
+Numbers are then rounded to as few digits as serve.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from core.study.compare import formats
+from core.study.compare.pieces import Candidate, Facets, Fit, alike, plainest
+from core.study.compare.recording import Array, Recording
+from core.study.compare.rules import RULES, Rule
+
+_STEPS = 6
+_COARSE, _FINE = 160, 1600  # how many weights are looked at
+_SURE = 2.0  # a misfit, in units of rounding, that is still rounding
+_COMMON = ("sgd", "momentum", "adam", "adam_keras")
+_USUAL = {
+    "beta": (0.5, 0.9, 0.95, 0.99),
+    "beta_2": (0.9, 0.95, 0.99, 0.999),
+    "epsilon": (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    "start": (0.0, 0.1, 1.0),
+    "most": (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
+}
+_DECAYS = (1e-4, 5e-4, 2e-3, 5e-3, 1e-2, 3e-2, 0.1)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The steps of some of the weights: arrays [steps, weights] in float64."""
+
+    g: Array
+    w: Array
+    u: Array
+    floor: Array  # how far rounding can move a weight
+    kernel: Array  # [weights], 1 for a kernel and 0 for a vector
+    tensor: Array  # [weights], to which array it belongs
+    norms: Array  # [steps, arrays], of the whole gradients
+    fine: float  # of the number format
+
+    @cached_property
+    def weighted(self) -> dict[bool, tuple[Array, Array]]:
+        """(1 / what rounding can do to a step, steps times that), without squares and with.
+
+        In 32 bits, 1 - beta_2^t may be off by 6e-5 of itself at the first step, its root by half.
+        """
+        found = {}
+        for squares in (False, True):
+            own = 300 if squares and self.fine < 1e-4 else 24 if self.fine < 1e-4 else 4
+            inverse = 1 / (self.floor + own * self.fine * np.abs(self.u) + 1e-30)
+            found[squares] = inverse, (self.u * inverse).reshape(-1)
+        return found
+
+    def some(self, count: int) -> "Data":
+        """Return so many of the weights, evenly spread."""
+        n = self.g.shape[1]
+        if n <= count:
+            return self
+        i = np.unique(np.linspace(0, n - 1, count).astype(np.intp))
+        rows = {name: getattr(self, name)[:, i] for name in ("g", "w", "u", "floor")}
+        return replace(self, **rows, kernel=self.kernel[i], tensor=self.tensor[i])
+
+
+@dataclass(frozen=True)
+class Form:
+    """A rule with a form of decay and of clipping."""
+
+    rule: Rule
+    decay: str = ""  # coupled, decoupled
+    of: str = ""  # all, kernels
+    clip: str = ""  # all together, each by itself
+
+    @property
+    def grid(self) -> dict[str, tuple[float, ...]]:
+        """The numbers to search, with values to start from."""
+        grid = dict(self.rule.grid)
+        if self.decay == "coupled":
+            grid["decay"] = _DECAYS
+        return grid
+
+    @property
+    def complexity(self) -> int:
+        """How much is added to the rule."""
+        return bool(self.decay) + bool(self.clip)
+
+
+def data(recording: Recording, names: set[str] | None = None) -> Data | None:
+    """Return the steps of a recording's trainable weights; None if there is not one whole step."""
+    steps = min(recording.steps, _STEPS)
+    while steps and not (recording.params(steps) and recording.grads(steps - 1)):
+        steps -= 1
+    use = [n for n in recording.params(0) if names is None or n in names]
+    use = [n for n in use if all(_whole(recording, k, n) for k in range(steps))]
+    if not steps or not use:
+        return None
+    columns: list[tuple[Array, Array, Array, Array]] = []
+    kernel, tensor, norms = [], [], []
+    room = max(_FINE // len(use), 48)
+    coarse = _sixteen_bits(recording, use)
+    fine = coarse
+    for i, name in enumerate(use):
+        w = [recording.params(k)[name] for k in range(steps + 1)]
+        size = w[0].size
+        at = np.unique(np.linspace(0, size - 1, min(size, room)).astype(np.intp))
+        eps = max(coarse, formats.epsilon(*w))
+        fine = max(fine, eps)
+        wide = np.stack([formats.wide(v).reshape(-1)[at] for v in w])
+        g = [formats.wide(recording.grads(k)[name]).reshape(-1) for k in range(steps)]
+        largest = np.maximum(np.abs(wide[:-1]), np.abs(wide[1:]))
+        floor = eps / 2 * np.exp2(np.floor(np.log2(np.maximum(largest, 1e-30))))
+        columns.append((np.stack([v[at] for v in g]), wide[:-1], wide[:-1] - wide[1:], floor))
+        kernel.append(np.full(len(at), float(w[0].ndim > 1)))
+        tensor.append(np.full(len(at), i))
+        norms.append([_norm(recording, k, name, v) for k, v in enumerate(g)])
+    joined = [np.concatenate(v, axis=1) for v in zip(*columns, strict=True)]
+    finite = all(np.all(np.isfinite(v)) for v in joined)
+    found = Data(joined[0], joined[1], joined[2], joined[3], np.concatenate(kernel),
+                 np.concatenate(tensor), np.array(norms).T, fine)  # fmt: skip
+    return found if finite and np.any(found.u) and np.any(found.g) else None
+
+
+def _sixteen_bits(recording: Recording, names: list[str]) -> float:
+    """The epsilon of the 16-bit format that all weights are in, although more bits are recorded."""
+    weights = [recording.params(recording.last_step())[name] for name in names]
+    for name, kind in formats.HALF_FORMATS.items():
+        if all(formats.representable(w, name) for w in weights):
+            return float(ml_dtypes.finfo(kind).eps)
+    return 2.0**-52
+
+
+def _whole(recording: Recording, step: int, name: str) -> bool:
+    here, after = recording.params(step), recording.params(step + 1)
+    grads = recording.grads(step)
+    shapes = {v[name].shape if name in v else None for v in (here, after, grads)}
+    return len(shapes) == 1 and None not in shapes and here[name].size > 0
+
+
+def _norm(recording: Recording, step: int, name: str, g: Array) -> float:
+    told = recording.sampled.get(f"step/{step}/grads/{name}", {})
+    norm = told.get("norm") if isinstance(told, dict) else None
+    return float(norm) if isinstance(norm, int | float) else float(np.sqrt(np.sum(g * g)))
+
+
+def frozen(recording: Recording) -> tuple[str, ...]:
+    """Return the parameters that no step moves although they have a gradient."""
+    found = []
+    for name, w in recording.params(0).items():
+        steps = [k for k in range(recording.steps) if _whole(recording, k, name)]
+        moved = any(np.any(recording.params(k + 1)[name] != recording.params(k)[name])
+                    for k in steps)  # fmt: skip
+        pushed = any(np.any(formats.wide(recording.grads(k)[name])) for k in steps)
+        if steps and not moved and pushed and w.size:
+            found.append(name)
+    return tuple(found)
+
+
+def fit_update(recording: Recording) -> Fit:
+    """Fit the steps of all parameters that move."""
+    still = {*frozen(recording)}
+    all_of_it = data(recording, {*recording.params(0)} - still)
+    if all_of_it is None:
+        return Fit()
+    coarse = all_of_it.some(_COARSE)
+    tried = _searched(all_of_it, coarse, [Form(rule) for rule in RULES], 8)
+    if not any(c.fits for c in tried):
+        near = [form.rule for c in tried if (form := form_of(c.facets))]
+        tried += _searched(all_of_it, coarse, list(_forms(near)), 8)
+    tried += [c for best in [c for c in tried if c.fits][:6] for c in _others(all_of_it, best)]
+    return Fit(plainest(tried), lambda facets: _judged(all_of_it, facets))
+
+
+def _forms(near: list[Rule]) -> Iterator[Form]:
+    """The rules that came near, and the commonest, with each form of decay and clipping."""
+    for rule in [rule for rule in RULES if rule in near or rule.keys[0] in _COMMON]:
+        for decay in ("coupled", "decoupled"):
+            for of in ("all", "kernels"):
+                yield Form(rule, decay, of)
+        for clip in ("all together", "each by itself"):
+            yield Form(rule, clip=clip)
+
+
+def _searched(d: Data, coarse: Data, forms: list[Form], keep: int) -> list[Candidate]:
+    """Search each form on a grid of few weights, and the best of them closely on more."""
+    starts: list[tuple[float, int, Form, dict[str, float]]] = []
+    for i, form in enumerate(forms):
+        misfit, numbers = min(((_misfit(coarse, form, n), n) for n in _grid(form, coarse)),
+                              key=lambda pair: pair[0])  # fmt: skip
+        starts.append((misfit, i, form, numbers))
+    starts.sort(key=lambda start: start[:2])
+    # A plain rule with a clip has few numbers to come near with on a grid, but is soon searched.
+    plain = [start for start in starts[keep:] if not start[2].rule.squares and start[2].clip]
+    found = []
+    for _, _, form, numbers in starts[:keep] + plain:
+        close = _newton(coarse, form, numbers)
+        found.append(_candidate(d, form, _rounded(d, form, _newton(d, form, close))))
+    return found
+
+
+def _grid(form: Form, d: Data) -> Iterator[dict[str, float]]:
+    grid = form.grid
+    if form.clip:
+        norms = _norms(d, form.clip)
+        shares = np.geomspace(0.01, 0.98, 24 if len(grid) < 2 else 6)
+        grid["most"] = tuple(float(np.max(norms) * share) for share in shares)
+    if len(grid) > 3:  # a form with more to search has the usual betas and epsilon
+        searched = ("most", "decay")
+        grid = {key: values if key in searched else values[:1] for key, values in grid.items()}
+    names = list(grid)
+
+    def combined(i: int) -> Iterator[dict[str, float]]:
+        if i == len(names):
+            yield {}
+            return
+        for value in grid[names[i]]:
+            for rest in combined(i + 1):
+                yield {names[i]: value, **rest}
+
+    return combined(0)
+
+
+def _norms(d: Data, clip: str) -> Array:
+    """The norm that a weight's gradient is clipped by: [steps, weights], or [steps, 1]."""
+    if clip == "each by itself":
+        return d.norms[:, d.tensor]
+    return np.sqrt(np.sum(d.norms**2, axis=1, keepdims=True))
+
+
+def _columns(d: Data, form: Form, numbers: Mapping[str, float]) -> list[Array]:
+    """What the step is a sum of, each times a number: the rule's step, and decoupled decay."""
+    g = d.g
+    if form.clip:
+        g = g * np.minimum(1, numbers["most"] / np.maximum(_norms(d, form.clip), 1e-300))
+    of = d.kernel if form.of == "kernels" else np.ones_like(d.kernel)
+    if form.decay == "coupled":
+        g = g + numbers["decay"] * of * d.w
+    columns = [form.rule.steps(g, numbers)]
+    return [*columns, d.w * of] if form.decay == "decoupled" else columns
+
+
+def _solved(d: Data, form: Form, numbers: Mapping[str, float]) -> tuple[Array, Array]:
+    """The rate and, if decoupled, the rate of decay; and what they leave, in units of rounding."""
+    inverse, target = d.weighted[form.rule.squares]
+    columns = [(c * inverse).reshape(-1) for c in _columns(d, form, numbers)]
+    if len(columns) == 1:
+        size = float(columns[0] @ columns[0])
+        rate = float(columns[0] @ target) / size if 0 < size < math.inf else 0.0
+        return np.array([rate]), target - rate * columns[0]
+    x, y = columns
+    xx, yy, xy = float(x @ x), float(y @ y), float(x @ y)
+    whole = xx * yy - xy * xy
+    if not 1e-14 * xx * yy < whole < math.inf:
+        return np.zeros(2), target
+    p, q = float(x @ target), float(y @ target)
+    rates = np.array([(yy * p - xy * q) / whole, (xx * q - xy * p) / whole])
+    return rates, target - rates[0] * x - rates[1] * y
+
+
+def _rms(left: Array) -> float:
+    value = float(np.sqrt(np.mean(left * left)))
+    return value if math.isfinite(value) else math.inf
+
+
+def _misfit(d: Data, form: Form, numbers: Mapping[str, float]) -> float:
+    return _rms(_solved(d, form, numbers)[1])
+
+
+_BELOW_ONE = ("beta", "beta_2")
+# Of 1 - beta and of all else. Beyond them a rule turns into another one: Adam with an epsilon far
+# above the gradients is momentum.
+_LIMITS = {"beta": (1e-3, 0.9), "beta_2": (1e-5, 0.7), "epsilon": (1e-16, 0.1), "start": (1e-8, 10)}
+
+
+def _inward(name: str, value: float) -> float:
+    """A number as one without limits: 1 - beta and all else by their logarithms."""
+    return math.log(max(1 - value if name in _BELOW_ONE else value, 1e-16))
+
+
+def _outward(name: str, value: float) -> float:
+    low, high = _LIMITS.get(name, (1e-8, 1e8))
+    e = min(max(math.exp(min(value, 40.0)), low), high)
+    return 1 - e if name in _BELOW_ONE else e
+
+
+def _newton(d: Data, form: Form, numbers: Mapping[str, float]) -> dict[str, float]:
+    """Improve the numbers by steps of Gauss and Newton, damped as Levenberg and Marquardt do."""
+    names = [name for name, value in numbers.items() if value not in (0, 1)]
+    fixed = {name: numbers[name] for name in numbers if name not in names}
+    x = np.array([_inward(name, numbers[name]) for name in names])
+
+    def left(x: Array) -> Array:
+        each = {name: _outward(name, v) for name, v in zip(names, x, strict=True)}
+        return _solved(d, form, {**fixed, **each})[1]
+
+    now, damping = left(x), 1e-3
+    for _ in range(12 if names else 0):
+        slopes = np.stack([(left(x + h) - now) / 1e-5 for h in 1e-5 * np.eye(len(x))], axis=1)
+        square = slopes.T @ slopes
+        if not np.all(np.isfinite(square)):
+            break
+        step = np.linalg.solve(
+            square + damping * np.diag(np.diag(square)) + 1e-12 * np.eye(len(x)), -slopes.T @ now
+        )
+        tried = left(x + np.clip(step, -2, 2))
+        if _rms(tried) < _rms(now):
+            done = _rms(now) - _rms(tried) < 1e-6 * _rms(now)
+            x, now, damping = x + np.clip(step, -2, 2), tried, damping / 5
+            if done:
+                break
+        else:
+            damping *= 10
+            if damping > 1e6:
+                break
+    return {**fixed, **{name: _outward(name, v) for name, v in zip(names, x, strict=True)}}
+
+
+def _enough(least: float) -> float:
+    """The misfit up to which other numbers serve as well as the best."""
+    return min(_SURE, max(1.1 * least + 0.02, 0.1)) if least <= _SURE else _SURE
+
+
+def _rounded(d: Data, form: Form, numbers: dict[str, float]) -> dict[str, float]:
+    """Round each number to as few digits as leave no more."""
+    enough = max(_enough(_misfit(d, form, numbers)), 1.02 * _misfit(d, form, numbers))
+    for name in sorted(numbers, key=lambda n: n in ("epsilon", "start")):
+        for digits in (1, 2, 3):
+            value = numbers[name]
+            beta = name in _BELOW_ONE
+            near = (
+                1 - formats.snapped(1 - value, digits) if beta else formats.snapped(value, digits)
+            )
+            trial = {**numbers, name: near}
+            if _misfit(d, form, trial) <= enough:
+                numbers = trial
+                break
+    return {name: float(f"{value:.12g}") for name, value in numbers.items()}
+
+
+def _candidate(d: Data, form: Form, numbers: Mapping[str, float]) -> Candidate:
+    rates, left = _solved(d, form, numbers)
+    rate = float(rates[0])
+    least = _rms(left)
+    for digits in (1, 2, 3):
+        near = formats.snapped(rate, digits)
+        misfit = _rms(_left(d, form, numbers, near, rates[1:]))
+        if misfit <= max(_enough(least), 1.02 * least, 0.5):
+            rate = near
+            break
+    facets = {"rule": form.rule.name, "form": form.rule.form, "rate": rate, **numbers}
+    if form.decay:
+        decay = numbers.get("decay", float(rates[-1]) / rate if rate else 0.0)
+        facets |= {"decay_form": form.decay, "decay_of": form.of,
+                   "decay": formats.snapped(decay, 2)}  # fmt: skip
+    if form.clip:
+        facets |= {"clip": form.clip, "most": formats.snapped(numbers["most"], 3)}
+    return _told(d, form, facets, least)
+
+
+def _left(d: Data, form: Form, numbers: Mapping[str, float], rate: float, more: Array) -> Array:
+    columns = _columns(d, form, numbers)
+    step = rate * columns[0] + (more[0] * columns[1] if len(columns) > 1 else 0)
+    inverse, target = d.weighted[form.rule.squares]
+    return target - (step * inverse).reshape(-1)
+
+
+def _told(d: Data, form: Form, facets: dict[str, Any], misfit: float) -> Candidate:
+    """A candidate whose residual is relative to the steps: the misfit times what rounding makes."""
+    unit = _rms(1 / d.weighted[form.rule.squares][0]) / max(_rms(d.u), 1e-300)
+    return Candidate(facets, misfit * unit, _SURE * unit, form.complexity + _unusual(facets))
+
+
+def _unusual(facets: Facets) -> int:
+    """1 for numbers that nobody would write, as where one rule imitates another."""
+    epsilon, start = facets.get("epsilon", 1e-8), facets.get("start", 0.0)
+    usual = [
+        1e-12 <= epsilon <= 1e-3 and alike(epsilon, 10.0 ** round(math.log10(max(epsilon, 1e-30)))),
+        facets.get("beta_2", 0.9) < 0.99995,
+        start == 0 or alike(start, formats.snapped(start, 1)),
+        *(alike(1 - facets.get(b, 0.9), formats.snapped(1 - facets.get(b, 0.9), 1))
+          for b in _BELOW_ONE),
+    ]  # fmt: skip
+    return int(not all(usual))
+
+
+def form_of(facets: Facets) -> Form | None:
+    """Return the rule, decay and clipping that facets name."""
+    rule = next((r for r in RULES if (r.name, r.form) == (facets.get("rule"), facets.get("form"))),
+                None)  # fmt: skip
+    if rule is None:
+        return None
+    return Form(rule, facets.get("decay_form", ""), facets.get("decay_of", ""),
+                facets.get("clip", ""))  # fmt: skip
+
+
+def predicted(d: Data, facets: Facets) -> Array:
+    """Return the steps [steps, weights] that facets would take from these gradients."""
+    form = form_of(facets)
+    assert form is not None
+    columns = _columns(d, form, facets)
+    step = facets["rate"] * columns[0]
+    return step + facets["rate"] * facets["decay"] * columns[1] if len(columns) > 1 else step
+
+
+def _named(form: Form) -> set[str]:
+    """The facets that tell all of a form."""
+    decay = {"decay_form", "decay_of", "decay"} if form.decay else set()
+    clip = {"clip", "most"} if form.clip else set()
+    return {"rule", "form", "rate", *form.rule.grid, *decay, *clip}
+
+
+def _judged(d: Data, facets: Facets) -> Candidate | None:
+    """What the rule, the rate and all numbers of the facets leave of these steps."""
+    form = form_of(facets)
+    if form is None or {*facets} != _named(form):
+        return None
+    rate = facets["rate"]
+    more = np.array([rate * facets.get("decay", 0.0)])
+    misfit = _rms(_left(d, form, facets, rate, more))
+    return _told(d, form, dict(facets), misfit)
+
+
+def _others(d: Data, best: Candidate) -> Iterator[Candidate]:
+    """Other usual numbers that fit as well: what cannot be told from the steps is not claimed."""
+    form = form_of(best.facets)
+    assert form is not None
+    numbers = {name: best.facets[name] for name in form.grid}
+    if form.clip:
+        numbers["most"] = best.facets["most"]
+    least = _misfit(d, form, numbers)
+    names = [*form.rule.grid, *(("most",) if form.clip else ())]
+    for name, values in ((name, _USUAL[name]) for name in names):
+        for value in values:
+            trial = {**numbers, name: value}
+            if value != numbers[name] and _misfit(d, form, trial) <= _enough(least):
+                yield _candidate(d, form, trial)

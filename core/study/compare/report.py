@@ -1,0 +1,138 @@
+"""What a walk found: stages in the order of a step, and a verdict for each cause."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Status = Literal["same", "differs", "not recorded", "behind the first difference"]
+Side = Literal["a", "b", "both"]
+
+STAGES = (
+    "initial weights", "batch", "outputs", "loss", "gradient of the outputs", "gradients",
+    "update", "state", "evaluation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A cause, and how well it explains what was recorded.
+
+    `residual` is the largest deviation that is left, relative to the largest number explained;
+    `runner_up` names the next best explanation. None: there is nothing to compare with.
+    """
+
+    side: Side
+    cause: str
+    sentence: str
+    residual: float | None = None
+    runner_up: str = ""
+    runner_up_residual: float | None = None
+    write: str = ""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The largest difference at a stage, and where it is."""
+
+    tensor: str
+    step: int
+    relative: float  # of the largest number of the tensor
+    ulp: float  # in units of the last place of the tensor's largest number
+    tolerance: float  # the largest relative difference that is taken for rounding
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the walk."""
+
+    name: str
+    status: Status
+    numbers: Numbers | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[str, ...] = ()  # what was found without being blamed
+
+
+@dataclass(frozen=True)
+class Report:
+    """The walk through two recordings, or through one (`other` is then empty)."""
+
+    first: str
+    other: str
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether the two do the same, to rounding, in all that both recorded."""
+        return not any(stage.status == "differs" for stage in self.stages)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """All verdicts, in the order of the stages."""
+        return tuple(verdict for stage in self.stages for verdict in stage.verdicts)
+
+    def json(self) -> str:
+        """Return the report as JSON; NaN and infinity are text there."""
+        return json.dumps({"same": self.same, **_plain(asdict(self))}, indent=2)
+
+    def markdown(self) -> str:
+        """Return the report as Markdown text."""
+        lines = [f"# {self.first} and {self.other}" if self.other else f"# {self.first}", ""]
+        if self.other:
+            lines += ["The same to rounding." if self.same else "Not the same.", ""]
+        lines += [f"- {note}" for note in self.notes] + [""] * bool(self.notes)
+        for stage in self.stages:
+            lines += [f"## {stage.name}: {stage.status}", ""]
+            if stage.numbers is not None:
+                lines += [numbers_sentence(stage.numbers), ""]
+            for verdict in stage.verdicts:
+                lines += [verdict_sentence(verdict), ""]
+                if verdict.write:
+                    lines += ["```", verdict.write, "```", ""]
+            lines += [f"- {note}" for note in stage.notes] + [""] * bool(stage.notes)
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def numbers_sentence(n: Numbers) -> str:
+    """Return the largest difference as a sentence."""
+    name = f" of {n.tensor}" if n.tensor else ""
+    return (
+        f"Largest difference{name} at step {n.step}: {shown(n.relative)} of the largest number, "
+        f"or {shown(n.ulp)} units in its last place; up to {shown(n.tolerance)} is rounding."
+    )
+
+
+def verdict_sentence(verdict: Verdict) -> str:
+    """Return a verdict with its figures."""
+    cause = verdict.cause.replace("_", " ")
+    text = f"**{cause}** ({verdict.side}): {verdict.sentence} {left_unexplained(verdict)}"
+    return text.rstrip()
+
+
+def left_unexplained(verdict: Verdict) -> str:
+    """Return how well a verdict explains the numbers, beside the next best; "" if not measured."""
+    if verdict.residual is None:
+        return ""
+    text = f"Left unexplained: {shown(verdict.residual)} of the largest number"
+    next_best = verdict.runner_up_residual
+    if verdict.runner_up and next_best is not None and math.isfinite(next_best):
+        text += f"; with {verdict.runner_up} {shown(next_best)}"
+    return f"{text}."
+
+
+def shown(number: float) -> str:
+    """Return a number with two digits, NaN as NaN."""
+    if math.isnan(number):
+        return "NaN"
+    return f"{number:.2g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value

@@ -1,0 +1,145 @@
+"""The comparison's page as a visitor sees it."""
+
+import json
+import time
+import weakref
+from html import unescape
+from re import sub
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.study.compare.beside import guilty, losses, sides
+from core.study.compare.examples import OWN, PAIRS
+from core.study.compare.recording import read
+from core.study.compare.report import STAGES, Numbers, Stage
+from tests.kit import MINUTE
+from tests.kit.pages import open_page
+from tests.kit.recorder import Program, recorded
+from ui.compare import files, howto, setting
+from ui.engine import engine
+
+PAGE = "pages/lab/compare.py"
+
+
+def shown(page: AppTest, mark: str) -> str:
+    """The words of the HTML of the page in which `mark` is."""
+    bodies = [each.proto.body for each in page.get("html")]
+    return unescape(sub("<[^>]+>", " ", next(body for body in bodies if mark in body)))
+
+
+def compared(page: AppTest) -> AppTest:
+    deadline = time.monotonic() + MINUTE
+    while not page.header and not page.error:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        page.run()
+        assert not page.exception
+    return page
+
+
+def opened(
+    *recordings: bytes, names: tuple[str, ...] = ("a.safetensors", "b.safetensors")
+) -> AppTest:
+    page = open_page(PAGE)
+    for side, name, data in zip(files.SIDES, names, recordings, strict=False):
+        page.file_uploader(key=f"compare_{side}").upload(name, data, "application/octet-stream")
+    return compared(page.run())
+
+
+def test_before_anything_is_given_the_page_says_how_to_record() -> None:
+    page = open_page(PAGE)
+    assert not page.exception
+    assert [tab.label for tab in page.tabs] == list(howto.RECORDERS)
+    assert "recorder.before(x, y, outputs, loss)" in shown(page, "samenet_torch")
+    for title, name in howto.RECORDERS.items():
+        _, code, _ = howto._section(title)
+        assert (name.removesuffix(".py") or "safetensors") in code
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_link_restores_the_choice(pair: str) -> None:
+    values = setting.Setting(pair)._asdict()
+    assert setting._from_query(setting._to_query(values)) == (values, [])
+
+
+def test_the_example_opens_by_a_link_and_names_the_cause() -> None:
+    page = compared(open_page(PAGE, pair="question"))
+    assert page.header[0].value == "They part at the loss"
+    stages = shown(page, 'class="walk"')
+    assert all(stage in stages for stage in STAGES)
+    blamed = shown(page, 'class="ports"')
+    assert "logits lost" in blamed and "clip, epsilon 1e-06" in blamed
+    assert "optax.sigmoid_binary_cross_entropy" in blamed
+
+
+def test_a_recording_beside_itself_is_the_same() -> None:
+    data = recorded(Program())
+    page = opened(data, data)
+    assert page.header[0].value == "The same, to rounding"
+
+
+def test_one_recording_is_looked_at() -> None:
+    assert opened(recorded(Program())).header[0].value == "What this recording computes"
+
+
+def test_a_file_that_is_no_recording_is_named_with_its_fault() -> None:
+    page = opened(
+        recorded(Program()), b"\x00" * 64, names=("a.safetensors", "<b>[x](y).safetensors")
+    )
+    assert r"\[x\]\(y\)\.safetensors" in page.error[0].value and not page.header
+
+
+def test_names_in_a_file_are_text() -> None:
+    """A framework's name and a parameter's name are a visitor's words."""
+    data = recorded(Program())
+    evil = data.replace(b'"framework":"keras"', b'"framework":"<b>_*"')
+    assert evil != data
+    page = opened(evil, data)
+    assert r"\<b\>\_\*" in page.caption[0].value
+
+
+def test_a_report_is_in_the_session_and_not_in_the_server() -> None:
+    page = opened(recorded(Program()), recorded(Program(rate=0.02)))
+    held = page.session_state[files.HELD]
+    assert engine().errands.peek(held.key) is None and held.result is not None
+
+
+def test_a_visitor_who_left_has_nothing_compared() -> None:
+    held = files.Held([files.Given("a", "a", lambda: b"")])
+    of = weakref.ref(held)
+    del held
+    assert list(files._walk(of)) == []
+
+
+def test_the_numbers_of_each_stage_stand_side_by_side() -> None:
+    a, b = read(recorded(Program())), read(recorded(Program(rate=0.02)))
+    for stage in ("initial weights", "gradients", "update"):
+        name = next(iter(a.params(0)))
+        both = sides(a, b, Stage(stage, "differs", Numbers(name, 0, 1.0, 1.0, 0.0)))
+        assert both is not None and both.a.shape == both.b.shape and both.a.size
+        ratio = 2 if stage == "update" else 1
+        np.testing.assert_allclose(both.b, ratio * both.a, rtol=1e-3, atol=1e-6)
+    for stage, tensor in (("batch", "inputs"), ("batch", "labels"), ("outputs", "outputs")):
+        both = sides(a, b, Stage(stage, "differs", Numbers(tensor, 0, 1.0, 1.0, 0.0)))
+        assert both is not None
+        np.testing.assert_array_equal(both.a, both.b)
+    assert sides(a, b, Stage("state", "differs", Numbers("x", 0, 1.0, 1.0, 0.0))) is None
+    table = losses(a, b)
+    assert table["step"] == list(range(a.steps)) and table["a"][0] == table["b"][0]
+
+
+def test_pictures_are_of_the_examples_that_matter() -> None:
+    a, b = (read(path) for path in PAIRS["question"].paths)
+    outputs, labels = a.one(0, "outputs"), a.one(0, "labels")
+    assert outputs is not None and labels is not None
+    worst = guilty(a, b, "loss")
+    assert [round(each.figure, 3) for each in worst] == sorted(
+        (round(each.figure, 3) for each in worst), reverse=True
+    )
+    for each in worst:
+        p, y = float(outputs[each.place, 0]), float(labels[each.place, 0])
+        assert each.figure == pytest.approx(1 - p if y else p)
+    assert guilty(a, b, "update") == [] and OWN in PAIRS
+    assert json.loads(json.dumps([each.place for each in worst]))

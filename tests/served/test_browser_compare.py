@@ -1,0 +1,36 @@
+"""The comparison in a real browser: files are dropped, and the cause is there."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.study.compare.examples import PAIRS
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_two_files_that_are_dropped_are_compared(visit: Callable[..., Page], server: str) -> None:
+    page = visit(f"{server}/compare")
+    expect(page.get_by_role("heading", name="How to record")).to_be_visible()
+    first, second = PAIRS["question"].paths
+    drop = page.get_by_test_id("stFileUploaderDropzoneInput")
+    drop.first.set_input_files(first)
+    expect(page.get_by_role("heading", name="What this recording computes")).to_be_visible()
+    drop.last.set_input_files(second)
+    expect(page.get_by_role("heading", name="They part at the loss")).to_be_visible()
+    expect(page.get_by_text("logits lost")).to_be_visible()
+    expect(page.get_by_role("img", name="example 0 of the batch")).to_be_visible()
+
+
+def test_a_file_that_is_no_recording_is_told_and_the_page_goes_on(
+    visit: Callable[..., Page], server: str
+) -> None:
+    page = visit(f"{server}/compare")
+    drop = page.get_by_test_id("stFileUploaderDropzoneInput")
+    junk = {"name": "<img src=x>.safetensors", "mimeType": "text/plain", "buffer": b"{}" * 50}
+    drop.first.set_input_files(junk)
+    expect(page.get_by_role("alert")).to_contain_text("safetensors")
+    expect(page.locator("img[src=x]")).to_have_count(0)
+    page.get_by_text("an example: the question").click()
+    expect(page.get_by_role("heading", name="They part at the loss")).to_be_visible()
