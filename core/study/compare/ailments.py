@@ -7,12 +7,13 @@ import numpy as np
 from core.study.compare import fit_initial, formats, words
 from core.study.compare.fit_loss import BEHIND
 from core.study.compare.fit_outputs import keep_share
-from core.study.compare.fit_update import data, form_of, predicted
+from core.study.compare.fit_update import form_of, predicted
 from core.study.compare.pieces import Facets
 from core.study.compare.recording import Array
 from core.study.compare.report import Verdict
 from core.study.compare.sides import Side
 from core.study.compare.stages import gives_shares
+from core.study.compare.steps import data
 
 # Where each kind of tensor belongs, in the order in which a step computes them.
 _KINDS = (

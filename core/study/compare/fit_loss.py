@@ -276,9 +276,10 @@ def _solved(steps: list[_Step], tried: list[Candidate]) -> Iterator[Facets]:
             f = _factor(first, reduction)
             gap = f * float(np.mean(level - plain[0]))
             left = first.loss - f * float(np.mean(plain[0]))
-            smoothing = formats.snapped(left / gap, 3) if gap else 0.0
+            smoothing = left / gap if gap else 0.0
             if 0 < smoothing < 0.9:
-                yield _facets(first, row, reduction, e, smoothing=smoothing)
+                for value in {formats.snapped(smoothing, d) for d in (1, 2, 3)}:
+                    yield _facets(first, row, reduction, e, smoothing=value)
             penalty = left / first.squares if first.squares else 0.0
             if penalty > 0:
                 for value in {formats.snapped(penalty, d) for d in (1, 2, 3)}:

@@ -51,8 +51,7 @@ def fit_outputs(recording: Recording) -> tuple[Fit, Network | None]:
     if recorded is None or x is None or not recorded.size:
         return Fit(), None
     for layers in networks(recording):
-        each = (_judged(recording, layers, options) for options in _options(recording, layers))
-        fit = Fit(plainest(candidate for candidate in each if candidate is not None))
+        fit = Fit(_tried(recording, layers))
         if fit.found:
             options = _read(fit.found[0].facets, _last(recording, layers, fit.found[0].facets))
             return _with_judge(fit, recording, layers), Network(recording, layers, options)
@@ -66,6 +65,22 @@ def fit_outputs(recording: Recording) -> tuple[Fit, Network | None]:
                 return _with_judge(fit, recording, layers), network
         return _with_judge(fit, recording, layers), None
     return Fit(), None
+
+
+def _tried(recording: Recording, layers: tuple[Layer, ...]) -> tuple[Candidate, ...]:
+    """All activations, with one epsilon of batch norm; and then the nearest of them with all."""
+    last = {}
+    for options in _options(recording, layers):
+        found = _judged(recording, layers, options)
+        if found is not None:
+            last[options] = found
+    near = sorted(last, key=lambda options: last[options].residual)[:4]
+    for options in near if near and near[0].norm else ():
+        for e in NORM_EPSILONS[1:]:
+            found = _judged(recording, layers, replace(options, norm_epsilon=e))
+            if found is not None:
+                last[replace(options, norm_epsilon=e)] = found
+    return plainest(last.values())
 
 
 def keep_share(recording: Recording, step: int = 0) -> float | None:
@@ -101,8 +116,10 @@ def _options(recording: Recording, layers: tuple[Layer, ...]) -> Iterator[Option
         for last in _lasts(recording):
             plain = Options(activation=activation, last=last)
             normed = (
-                [replace(plain, norm="batch", norm_epsilon=e) for e in NORM_EPSILONS]
-                + [replace(plain, norm="running", norm_epsilon=e) for e in NORM_EPSILONS]
+                [
+                    replace(plain, norm=n, norm_epsilon=NORM_EPSILONS[0])
+                    for n in ("batch", "running")
+                ]
                 if norm
                 else [plain]
             )

@@ -8,20 +8,18 @@ Numbers are then rounded to as few digits as serve.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from core.study.compare import formats
 from core.study.compare.pieces import Candidate, Facets, Fit, alike, plainest
 from core.study.compare.recording import Array, Recording
 from core.study.compare.rules import RULES, Rule
+from core.study.compare.steps import Data, data, frozen
 
-_STEPS = 6
-_COARSE, _FINE = 160, 1600  # how many weights are looked at
+_COARSE = 160  # how many weights are looked at on a grid
 _SURE = 2.0  # a misfit, in units of rounding, that is still rounding
 _COMMON = ("sgd", "momentum", "adam", "adam_keras")
 _USUAL = {
@@ -32,42 +30,6 @@ _USUAL = {
     "most": (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
 _DECAYS = (1e-4, 5e-4, 2e-3, 5e-3, 1e-2, 3e-2, 0.1)
-
-
-@dataclass(frozen=True)
-class Data:
-    """The steps of some of the weights: arrays [steps, weights] in float64."""
-
-    g: Array
-    w: Array
-    u: Array
-    floor: Array  # how far rounding can move a weight
-    kernel: Array  # [weights], 1 for a kernel and 0 for a vector
-    tensor: Array  # [weights], to which array it belongs
-    norms: Array  # [steps, arrays], of the whole gradients
-    fine: float  # of the number format
-
-    @cached_property
-    def weighted(self) -> dict[bool, tuple[Array, Array]]:
-        """(1 / what rounding can do to a step, steps times that), without squares and with.
-
-        In 32 bits, 1 - beta_2^t may be off by 6e-5 of itself at the first step, its root by half.
-        """
-        found = {}
-        for squares in (False, True):
-            own = 300 if squares and self.fine < 1e-4 else 24 if self.fine < 1e-4 else 4
-            inverse = 1 / (self.floor + own * self.fine * np.abs(self.u) + 1e-30)
-            found[squares] = inverse, (self.u * inverse).reshape(-1)
-        return found
-
-    def some(self, count: int) -> "Data":
-        """Return so many of the weights, evenly spread."""
-        n = self.g.shape[1]
-        if n <= count:
-            return self
-        i = np.unique(np.linspace(0, n - 1, count).astype(np.intp))
-        rows = {name: getattr(self, name)[:, i] for name in ("g", "w", "u", "floor")}
-        return replace(self, **rows, kernel=self.kernel[i], tensor=self.tensor[i])
 
 
 @dataclass(frozen=True)
@@ -91,76 +53,6 @@ class Form:
     def complexity(self) -> int:
         """How much is added to the rule."""
         return bool(self.decay) + bool(self.clip)
-
-
-def data(recording: Recording, names: set[str] | None = None) -> Data | None:
-    """Return the steps of a recording's trainable weights; None if there is not one whole step."""
-    steps = min(recording.steps, _STEPS)
-    while steps and not (recording.params(steps) and recording.grads(steps - 1)):
-        steps -= 1
-    use = [n for n in recording.params(0) if names is None or n in names]
-    use = [n for n in use if all(_whole(recording, k, n) for k in range(steps))]
-    if not steps or not use:
-        return None
-    columns: list[tuple[Array, Array, Array, Array]] = []
-    kernel, tensor, norms = [], [], []
-    room = max(_FINE // len(use), 48)
-    coarse = _sixteen_bits(recording, use)
-    fine = coarse
-    for i, name in enumerate(use):
-        w = [recording.params(k)[name] for k in range(steps + 1)]
-        size = w[0].size
-        at = np.unique(np.linspace(0, size - 1, min(size, room)).astype(np.intp))
-        eps = max(coarse, formats.epsilon(*w))
-        fine = max(fine, eps)
-        wide = np.stack([formats.wide(v).reshape(-1)[at] for v in w])
-        g = [formats.wide(recording.grads(k)[name]).reshape(-1) for k in range(steps)]
-        largest = np.maximum(np.abs(wide[:-1]), np.abs(wide[1:]))
-        floor = eps / 2 * np.exp2(np.floor(np.log2(np.maximum(largest, 1e-30))))
-        columns.append((np.stack([v[at] for v in g]), wide[:-1], wide[:-1] - wide[1:], floor))
-        kernel.append(np.full(len(at), float(w[0].ndim > 1)))
-        tensor.append(np.full(len(at), i))
-        norms.append([_norm(recording, k, name, v) for k, v in enumerate(g)])
-    joined = [np.concatenate(v, axis=1) for v in zip(*columns, strict=True)]
-    finite = all(np.all(np.isfinite(v)) for v in joined)
-    found = Data(joined[0], joined[1], joined[2], joined[3], np.concatenate(kernel),
-                 np.concatenate(tensor), np.array(norms).T, fine)  # fmt: skip
-    return found if finite and np.any(found.u) and np.any(found.g) else None
-
-
-def _sixteen_bits(recording: Recording, names: list[str]) -> float:
-    """The epsilon of the 16-bit format that all weights are in, although more bits are recorded."""
-    weights = [recording.params(recording.last_step())[name] for name in names]
-    for name, kind in formats.HALF_FORMATS.items():
-        if all(formats.representable(w, name) for w in weights):
-            return float(ml_dtypes.finfo(kind).eps)
-    return 2.0**-52
-
-
-def _whole(recording: Recording, step: int, name: str) -> bool:
-    here, after = recording.params(step), recording.params(step + 1)
-    grads = recording.grads(step)
-    shapes = {v[name].shape if name in v else None for v in (here, after, grads)}
-    return len(shapes) == 1 and None not in shapes and here[name].size > 0
-
-
-def _norm(recording: Recording, step: int, name: str, g: Array) -> float:
-    told = recording.sampled.get(f"step/{step}/grads/{name}", {})
-    norm = told.get("norm") if isinstance(told, dict) else None
-    return float(norm) if isinstance(norm, int | float) else float(np.sqrt(np.sum(g * g)))
-
-
-def frozen(recording: Recording) -> tuple[str, ...]:
-    """Return the parameters that no step moves although they have a gradient."""
-    found = []
-    for name, w in recording.params(0).items():
-        steps = [k for k in range(recording.steps) if _whole(recording, k, name)]
-        moved = any(np.any(recording.params(k + 1)[name] != recording.params(k)[name])
-                    for k in steps)  # fmt: skip
-        pushed = any(np.any(formats.wide(recording.grads(k)[name])) for k in steps)
-        if steps and not moved and pushed and w.size:
-            found.append(name)
-    return tuple(found)
 
 
 def fit_update(recording: Recording) -> Fit:
@@ -190,17 +82,20 @@ def _forms(near: list[Rule]) -> Iterator[Form]:
 
 def _searched(d: Data, coarse: Data, forms: list[Form], keep: int) -> list[Candidate]:
     """Search each form on a grid of few weights, and the best of them closely on more."""
-    starts: list[tuple[float, int, Form, dict[str, float]]] = []
+    starts: list[tuple[float, int, Form, list[dict[str, float]]]] = []
     for i, form in enumerate(forms):
-        misfit, numbers = min(((_misfit(coarse, form, n), n) for n in _grid(form, coarse)),
-                              key=lambda pair: pair[0])  # fmt: skip
-        starts.append((misfit, i, form, numbers))
+        each = sorted(((_misfit(coarse, form, n), j, n) for j, n in enumerate(_grid(form, coarse))),
+                      key=lambda start: start[:2])  # fmt: skip
+        # The misfit has many valleys along a clip, one between any two norms.
+        count = 6 if form.clip and not form.rule.squares else 1
+        starts.append((each[0][0], i, form, [numbers for *_, numbers in each[:count]]))
     starts.sort(key=lambda start: start[:2])
     # A plain rule with a clip has few numbers to come near with on a grid, but is soon searched.
     plain = [start for start in starts[keep:] if not start[2].rule.squares and start[2].clip]
     found = []
-    for _, _, form, numbers in starts[:keep] + plain:
-        close = _newton(coarse, form, numbers)
+    for _, _, form, each_start in starts[:keep] + plain:
+        close = min((_newton(coarse, form, numbers) for numbers in each_start),
+                    key=lambda numbers: _misfit(coarse, form, numbers))  # fmt: skip
         found.append(_candidate(d, form, _rounded(d, form, _newton(d, form, close))))
     return found
 
@@ -208,9 +103,12 @@ def _searched(d: Data, coarse: Data, forms: list[Form], keep: int) -> list[Candi
 def _grid(form: Form, d: Data) -> Iterator[dict[str, float]]:
     grid = form.grid
     if form.clip:
-        norms = _norms(d, form.clip)
-        shares = np.geomspace(0.01, 0.98, 24 if len(grid) < 2 else 6)
-        grid["most"] = tuple(float(np.max(norms) * share) for share in shares)
+        # Between two norms it is always the same gradients that are clipped.
+        norms = np.unique(_norms(d, form.clip))
+        between = np.concatenate([norms[:1] / 2, (norms[1:] + norms[:-1]) / 2])
+        count = 24 if len(grid) < 2 else 6
+        at = np.unique(np.linspace(0, len(between) - 1, count).astype(np.intp))
+        grid["most"] = tuple(float(most) for most in between[at])
     if len(grid) > 3:  # a form with more to search has the usual betas and epsilon
         searched = ("most", "decay")
         grid = {key: values if key in searched else values[:1] for key, values in grid.items()}

@@ -69,7 +69,7 @@ def parted(a: Fit, b: Fit) -> Parting | None:
     for x in a.found:
         for y in b.found:
             pairs.setdefault(_unlike(x.facets, y.facets), (x, y))
-    if () in pairs or _serves(a, b) or _serves(b, a):
+    if () in pairs or serves(a, b) or serves(b, a):
         return None
     for facets, (x, y) in sorted(pairs.items(), key=lambda item: len(item[0]))[:4]:
         fewer = _fewer(x, y, facets, b)
@@ -93,7 +93,7 @@ def _fewer(
     return None
 
 
-def _serves(a: Fit, b: Fit) -> bool:
+def serves(a: Fit, b: Fit) -> bool:
     """Whether an explanation of one explains the other, too."""
     judged = [b.judge(c.facets) for c in a.found[:3]]
     return any(c is not None and c.fits for c in judged)

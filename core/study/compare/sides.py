@@ -8,10 +8,11 @@ from core.study.compare.fit_initial import fit_biases, fit_weights
 from core.study.compare.fit_loss import fit_loss
 from core.study.compare.fit_outputs import Network, fit_outputs
 from core.study.compare.fit_state import fit_evaluation, fit_state
-from core.study.compare.fit_update import fit_update, frozen
+from core.study.compare.fit_update import fit_update
 from core.study.compare.pieces import Candidate, Fit
 from core.study.compare.recording import Recording
 from core.study.compare.stages import gives_shares
+from core.study.compare.steps import frozen
 
 
 @dataclass(frozen=True)

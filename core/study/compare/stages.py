@@ -38,10 +38,11 @@ class Both:
                 yield name, ours[name], theirs[name]
 
 
-def walked(both: Both) -> dict[str, Found]:
+def walked(both: Both, trusted: str = "") -> dict[str, Found]:
     """Return each stage's status and its largest difference.
 
-    Initial weights and batches depend on nothing before them, so each is compared by itself.
+    Initial weights and batches depend on nothing before them, so each is compared by itself. What
+    differs at a `trusted` stage is rounding, so the walk goes on.
     """
     found: dict[str, Found] = {}
     steps = min(both.a.steps, both.b.steps)
@@ -52,6 +53,8 @@ def walked(both: Both) -> dict[str, Found]:
     for step in range(steps):
         for stage in () if parted else STEP_STAGES[1:]:
             numbers = list(_COMPARED[stage](both, step))
+            if stage == trusted:
+                numbers = [_granted(n) for n in numbers]
             parts[stage] += numbers
             if any(_differs(n) for n in numbers):
                 parted = True
@@ -66,6 +69,10 @@ def walked(both: Both) -> dict[str, Found]:
     if parted and evaluation.status != "not recorded":
         evaluation = Found("behind the first difference")
     return {**found, "evaluation": evaluation}
+
+
+def _granted(n: Numbers) -> Numbers:
+    return replace(n, tolerance=max(n.tolerance, n.relative))
 
 
 def _recorded(both: Both, stage: str) -> bool:

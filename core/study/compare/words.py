@@ -40,7 +40,6 @@ def _of(what: str) -> Callable[[Any, Any], str]:
     return lambda a, b: f"{what} is {number(a)} in a and {number(b)} in b."
 
 
-_FORMS = {"": "off", None: "off"}
 _ODD_ARITHMETIC = ("bfloat16", "float16", "tf32")
 
 
