@@ -9,7 +9,8 @@ the trainer starts, changes and abandons runs of networks of several shapes.
                         processes in which it trains long runs
     largest_mb          the largest of the samples, of which there is one a second
     over_s              seconds in which it was above the budget
-    let_go              how many things the server has let go to keep to the budget
+    state               the same moments, as /status tells them: runs that are kept, programs and
+                        their MB, things let go so far to keep to the budget, and whether it is full
     refused             visits that were told that the server is full
     visits              how many visitors have opened each page
     errors              complaints of pages and connections; server_errors: tracebacks in the log
@@ -32,7 +33,7 @@ from ui.pages import PAGES
 
 WIDTHS = ("32", "100", "256", "512", "1024", "256-256", "300-100")
 OTHERS = [key for key in PAGES if key != PAGE]
-EVERY = 1.0  # seconds between two samples
+EVERY, A_MINUTE = 1.0, 60  # seconds between two samples; samples
 
 
 def main() -> None:
@@ -59,38 +60,46 @@ async def measure(server: Server, arguments: argparse.Namespace) -> dict[str, An
         wander(server, random.Random(arguments.seed * 1000 + i), end, seen, errors)
         for i in range(arguments.sessions)
     )
-    samples = await sampling
-    a_minute = int(60 / EVERY)
+    samples, minutes = await sampling
     return {
         "budget_mb": arguments.budget,
         "sessions": arguments.sessions,
         "minutes": arguments.minutes,
         "seed": arguments.seed,
-        "resident_mb": [round(each) for each in samples[a_minute - 1 :: a_minute]],
+        "resident_mb": [round(each) for each in samples[A_MINUTE - 1 :: A_MINUTE]],
+        "state": minutes,
         "largest_mb": round(max(samples)),
         "over_s": EVERY * sum(each > arguments.budget for each in samples),
-        "let_go": await asyncio.to_thread(let_go, server),
         "refused": seen["refused"].total(),
         "visits": dict(sorted(seen["visits"].items())),
         "errors": errors,
     }
 
 
-async def sample(server: Server, end: float) -> list[float]:
-    """Resident memory in MB, every second until the end."""
-    samples = []
+async def sample(server: Server, end: float) -> tuple[list[float], list[dict[str, Any]]]:
+    """Resident memory in MB, every second until the end, and the state after every minute."""
+    samples, minutes = [], []
     while time.monotonic() < end:
         await asyncio.sleep(EVERY)
         samples.append(server.memory() / MB)
-        if len(samples) % 30 == 0:
-            say(f"{len(samples)} s: {samples[-1]:.0f} MB")
-    return samples
+        if len(samples) % A_MINUTE == 0:
+            minutes.append(await asyncio.to_thread(state, server))
+            say(f"{samples[-1]:.0f} MB, {minutes[-1]}")
+    return samples, minutes
 
 
-def let_go(server: Server) -> int:
-    """How many things the server says that it has let go."""
+def state(server: Server) -> dict[str, Any]:
+    """What the server says of itself."""
     with urlopen(f"{server.url}/status", timeout=60) as answer:
-        return json.load(answer)["memory"]["let_go"]
+        told = json.load(answer)
+    return {
+        "tabs": told["sessions"],
+        "runs": {status: count for status, count in told["runs"].items() if count},
+        "programs": told["programs"]["count"],
+        "programs_mb": round(told["programs"]["bytes"] / MB),
+        "let_go": told["memory"]["let_go"],
+        "full": told["memory"]["full"],
+    }
 
 
 async def wander(

@@ -25,6 +25,7 @@ from ui import streamlit_privates
 STATUS = "SAMENET_STATUS"  # "open": whoever reaches the server may ask
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")
 PACKAGES = ("streamlit", "jax", "jaxlib", "numpy")
+VERSIONS = {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}}
 REFUSED = "Only the machine that serves may ask, and not through a proxy. See docs/hosting.md.\n"
 _started = time.monotonic()
 
@@ -47,10 +48,7 @@ def may_ask(peer: str | None, headers: Headers) -> bool:
 def figures() -> dict[str, Any]:
     """Return the state of the server, without starting what has not been started yet."""
     told = {
-        "versions": {
-            "python": sys.version.split()[0],
-            **{name: version(name) for name in PACKAGES},
-        },
+        "versions": VERSIONS,
         "uptime_s": round(time.monotonic() - _started, 1),
         "sessions": streamlit_privates.sessions(),
     }

@@ -19,7 +19,7 @@ log = logging.getLogger("samenet.memory")
 MB = 10**6
 SHARE = 0.8  # of what the machine or container has, unless the host says how much
 NEAR, AFTER = 0.9, 0.8  # of the budget: where things begin to go, and where that stops
-EVERY, FRUITLESS = 1.0, 10.0  # seconds between two looks, and after one that freed too little
+EVERY, FRUITLESS = 1.0, 5.0  # seconds between two looks, and after one that freed too little
 # The least by which a thing that is let go is taken to make the process smaller, until it is
 # measured: giving memory back takes 10 ms, too long to do it for each small thing.
 LEAST = 1 * MB

@@ -85,9 +85,10 @@ class Engine:
         self.budget = budget or Budget()
         self.errands = Errands(self.idle, self.budget.full)
         self.budget.stores += [
+            lambda: self._let_go_of(lambda job: job.abandoned),
             lambda: let_go_of_program(self._unended()),
             let_go_of_first_look,
-            self._let_go_of_run,
+            lambda: self._let_go_of(lambda job: job.ended and not job.looked_at(time.monotonic())),
             self.errands.let_go,
         ]
         self.budget.watch()
@@ -105,6 +106,7 @@ class Engine:
                 log.info("run started: %s", config.differences())
             self._jobs.move_to_end(config)
             viewer = Viewer(self, job, limit=until)
+            job.visitors.add(viewer)
             self._look(viewer)
         if new and self._at_hand(config):
             self._make_ready(job)  # in this thread: thirty new ones would wait for each other
@@ -136,6 +138,7 @@ class Engine:
         with self._changed:
             viewer.stopped = True
             viewer.job.viewers.discard(viewer)
+            viewer.job.visitors.discard(viewer)
 
     def wait(self, viewer: Viewer, snapshots: int, timeout: float) -> View:
         """Wait until the view has that many snapshots or the run is over, at most `timeout` s.
@@ -224,12 +227,10 @@ class Engine:
         with self._changed:
             return [config for config, job in self._jobs.items() if not job.ended]
 
-    def _let_go_of_run(self) -> int | None:
-        """Forget the snapshots of the ended run, used longest ago, that nobody looks at."""
+    def _let_go_of(self, which: Callable[[Job], bool]) -> int | None:
+        """Free the run of this kind that was used longest ago; its snapshots' bytes, or None."""
         with self._changed:
-            now = time.monotonic()
-            ended = (job for job in self._jobs.values() if job.ended and not job.looked_at(now))
-            if (job := next(ended, None)) is None:
+            if (job := next(filter(which, self._jobs.values()), None)) is None:
                 return None
             self._drop(job)
             return bytes_in(job.snapshots)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+from weakref import WeakSet
 
 from core.config import RunConfig
 from core.run import train
@@ -67,7 +68,9 @@ class Job:
         self.fraction, self.message = 0.0, ""
         self.ticks: Iterator[Snapshot | None] | None = None
         self.snapshots: list[Snapshot] = []
-        self.viewers: set[Viewer] = set()
+        self.viewers: set[Viewer] = set()  # those whose lease goes on
+        # Those that may look again, until they leave, or their session ends.
+        self.visitors: WeakSet[Viewer] = WeakSet()
         self.last_seen = 0.0  # when somebody last looked, or when it became ready
         self.seconds = 0.0  # spent on the run
         self.since = time.monotonic()  # when its status began, while it is being prepared
@@ -103,6 +106,11 @@ class Job:
     def looked_at(self, now: float) -> bool:
         """Whether a viewer's lease goes on."""
         return any(viewer.lease > now for viewer in self.viewers)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it is left unfinished by everybody."""
+        return not (self.ended or self.compiling or self.visitors)
 
     def wanted(self, now: float) -> bool:
         """Whether a viewer with a lease wants a step that is not there yet."""

@@ -20,6 +20,7 @@ from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
 from core.run.price import LONG, free_bytes, seconds
 
+SMALL = 100 * budget.MB  # a run that takes less may go beyond the budget
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 
@@ -101,10 +102,14 @@ def _timed(pieces: Iterator[float]) -> Iterator[float]:
 
 
 def _free() -> int:
-    """The memory that is left for a run: on a CPU, no more than the host's budget leaves."""
+    """The memory that a run may take: on a CPU, no more than the host's budget leaves.
+
+    A small run may take SMALL in any case, so that one that was begun just before the server was
+    full goes on.
+    """
     if jax.default_backend() != "cpu":
         return free_bytes()
-    return max(0, min(free_bytes(), budget.here() - memory.resident()))
+    return min(free_bytes(), max(SMALL, budget.here() - memory.resident()))
 
 
 def _check_weights(needed: int) -> None:

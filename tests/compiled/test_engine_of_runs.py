@@ -178,8 +178,12 @@ def test_a_machine_that_was_busy_is_measured_again(monkeypatch: pytest.MonkeyPat
     assert not isinstance(preparing.prepare(tiny(), lambda *_: None).ticks, preparing.OwnProcess)
 
 
-def test_a_run_has_to_fit_into_the_host_s_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_has_to_fit_into_the_host_s_budget_unless_it_is_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SAMENET_MEMORY", "1")  # MB, less than this process has
+    preparing.prepare(tiny(), lambda *_: None)
+    monkeypatch.setattr(preparing, "SMALL", 1)
     with pytest.raises(MemoryError, match=r"need 0\.0 GB and 0\.0 GB are free"):
         preparing.prepare(tiny(), lambda *_: None)
 

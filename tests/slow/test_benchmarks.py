@@ -151,7 +151,7 @@ def test_close_prints_when_the_run_was_freed():
 
 
 def test_memory_prints_what_the_server_had_and_let_go():
-    shown = figures("benchmarks.memory", "--minutes", "1", "--sessions", "2", "--budget", "600")
+    shown = figures("benchmarks.memory", "--minutes", "1.2", "--sessions", "2", "--budget", "600")
     assert shown["errors"] == shown["server_errors"] == []
-    assert len(shown["resident_mb"]) == 1 and shown["let_go"] >= 0
+    assert len(shown["resident_mb"]) == len(shown["state"])
     assert sum(shown["visits"].values()) > 0

@@ -720,19 +720,22 @@ def test_a_full_server_begins_no_errand_and_goes_on_with_those_begun(
     until(lambda: look("new", lambda: iter([3])).done)
 
 
-def test_what_goes_first_are_ended_runs_that_nobody_looks_at_then_errands(
+def test_what_goes_are_abandoned_runs_then_ended_ones_that_nobody_looks_at_then_errands(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
     engine = make()
     for seed in (1, 2, 3):
         done(engine, engine.submit(config(seed)))
+    kept = [engine.submit(config(5), until=0), engine.submit(config(6), until=0)]
+    until(lambda: all(viewer.looks() for viewer in kept))
+    kept.pop().stop()
     until(lambda: engine.errands.look("done", lambda: iter([])).done)
     engine.errands._works["done"].lease = 0.0
     runs.gate.clear()
     training = engine.submit(config(4))
     until(lambda: training.looks())
     with engine._changed:
-        for seed in (1, 3, 4):
+        for seed in (1, 3, 4, 5):
             for viewer in engine._jobs[config(seed)].viewers:
                 viewer.lease = 0.0
     used = [100]
@@ -743,9 +746,11 @@ def test_what_goes_first_are_ended_runs_that_nobody_looks_at_then_errands(
         gone.append([each.seed for each in engine._jobs])
 
     engine.budget._give_back = give_back
-    del engine.budget.stores[:2]  # programs and first looks, which are this whole process's
+    del engine.budget.stores[1:3]  # programs and first looks, which are this whole process's
     assert not engine.budget.keep()
-    assert gone[-1] == [2, 4]  # one is looked at, the other goes on
+    # Used longest ago first. Of those that stay, 2 is looked at, and 4 and 5 are not at their ends.
+    ends = [[1, 2, 3, 5, 4], [2, 3, 5, 4], [2, 5, 4]]  # after each that went
+    assert gone == [[1, 2, 3, 5, 6, 4], *ends, [2, 5, 4]]
     assert engine.errands.peek("done") is None
     runs.gate.set()
     assert done(engine, training).status is Status.DONE
