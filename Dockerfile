@@ -16,7 +16,7 @@ ENV PYTHONUNBUFFERED=1 \
     STREAMLIT_SERVER_PORT=8501 \
     STREAMLIT_SERVER_HEADLESS=true
 
-# What the first run needs, compiled for the processor that builds: useful on servers of its kind.
+# What the first run needs, compiled for the processor that builds: for servers of its kind only.
 # --build-arg COMPILED=0 leaves it out, and each server compiles at its first start.
 ARG COMPILED=1
 RUN mkdir -p ~/.cache/samenet && if [ "$COMPILED" = 1 ]; then PYTHONPATH=. python scripts/compile_ahead.py; fi

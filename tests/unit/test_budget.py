@@ -1,16 +1,19 @@
 """The memory that a server keeps itself to, with stores that cost nothing."""
 
 import math
+import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from core.run import budget
+from core.run import budget, memory
 from core.run.budget import MB, Budget, allowed, bytes_in, container_bytes, shrink
+from core.study import lanes
 
 # How much there is
 
@@ -172,3 +175,17 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.002)
+
+
+def test_the_programs_of_sweeps_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, started = lru_cache(lambda key: key), lru_cache(lambda key: key)
+    monkeypatch.setattr(lanes, "_programs", kept)
+    monkeypatch.setattr(lanes, "_start", started)
+    assert (kept(1), started(1)) == (1, 1)
+    assert lanes.let_go() == 0 and started.cache_info().currsize == 0
+    assert lanes.let_go() is None
+
+
+def test_what_an_ended_process_had_is_not_counted() -> None:
+    assert memory.resident(2**22 + 1) == 0  # beyond Linux's largest process number
+    assert memory.resident(os.getpid()) > 0
