@@ -4,12 +4,13 @@ A field's limits are given in its metadata and nowhere else; widgets, URLs and e
 read them from FIELDS.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from core.data import SOURCES, Process
-from core.fields import Choice, Field, Range, Widths, parse_query, to_text
+from core.fields import Choice, Field, Range, Widths, parse_query, to_text, written_as
 from core.limits import Limits, limits
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
@@ -329,3 +330,37 @@ def from_query(query: Mapping[str, str]) -> tuple[RunConfig, list[str]]:
     values, notes = parse_query(FIELDS, query)
     config, moved = agree(values)
     return config, notes + moved
+
+
+def from_json(text: str) -> RunConfig:
+    """The RunConfig of a text such as {"loss": "clip", "widths": [300, 100]}.
+
+    It holds what differs from the defaults. A value may also be written as in a URL: "300-100".
+
+    Raises:
+      ValueError: it is not JSON, or it names a field or a value that there is not; says which.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError('a run is written as {"field": value, ...}')
+    if unknown := [name for name in values if name not in FIELDS]:
+        raise ValueError(
+            f"{', '.join(map(repr, unknown))} is no setting; allowed are {', '.join(FIELDS)}"
+        )
+    return RunConfig(**{name: _read(FIELDS[name], value) for name, value in values.items()})
+
+
+def _read(allowed: Field, value: Any) -> Any:
+    """A value in JSON as a field holds it; one that is not allowed comes back as it was."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, str) or isinstance(allowed, Choice):
+        return value
+    try:
+        parsed = allowed.parse(value)
+    except ValueError:
+        return value
+    return parsed if written_as(parsed, value) else value

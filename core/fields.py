@@ -123,8 +123,10 @@ def number(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
-def _same_number(value: Any, text: str) -> bool:
-    return isinstance(value, int | float) and value == float(text)
+def written_as(value: Any, text: str) -> bool:
+    """Whether `text`, which a field has parsed, says this very value."""
+    same = isinstance(value, int | float) and value == float(text)
+    return same or to_text(value) == text
 
 
 def _quoted(text: str) -> str:
@@ -156,6 +158,6 @@ def parse_query(
             notes.append(f"{name} cannot be {_quoted(text)}; {fault}")
             continue
         values[name] = value
-        if to_text(value) != text and not _same_number(value, text):
+        if not written_as(value, text):
             notes.append(f"{name} is now {to_text(value)} instead of {_quoted(text)}")
     return values, notes

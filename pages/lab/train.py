@@ -1,5 +1,7 @@
 """The trainer page: the visitor moves a slider and sees what changes."""
 
-from ui.trainer import controls, live
+from ui.trainer import controls, live, take_along
 
-live.panel("Train a network", controls.config())
+config = controls.config()
+live.panel("Train a network", config)
+take_along.offer(config)

@@ -1,13 +1,16 @@
 """The trainer as a visitor sees it, with the real engine; and every page opens."""
 
+import io
 import math
 import re
 import time
+import zipfile
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import RunConfig, to_query
+from core.export import FRAMEWORKS, files
 from core.parts.choices import TASKS
 from core.presets import PRESETS
 from core.run.job import Status, View, Viewer
@@ -16,7 +19,7 @@ from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.trainer import frame, nudged, phone
+from ui.trainer import frame, nudged, phone, take_along
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))
@@ -46,6 +49,14 @@ def ended(page: AppTest) -> View:
 
 def press(page: AppTest, button: str) -> AppTest:
     page.button(key=button).click().run()
+    assert not page.exception
+    return page
+
+
+def opened(page: AppTest, expander: str) -> AppTest:
+    """The page after a click on the head of an expander."""
+    page.session_state[expander] = True
+    page.run()
     assert not page.exception
     return page
 
@@ -337,3 +348,47 @@ def test_a_nan_is_traced_to_its_operation() -> None:
 
 def test_nothing_is_asked_of_a_run_without_nan() -> None:
     assert "origin" not in {button.key for button in trainer(**FAST).button}
+
+
+def test_a_run_can_be_taken_along() -> None:
+    config = tiny(optimizer="adam_keras")
+    page = opened(trainer(**to_query(config)), take_along.KEY)
+    offered = {each.proto.label: each.proto for each in page.get("download_button")}
+    assert {*offered} == {"Script", "Notebook", "Data", "Weights and data"}
+    assert len(page.get("download_button")) == 3 * len(FRAMEWORKS)
+    assert not any(each.proto.disabled for each in page.get("download_button"))
+    assert offered["Data"].deferred_file_id, "made when it is clicked"
+    told = " ".join(each.value for each in page.markdown)
+    assert "PyTorch has no optimizer 'Adam, Keras'" in told
+    assert "Keras has no optimizer" not in told
+
+
+def test_nothing_is_written_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take_along.export, "script", None)
+    monkeypatch.setattr(take_along.export, "files", None)
+    assert not trainer(**FAST).get("download_button")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_a_script_reads_is_packed(framework: str) -> None:
+    config = tiny()
+    with zipfile.ZipFile(io.BytesIO(take_along.packed(config, framework))) as folder:
+        content = {name: folder.read(name) for name in folder.namelist()}
+    assert content == files(config, framework)
+
+
+def test_a_network_without_a_script_is_named() -> None:
+    config = RunConfig(**PRESETS["gru"].overrides)
+    page = AppTest.from_function(_offered, kwargs={"query": to_query(config)}).run()
+    page = opened(page, take_along.KEY)
+    told = " ".join(each.value for each in page.markdown)
+    assert told.count("GRU, one key reused, is not written") == 2, "in Keras and in PyTorch"
+    *_, last = page.get("download_button")
+    assert last.proto.disabled
+
+
+def _offered(query: dict[str, str]) -> None:
+    from core.config import from_query
+    from ui.trainer.take_along import offer
+
+    offer(from_query(query)[0])

@@ -1,11 +1,14 @@
 """The trainer in a real browser: what a visitor sees, and what their keys change."""
 
 import re
+import zipfile
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.config import RunConfig
+from core.export import files, script
 from tests.kit import more
 from tests.kit.browser import (
     GENTLE,
@@ -63,6 +66,21 @@ def test_train_then_move_the_loss_slider_with_the_keyboard(visit: Visit, server:
     after = curves(page, "Accuracy by step")
     assert set(before) <= set(after), "the curves of the run before stay"
     assert len(set(after) - set(before)) == 2, "and the curves of the new run are drawn"
+
+
+def test_a_script_and_what_it_reads_can_be_downloaded(visit: Visit, server: str) -> None:
+    page, config = trainer(visit, server), RunConfig()
+    page.get_by_text("Take it with you").click()
+    with page.expect_download() as told:
+        page.get_by_role("button", name="Script").first.click()
+    assert told.value.suggested_filename == "run_jax.py"
+    assert told.value.path().read_text() == script(config, "jax").text
+    with page.expect_download() as told:
+        page.get_by_role("button", name="Weights and data").first.click()
+    assert told.value.suggested_filename == "run_keras_files.zip"
+    with zipfile.ZipFile(told.value.path()) as folder:
+        content = {name: folder.read(name) for name in folder.namelist()}
+    assert content == files(config, "keras")
 
 
 def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:

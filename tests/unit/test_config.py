@@ -1,5 +1,6 @@
 """RunConfig refuses what cannot be run, and survives a round trip through a URL."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_query, to_query
+from core.config import BY_SOURCE, FIELDS, RunConfig, agree, from_json, from_query, to_query
 from core.data import Process
 from core.fields import Choice, Range, number
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
@@ -260,3 +261,26 @@ def test_numbers_are_short(value: float, shown: str) -> None:
 
 def test_a_number_may_have_fewer_digits() -> None:
     assert [number(1234.5, 3), number(1e-7, 3)] == ["1.23e3", "1e-7"]
+
+
+@given(configs)
+def test_a_configuration_survives_json(config: RunConfig) -> None:
+    assert from_json(json.dumps(config.differences())) == config
+    assert from_json(json.dumps(to_query(config))) == config  # written as in a URL
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "this is not JSON"),
+        ("3", "a run is written as"),
+        ('{"sead": 1}', "'sead' is no setting; allowed are source, train_size"),
+        ('{"seed": "1.5"}', "seed is '1.5'; allowed is a whole number"),
+        ('{"epsilon": "3"}', "epsilon is '3'; allowed is a number from"),
+        ('{"widths": "300-0"}', "widths is '300-0'"),
+        ('{"learning_rate": NaN}', "learning_rate is nan"),
+    ],
+)
+def test_bad_json_is_named(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_json(text)

@@ -16,7 +16,12 @@ _OURS = __name__.rpartition(".")[0]
 @cache
 def source(function: LossFunction) -> str:
     """The source of a function, and below it that of each function it calls in this package."""
-    return "\n\n".join(map(_text, _called(function, set())))
+    return "\n\n".join(map(text_of, called(function)))
+
+
+def called(function: Callable[..., Any], package: str = _OURS) -> Iterator[Callable[..., Any]]:
+    """Yield a function and those of `package` that it calls, each once; see `source`."""
+    return _called(function, set(), package)
 
 
 def marked(row: Loss, form: Form) -> str:
@@ -29,11 +34,12 @@ def marked(row: Loss, form: Form) -> str:
     return "\n".join(lines)
 
 
-def _text(function: Callable[..., Any]) -> str:
+def text_of(function: Callable[..., Any]) -> str:
+    """The source of one function, as if it stood in no other."""
     return textwrap.dedent(inspect.getsource(function)).strip()
 
 
-def _called(function: Any, seen: set[int]) -> Iterator[Callable[..., Any]]:
+def _called(function: Any, seen: set[int], package: str) -> Iterator[Callable[..., Any]]:
     """Yield a function, its custom derivative if it has one, and what these call, each once."""
     plain = inspect.unwrap(function)
     if id(plain) in seen:
@@ -42,14 +48,18 @@ def _called(function: Any, seen: set[int]) -> Iterator[Callable[..., Any]]:
     yield plain
     derivative = getattr(function, "jvp", None)  # of a jax.custom_jvp
     if derivative is not None:
-        yield from _called(derivative, seen)
-    for name in _names(_text(plain)):
+        yield from _called(derivative, seen, package)
+    for name in names_in(text_of(plain)):
         other = plain.__globals__.get(name)
-        if callable(other) and getattr(other, "__module__", "").startswith(_OURS):
-            yield from _called(other, seen)
+        if _is_function(other) and getattr(other, "__module__", "").startswith(package):
+            yield from _called(other, seen, package)
 
 
-def _names(text: str) -> list[str]:
+def names_in(text: str) -> list[str]:
     """The names used in a piece of source, in order, without those after a dot."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
     return [node.id for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset))]
+
+
+def _is_function(thing: Any) -> bool:
+    return callable(thing) and not isinstance(thing, type)

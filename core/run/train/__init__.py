@@ -11,6 +11,8 @@ from core.run.train.loop import (
     NextLook,
     ahead,
     first_look,
+    look_interval,
+    looks_at_epochs,
     looks_of,
     run,
     snapshot_steps,
@@ -37,7 +39,7 @@ from core.run.train.vocabulary import (
 __all__ = [
     "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
     "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "dropping", "first_look",
-    "for_this_host", "knobs", "labels_of", "let_go_of_program", "looks_of", "losses_and_slopes",
-    "norming", "numerics", "on_device", "parameters", "pixels", "program", "programs_kept", "run",
-    "shape", "snapshot_steps", "start_types", "ticks",
+    "for_this_host", "knobs", "labels_of", "let_go_of_program", "look_interval", "looks_at_epochs",
+    "looks_of", "losses_and_slopes", "norming", "numerics", "on_device", "parameters", "pixels",
+    "program", "programs_kept", "run", "shape", "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

@@ -28,17 +28,27 @@ PLAIN = (
 )  # fmt: skip
 
 
+def look_interval(config: RunConfig) -> int:
+    """The steps from one look to the next, after the early ones."""
+    looks = MODELS[config.model].looks_per_epoch
+    return max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
+
+
+def looks_at_epochs(config: RunConfig) -> bool:
+    """Whether every end of an epoch is looked at, too."""
+    return config.epochs <= SNAPSHOTS // MODELS[config.model].looks_per_epoch
+
+
 def snapshot_steps(config: RunConfig) -> list[int]:
     """The steps at which a run is looked at: first, last, ends of epochs, and evenly between.
 
     Looks at steps 1, 4, 16, ... come before the first of these, so that a long run is seen to move
     at once. All depend on the configuration alone.
     """
-    looks = MODELS[config.model].looks_per_epoch
-    every = max(1, config.steps_per_epoch // looks, -(-config.steps // SNAPSHOTS))
+    every = look_interval(config)
     early = {4**power for power in range(every.bit_length()) if 4**power < min(every, config.steps)}
     marks = {0, config.steps, *early, *range(0, config.steps, every)}
-    if config.epochs <= SNAPSHOTS // looks:
+    if looks_at_epochs(config):
         marks |= {epoch * config.steps_per_epoch for epoch in range(config.epochs)}
     return sorted(marks)
 

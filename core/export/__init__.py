@@ -1,0 +1,9 @@
+"""A run as a program of a framework: one file that needs nothing of ours."""
+
+from core.export.carried import data, weights
+from core.export.frameworks import FRAMEWORKS, Framework, files, notebook, script
+from core.export.script import Script
+
+__all__ = [
+    "FRAMEWORKS", "Framework", "Script", "data", "files", "notebook", "script", "weights",
+]  # fmt: skip

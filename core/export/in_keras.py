@@ -1,0 +1,247 @@
+"""A run as a script of Keras 3, on the back end that its loss is of.
+
+It reads the run's initial weights and the order of its images, which Keras would draw otherwise.
+"""
+
+from collections.abc import Iterator
+
+from core.config import RunConfig
+from core.export import formulas, numpy_lines, shared
+from core.export.script import Cell, Script
+from core.export.shared import real
+from core.parts.choices import TASKS
+from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
+from core.parts.losses import LOSSES, Form
+from core.parts.optimizers import OPTIMIZERS
+
+NAME = "Keras"
+BACKENDS = {"keras_torch": "torch", "keras_tf": "tensorflow", "keras_tf_hidden": "tensorflow"}
+OF_KERAS = ("keras_jax", "keras_torch", "keras_tf", "keras_tf_hidden")
+ACTIVATIONS = {
+    "relu": 'keras.layers.Activation("relu")',
+    "leaky_relu_0.01": "keras.layers.LeakyReLU(negative_slope=0.01)",
+    "leaky_relu_0.3": "keras.layers.LeakyReLU(negative_slope=0.3)",
+    "sigmoid": 'keras.layers.Activation("sigmoid")',
+    "tanh": 'keras.layers.Activation("tanh")',
+    "gelu": 'keras.layers.Activation("gelu")',
+    "gelu_tanh": "keras.layers.Activation(lambda x: keras.activations.gelu(x, approximate=True))",
+}
+REDUCTIONS = {
+    "mean": "ops.mean(losses(y, z))",
+    "sum": "ops.sum(losses(y, z))",
+    "mean_outputs": "ops.mean(losses(y, z)) / {outputs}",
+}
+# {rate}, {m} (momentum), {b} (beta_2), {e} (epsilon) and {more} (decay and clipping).
+OPTIMIZERS_OF_KERAS = {
+    "sgd": "SGD({rate}{more})",
+    "momentum_keras": "SGD({rate}, momentum={m}{more})",
+    "nesterov_keras": "SGD({rate}, momentum={m}, nesterov=True{more})",
+    "adam_keras": "Adam({rate}, beta_1={m}, beta_2={b}, epsilon={e}{more})",
+    "nadam_keras": "Nadam({rate}, beta_1={m}, beta_2={b}, epsilon={e}{more})",
+    "rmsprop_keras": "RMSprop({rate}, rho={b}, momentum={m}, epsilon={e}{more})",
+    "rmsprop_keras_centered": "RMSprop({rate}, rho={b}, momentum={m}, epsilon={e}, centered=True"
+    "{more})",
+    "adagrad_keras": "Adagrad({rate}, initial_accumulator_value=0.1, epsilon={e}{more})",
+    "adadelta": "Adadelta({rate}, rho={b}, epsilon={e}{more})",
+    "lion": "Lion({rate}, beta_1={m}, beta_2={b}{more})",
+}
+# The same steps but for rounding, as long as the rate stays as it is.
+SAME = {"momentum": "momentum_keras", "nesterov": "nesterov_keras"}
+# What takes the steps in place of a rule that Keras does not have.
+NEAREST = {
+    "averaged": "momentum_keras",
+    "adam": "adam_keras",
+    "adam_step_0": "adam_keras",
+    "nadam": "nadam_keras",
+    "nadam_optax": "nadam_keras",
+    "rmsprop": "rmsprop_keras",
+    "rmsprop_tf1": "rmsprop_keras",
+    "rmsprop_centered": "rmsprop_keras_centered",
+    "adagrad": "adagrad_keras",
+}
+DROPOUT = {  # {v}: the number, {rest}: 1 minus it
+    "keep_prob": ["keras.layers.Dropout({rest})"],
+    "rate": ["keras.layers.Dropout({v})"],
+    "older": ["keras.layers.Dropout({rest})", "keras.layers.Rescaling({v})"],
+    "unscaled": ["keras.layers.Dropout({v})"],
+}
+
+
+def script(config: RunConfig) -> Script:
+    """The run as a script of Keras."""
+    if why := shared.missing(config, NAME, {"mlp"}):
+        return shared.unwritten(config, NAME, why)
+    return Script(
+        title=shared.title(config, f"{NAME} 3"),
+        needs=f"Needs Keras 3.15 with {LABELS[backend(config)]}, and {shared.DATA} and "
+        f"{shared.WEIGHTS} in the folder in which it is run.",
+        cells=tuple(_cells(config)),
+        cannot=tuple(_cannot(config)),
+        settings=shared.settings(config),
+    )
+
+
+LABELS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+
+
+def backend(config: RunConfig) -> str:
+    """The back end whose loss this is."""
+    if config.loss_input == "as_probabilities_tf":
+        return "tensorflow"
+    return "jax" if LOSS_INPUTS[config.loss_input].instead else BACKENDS.get(config.loss, "jax")
+
+
+def _cannot(config: RunConfig) -> Iterator[str]:
+    yield from shared.unprinted(config)
+    yield from numpy_lines.cannot(config, NAME)
+    instead = LOSS_INPUTS[config.loss_input].instead
+    if config.loss in formulas.BY_HAND and not instead:
+        yield formulas.BY_HAND[config.loss]
+    if config.optimizer in NEAREST:
+        mine, other = (OPTIMIZERS[key] for key in (config.optimizer, NEAREST[config.optimizer]))
+        yield f"Keras has no optimizer {mine.label!r}: {other.label!r} takes the steps."
+    if config.dropout == "unscaled":
+        yield (
+            "Keras has no dropout without rescaling: units that are kept are divided by the "
+            "probability to keep one."
+        )
+    if config.clip_form == "global_norm_torch":
+        yield "PyTorch adds 1e-6 to the norm by which it clips; Keras does not."
+    if config.clip_form != "off" and config.decay_form in ("l2", "l2_kernels"):
+        yield "Keras adds the decay to the gradient before it is clipped; the run does after."
+
+
+def _cells(config: RunConfig) -> Iterator[Cell]:
+    yield Cell("", _imports(config))
+    yield numpy_lines.data(config)
+    yield Cell("", shared.constants(config))
+    yield Cell("The network, with the run's initial weights.", _network(config))
+    yield Cell(shared.loss_words(config), _loss(config))
+    row = OPTIMIZERS[SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))]
+    yield Cell(f"The optimizer: {row.label}.", _compiled(config))
+    yield Cell("What is printed: the mean loss, and the share of right answers.", _measured(config))
+    yield Cell("", shared.loop(config, numpy_lines.order(config), "model.train_on_batch({x}, {y})"))
+
+
+def _imports(config: RunConfig) -> str:
+    return "\n".join(
+        [
+            "import json",
+            "import os",
+            "from pathlib import Path",
+            "",
+            f'os.environ.setdefault("KERAS_BACKEND", "{backend(config)}")  # before it is imported',
+            "import keras",
+            "import numpy as np",
+            "from keras import ops",
+        ]
+    )
+
+
+def _network(config: RunConfig) -> str:
+    layers = ["keras.Input((784,))"]
+    for width in config.widths:
+        layers += [_dense(config, width), ACTIVATIONS[config.activation]]
+        v = config.dropout_value
+        layers += [
+            each.format(v=real(v), rest=real(1 - v)) for each in DROPOUT.get(config.dropout, [])
+        ]
+    layers += [_dense(config, TASKS[config.task].outputs)]
+    stack = "".join(f"        {layer},\n" for layer in layers)
+    return f"""\
+{numpy_lines.READ}
+
+model = keras.Sequential(
+    [
+{stack}    ]
+)
+model.set_weights(initial_weights("{shared.WEIGHTS}"))"""
+
+
+def _dense(config: RunConfig, width: int) -> str:
+    decay = {
+        "l2": ("kernel_regularizer", "bias_regularizer"),
+        "l2_kernels": ("kernel_regularizer",),
+    }.get(config.decay_form, ())
+    share = config.weight_decay / (2 if config.decay_form == "l2" else 1)  # L2(c) is c times w²
+    given = "".join(f", {name}=keras.regularizers.L2({real(share)})" for name in decay)
+    return f"keras.layers.Dense({width}{given})"
+
+
+def _loss(config: RunConfig) -> str:
+    form: Form = TASKS[config.task].form
+    lines = []
+    if _keras_epsilon(config) != KERAS_EPSILON:
+        lines += [f"keras.config.set_epsilon({real(_keras_epsilon(config))})", "", ""]
+    lines += [
+        "def losses(y, z):",
+        '    """The loss of each image from its label and its logits."""',
+        *("    " + line for line in [*_given(config), *_of_each(config, form)]),
+        "",
+        "",
+        "def batch_loss(y, z):",
+        '    """What a step descends."""',
+    ]
+    whole = REDUCTIONS[config.reduction].format(outputs=TASKS[config.task].outputs)
+    weight = "" if config.loss_weight == 1 else f"{real(config.loss_weight)} * "
+    return "\n".join([*lines, f"    return {weight}{whole}"])
+
+
+def _keras_epsilon(config: RunConfig) -> float:
+    """The number to which Keras's own loss clips."""
+    own = config.loss in OF_KERAS and LOSSES[config.loss].epsilon is not None
+    return config.epsilon if own and not LOSS_INPUTS[config.loss_input].instead else KERAS_EPSILON
+
+
+def _given(config: RunConfig) -> list[str]:
+    """What becomes of the logits before the loss."""
+    binary = shared.is_binary(config)
+    if config.loss_input == "softmax":
+        return [f"z = ops.{'sigmoid(z)' if binary else 'softmax(z)'}"]
+    if config.loss_input == "log_softmax":
+        return [f"z = ops.{'log_sigmoid(z) - ops.log_sigmoid(-z)' if binary else 'log_softmax(z)'}"]
+    return []
+
+
+def _of_each(config: RunConfig, form: Form) -> list[str]:
+    own = "binary_crossentropy" if form == "binary" else "sparse_categorical_crossentropy"
+    end = "sigmoid" if form == "binary" else "softmax"
+    if LOSS_INPUTS[config.loss_input].instead:
+        return [f"return keras.losses.{own}(y, z)"]
+    if config.loss in OF_KERAS:
+        p = f"keras.activations.{end}(z)"
+        if config.loss == "keras_tf_hidden":
+            p = f"ops.reshape({p}, (-1, {TASKS[config.task].outputs}))"
+        return [f"return keras.losses.{own}(y, {p})"]
+    names = formulas.Names("ops", f"ops.one_hot(y, {TASKS[config.task].outputs})", "ops.clip")
+    lines = formulas.lines(form, config.loss, names, real(config.epsilon))
+    return lines or [f"return keras.losses.{own}(y, z, from_logits=True)"]
+
+
+def _compiled(config: RunConfig) -> str:
+    key = SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))
+    more = f", weight_decay={real(config.weight_decay)}" if config.decay_form == "decoupled" else ""
+    clip = {"off": "", "each_norm": "clipnorm"}.get(config.clip_form, "global_clipnorm")
+    if clip:
+        more += f", {clip}={real(config.clip_norm)}"
+    settings = {
+        "m": config.effective("momentum"),
+        "b": config.effective("beta_2"),
+        "e": config.effective("optimizer_epsilon"),
+    }
+    call = OPTIMIZERS_OF_KERAS[key].format(
+        rate=real(config.learning_rate),
+        more=more,
+        **{name: real(value or 0) for name, value in settings.items()},
+    )
+    return f"model.compile(optimizer=keras.optimizers.{call}, loss=batch_loss)"
+
+
+def _measured(config: RunConfig) -> str:
+    right = "(z[:, 0] >= 0) == y[:, 0]" if shared.is_binary(config) else "z.argmax(-1) == y"
+    return f'''\
+def measured(x, y):
+    """Loss and accuracy on these images as they are now."""
+    z = model.predict_on_batch(x)
+    loss = ops.mean(losses(ops.convert_to_tensor(y), ops.convert_to_tensor(z)))
+    return float(loss), np.mean({right})'''

@@ -1,0 +1,318 @@
+"""A run as a script of PyTorch.
+
+It reads the run's initial weights and the order of its images, which PyTorch would draw otherwise.
+"""
+
+from collections.abc import Iterator
+
+from core.config import RunConfig
+from core.export import formulas, numpy_lines, shared
+from core.export.script import Cell, Script
+from core.export.shared import real
+from core.parts.choices import TASKS
+from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
+from core.parts.losses import Form
+from core.parts.optimizers import OPTIMIZERS
+
+NAME = "PyTorch"
+ACTIVATIONS = {
+    "relu": "nn.ReLU()",
+    "leaky_relu_0.01": "nn.LeakyReLU(0.01)",
+    "leaky_relu_0.3": "nn.LeakyReLU(0.3)",
+    "sigmoid": "nn.Sigmoid()",
+    "tanh": "nn.Tanh()",
+    "gelu": "nn.GELU()",
+    "gelu_tanh": 'nn.GELU(approximate="tanh")',
+}
+REDUCTIONS = {
+    "mean": "losses(y, z).mean()",
+    "sum": "losses(y, z).sum()",
+    "mean_outputs": "losses(y, z).mean() / {outputs}",
+}
+# {rate}, {m} (momentum), {b} (beta_2) and {e} (epsilon).
+OPTIMIZERS_OF_TORCH = {
+    "sgd": "SGD(model.parameters(), lr={rate})",
+    "momentum": "SGD(model.parameters(), lr={rate}, momentum={m})",
+    "nesterov": "SGD(model.parameters(), lr={rate}, momentum={m}, nesterov={nesterov})",
+    "averaged": "SGD(model.parameters(), lr={rate}, momentum={m}, dampening={m})",
+    "adam": "Adam(model.parameters(), lr={rate}, betas=({m}, {b}), eps={e})",
+    "nadam": "NAdam(model.parameters(), lr={rate}, betas=({m}, {b}), eps={e})",
+    "rmsprop": "RMSprop(model.parameters(), lr={rate}, alpha={b}, momentum={m}, eps={e})",
+    "rmsprop_centered": "RMSprop(model.parameters(), lr={rate}, alpha={b}, momentum={m}, eps={e}, "
+    "centered=True)",
+    "adagrad": "Adagrad(model.parameters(), lr={rate}, eps={e})",
+    "adadelta": "Adadelta(model.parameters(), lr={rate}, rho={b}, eps={e})",
+}
+# The same steps but for rounding, as long as the rate stays as it is.
+SAME = {"momentum_keras": "momentum", "nesterov_keras": "nesterov"}
+# What takes the steps in place of a rule that PyTorch does not have.
+NEAREST = {
+    "adam_keras": "adam",
+    "adam_step_0": "adam",
+    "nadam_keras": "nadam",
+    "nadam_optax": "nadam",
+    "rmsprop_keras": "rmsprop",
+    "rmsprop_tf1": "rmsprop",
+    "rmsprop_keras_centered": "rmsprop_centered",
+    "adagrad_keras": "adagrad",
+    "lion": "sgd",
+}
+# Losses that clip as jnp.clip does, which halves the gradient exactly at a limit.
+HALVED = ("clip", "keras_jax", "question_stable")
+HALVING = '''\
+def halving_clip(p, low, high):
+    """Clip as JAX does: exactly at a limit, half of the gradient passes; torch.clip passes all."""
+    return torch.minimum(torch.maximum(p, torch.tensor(low)), torch.tensor(high))
+
+
+'''
+DROPOUT = {  # {v}: the number, {rest}: 1 minus it
+    "keep_prob": ["nn.Dropout({rest})"],
+    "rate": ["nn.Dropout({v})"],
+    "older": ["nn.Dropout({rest})", "Times({v})"],
+    "unscaled": ["nn.Dropout({v})", "InTraining({rest})"],
+}
+TIMES = {
+    "older": '''\
+class Times(nn.Module):
+    """Multiply by a number."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+''',
+    "unscaled": '''\
+class InTraining(nn.Module):
+    """Multiply by a number in training only."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x if self.training else x
+
+
+''',
+}
+
+
+def script(config: RunConfig) -> Script:
+    """The run as a script of PyTorch."""
+    if why := shared.missing(config, NAME, {"mlp"}):
+        return shared.unwritten(config, NAME, why)
+    return Script(
+        title=shared.title(config, NAME),
+        needs=f"Needs PyTorch 2 and NumPy, and {shared.DATA} and {shared.WEIGHTS} in the folder in "
+        "which it is run.",
+        cells=tuple(_cells(config)),
+        cannot=tuple(_cannot(config)),
+        settings=shared.settings(config),
+    )
+
+
+def _cannot(config: RunConfig) -> Iterator[str]:
+    yield from shared.unprinted(config)
+    yield from numpy_lines.cannot(config, NAME)
+    instead = LOSS_INPUTS[config.loss_input].instead
+    if config.loss == "theano_onehot" and not instead:
+        yield formulas.BY_HAND[config.loss]
+    if config.optimizer in NEAREST:
+        mine, other = (OPTIMIZERS[key] for key in (config.optimizer, NEAREST[config.optimizer]))
+        yield f"PyTorch has no optimizer {mine.label!r}: {other.label!r} takes the steps."
+
+
+def _cells(config: RunConfig) -> Iterator[Cell]:
+    yield Cell("", _imports())
+    data = numpy_lines.data(config)
+    arrays = "x, y, test_x, test_y = map(torch.from_numpy, (x, y, test_x, test_y))"
+    yield data._replace(code=f"{data.code}\n{arrays}")
+    yield Cell("", shared.constants(config))
+    yield Cell("The network, with the run's initial weights.", _network(config))
+    yield Cell(shared.loss_words(config), _loss(config))
+    yield Cell(f"The optimizer: {OPTIMIZERS[_of_torch(config)].label}.", _optimizer(config))
+    yield Cell("One step.", _update(config))
+    yield Cell("What is printed: the mean loss, and the share of right answers.", _measured(config))
+    yield Cell("", shared.loop(config, numpy_lines.order(config), "update({x}, {y})"))
+
+
+def _of_torch(config: RunConfig) -> str:
+    return SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))
+
+
+def _imports() -> str:
+    return "\n".join(
+        [
+            "import json",
+            "from pathlib import Path",
+            "",
+            "import numpy as np",
+            "import torch",
+            "from torch import nn",
+        ]
+    )
+
+
+def _network(config: RunConfig) -> str:
+    layers, inputs = [], 784
+    for width in config.widths:
+        layers += [f"nn.Linear({inputs}, {width})", ACTIVATIONS[config.activation]]
+        v = config.dropout_value
+        layers += [
+            each.format(v=real(v), rest=real(1 - v)) for each in DROPOUT.get(config.dropout, [])
+        ]
+        inputs = width
+    layers += [f"nn.Linear({inputs}, {TASKS[config.task].outputs})"]
+    stack = "".join(f"    {layer},\n" for layer in layers)
+    return f"""\
+{TIMES.get(config.dropout, "")}{numpy_lines.READ}
+
+model = nn.Sequential(
+{stack})
+with torch.no_grad():
+    for w, array in zip(model.parameters(), initial_weights("{shared.WEIGHTS}")):
+        w.copy_(torch.tensor(array.T))  # [outputs, inputs] here"""
+
+
+def _loss(config: RunConfig) -> str:
+    form: Form = TASKS[config.task].form
+    lines = [
+        "def losses(y, z):",
+        '    """The loss of each image from its label and its logits."""',
+        *("    " + line for line in [*_given(config), *_of_each(config, form)]),
+        "",
+        "",
+        "def batch_loss(y, z):",
+        '    """What a step descends."""',
+    ]
+    whole = REDUCTIONS[config.reduction].format(outputs=TASKS[config.task].outputs)
+    weight = "" if config.loss_weight == 1 else f"{real(config.loss_weight)} * "
+    text = "\n".join([*lines, f"    return {weight}{whole}"])
+    return (HALVING if "halving_clip(" in text else "") + text
+
+
+def _clip(config: RunConfig) -> str:
+    return "halving_clip" if config.loss in HALVED else "torch.clip"
+
+
+def _given(config: RunConfig) -> list[str]:
+    """What becomes of the logits before the loss."""
+    if config.loss_input == "softmax":
+        return ["z = torch.sigmoid(z)" if shared.is_binary(config) else "z = torch.softmax(z, -1)"]
+    if config.loss_input == "log_softmax":
+        odds = "nn.functional.logsigmoid(z) - nn.functional.logsigmoid(-z)"
+        return [f"z = {odds if shared.is_binary(config) else 'torch.log_softmax(z, -1)'}"]
+    return []
+
+
+_CLIPPED = f"{{clip}}({{p}}, {KERAS_EPSILON}, 1 - {KERAS_EPSILON})"
+
+
+def _of_each(config: RunConfig, form: Form) -> list[str]:
+    if LOSS_INPUTS[config.loss_input].instead:
+        return _of_probabilities(config, form)
+    functional = "nn.functional.binary_cross_entropy"
+    if form == "binary" and config.loss in ("torch_bce", "keras_torch"):
+        limits = f"{real(config.epsilon)}, 1 - {real(config.epsilon)}"
+        p = "torch.sigmoid(z)"
+        p = p if config.loss == "torch_bce" else f"torch.clip({p}, {limits})"
+        return [f'return {functional}({p}, y, reduction="none")']
+    names = formulas.Names("torch", f"torch.eye({TASKS[config.task].outputs})[y]", _clip(config))
+    lines = formulas.lines(form, config.loss, names, real(config.epsilon))
+    if lines:
+        return lines
+    if form == "binary":
+        return [f'return {functional}_with_logits(z, y, reduction="none")']
+    return ['return nn.functional.cross_entropy(z, y, reduction="none")']
+
+
+def _of_probabilities(config: RunConfig, form: Form) -> list[str]:
+    """The loss that takes its logits for probabilities."""
+    if form == "binary":
+        return [
+            f"p = {_CLIPPED.format(p='z', clip='halving_clip')}",
+            "return -(y * torch.log(p) + (1 - y) * torch.log(1 - p))",
+        ]
+    if config.loss_input == "as_probabilities_tf":
+        return [
+            f"z = torch.log({_CLIPPED.format(p='z', clip='torch.clip')})",
+            'return nn.functional.cross_entropy(z, y, reduction="none")',
+        ]
+    return [
+        "shares = z / torch.sum(z, -1, keepdim=True)",
+        f"p = {_CLIPPED.format(p='shares', clip='halving_clip')}",
+        'return nn.functional.nll_loss(torch.log(p), y, reduction="none")',
+    ]
+
+
+def _optimizer(config: RunConfig) -> str:
+    momentum = config.effective("momentum") or 0.0
+    call = OPTIMIZERS_OF_TORCH[_of_torch(config)].format(
+        rate=real(config.learning_rate),
+        m=real(momentum),
+        b=real(config.effective("beta_2") or 0),
+        e=real(config.effective("optimizer_epsilon") or 0),
+        nesterov=momentum > 0,  # PyTorch refuses it without a momentum
+    )
+    return f"optimizer = torch.optim.{call}"
+
+
+def _update(config: RunConfig) -> str:
+    lines = [
+        "def update(x, y):",
+        '    """Change the weights once."""',
+        "    model.train()",
+        "    optimizer.zero_grad()",
+        "    batch_loss(y, model(x)).backward()",
+        *("    " + line for line in [*_clipped(config), *_decayed(config)]),
+        "    optimizer.step()",
+    ]
+    return "\n".join(lines)
+
+
+def _clipped(config: RunConfig) -> list[str]:
+    most = real(config.clip_norm)
+    if config.clip_form == "global_norm_torch":
+        return [f"nn.utils.clip_grad_norm_(model.parameters(), {most})"]
+    if config.clip_form == "each_norm":
+        return [
+            "for w in model.parameters():",
+            f"    w.grad *= {most} / torch.clip(w.grad.norm(), min={most})",
+        ]
+    if config.clip_form == "global_norm":
+        return [
+            "norm = torch.sqrt(sum((w.grad**2).sum() for w in model.parameters()))",
+            "for w in model.parameters():",
+            f"    w.grad *= {most} / torch.clip(norm, min={most})",
+        ]
+    return []
+
+
+def _decayed(config: RunConfig) -> list[str]:
+    decay = real(config.weight_decay)
+    loop = ["with torch.no_grad():", "    for w in model.parameters():"]
+    return {
+        "l2": [*loop, f"        w.grad += {decay} * w"],
+        "l2_kernels": [
+            *loop,
+            "        if w.ndim > 1:  # no biases",
+            f"            w.grad += 2 * {decay} * w",
+        ],
+        "decoupled": [*loop, f"        w -= {real(config.learning_rate)} * {decay} * w"],
+    }.get(config.decay_form, [])
+
+
+def _measured(config: RunConfig) -> str:
+    answers = "(z >= 0) == y" if shared.is_binary(config) else "z.argmax(-1) == y"
+    return f'''\
+@torch.no_grad()
+def measured(x, y):
+    """Loss and accuracy on these images as they are now."""
+    model.eval()
+    z = model(x)
+    return losses(y, z).mean().item(), ({answers}).double().mean().item()'''

@@ -1,0 +1,191 @@
+"""What the scripts of all frameworks have in common: small functions from settings to lines."""
+
+import json
+from collections.abc import Container, Iterator
+
+import numpy as np
+
+from core.config import RunConfig
+from core.data import SOURCES
+from core.export.script import Cell, Script
+from core.parts.choices import SCALINGS, TASKS
+from core.parts.loss_inputs import LOSS_INPUTS
+from core.parts.losses import LOSSES
+from core.parts.models import MODELS
+from core.parts.reports import REPORTS
+from core.run.snapshot import PROBE
+from core.run.train import look_interval, looks_at_epochs
+
+DATA = "data.npz"
+WEIGHTS = "weights.safetensors"
+
+
+def title(config: RunConfig, framework: str) -> str:
+    """The first line of a script."""
+    return f"A run of Samenet in {framework}: {TASKS[config.task].label}"
+
+
+def settings(config: RunConfig) -> str:
+    """What differs from the defaults, as JSON."""
+    return json.dumps(config.differences()) if config.differences() else "none"
+
+
+def real(value: float) -> str:
+    """A number as Python reads it."""
+    return repr(float(value))
+
+
+def rounded(value: float) -> str:
+    """The same of a number that the trainer keeps in float32."""
+    return repr(float(str(np.float32(value))))
+
+
+def unprinted(config: RunConfig) -> Iterator[str]:
+    """What no script does."""
+    if config.report != "true":
+        yield (
+            f"The run's program reports an accuracy that is not the true one: "
+            f"{REPORTS[config.report].fault}. The true one is printed here, as held out."
+        )
+
+
+def constants(config: RunConfig) -> str:
+    """The sizes of the training."""
+    lines = [f"EPOCHS = {config.epochs}"]
+    if not config.full_batch:
+        lines += [f"BATCH = {config.batch_size}"]
+        lines += [f"PER_EPOCH = {config.steps_per_epoch}  # whole batches; the rest is left out"]
+        lines += ["STEPS = EPOCHS * PER_EPOCH"]
+    else:
+        lines += ["STEPS = EPOCHS  # each with all images"]
+    return "\n".join(lines)
+
+
+def pixels(config: RunConfig, byte: str) -> str:
+    """An expression that scales bytes of pixels."""
+    row = SCALINGS[config.scaling]
+    shifted = f"({byte} - np.float32({rounded(row.shift)}))" if row.shift else byte
+    return shifted if row.scale == 1 else f"{shifted} * np.float32({rounded(row.scale)})"
+
+
+def is_binary(config: RunConfig) -> bool:
+    """Whether there are two classes."""
+    return TASKS[config.task].form == "binary"
+
+
+def look_condition(config: RunConfig) -> str:
+    """When to measure, as the trainer does, or empty if after each step."""
+    every = look_interval(config)
+    if every == 1:
+        return ""
+    at = [f"step % {every} == 0"]
+    if looks_at_epochs(config) and config.steps_per_epoch % every:
+        at += [f"step % {'PER_EPOCH' if not config.full_batch else 1} == 0"]
+    if config.steps % every and not (looks_at_epochs(config) and len(at) > 1):
+        at += ["step == STEPS"]
+    return " or ".join(at)
+
+
+def part_held_out(config: RunConfig) -> bool:
+    """Whether only some of the held-out images are measured within an epoch."""
+    return SOURCES[config.source].test_size > PROBE
+
+
+def loop(config: RunConfig, order: str, update: str) -> str:
+    """The loop over steps.
+
+    Args:
+      order: the line that gives `order`, the places of an epoch's images; empty for full batches.
+      update: the line that takes a step, with `{x}` and `{y}` for its images and labels.
+    """
+    share = "error" if TASKS[config.task].series else "right"
+    lines = [f'print("  step         loss     {share}  held out")', "for step in range(STEPS + 1):"]
+    condition = look_condition(config)
+    indent = "    "
+    if part_held_out(config):
+        lines += [
+            f"    # Within an epoch, the first {PROBE} that are held out are enough.",
+            f"    ended = step > 0{'' if config.full_batch else ' and step % PER_EPOCH == 0'}",
+            f"    some = slice(None) if ended else slice({PROBE})",
+        ]
+        held = "measured(test_x[some], test_y[some])"
+    else:
+        held = "measured(test_x, test_y)"
+    if condition:
+        lines += [f"    if {condition}:"]
+        indent = "        "
+    lines += [
+        f"{indent}loss, right = measured(x[:{PROBE}], y[:{PROBE}])",
+        f"{indent}_, held_out = {held}",
+        indent + 'print(f"{step:6} {loss:12.9g} {right:9.4f} {held_out:9.4f}", flush=True)',
+        "    if step == STEPS:",
+        "        break",
+    ]
+    if config.full_batch:
+        lines += ["    " + update.format(x="x", y="y")]
+    else:
+        lines += [
+            "    epoch, place = divmod(step, PER_EPOCH)",
+            "    if place == 0:",
+            f"        order = {order}",
+            "    batch = order[place * BATCH : (place + 1) * BATCH]",
+            "    " + update.format(x="x[batch]", y="y[batch]"),
+        ]
+    return "\n".join(lines)
+
+
+# Settings that no script has so far, where they are not the trainer's own.
+UNWRITTEN = {
+    "normalisation": "a normalisation of hidden layers",
+    "label_smoothing": "label smoothing",
+    "label_shift": "labels that are moved in training",
+    "last_batch": "a last batch that is smaller than the others",
+}
+
+
+def missing(config: RunConfig, framework: str, models: Container[str]) -> str:
+    """Why there is no script of a run, in a sentence, or "" if there is; `models` are written."""
+    if config.model not in models:
+        label = MODELS[config.model].label
+        return f"The run's network, {label}, is not written in {framework} so far."
+    unwritten = (name for name in UNWRITTEN if name in config.differences())
+    return next((f"Scripts do not have {UNWRITTEN[name]} so far." for name in unwritten), "")
+
+
+def unwritten(config: RunConfig, framework: str, why: str) -> Script:
+    """What there is in place of a script that cannot be had."""
+    return Script(
+        title=title(config, framework),
+        needs="It does nothing.",
+        cells=(Cell("", f"raise SystemExit({why!r})"),),
+        cannot=(why,),
+        settings=settings(config),
+        whole=False,
+    )
+
+
+def data_words(config: RunConfig) -> str:
+    """What stands above the data."""
+    if TASKS[config.task].series:
+        return "The data: series with noise, and the true value after each of theirs."
+    return "The data: bytes of pixels, and digits."
+
+
+def printed_words(config: RunConfig) -> str:
+    """What stands above what is printed."""
+    if TASKS[config.task].series:
+        return "What is printed: the mean loss, and the mean squared error of the predictions."
+    return "What is printed: the mean loss, and the share of right answers."
+
+
+def loss_words(config: RunConfig) -> str:
+    """What stands above the loss."""
+    given = LOSS_INPUTS[config.loss_input]
+    if given.instead:
+        return (
+            f"The loss of each image, in nats. It takes logits for probabilities, in place of "
+            f"{LOSSES[config.loss].label}."
+        )
+    if TASKS[config.task].series:
+        return f"The loss of each series: {LOSSES[config.loss].label}."
+    return f"The loss of each image, in nats: {LOSSES[config.loss].label}."

@@ -1,0 +1,453 @@
+"""Exported scripts print the trainer's numbers, and say what they do not do."""
+
+import ast
+import importlib.util
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from core.config import RunConfig
+from core.data import Process
+from core.export import (
+    FRAMEWORKS,
+    data,
+    files,
+    in_jax,
+    in_keras,
+    in_torch,
+    jax_networks,
+    jax_optimizers,
+    notebook,
+    script,
+)
+from core.export import command as export_command
+from core.parts.activations import ACTIVATIONS
+from core.parts.choices import REDUCTIONS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
+from core.parts.dropout import DROPOUTS
+from core.parts.loss_inputs import LOSS_INPUTS
+from core.parts.losses import losses_for
+from core.parts.models import INITIALIZERS
+from core.parts.optimizers import OPTIMIZERS
+from core.parts.order import DATA_ORDERS, SHUFFLES
+from core.run import command as run_command
+from core.run import train
+from core.run.prepare import device_data
+from core.run.snapshot import Snapshot
+from tests.kit.runs import DECAYING, DIGITS, DROPPING, POST_CNN, SERIES, configs, tiny, trained
+
+QUESTION = RunConfig(epochs=4)
+
+
+def printed(config: RunConfig, framework: str, folder: Path, **environment: str) -> np.ndarray:
+    """What the script prints: step, loss, share right, held out; float64 [looks, 4]."""
+    (folder / "run.py").write_text(script(config, framework).text)
+    for name, content in files(config, framework).items():
+        (folder / name).write_bytes(content)
+    result = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=folder,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert not result.returncode, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    return np.array([row for row in rows if row and row[0].isdigit()], float)
+
+
+def accuracies(look: Snapshot) -> tuple[float, float]:
+    """A look's accuracies; of a regression the held-out error, after nothing."""
+    if look.fit is not None:
+        return math.nan, look.fit.error
+    return look.train_accuracy, look.test_accuracy
+
+
+def shown(config: RunConfig, steps: np.ndarray) -> np.ndarray:
+    """What the trainer shows at these steps, in the same columns."""
+    looks = {look.step: look for look in trained(config)}
+    return np.array(
+        [(look.step, look.loss, *accuracies(look)) for look in (looks[int(step)] for step in steps)]
+    )
+
+
+# JAX: whole scripts
+
+
+@pytest.mark.parametrize(
+    "config",
+    [QUESTION, replace(QUESTION, loss="from_logits", epsilon=1e-6), DIGITS, DECAYING],
+    ids=["question", "question from logits", "digits", "decaying"],
+)
+def test_a_jax_script_prints_the_trainer_s_losses_to_the_last_bit(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    found = printed(config, "jax", tmp_path)
+    assert found[-1, 0] == config.steps and len(found) >= 5
+    ours = shown(config, found[:, 0])
+    np.testing.assert_array_equal(found[:, 1].astype(np.float32), ours[:, 1].astype(np.float32))
+    np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=6e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adam_step_0"])
+def test_a_jax_script_with_another_optimizer(optimizer: str, tmp_path: Path) -> None:
+    config = replace(DIGITS, optimizer=optimizer)
+    found = printed(config, "jax", tmp_path)
+    np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=1e-6)
+
+
+def test_a_jax_script_drops_the_same_units(tmp_path: Path) -> None:
+    # The masks are the same, but XLA divides by a number that is known as it multiplies.
+    found = printed(DROPPING, "jax", tmp_path)
+    ours = shown(DROPPING, found[:, 0])
+    np.testing.assert_allclose(found[:, 1:], ours[:, 1:], rtol=2e-6, atol=6e-5)
+
+
+@pytest.mark.parametrize(("precision", "rtol"), [("float64", 1e-8), ("bfloat16", 2e-3)])
+def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: Path) -> None:
+    config = tiny(precision=precision)
+    found = printed(config, "jax", tmp_path)
+    np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=rtol)
+
+
+@pytest.mark.parametrize("model", ["cnn_28_channels", "cnn"])
+def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
+    config = replace(POST_CNN, model=model)
+    found = printed(config, "jax", tmp_path)
+    ours = shown(config, found[:, 0])
+    np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=2e-3)  # an image or two
+
+
+@pytest.mark.parametrize("model", ["gru_reused", "gru"])
+def test_a_jax_script_reads_series(model: str, tmp_path: Path) -> None:
+    config = replace(SERIES, model=model)
+    found = printed(config, "jax", tmp_path)
+    ours = shown(config, found[:, 0])
+    np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 3], ours[:, 3], atol=6e-5)
+
+
+# JAX: each piece by itself
+
+
+def executed(text: str, **names: Any) -> dict[str, Any]:
+    """The names that lines of a script define."""
+    known: dict[str, Any] = {}
+    lines = in_jax._imports("optax. initializers. SimpleNamespace Array", RunConfig())
+    imports = "\n".join(line for line in lines.splitlines() if "config.update" not in line)
+    exec(imports, known)
+    known |= names
+    exec(compile("from __future__ import annotations\n" + text, "script", "exec"), known)
+    return known
+
+
+@pytest.mark.parametrize("task", ["binary", "digits"])
+def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
+    form: Any = "binary" if task == "binary" else "softmax"
+    random = np.random.default_rng(0)
+    z = jnp.asarray(random.normal(0, 30, (40, 1 if task == "binary" else 10)), jnp.float32)
+    y = jnp.asarray(random.integers(0, z.shape[1] + 1 if task == "binary" else 10, 40))
+    pairs = [(loss, "logits") for loss in losses_for(form)]
+    for loss, given_input in [*pairs, *(("from_logits", each) for each in LOSS_INPUTS)]:
+        config = RunConfig(task=task, loss=loss, loss_input=given_input, epsilon=1e-3)
+        losses = executed(in_jax._loss(config))["losses"]
+        labels = y.astype(jnp.float32) if task == "binary" else y
+        slope = jax.grad(lambda z, losses=losses, y=labels: jnp.sum(losses(z, y)))(z)
+        ours, slopes = train.losses_and_slopes(form, z, y, train.knobs(config))
+        named = f"{loss} {given_input}"
+        np.testing.assert_allclose(losses(z, labels), ours, rtol=1e-6, err_msg=named)
+        np.testing.assert_allclose(slope, slopes, rtol=1e-5, atol=1e-6, err_msg=named)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_are_the_trainer_s(optimizer: str, precision: str) -> None:
+    for decay, clip in zip((*DECAY_FORMS, "off"), (*CLIP_FORMS, "off"), strict=True):
+        config = tiny(
+            optimizer=optimizer, precision=precision, decay_form=decay, clip_form=clip,
+            clip_norm=0.3, learning_rate=OPTIMIZERS[optimizer].learning_rate,
+        )  # fmt: skip
+        _steps_agree(config)
+
+
+def _steps_agree(config: RunConfig) -> None:
+    step, knobs = train.Step(train.shape(config)), train.knobs(config)
+    dtype = step.precision.weights.dtype
+    random = np.random.default_rng(1)
+    params = [(jnp.asarray(random.normal(0, 1, (3, 4)), dtype), jnp.ones(4, dtype)), ()]
+    begun = jax_optimizers.begun(config)[1]
+    lines = "\n".join("    " + line for line in jax_optimizers.step(config))
+    known = executed(
+        f"{begun}\n\n\ndef update(params, memory, gradient, step):\n{lines}", params=params
+    )
+    memory = known["memory"]
+    state = train.State(params, step.optimizer.init(params), jnp.int32(0))
+    for i in range(3):
+        drawn = random.normal(0, 1, (3, 4)), random.normal(0, 1, 4)
+        gradient = [tuple(jnp.asarray(g, dtype) for g in drawn), ()]
+        params, memory = known["update"](params, memory, gradient, jnp.int32(i))
+        state = step.update(state, gradient, (), knobs)
+    tolerance = 1e-6 if dtype == np.float32 else 2e-2
+    for found, ours in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
+        assert found.dtype == ours.dtype
+        np.testing.assert_allclose(
+            found.astype(float), ours.astype(float), rtol=tolerance, atol=tolerance
+        )
+
+
+def test_our_tables_have_every_row() -> None:
+    assert {*jax_networks.INITIALIZERS} == {*INITIALIZERS}
+    assert {*in_jax.DIVISORS} == {*REDUCTIONS}
+    assert {*jax_optimizers.OPTAX} <= {*OPTIMIZERS}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_batch_s_loss_is_divided_as_in_the_trainer(reduction: str) -> None:
+    divisor = in_jax.DIVISORS[reduction].format(outputs=10) or "1"
+    assert eval(divisor, {"y": range(7)}) == REDUCTIONS[reduction].divisor(7, 10)
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "float16"])
+def test_weights_and_logits_are_the_trainer_s(initializer: str, precision: str) -> None:
+    config = tiny(task="digits", initializer=initializer, widths=(6, 5), precision=precision)
+    _networks_agree(config)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_the_trainer_s(activation: str) -> None:
+    _networks_agree(tiny(task="digits", activation=activation, stream="partitionable", seed=3))
+    _networks_agree(tiny(task="digits", activation=activation, dropout="older"))
+
+
+def _networks_agree(config: RunConfig) -> None:
+    shape, knobs = train.shape(config), train.knobs(config)
+    x = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (5, 784)), jnp.float32)
+    with train.numerics(shape):
+        step = train.Step(shape)
+        params = step.draw(knobs).params
+        logits = step.apply(params, x, drop=train.dropping(knobs))
+        known = executed(jax_networks.network(config)[1])
+        found = known["apply"](known["params"], x)
+    jax.tree.map(np.testing.assert_array_equal, known["params"], params)
+    assert found.dtype == logits.dtype
+    np.testing.assert_allclose(found.astype(float), logits.astype(float), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize("data_order", DATA_ORDERS)
+def test_orders_are_the_trainer_s(shuffle: str, data_order: str) -> None:
+    config = tiny(shuffle=shuffle, data_order=data_order, shuffle_buffer=7)
+    arranged, labels = device_data(config).arranged, device_data(config).train_labels
+    known = executed(in_jax._order(config), key=jax.random.PRNGKey(0), y=labels)
+    step = train.Step(train.shape(config))
+    with train.numerics(train.shape(config)):
+        for epoch in range(2):
+            ours = step.order(arranged, train.knobs(config), jnp.int32(epoch))
+            np.testing.assert_array_equal(known["order_of"](epoch), ours)
+        last = known["order_of"](config.epochs - 1)
+    carried = np.load(io.BytesIO(data(config, ordered=True)))["order"]
+    np.testing.assert_array_equal(carried[-1], last)
+
+
+# Keras and PyTorch: whole scripts
+
+# Each with what it is in: its back end or itself.
+ELSEWHERE = [
+    ("keras", "jax", replace(DIGITS, loss="keras_jax", epsilon=1e-3, reduction="sum")),
+    ("keras", "jax", replace(DECAYING, loss_weight=0.5, loss="clip", epsilon=1e-3)),
+    ("keras", "jax", tiny(loss="question_stable", epsilon=1e-3, loss_input="softmax")),
+    ("keras", "tensorflow", replace(DIGITS, loss="keras_tf")),
+    ("keras", "tensorflow", tiny(loss="keras_tf_hidden", epsilon=1e-3)),
+    ("keras", "torch", tiny(loss="keras_torch", epsilon=1e-3)),
+    ("torch", "torch", replace(DIGITS, optimizer="momentum", reduction="mean_outputs")),
+    ("torch", "torch", tiny(optimizer="adam")),
+    ("torch", "torch", tiny(loss="torch_bce", batch_size=100)),
+]
+
+
+@pytest.mark.parametrize(("framework", "inside", "config"), ELSEWHERE)
+def test_other_scripts_print_the_trainer_s_losses(
+    framework: str, inside: str, config: RunConfig, tmp_path: Path
+) -> None:
+    for name in (framework, inside):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}")
+    found = printed(config, framework, tmp_path, KERAS_BACKEND=inside, TF_CPP_MIN_LOG_LEVEL="3")
+    assert found[-1, 0] == config.steps
+    ours = shown(config, found[:, 0])
+    assert abs(ours[-1, 1] - ours[0, 1]) > 1e-3 * ours[0, 1], "it learns something"
+    np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=6e-5)
+
+
+@pytest.mark.parametrize("row", [in_keras, in_torch], ids=["keras", "torch"])
+def test_tables_of_other_frameworks_have_every_row(row: Any) -> None:
+    native = row.OPTIMIZERS_OF_KERAS if row is in_keras else row.OPTIMIZERS_OF_TORCH
+    assert sorted([*native, *row.SAME, *row.NEAREST]) == sorted(OPTIMIZERS), "each once"
+    assert {*row.SAME.values(), *row.NEAREST.values()} <= {*native}
+    assert {*row.ACTIVATIONS} == {*ACTIVATIONS}
+    assert {*row.DROPOUT} == {*DROPOUTS} - {"off"}
+    assert {*row.REDUCTIONS} == {*REDUCTIONS}
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch"])
+def test_what_a_framework_has_not_is_said(framework: str) -> None:
+    config = tiny(optimizer="adam_step_0", dropout="rate", precision="bfloat16", report="threshold")
+    told = " ".join(script(config, framework).cannot)
+    for words in ("always at step 0", "drops other units", "bfloat16", "compares the logit"):
+        assert words in told
+    assert not script(tiny(), framework).cannot
+    long = RunConfig(source="full", train_size=60_000, batch_size=100, epochs=1000)
+    assert "carried for 333 epochs" in " ".join(script(long, framework).cannot)
+
+
+# All frameworks
+
+# What a script reads is made from these: the data, and for some frameworks weights and orders.
+DATA = {"source", "train_size", *Process._fields}
+CARRIED = {"initializer", "seed", "stream", "data_order", "shuffle", "shuffle_buffer"}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@given(config=configs)
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],  # to shrink an example takes minutes
+)
+def test_a_script_does_what_a_setting_says_or_says_that_it_does_not(
+    framework: str, config: RunConfig
+) -> None:
+    """Every setting that differs from its default changes the script, or what it reads."""
+    written = script(config, framework)
+    tree = ast.parse(written.text)
+    compile(tree, "run.py", "exec")
+    words = ast.get_docstring(tree, clean=False) or ""
+    told = " ".join(words.split())
+    assert all(" ".join(each.split()) in told for each in written.cannot)
+    assert max(map(len, words.splitlines())) <= 100
+    if not written.whole:
+        assert "so far" in told and not files(config, framework)
+        return
+    carried = set() if FRAMEWORKS[framework].draws else CARRIED
+    if LOSS_INPUTS[config.loss_input].instead:  # another loss stands in, with its own epsilon
+        carried = carried | {"epsilon"}
+    for name in config.differences().keys() - DATA - carried:
+        try:
+            other = replace(config, **{name: getattr(RunConfig, name)})
+        except ValueError:  # the default does not fit the rest
+            continue
+        if other != config:
+            assert _lines(script(other, framework)) != _lines(written), name
+
+
+def _lines(written: Any) -> tuple[Any, ...]:
+    return written.cells, written.cannot
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_notebook_has_the_script_s_lines(framework: str) -> None:
+    document = json.loads(notebook(DIGITS, framework))
+    assert (document["nbformat"], document["nbformat_minor"]) == (4, 5)
+    names = [cell["id"] for cell in document["cells"]]
+    assert len({*names}) == len(names)
+    code = ["".join(c["source"]) for c in document["cells"] if c["cell_type"] == "code"]
+    text = script(DIGITS, framework).text
+    assert all(cell in text for cell in code) and len(code) > 5
+    assert all(
+        {"metadata", "outputs", "execution_count"} <= {*c}
+        for c in document["cells"][2::2]
+        if c["cell_type"] == "code"
+    )
+
+
+# The commands
+
+
+def written(folder: Path, values: Any) -> str:
+    path = folder / "config.json"
+    path.write_text(values if isinstance(values, str) else json.dumps(values))
+    return str(path)
+
+
+BAD = [
+    ("{", "not JSON"),
+    ("[1]", "a run is written as"),
+    ({"losss": "clip"}, "'losss' is no setting"),
+    ({"epsilon": "2"}, "epsilon is '2'; allowed is a number from"),
+    ({"loss": "clop"}, "loss is 'clop'; allowed are"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), BAD)
+@pytest.mark.parametrize("main", [run_command.main, export_command.main], ids=["run", "export"])
+def test_bad_settings_are_told_with_status_2(
+    values: Any, message: str, main: Callable[..., int], tmp_path: Path, capsys: Any
+) -> None:
+    assert main([written(tmp_path, values), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: Any) -> None:
+    assert run_command.main([str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_a_run_without_a_screen(tmp_path: Path, capsys: Any) -> None:
+    assert run_command.main([written(tmp_path, DIGITS.differences())]) == 0
+    out, err = capsys.readouterr()
+    run = json.loads(out)
+    assert (
+        RunConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in run["config"].items()})
+        == DIGITS
+    )
+    looks = trained(DIGITS)
+    assert [look["loss"] for look in run["looks"]] == [look.loss for look in looks]
+    assert [look["test_accuracy"] for look in run["looks"]] == [s.test_accuracy for s in looks]
+    np.testing.assert_array_equal(
+        [look["gradient_norms"] for look in run["looks"]], [s.gradient_norms for s in looks]
+    )
+    assert f"step {DIGITS.steps} of {DIGITS.steps}" in err
+
+
+def test_nan_in_json_is_text() -> None:
+    look = trained(DIGITS)[0]._replace(loss=float("nan"), train_accuracy=float("inf"))
+    found = run_command.as_json(DIGITS, [look])["looks"][0]
+    assert (found["loss"], found["train_accuracy"]) == ("NaN", "inf")
+
+
+def test_exported_files_are_those_of_the_functions(tmp_path: Path) -> None:
+    assert export_command.main(["question", "--framework", "jax", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"run.py", "run.ipynb", "data.npz"}
+    assert (tmp_path / "run.py").read_text() == script(RunConfig(), "jax").text
+    assert (tmp_path / "run.ipynb").read_text() == notebook(RunConfig(), "jax")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize(
+    "setting",
+    [{"normalisation": "layer_norm"}, {"label_smoothing": 0.1}, {"label_shift": 1},
+     {"batch_size": 30, "last_batch": "kept"}],
+    ids=["normalisation", "smoothing", "shift", "last batch"],
+)  # fmt: skip
+def test_what_no_script_has_is_said_in_its_place(setting: dict[str, Any], framework: str) -> None:
+    written = script(tiny(task="digits", train_size=100, **setting), framework)
+    assert not written.whole and "so far" in written.cannot[0]
+    with pytest.raises(SystemExit, match="so far"):
+        exec(compile(written.text, "script", "exec"), {})
