@@ -53,10 +53,10 @@ PLANTED: dict[str, Planted] = {
     "pixels 0 to 255 in PyTorch": (KT, SGD, {"pixels": 255.0}, {"input_scale"}),
     "order within the batch": (JK, SGD, {"order": "within"}, {"batch_order"}),
     "no shuffling": (JK, SGD, {"order": "file"}, {"no_shuffling"}),
-    "other batches": (KJ, SGD, {"order": "other"}, {"other_batch"}),
+    "other batches": (JJ, SGD, {"order": "other"}, {"other_batch"}),
     # The update
     "learning rate": (JK, ADAM, {"rate": 0.001}, {"learning_rate"}),
-    "learning rate of SGD": (KJ, SGD, {"rate": 0.05}, {"learning_rate"}),
+    "learning rate of SGD": (JJ, SGD, {"rate": 0.05}, {"learning_rate"}),
     "learning rate in PyTorch": (KT, ADAM, {"rate": 0.001}, {"learning_rate"}),
     "Adam's epsilon in Keras": (KK, ADAM, {"epsilon": 1e-3}, {"optimizer_epsilon"}),
     "Adam's defaults, JAX and Keras": (
@@ -194,7 +194,7 @@ def test_a_planted_cause_is_named_and_nothing_else(name: str) -> None:
 KINDS = (SGD, MOMENTUM, NESTEROV, ADAM, DEEP, {"activation": "gelu"}, {**SGD, "clip": "global"})
 
 
-@pytest.mark.parametrize("seed", range(7))
+@pytest.mark.parametrize("seed", range(len(KINDS)))
 @pytest.mark.parametrize("pair", [JK, KT, JT], ids="-".join)
 def test_nothing_planted_is_the_same_to_rounding(pair: tuple[str, str], seed: int) -> None:
     report = compared(pair, KINDS[seed % len(KINDS)], {}, seed)
