@@ -56,6 +56,8 @@ class Recorder(keras.callbacks.Callback):
             if BACKEND == "jax":
                 jax.effects_barrier()  # see() has seen the batch
             grads = args[1 if BACKEND == "jax" else 0]
+            if self.scale != 1:
+                grads = [None if each is None else each / self.scale for each in grads]
             grads = dict(zip(names(model.trainable_variables), grads, strict=True))
             seen = {"grads": grads, "outputs_grad": getattr(self.outputs, "grad", None)}
             if self.unbuilt:  # TensorFlow builds a model within its first step
@@ -84,6 +86,9 @@ class Recorder(keras.callbacks.Callback):
             self.settings["learning_rates"].append(rate.item())
             self.unbuilt, self.outputs = not self.model.built, None
             self.step = flat(self.variables())
+            optimizer = self.model.optimizer  # it may scale the loss, and so its gradients
+            scale = getattr(optimizer, "dynamic_scale", optimizer.loss_scale_factor)
+            self.scale = 1 if scale is None else float(keras.ops.convert_to_numpy(scale))
 
     def on_train_batch_end(self, batch, logs=None):
         """Keep the step."""

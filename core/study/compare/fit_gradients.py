@@ -5,6 +5,7 @@ They may hold those of earlier steps (not zeroed), the slope 2 c w of a penalty,
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from core.study.compare.fit_outputs import Network
 from core.study.compare.network import backward
 from core.study.compare.pieces import Candidate, Facets, Fit, plainest
 from core.study.compare.recording import Array, Recording
+
+if TYPE_CHECKING:
+    from core.study.compare.sides import Side
 
 _STEPS = 6
 Gradients = list[dict[str, Array]]
@@ -136,3 +140,29 @@ def _left(recorded: Gradients, made: Gradients) -> float:
             gap = float(np.max(np.abs(g - theirs[name]), initial=0.0)) / size
             worst = max(worst, gap if gap == gap else np.inf)
     return worst
+
+
+def as_clipped(ours: "Side", theirs: "Side") -> Recording | None:
+    """Return our recording with gradients as its optimizer clips them.
+
+    None unless our steps and their gradients tell of the same clip: a recorder may see gradients
+    before it or after it.
+    """
+    clip, fit = theirs.found("gradients"), ours.fits["update"]
+    kind = clip.facets["clip"] if clip else ""
+    if clip is None or not kind:
+        return None
+    most = clip.facets["most"]  # where all steps are clipped, ours is only known times the rate
+    alike = ({**c.facets, "most": most, "rate": c.facets["rate"] * c.facets["most"] / most}
+             for c in fit.found if c.facets.get("clip") == kind)  # fmt: skip
+    if not any(judged and judged.fits for judged in map(fit.judge, alike)):
+        return None
+    tensors = dict(ours.recording.tensors)
+    for k in range(ours.recording.steps):
+        grads = ours.recording.grads(k)
+        whole = _norm(formats.wide(g) for g in grads.values())
+        for name, g in grads.items():
+            norm = whole if kind == "all together" else _norm([formats.wide(g)])
+            share = min(1.0, most / max(norm, 1e-300))
+            tensors[f"step/{k}/grads/{name}"] = (formats.wide(g) * share).astype(g.dtype)
+    return replace(ours.recording, tensors=tensors)

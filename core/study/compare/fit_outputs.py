@@ -52,17 +52,18 @@ def fit_outputs(recording: Recording) -> tuple[Fit, Network | None]:
         return Fit(), None
     for layers in networks(recording):
         fit = Fit(_tried(recording, layers))
-        if fit.found:
-            options = _read(fit.found[0].facets, _last(recording, layers, fit.found[0].facets))
-            return _with_judge(fit, recording, layers), Network(recording, layers, options)
+        full = formats.epsilon(recorded) < 1e-4  # in fewer bits, full precision fits, too
         best = fit.best
-        if best is not None and best.residual < 0.05:
+        if best is not None and best.residual < 0.05 and not (fit.found and full):
             exact = _in_fewer_bits(recording, layers, fit)
             if exact:
                 last = _last(recording, layers, exact[0].facets)
                 network = Network(recording, layers, _read(exact[0].facets, last))
-                fit = Fit((*exact, *fit.tried))
+                fit = Fit((*exact, *(c for c in fit.tried if not c.fits)))
                 return _with_judge(fit, recording, layers), network
+        if fit.found:
+            options = _read(fit.found[0].facets, _last(recording, layers, fit.found[0].facets))
+            return _with_judge(fit, recording, layers), Network(recording, layers, options)
         return _with_judge(fit, recording, layers), None
     return Fit(), None
 
@@ -93,7 +94,10 @@ def keep_share(recording: Recording, step: int = 0) -> float | None:
 def _with_judge(fit: Fit, recording: Recording, layers: tuple[Layer, ...]) -> Fit:
     def judge(facets: Facets) -> Candidate | None:
         each = (_judged(recording, layers, _read(facets, last)) for last in _lasts(recording))
-        return next(iter(plainest(c for c in each if c)), None) if "activation" in facets else None
+        found = next(iter(plainest(c for c in each if c)), None) if "activation" in facets else None
+        if found and fit.found and facets["arithmetic"] != fit.found[0].facets["arithmetic"]:
+            return replace(found, tolerance=0.0)  # a format of few bits would allow for anything
+        return found
 
     return Fit(fit.tried, judge) if fit.tried else fit
 

@@ -14,7 +14,9 @@ from core.study.compare.recording import Array, Recording
 
 def fit_state(recording: Recording, network: Network | None) -> Fit:
     """Fit m in running <- m running + (1 - m) of the batch, and how the variance is divided."""
-    moves = list(_moves(recording, network)) if network is not None else []
+    if network is None or network.options.norm != "batch":
+        return Fit()
+    moves = list(_moves(recording, network))
     if not moves:
         return Fit()
     means = [(old, new, seen) for kind, old, new, seen, _ in moves if kind == "mean"]
@@ -77,14 +79,14 @@ def _evaluations(
     recording: Recording, network: Network, out: Array, x: Array
 ) -> Iterator[Candidate]:
     step = recording.last_step()
+    state = _state_after(recording, network, step)
     allowed = formats.tolerance(formats.epsilon(out), 128)
     if network.options.arithmetic:
         allowed = 2.0**-6
     for norm in ("running", "batch") if network.options.norm else ("",):
         options = replace(network.options, norm=norm, scale=None)
         try:
-            trace = forward(network.layers, recording.params(step), x, options,
-                            recording.state(step))  # fmt: skip
+            trace = forward(network.layers, recording.params(step), x, options, state)
         except (KeyError, ValueError):
             continue
         if trace.outputs.size != out.size:
@@ -97,6 +99,23 @@ def _evaluations(
             # The mean square of a few examples is no better known.
             yield Candidate({**facets, "dropout_at_evaluation": True}, chance,
                             3 * float(np.sqrt(2 / len(trace.outputs))), 1)  # fmt: skip
+
+
+def _state_after(recording: Recording, network: Network, step: int) -> dict[str, Array]:
+    """The state before a step; after the last, where it is not recorded, what fits make of it."""
+    state, found = recording.state(step), fit_state(recording, network).found
+    trace = network.trace(step - 1) if step and not state and found else None
+    if trace is None:
+        return state or recording.state(max(step - 1, 0))
+    m, unbiased = found[0].facets["norm_momentum"], found[0].facets["variance"] == "unbiased"
+    state = {name: formats.wide(v) for name, v in recording.state(step - 1).items()}
+    for layer, s in zip(network.layers, trace.sums, strict=True):
+        n = len(s)
+        factor = n / (n - 1) if unbiased and n > 1 else 1.0
+        for name, seen in ((layer.mean, s.mean(0)), (layer.variance, s.var(0) * factor)):
+            if name in state:
+                state[name] = m * state[name] + (1 - m) * seen
+    return state
 
 
 def _by_chance(

@@ -16,7 +16,7 @@ import numpy as np
 from core.study.compare import formats
 from core.study.compare.pieces import Candidate, Facets, Fit, alike, plainest
 from core.study.compare.recording import Array, Recording
-from core.study.compare.rules import RULES, Rule
+from core.study.compare.rules import RULES, Rule, decay_by_signs
 from core.study.compare.steps import Data, data, frozen
 
 _COARSE = 160  # how many weights are looked at on a grid
@@ -27,8 +27,8 @@ _USUAL = {
     "beta_2": (0.9, 0.95, 0.99, 0.999),
     "epsilon": (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
     "start": (0.0, 0.1, 1.0),
-    "most": (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
+_RATES = tuple(n * 10.0**k for k in range(-5, 1) for n in (1, 2, 3, 5))
 _DECAYS = (1e-4, 5e-4, 2e-3, 5e-3, 1e-2, 3e-2, 0.1)
 
 
@@ -102,6 +102,9 @@ def _searched(d: Data, coarse: Data, forms: list[Form], keep: int) -> list[Candi
 
 def _grid(form: Form, d: Data) -> Iterator[dict[str, float]]:
     grid = form.grid
+    if form.decay == "coupled":
+        own = d.kernel > 0 if form.of == "kernels" else d.kernel >= 0
+        grid["decay"] += decay_by_signs(d.g[0, own], d.w[0, own], d.u[0, own])
     if form.clip:
         # Between two norms it is always the same gradients that are clipped.
         norms = np.unique(_norms(d, form.clip))
@@ -333,8 +336,11 @@ def _others(d: Data, best: Candidate) -> Iterator[Candidate]:
     if form.clip:
         numbers["most"] = best.facets["most"]
     least = _misfit(d, form, numbers)
-    names = [*form.rule.grid, *(("most",) if form.clip else ())]
-    for name, values in ((name, _USUAL[name]) for name in names):
+    for rate in _RATES if form.clip else ():  # if all steps are, only rate times norm is known
+        trial = {**numbers, "most": numbers["most"] * best.facets["rate"] / rate}
+        if _misfit(d, form, trial) <= _enough(least):
+            yield _candidate(d, form, trial)
+    for name, values in ((name, _USUAL[name]) for name in form.rule.grid):
         for value in values:
             trial = {**numbers, name: value}
             if value != numbers[name] and _misfit(d, form, trial) <= _enough(least):

@@ -76,7 +76,7 @@ def match(
     free = dict(b)
     orders: dict[tuple[int, str], list[Array]] = {}
     for name, values in sorted(a.items(), key=lambda item: -item[1].ndim):
-        found = _by_value(name, values, free, channels, orders)
+        found = _by_value(name, values, free, channels, orders, _beside(name, a, b, pairs))
         if found:
             pairs[name] = found
             del free[found.b]
@@ -109,13 +109,14 @@ def _by_value(
     free: Mapping[str, Array],
     channels: list[int],
     orders: dict[tuple[int, str], list[Array]],
+    beside: Callable[[str], bool],
 ) -> Pair | None:
     """The free parameter with the same numbers, in the first layout in which they are the same."""
     near = [o for o, v in free.items() if _same_numbers(values, v)]
     near.sort(key=lambda other: (other != name, free[other].shape != values.shape))
     constant = values.size > 0 and np.all(values == values.reshape(-1)[0])
     if constant:
-        near = _in_place(name, near, free, values.shape)
+        near = _in_place(name, near, free, values.shape, beside)
     for other in near:
         if constant and values.ndim == 1:
             return _moved_vector(name, other, len(values), orders)
@@ -129,11 +130,34 @@ def _by_value(
 
 
 def _in_place(
-    name: str, near: list[str], free: Mapping[str, Array], shape: tuple[int, ...]
+    name: str,
+    near: list[str],
+    free: Mapping[str, Array],
+    shape: tuple[int, ...],
+    beside: Callable[[str], bool],
 ) -> list[str]:
-    """Of parameters that are all one number, the next in the order of names."""
+    """Of parameters that are all one number, one in the same place, else the next by its name."""
     alike = [other for other in near if sorted(free[other].shape) == sorted(shape)]
-    return [name] if name in alike else sorted(alike, key=natural)[:1]
+    alike.sort(key=lambda other: (not beside(other), natural(other)))
+    return [name] if name in alike else alike[:1]
+
+
+def _beside(
+    name: str, a: Mapping[str, Array], b: Mapping[str, Array], pairs: Mapping[str, Pair]
+) -> Callable[[str], bool]:
+    """Whether a parameter of b is in the layer that a's was matched to, or at least such a one.
+
+    A bias stands beside a kernel, the shift of a batch norm does not.
+    """
+    layers = {_layer(pair.b) for pair in pairs.values() if _layer(pair.a) == _layer(name)}
+    kernels = [{_layer(n) for n, v in side.items() if v.ndim > 1} for side in (a, b)]
+
+    def found(other: str) -> bool:
+        if layers:
+            return _layer(other) in layers
+        return (_layer(name) in kernels[0]) == (_layer(other) in kernels[1])
+
+    return found
 
 
 def _moved_vector(

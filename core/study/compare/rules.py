@@ -26,6 +26,21 @@ class Rule:
     squares: bool = False  # whether it divides by a root of squares
 
 
+def decay_by_signs(g: Array, w: Array, u: Array) -> tuple[float, ...]:
+    """Return the coupled decay that the signs of first steps allow, if they allow one.
+
+    The first step of every rule has the sign of g + decay w.
+    """
+    with np.errstate(all="ignore"):
+        at = -g / w  # the decay at which the sign turns
+    told = np.isfinite(at) & (at > 0) & (u != 0)
+    turned = np.sign(u) != np.sign(g)
+    low, high = at[told & turned], at[told & ~turned]
+    if not low.size or not high.size:
+        return ()
+    return (float(np.sqrt(np.quantile(low, 0.99) * np.quantile(high, 0.01))),)
+
+
 _BETA = (0.9, 0.5, 0.99)
 _BETA_2 = (0.999, 0.9, 0.99)
 _EPSILON = (1e-8, 1e-5, 1e-3)

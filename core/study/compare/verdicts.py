@@ -1,6 +1,6 @@
 """Verdicts on each stage: in which facets two sides differ, and how well that explains it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from core.study.compare import fit_initial, formats, words
 from core.study.compare.fit_inputs import Affine, Batches
 from core.study.compare.fit_outputs import keep_share
+from core.study.compare.matching import match
 from core.study.compare.pieces import Candidate, Fit, Parting, alike, parted
-from core.study.compare.recording import Array
+from core.study.compare.recording import Array, Recording
 from core.study.compare.report import Side as Which
 from core.study.compare.report import Verdict
 from core.study.compare.sides import Side
@@ -124,7 +125,8 @@ def _decay(side: Side, update: Candidate | None) -> tuple[float, float, str]:
     of = side.facet("gradients", "penalty_of", "") or ("kernels" if penalty else "")
     coupled = 2 * penalty
     decoupled = 0.0
-    if facets.get("decay_form") == "coupled":
+    plain = facets.get("rule") == "SGD"  # where the two forms are the same
+    if facets.get("decay_form") == "coupled" or (plain and facets.get("decay")):
         coupled, of = coupled + facets["decay"], facets["decay_of"]
     elif facets.get("decay_form") == "decoupled":
         decoupled, of = facets["decay"], facets["decay_of"]
@@ -193,12 +195,24 @@ def frozen(both: Both, a: Side, b: Side) -> Verdict | None:
     if ours == theirs:
         return None
     side: Which = "b" if theirs - ours else "a"
-    told = ", ".join(sorted(theirs - ours or ours - theirs))
-    torch = "torch" in (a if side == "a" else b).recording.framework.lower()
+    return _frozen(side, sorted(theirs - ours or ours - theirs), a if side == "a" else b,
+                   "although there is a gradient")  # fmt: skip
+
+
+def _frozen(which: str, names: Iterable[str], side: Side, why: str) -> Verdict:
+    told = ", ".join(names)
+    torch = "torch" in side.recording.framework.lower()
     line = "parameter.requires_grad = True  # and pass it to the optimizer" if torch \
         else "layer.trainable = True"  # fmt: skip
-    return Verdict(side, "frozen", f"No step moves {told} in {side}, although there is a gradient.",
-                   0.0, write=f"# in {side}:\n{line}")  # fmt: skip
+    return Verdict(which, "frozen", f"No step moves {told} in {which}, {why}.",  # type: ignore[arg-type]
+                   0.0, write=f"# in {which}:\n{line}")  # fmt: skip
+
+
+def _is_state(owner: Recording, other: Recording, names: Iterable[str]) -> bool:
+    """Whether parameters of one recording are, with the same numbers, state of the other."""
+    ours = {name: owner.params(0)[name] for name in names}
+    pairs = match(ours, other.state(0)).pairs
+    return len(pairs) == len(ours) and all(pair.exact for pair in pairs)
 
 
 # Inputs
@@ -259,6 +273,14 @@ def _scaled(affine: Affine) -> Verdict:
 def initial(both: Both, a: Side, b: Side) -> Iterator[Verdict]:
     """Yield verdicts on first weights that are not the same."""
     only = both.matching.only_a, both.matching.only_b
+    still = [_is_state(r, other, names) for r, other, names in
+             ((both.a, both.b, only[0]), (both.b, both.a, only[1]))]  # fmt: skip
+    if any(only) and all(still):
+        for side, names in zip("ba", only, strict=True):
+            if names:
+                yield _frozen(side, names, (a if side == "a" else b), "its program does not "
+                              "train it")  # fmt: skip
+        return
     if any(only):
         told = " and ".join(f"only {side} has {', '.join(names[:6])}"
                             for side, names in zip("ab", only, strict=True) if names)  # fmt: skip

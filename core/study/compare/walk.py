@@ -6,6 +6,7 @@ import numpy as np
 
 from core.study.compare import verdicts
 from core.study.compare.ailments import ailments, described
+from core.study.compare.fit_gradients import as_clipped
 from core.study.compare.fit_inputs import batches
 from core.study.compare.matching import match
 from core.study.compare.pieces import Fit, serves
@@ -42,6 +43,19 @@ def compare(a: Recording, b: Recording) -> Report:
     """
     both = matched(a, b)
     found = walked(both)
+    if found["gradients"].status == "differs":
+        sides = judged(a), judged(b)
+        for side, clipped in (("a", as_clipped(*sides)), ("b", as_clipped(*sides[::-1]))):
+            if clipped is not None:
+                both = matched(*((clipped, b) if side == "a" else (a, clipped)))
+                told = f"matched: the gradients of {side} as its optimizer clips them"
+                return _compared(both, walked(both), (told,))
+    return _compared(both, found, ())
+
+
+@np.errstate(all="ignore")
+def _compared(both: Both, found: dict[str, Found], notes: tuple[str, ...]) -> Report:
+    a, b = both.a, both.b
     given: dict[str, list[Verdict]] = {stage: [] for stage in STAGES}
     if any(each.status == "differs" for each in found.values()):
         sides = judged(a), judged(b)
@@ -59,7 +73,8 @@ def compare(a: Recording, b: Recording) -> Report:
     stages = tuple(
         Stage(name, found[name].status, found[name].numbers, tuple(given[name])) for name in STAGES
     )
-    return Report(title(a), title(b), stages, (*_notes(both), *both.matching.notes()))
+    notes = (*notes, *_notes(both), *both.matching.notes())
+    return Report(title(a), title(b), stages, notes)
 
 
 def matched(a: Recording, b: Recording) -> Both:
