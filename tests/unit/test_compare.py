@@ -327,9 +327,9 @@ def test_the_command_prints_the_walk(tmp_path: Path, capsys: pytest.CaptureFixtu
     b.write_bytes(recorded(Program(rate=0.001)))
     c.write_bytes(b"no recording")
     assert main([str(a), str(a)]) == 0
-    assert "The same to rounding." in capsys.readouterr().out
+    assert "The same, to rounding." in capsys.readouterr().out
     assert main([str(a), str(b)]) == 1
-    assert "**learning rate** (both)" in capsys.readouterr().out
+    assert "**learning rate**:" in capsys.readouterr().out
     assert main([str(a), str(b), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["same"] is False and [s["name"] for s in told["stages"]] == [*STAGES]

@@ -13,6 +13,7 @@ from core.study.compare.report import (
     left_unexplained,
     numbers_sentence,
     shown,
+    status_words,
 )
 from ui.charts import compare as charts
 from ui.compare.files import SIDES, Walked
@@ -33,6 +34,8 @@ def result(walked: Walked) -> None:
     parted = next((stage for stage in report.stages if stage.status == "differs"), None)
     st.header(_answer(report, parted))
     st.caption(_names(report))
+    if len(report.verdicts) > 1:
+        st.markdown(plain(report.answer().partition(". ")[2]))
     if report.other:
         st.html(f'<ol class="walk">{"".join(map(_stage, report.stages))}</ol>')
     if report.verdicts:
@@ -72,7 +75,7 @@ def _stage(stage: Stage) -> str:
     why = f' title="{escape(numbers_sentence(n))}"' if n is not None else ""
     return (
         f'<li class="{CLASSES[stage.status]}"{why}><b>{stage.name}</b>'
-        f"<span>{stage.status}</span>{figure}</li>"
+        f"<span>{status_words(stage)}</span>{figure}</li>"
     )
 
 

@@ -72,18 +72,27 @@ class Report:
         """All verdicts, in the order of the stages."""
         return tuple(verdict for stage in self.stages for verdict in stage.verdicts)
 
+    def answer(self) -> str:
+        """Return in a sentence whether the two do the same, and what was found if not."""
+        if self.same:
+            return "The same, to rounding."
+        causes = [verdict.cause.replace("_", " ") for verdict in self.verdicts]
+        parted = next(stage.name for stage in self.stages if stage.status == "differs")
+        found = f"Found: {', '.join(causes)}." if causes else "No piece explains it."
+        return f"They part at the {parted}. {found}"
+
     def json(self) -> str:
         """Return the report as JSON; NaN and infinity are text there."""
         return json.dumps({"same": self.same, **_plain(asdict(self))}, indent=2)
 
     def markdown(self) -> str:
         """Return the report as Markdown text."""
-        lines = [f"# {self.first} and {self.other}" if self.other else f"# {self.first}", ""]
+        lines = [f"# a: {self.first}, b: {self.other}" if self.other else f"# {self.first}", ""]
         if self.other:
-            lines += ["The same to rounding." if self.same else "Not the same.", ""]
+            lines += [self.answer(), ""]
         lines += [f"- {note}" for note in self.notes] + [""] * bool(self.notes)
         for stage in self.stages:
-            lines += [f"## {stage.name}: {stage.status}", ""]
+            lines += [f"## {stage.name}: {status_words(stage)}", ""]
             if stage.numbers is not None:
                 lines += [numbers_sentence(stage.numbers), ""]
             for verdict in stage.verdicts:
@@ -94,9 +103,19 @@ class Report:
         return "\n".join(lines).rstrip() + "\n"
 
 
+def status_words(stage: Stage) -> str:
+    """Return a stage's status, and what was judged all the same."""
+    judged = stage.status == "behind the first difference" and stage.verdicts
+    return f"{stage.status}; each side judged by its own numbers" if judged else stage.status
+
+
 def numbers_sentence(n: Numbers) -> str:
     """Return the largest difference as a sentence."""
     name = f" of {n.tensor}" if n.tensor else ""
+    if n.relative == 0:
+        return "Identical."
+    if n.tensor == "labels":
+        return f"The labels differ at step {n.step}."
     return (
         f"Largest difference{name} at step {n.step}: {shown(n.relative)} of the largest number, "
         f"or {shown(n.ulp)} units in its last place; up to {shown(n.tolerance)} is rounding."
@@ -106,7 +125,8 @@ def numbers_sentence(n: Numbers) -> str:
 def verdict_sentence(verdict: Verdict) -> str:
     """Return a verdict with its figures."""
     cause = verdict.cause.replace("_", " ")
-    text = f"**{cause}** ({verdict.side}): {verdict.sentence} {left_unexplained(verdict)}"
+    side = "" if verdict.side == "both" else f" ({verdict.side})"
+    text = f"**{cause}**{side}: {verdict.sentence} {left_unexplained(verdict)}"
     return text.rstrip()
 
 
@@ -114,7 +134,7 @@ def left_unexplained(verdict: Verdict) -> str:
     """Return how well a verdict explains the numbers, beside the next best; "" if not measured."""
     if verdict.residual is None:
         return ""
-    text = f"Left unexplained: {shown(verdict.residual)} of the largest number"
+    text = f"Left unexplained: {shown(verdict.residual)}"
     next_best = verdict.runner_up_residual
     if verdict.runner_up and next_best is not None and math.isfinite(next_best):
         text += f"; with {verdict.runner_up} {shown(next_best)}"

@@ -58,7 +58,7 @@ def _of_facet(stage: str, facet: str, parting: Parting, a: Side, b: Side) -> Ver
         cause.key,
         sentence,
         ours.residual,
-        f"{words.number(other.get(facet))} as in {'b' if target == 'a' else 'a'}" if tried else "",
+        f"{words.told(facet, other)} as in {'b' if target == 'a' else 'a'}" if tried else "",
         tried.residual if tried else None,
         words.write(cause, framework, target, _in_words(other.get(facet))),
     )
@@ -244,10 +244,9 @@ def batch(found: Batches, a: Side, b: Side) -> Iterator[Verdict]:
         yield Verdict(side, "no_shuffling", f"The batches of {side} are in the order of the file.",
                       write=f"# in {side}:\nshuffle the examples before each epoch")  # fmt: skip
     else:
-        yield Verdict("both", "other_batch", f"The batches hold other examples: {found.shared:.0%} "
-                      "of a's are in b's, of all steps recorded.",
-                      write="# in both:\nshuffle with the same order, "
-                      "or read one saved order")  # fmt: skip
+        yield Verdict("both", "other_batch", f"The batches hold other examples: in all steps "
+                      f"recorded, {found.shared:.0%} of a's examples are in b's, too.",
+                      write="# in both, while you record:\nshuffle=False")  # fmt: skip
 
 
 def _scaled(affine: Affine) -> Verdict:

@@ -71,7 +71,8 @@ def _compared(both: Both, found: dict[str, Found], notes: tuple[str, ...]) -> Re
             if verdict.cause not in {v.cause for each in given.values() for v in each}:
                 given[stage].append(verdict)
     stages = tuple(
-        Stage(name, found[name].status, found[name].numbers, tuple(given[name])) for name in STAGES
+        Stage(name, found[name].status, found[name].numbers, _gravest_first(given[name]))
+        for name in STAGES
     )
     notes = (*notes, *_notes(both), *both.matching.notes())
     return Report(title(a), title(b), stages, notes)
@@ -81,6 +82,16 @@ def matched(a: Recording, b: Recording) -> Both:
     """Return both recordings, the second's parameters matched to those of the first."""
     torch = ["torch" in r.framework.lower() for r in (a, b)]
     return Both(a, b, match(a.params(0), b.params(0), torch[0] != torch[1]))
+
+
+def _gravest_first(given: list[Verdict]) -> tuple[Verdict, ...]:
+    """Verdicts of a stage by what the other side's value would leave unexplained here."""
+
+    def left(verdict: Verdict) -> float:
+        found = verdict.runner_up_residual
+        return -1.0 if found is None or np.isnan(found) else found
+
+    return tuple(sorted(given, key=left, reverse=True))
 
 
 @np.errstate(all="ignore")

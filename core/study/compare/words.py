@@ -36,6 +36,16 @@ _CODED = {
 }
 
 
+def told(facet: str, facets: Facets) -> str:
+    """Return a facet's value in words that can stand by themselves."""
+    named = {
+        "wiring": "what the loss takes its outputs for,",
+        "form": "the form",
+        "rule": "the rule",
+    }
+    return named.get(facet) or number(facets.get(facet))
+
+
 def _of(what: str) -> Callable[[Any, Any], str]:
     return lambda a, b: f"{what} is {number(a)} in a and {number(b)} in b."
 
@@ -233,7 +243,11 @@ def _form(a: Facets, b: Facets) -> Cause:
                      lambda value: value == "always at its first step")  # fmt: skip
     if a["rule"] == "Nadam":
         return Cause("momentum_schedule", _of("The pace of Nadam's momentum"), {"": "{value}"})
-    return Cause("epsilon_place", _of("The place of epsilon"), {"": "compute with {value}"})
+    return Cause(
+        "epsilon_place",
+        _of("Where the optimizer adds its epsilon"),
+        {"": "no option of a framework does this: write the step by hand, or leave it"},
+    )
 
 
 def _dropout(keep_a: float, keep_b: float) -> Cause:
