@@ -153,13 +153,13 @@ class RunConfig:
         smoothing = () if takes_smoothing(vars(self)) else ("label_smoothing",)
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
+        ignores = MODELS[self.model].ignores
         whole = self.train_size % self.batch_size == 0
-        last = ("last_batch",) if whole or NORMALISATIONS[self.normalisation].test_batch else ()
+        normed = "normalisation" not in ignores and NORMALISATIONS[self.normalisation].test_batch
+        last = ("last_batch",) if whole or normed else ()
         norm = unused_by_norm(vars(self))
         unused = [*norm, *unused_by_step(vars(self)), *order, *last, *unused_by(self.source)]
-        return tuple(
-            dict.fromkeys([*epsilon, *smoothing, *value, *unused, *MODELS[self.model].ignores])
-        )
+        return tuple(dict.fromkeys([*epsilon, *smoothing, *value, *unused, *ignores]))
 
     def effective(self, name: str) -> Any:
         """A field's value; for a setting of the optimizer its own where the field is None."""

@@ -284,3 +284,13 @@ def test_a_configuration_survives_json(config: RunConfig) -> None:
 def test_bad_json_is_named(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         from_json(text)
+
+
+def test_what_a_model_ignores_decides_nothing_else() -> None:
+    """A GRU has no BatchNorm, so the last batch can be kept, whatever was asked for."""
+    series = {"source": "ou", "task": "next_value", "model": "gru", "loss": "mse_aligned"}
+    config = RunConfig(
+        **series, normalisation="batch_norm", last_batch="kept", train_size=10, batch_size=3
+    )
+    assert (config.normalisation, config.last_batch) == ("none", "kept")
+    assert RunConfig(**config.differences()) == config

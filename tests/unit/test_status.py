@@ -1,6 +1,5 @@
 """Who may ask how the server is, and what it answers; without a server."""
 
-import asyncio
 import json
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 
+from tests.kit.visitor import together
 from ui import status
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
@@ -36,7 +36,7 @@ def asked(path: str, peer: str = HERE) -> Answer:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "client": (peer, 5000), "headers": []}
-    asyncio.run(Starlette(routes=status.routes())(scope, receive, send))
+    together(lambda: Starlette(routes=status.routes())(scope, receive, send))
     start, *parts = sent
     body = b"".join(part.get("body", b"") for part in parts)
     return Answer(start["status"], Headers(raw=start["headers"]), body.decode())
