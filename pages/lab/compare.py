@@ -11,8 +11,8 @@ from ui.pieces.waiting import draw_until
 st.title("Is it happening to you?")
 st.markdown(
     "Record the first steps of both programs. Weights, batch, outputs, loss, gradients and update "
-    "are laid side by side; where they part, pieces of the frameworks are tried on your numbers "
-    "until one explains them."
+    "are laid side by side; where they part, pieces of the frameworks are tried on your numbers, "
+    "to find one that explains them."
 )
 given = held(choose().pair)
 if given is None:

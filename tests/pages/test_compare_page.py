@@ -81,7 +81,10 @@ def test_a_recording_beside_itself_is_the_same() -> None:
 
 
 def test_one_recording_is_looked_at() -> None:
-    assert opened(recorded(Program())).header[0].value == "What this recording computes"
+    page = opened(recorded(Program()))
+    assert page.header[0].value == "What this recording computes"
+    told = shown(page, "What each stage computes")
+    assert "update" in told and "Adam" in told and "relu" in told
 
 
 def test_a_file_that_is_no_recording_is_named_with_its_fault() -> None:

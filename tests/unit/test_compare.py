@@ -318,6 +318,8 @@ def test_the_loss_of_the_example_is_found_in_probabilities_and_in_their_logits()
     assert (verdict.cause, verdict.side) == ("logits_lost", "a")
     assert verdict.residual is not None and verdict.residual < 1e-5
     alone = look(read(examples.PAIRS["question"].paths[1]))
+    ailing = {each.cause: each for each in alone.verdicts}
+    assert ailing["saturation"].residual is None  # a share of the outputs is no residual
     assert any("logits behind" in note for stage in alone.stages for note in stage.notes)
 
 

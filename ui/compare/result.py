@@ -38,6 +38,8 @@ def result(walked: Walked) -> None:
         st.markdown(plain(report.answer().partition(". ")[2]))
     if report.other:
         st.html(f'<ol class="walk">{"".join(map(_stage, report.stages))}</ol>')
+    else:
+        _described(report)
     if report.verdicts:
         entries = "".join(_verdict(each, report) for each in report.verdicts)
         st.html(f'<ol class="ports">{entries}</ol>')
@@ -133,8 +135,16 @@ def _picture(example: Example, stage: str) -> str:
     )
 
 
+def _described(report: Report) -> None:
+    """List what each stage of one recording computes."""
+    told = {stage.name: stage.notes for stage in report.stages if stage.notes}
+    text_table({"stage": list(told), "what it computes": ["; ".join(n) for n in told.values()]},
+               "What each stage computes")  # fmt: skip
+
+
 def _notes(report: Report) -> None:
-    notes: Sequence[str] = (*report.notes, *(n for stage in report.stages for n in stage.notes))
+    staged = (n for stage in report.stages for n in stage.notes if report.other)
+    notes: Sequence[str] = (*report.notes, *staged)
     if notes:
         with st.expander("What was matched, and what was left out"):
             st.html(f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>")

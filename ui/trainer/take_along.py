@@ -21,7 +21,7 @@ def offer(config: RunConfig) -> None:
             return
         st.markdown(
             "The run as a program of one file that needs only its framework and prints the same "
-            "numbers. Put the unpacked files beside it."
+            "numbers, up to rounding, unless it says otherwise. Put the unpacked files beside it."
         )
         for framework, column in zip(
             export.FRAMEWORKS, st.columns(len(export.FRAMEWORKS)), strict=True

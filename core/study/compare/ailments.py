@@ -80,7 +80,7 @@ def ailments(side: Side) -> Iterator[tuple[str, Verdict]]:
                                                    right))  # fmt: skip
     if side.frozen:
         yield "update", Verdict("a", "frozen", f"No step moves {', '.join(side.frozen)}, although "
-                                "there is a gradient.", 0.0)  # fmt: skip
+                                "there is a gradient.")  # fmt: skip
     yield from _rounded_away(side)
     yield from _saturated(side)
     yield from _dead(side)
@@ -115,7 +115,7 @@ def _rounded_away(side: Side) -> Iterator[tuple[str, Verdict]]:
     share = float(np.mean(lost))
     if share > 0.05:
         yield "update", Verdict("a", "rounded_away", f"{share:.0%} of the steps are too small for "
-                                "the weights' number format and change nothing.", share,
+                                "the weights' number format and change nothing.",
                                 write="# in a:\nkeep weights in float32")  # fmt: skip
 
 
@@ -126,13 +126,13 @@ def _saturated(side: Side) -> Iterator[tuple[str, Verdict]]:
         ends = float(np.mean((formats.wide(out) < 1e-7) | (formats.wide(out) > 1 - 1e-7)))
         if ends > 0.5:
             yield "outputs", Verdict("a", "saturation", f"{ends:.0%} of the probabilities are 0 or "
-                                     "1 to within 1e-7.", ends)  # fmt: skip
+                                     "1 to within 1e-7.")  # fmt: skip
     if slope is not None and slope.size and slope.ndim:
         silent = float(np.mean(~np.any(formats.wide(slope).reshape(len(slope), -1), axis=1)))
         if silent > 0.05:
             yield "gradient of the outputs", Verdict(
                 "a", "silent_examples", f"The gradient of {silent:.0%} of the examples is exactly "
-                "0: they teach nothing.", silent)  # fmt: skip
+                "0: they teach nothing.")  # fmt: skip
 
 
 def _dead(side: Side) -> Iterator[tuple[str, Verdict]]:
@@ -147,8 +147,8 @@ def _dead(side: Side) -> Iterator[tuple[str, Verdict]]:
         if max(dead) > 0.25:  # a few are common
             layer = int(np.argmax(dead)) + 1
             yield "outputs", Verdict("a", "dead_units", f"{max(dead):.0%} of the units of hidden "
-                                     f"layer {layer} pass nothing of any example at step {step}.",
-                                     max(dead))  # fmt: skip
+                                     f"layer {layer} pass nothing of any example at step "
+                                     f"{step}.")  # fmt: skip
             return
 
 

@@ -43,39 +43,62 @@ def compare(a: Recording, b: Recording) -> Report:
     """
     both = matched(a, b)
     found = walked(both)
-    if found["gradients"].status == "differs":
-        sides = judged(a), judged(b)
-        for side, clipped in (("a", as_clipped(*sides)), ("b", as_clipped(*sides[::-1]))):
-            if clipped is not None:
-                both = matched(*((clipped, b) if side == "a" else (a, clipped)))
-                told = f"matched: the gradients of {side} as its optimizer clips them"
-                return _compared(both, walked(both), (told,))
-    return _compared(both, found, ())
-
-
-@np.errstate(all="ignore")
-def _compared(both: Both, found: dict[str, Found], notes: tuple[str, ...]) -> Report:
-    a, b = both.a, both.b
+    notes: tuple[str, ...] = ()
     given: dict[str, list[Verdict]] = {stage: [] for stage in STAGES}
-    if any(each.status == "differs" for each in found.values()):
+    if _parted(found):
         sides = judged(a), judged(b)
-        as_said = serves(*(side.fits["update"] for side in sides))
-        moved_alike = verdicts.frozen(both, *sides) is None
-        if found["update"].status == "differs" and as_said and moved_alike:
-            # The same rule of the same gradients: some are tiny, and rounding is all of them.
-            found = walked(both, "update")
-        told = list(_in_order(both, *sides, found))
-        if not told:
-            found["evaluation"] = by_biases(both, found["evaluation"])
-        for stage, verdict in (*told, *_untold(both, *sides, found, {stage for stage, _ in told})):
-            if verdict.cause not in {v.cause for each in given.values() for v in each}:
-                given[stage].append(verdict)
+        if found["gradients"].status == "differs":
+            both, sides, notes = _clipped_alike(both, sides)
+            found = walked(both) if notes else found
+        if _parted(found):
+            found = _passed(both, sides, found, given)
     stages = tuple(
         Stage(name, found[name].status, found[name].numbers, _gravest_first(given[name]))
         for name in STAGES
     )
     notes = (*notes, *_notes(both), *both.matching.notes())
     return Report(title(a), title(b), stages, notes)
+
+
+def _parted(found: dict[str, Found]) -> bool:
+    return any(each.status == "differs" for each in found.values())
+
+
+def _clipped_alike(
+    both: Both, sides: tuple[Side, Side]
+) -> tuple[Both, tuple[Side, Side], tuple[str, ...]]:
+    """Both with one side's gradients as its optimizer clips them, if the other's are, and a note.
+
+    PyTorch records gradients behind the clip, Keras and JAX before it.
+    """
+    a, b = sides
+    for side, clipped in (("a", as_clipped(a, b)), ("b", as_clipped(b, a))):
+        if clipped is not None:
+            sides = (judged(clipped), b) if side == "a" else (a, judged(clipped))
+            told = f"matched: the gradients of {side} as its optimizer clips them"
+            return matched(sides[0].recording, sides[1].recording), sides, (told,)
+    return both, sides, ()
+
+
+def _passed(
+    both: Both,
+    sides: tuple[Side, Side],
+    found: dict[str, Found],
+    given: dict[str, list[Verdict]],
+) -> dict[str, Found]:
+    """Pass verdicts on the stages into `given`; return what is found once they are known."""
+    as_said = serves(*(side.fits["update"] for side in sides))
+    moved_alike = verdicts.frozen(both, *sides) is None
+    if found["update"].status == "differs" and as_said and moved_alike:
+        # The same rule of the same gradients: some are tiny, and rounding is all of them.
+        found = walked(both, "update")
+    told = list(_in_order(both, *sides, found))
+    if not told:
+        found["evaluation"] = by_biases(both, found["evaluation"])
+    for stage, verdict in (*told, *_untold(both, *sides, found, {stage for stage, _ in told})):
+        if verdict.cause not in {v.cause for each in given.values() for v in each}:
+            given[stage].append(verdict)
+    return found
 
 
 def matched(a: Recording, b: Recording) -> Both:
