@@ -51,6 +51,7 @@ def test_band_tells_fact_from_chance() -> None:
     np.testing.assert_allclose(runs["from_logits"].loss[0], losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_seed_strip_has_the_runs_of_its_seeds_in_any_grouping() -> None:
     strip = band.collect(band.seed_strip(WHOLE, load("sample", 100), [3, 1, 4, 1, 5]))
     for row, seed in enumerate([3, 1, 4, 1, 5]):

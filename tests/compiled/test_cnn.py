@@ -31,7 +31,8 @@ def device_data(config: RunConfig) -> train.DeviceData:
     return train.on_device(config.task, load(config.source, config.train_size))
 
 
-@pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
 def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     """Five steps from the same weights and batches have the same losses, gradients and accuracy."""
     images, labels, test_images, test_labels = load("sample", config.train_size)
@@ -109,6 +110,7 @@ def test_kernel_rows_that_see_only_padding_never_move() -> None:
     assert moved.tolist() == [False, False, True, False, False]
 
 
+@pytest.mark.slow
 def test_sum_and_mean_are_compared_as_twins() -> None:
     a, b = POST, replace(POST, reduction="mean")
     data = load("sample", POST.train_size)

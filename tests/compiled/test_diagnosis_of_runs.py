@@ -78,6 +78,7 @@ def test_images_that_are_not_mixed_are_the_cause_and_shuffling_is_the_cure(
     assert trained(better)[-1].train_accuracy > trained(config)[-1].train_accuracy + 0.2
 
 
+@pytest.mark.slow
 def test_steps_that_bfloat16_rounds_away_get_weights_in_float32() -> None:
     config = tiny(precision="bfloat16", learning_rate=3e-3, epochs=40)
     found = said(config, config.steps)
@@ -166,10 +167,10 @@ def _by_chance(heads: int, tosses: int) -> float:
 
 @pytest.mark.parametrize("config", [
     FEW_DIGITS, replace(FEW_DIGITS, loss="clip", epsilon=1e-7, epochs=20), tiny(epochs=20),
-    replace(FEW_DIGITS, label_smoothing=0.3, epochs=20), RunConfig(), RunConfig(epochs=40),
+    replace(FEW_DIGITS, label_smoothing=0.3, epochs=20), RunConfig(), more(RunConfig(epochs=40)),
     replace(FEW_DIGITS, learning_rate=0.5, epochs=20), tiny(learning_rate=1.0, scaling="raw"),
     tiny(loss="naive", scaling="raw"), replace(FEW_DIGITS, loss_input="as_probabilities"),
-    RunConfig(loss="from_logits", scaling="unit", epochs=60), tiny(learning_rate=1e-8), *ODD,
+    more(RunConfig(loss="from_logits", scaling="unit", epochs=60)), tiny(learning_rate=1e-8), *ODD,
 ], ids=lambda config: str(config.differences()))  # fmt: skip
 def test_labels_are_said_to_be_moved_where_they_are_and_that_shows(config: RunConfig) -> None:
     """Where enough answers are the moved labels; taught the true ones, more are right."""

@@ -48,6 +48,7 @@ from core.run import command as run_command
 from core.run import train
 from core.run.prepare import device_data
 from core.run.snapshot import Snapshot
+from tests.kit import more
 from tests.kit.runs import DECAYING, DIGITS, DROPPING, POST_CNN, SERIES, configs, tiny, trained
 
 QUESTION = RunConfig(epochs=4)
@@ -90,7 +91,7 @@ def shown(config: RunConfig, steps: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "config",
-    [QUESTION, replace(QUESTION, loss="from_logits", epsilon=1e-6), DIGITS, DECAYING],
+    [QUESTION, more(replace(QUESTION, loss="from_logits", epsilon=1e-6)), more(DIGITS), DECAYING],
     ids=["question", "question from logits", "digits", "decaying"],
 )
 def test_a_jax_script_prints_the_trainer_s_losses_to_the_last_bit(
@@ -103,13 +104,14 @@ def test_a_jax_script_prints_the_trainer_s_losses_to_the_last_bit(
     np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=6e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adam_step_0"])
+@pytest.mark.parametrize("optimizer", ["adam", more("adam_step_0")])
 def test_a_jax_script_with_another_optimizer(optimizer: str, tmp_path: Path) -> None:
     config = replace(DIGITS, optimizer=optimizer)
     found = printed(config, "jax", tmp_path)
     np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_jax_script_drops_the_same_units(tmp_path: Path) -> None:
     # The masks are the same, but XLA divides by a number that is known as it multiplies.
     found = printed(DROPPING, "jax", tmp_path)
@@ -118,6 +120,7 @@ def test_a_jax_script_drops_the_same_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("precision", "rtol"), [("float64", 1e-8), ("bfloat16", 2e-3)])
+@pytest.mark.slow
 def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: Path) -> None:
     config = tiny(precision=precision)
     found = printed(config, "jax", tmp_path)
@@ -125,6 +128,7 @@ def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: P
 
 
 @pytest.mark.parametrize("model", ["cnn_28_channels", "cnn"])
+@pytest.mark.slow
 def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
     config = replace(POST_CNN, model=model)
     found = printed(config, "jax", tmp_path)
@@ -134,6 +138,7 @@ def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["gru_reused", "gru"])
+@pytest.mark.slow
 def test_a_jax_script_reads_series(model: str, tmp_path: Path) -> None:
     config = replace(SERIES, model=model)
     found = printed(config, "jax", tmp_path)
@@ -156,7 +161,7 @@ def executed(text: str, **names: Any) -> dict[str, Any]:
     return known
 
 
-@pytest.mark.parametrize("task", ["binary", "digits"])
+@pytest.mark.parametrize("task", ["binary", more("digits")])
 def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
     form: Any = "binary" if task == "binary" else "softmax"
     random = np.random.default_rng(0)
@@ -272,8 +277,8 @@ def test_orders_are_the_trainer_s(shuffle: str, data_order: str) -> None:
 # Each with what it is in: its back end or itself.
 ELSEWHERE = [
     ("keras", "jax", replace(DIGITS, loss="keras_jax", epsilon=1e-3, reduction="sum")),
-    ("keras", "jax", replace(DECAYING, loss_weight=0.5, loss="clip", epsilon=1e-3)),
-    ("keras", "jax", tiny(loss="question_stable", epsilon=1e-3, loss_input="softmax")),
+    more("keras", "jax", replace(DECAYING, loss_weight=0.5, loss="clip", epsilon=1e-3)),
+    more("keras", "jax", tiny(loss="question_stable", epsilon=1e-3, loss_input="softmax")),
     ("keras", "tensorflow", replace(DIGITS, loss="keras_tf")),
     ("keras", "tensorflow", tiny(loss="keras_tf_hidden", epsilon=1e-3)),
     ("keras", "torch", tiny(loss="keras_torch", epsilon=1e-3)),

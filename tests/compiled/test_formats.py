@@ -17,6 +17,7 @@ from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.snapshot import Health, Snapshot
 from core.study.states import states
+from tests.kit import more
 from tests.kit.runs import order_of, tiny, trained
 
 # Each format has one shape, which compiles once for this whole file.
@@ -49,7 +50,7 @@ def forward(params: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (hidden @ w2 + b2)[:, 0], size[:, 0]
 
 
-@pytest.mark.parametrize("key", ["float16", "float64"])
+@pytest.mark.parametrize("key", ["float16", more("float64")])
 @pytest.mark.parametrize("scaling", ["unit", "raw"])
 def test_logits_agree_with_numpy_s_from_the_same_weights(key: str, scaling: str) -> None:
     config = tiny(precision=key, scaling=scaling)

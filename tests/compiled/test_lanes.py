@@ -94,6 +94,7 @@ def test_what_is_reported_is_what_the_run_reports() -> None:
     assert np.isnan(ends).tolist() == [True, False, False, False]
 
 
+@pytest.mark.slow
 def test_vmap_agrees_to_rounding() -> None:
     configs = [tiny(seed=seed) for seed in range(3)]
     at_once = collected(configs, way=lanes.Way("at_once", 1))
@@ -138,6 +139,7 @@ print(json.dumps(collected([tiny(seed=seed) for seed in range(5)]).loss.tolist()
 """
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_lanes() -> None:
     flags = (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2")
     told = os.environ | {"XLA_FLAGS": " ".join(flags)}

@@ -91,6 +91,7 @@ def test_an_epoch_ends_with_its_last_batch() -> None:
     assert looks[12].loss != trained(DIGITS)[10].loss
 
 
+@pytest.mark.slow
 def test_runs_beside_each_other_take_the_same_steps() -> None:
     runs = [KEEPING, replace(KEEPING, seed=1, reduction="sum", label_smoothing=0.1)]
     for way in lanes.WAYS:

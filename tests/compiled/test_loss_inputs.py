@@ -11,6 +11,7 @@ from core.config import RunConfig
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import losses_for
 from core.run import train
+from tests.kit import more
 from tests.kit.runs import DIGITS, quick, tiny, trained
 
 Z = np.random.default_rng(0).normal(0, 3, (40, 10)).astype(np.float32)
@@ -196,7 +197,13 @@ def test_a_loss_of_integer_labels_ignores_smoothing() -> None:
     assert RunConfig(**given, loss_input="as_probabilities_tf").label_smoothing == 0
 
 
-@pytest.mark.parametrize("loss_input", [key for key in LOSS_INPUTS if key != "as_probabilities_tf"])
+@pytest.mark.parametrize(
+    "loss_input",
+    [
+        "softmax",
+        *(more(key) for key in LOSS_INPUTS if key not in ("softmax", "as_probabilities_tf")),
+    ],
+)
 def test_what_a_loss_is_given_is_smoothed_as_every_label_s_own_loss(loss_input: str) -> None:
     """The mean over all labels where smoothing is 1, whatever the label is."""
     found = by_trainer("digits", loss_input, Z, label_smoothing=1.0)

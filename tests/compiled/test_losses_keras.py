@@ -106,6 +106,7 @@ json.dump({"backend": keras.backend.backend(), "results": results}, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_smoothed_labels_give_what_keras_computes_of_them() -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

@@ -356,6 +356,7 @@ def test_a_run_that_goes_on_later_keeps_its_averages() -> None:
     assert look.test_accuracy == float(kept) != float(fresh)
 
 
+@pytest.mark.slow
 def test_a_mapped_run_ends_as_alone() -> None:
     configs = [replace(NORMED, norm_momentum=m, norm_test=t)
                for m, t in ((0.9, "running"), (0.5, "running"), (0.9, "batch"))]  # fmt: skip

@@ -20,7 +20,7 @@ from core.study.origin.tape import Made
 from tests.kit import more
 from tests.kit.runs import DIGITS, SERIES, look, quick, tiny, trained
 
-FORMATS = ("float32", more("bfloat16"), "float16")
+FORMATS = ("float32", more("bfloat16"), more("float16"))
 ZS = (0, 0.5, 4, 8.5, 11, 17.5, 30, 89, 104, 700, 3e4)
 LOGITS: dict[Form, list[Any]] = {
     "binary": [sign * z for z in ZS for sign in (1, -1)],

@@ -19,7 +19,6 @@ from core.run.diagnosis import diagnose
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.study import band
 from core.study.twins import first_divergence
-from tests.kit import more
 from tests.kit.runs import SERIES as POST
 from tests.kit.runs import order_of, quick
 
@@ -171,7 +170,8 @@ def test_twins_and_copies_can_be_trained_on_series() -> None:
     assert ends == pytest.approx([looks(POST)[-1].score] * 2, rel=0.05)
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", more("float64")])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "float64"])
 def test_it_trains_in_other_formats(precision: str) -> None:
     run = looks(replace(ALIGNED, precision=precision, epochs=1))
     assert np.isfinite([look.score for look in run]).all()

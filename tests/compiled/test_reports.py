@@ -17,6 +17,7 @@ from core.run.prepare import device_data
 from core.run.snapshot import Snapshot
 from core.run.train.step import test_key as dropped_by
 from core.study import states
+from tests.kit import more
 from tests.kit.runs import DIGITS, DROPPING, POST_CNN, tiny, trained
 
 RNG = np.random.default_rng(0)
@@ -75,7 +76,7 @@ def logits_of(config: RunConfig, params: Any, images: np.ndarray) -> np.ndarray:
     return np.asarray(logits)
 
 
-@pytest.mark.parametrize("key", CASES)
+@pytest.mark.parametrize("key", [more(key) if key == "rounded" else key for key in CASES])
 def test_a_look_has_both_accuracies_on_the_same_images(key: str) -> None:
     honest = CASES[key]
     config = replace(honest, report=key)

@@ -188,6 +188,7 @@ def test_the_post_s_tables_pass_and_its_networks_are_told_apart(
     assert failed() == 12
 
 
+@pytest.mark.slow
 def test_the_question_case_publishes_its_four_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(question, "_final", lambda config, seed=0: question.FROM_LOGITS[seed])
     rows = list(question.question())

@@ -181,6 +181,7 @@ def test_each_of_64_random_cells_is_bit_for_bit_the_run_alone() -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_ten_seeds_preset_reproduces_the_facts() -> None:
     """One seed is checked: a chaotic cell against its band, the others to within rounding."""
     preset = SWEEPS["ten_seeds"].plan
@@ -420,7 +421,8 @@ def written(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.parquet"))
 
 
-@pytest.mark.parametrize("kills", [1, more(5)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 5])
 def test_a_sweep_that_was_killed_again_and_again_has_the_same_table(
     tmp_path: Path, kills: int
 ) -> None:
@@ -513,7 +515,7 @@ def test_a_worker_killed_in_mid_sweep_leaves_every_cell_once(tmp_path: Path) -> 
 
 
 @needs_dask
-@pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
+@pytest.mark.parametrize("silent", [more(False), True], ids=["refused", "silent"])
 def test_a_scheduler_that_does_not_answer_is_reported(silent: bool, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"version": 1, "axes": {"seed": [0]}}))

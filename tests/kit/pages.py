@@ -18,8 +18,8 @@ from ui.state import TURNS
 
 
 def open_page(file: str, **query: str) -> AppTest:
-    """A page as a visitor with this query sees it; the first run is that of the home page."""
-    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE).run()
+    """A page as a visitor with this query sees it."""
+    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE)
     page.query_params.update(query)
     return go(page, file)
 

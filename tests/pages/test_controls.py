@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.config import FIELDS, RunConfig, to_query, unused_by_step
+from core.config import FIELDS, RunConfig, agree, to_query, unused_by_step
 from core.data import Process
 from core.fields import to_text
 from core.parts.normalisations import NORM_FIELDS
 from core.parts.optimizers import SETTINGS
 from core.parts.reports import REPORTS
 from core.presets import PRESETS
-from tests.kit import ROOT
+from tests.kit import ROOT, more
 from tests.kit.pages import go, keyed, open_page, without_widgets
 from ui.pieces import widgets
 from ui.trainer import live
@@ -109,16 +109,41 @@ def test_every_field_has_a_widget() -> None:
             assert widget(page, name).value == getattr(config, name)
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_url_sets_widget_and_config(name: str, chosen: list[RunConfig]) -> None:
-    needs = NEEDS.get(name, {})
-    if name in Process._fields:
-        needs = SERIES.differences()
-    config = RunConfig(**{"loss": "from_logits", **needs, name: OTHER[name]})
+def _together() -> list[dict[str, Any]]:
+    """Every field's other value, in as few runs as have an effect of all of their fields."""
+    runs: list[dict[str, Any]] = []
+    for name in FIELDS:
+        needs = SERIES.differences() if name in Process._fields else NEEDS.get(name, {})
+        needs = {**needs, name: OTHER[name]}
+        fitting = (run for run in runs if _has_effect({**needs, **run}, needs))
+        run = next(fitting, None)
+        if run is None:
+            runs.append(run := {})
+        run.update(needs)
+    return runs
+
+
+def _has_effect(values: dict[str, Any], needs: dict[str, Any]) -> bool:
+    """Whether a run can have these values, among them those needed, and ignores none."""
+    config, told = agree({"loss": "from_logits", **values})
+    kept = values.items() <= asdict(config).items() and needs.items() <= values.items()
+    return kept and not told and values.keys() <= to_query(config).keys()
+
+
+@pytest.mark.parametrize("values", _together(), ids=" ".join)
+def test_url_sets_widgets_and_config(values: dict[str, Any], chosen: list[RunConfig]) -> None:
+    config = RunConfig(**{"loss": "from_logits", **values})
     page = trainer(**to_query(config))
     assert chosen[-1] == config and not notes(page)
     assert page.query_params == to_query(config)
-    assert widget(page, name).value == OTHER[name]
+    for name, value in values.items():
+        assert widget(page, name).value == value
+
+
+def test_each_field_s_other_value_is_set() -> None:
+    assert {name: OTHER[name] for name in FIELDS}.items() <= {
+        (name, value) for run in _together() for name, value in run.items()
+    }
 
 
 def test_batch_norm_s_numbers_are_asked_for_where_they_have_an_effect(
@@ -216,7 +241,9 @@ def test_widget_writes_config_and_url_and_back(
     assert not page.exception and not notes(page)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [key if i % 4 == 0 else more(key) for i, key in enumerate(PRESETS)]
+)
 def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> None:
     page = trainer(seed="5")
     assert keyed(page.selectbox, "preset").value is None

@@ -119,6 +119,7 @@ def test_a_later_step_says_how_many_silent_images_became_right() -> None:
     assert re.search(r"Of the 484 that were silent at the start, 3\d\d are right now", now)
 
 
+@pytest.mark.slow
 def test_pixels_from_0_to_1_close_the_gap() -> None:
     page = told(QUESTION, {"scaling": "unit"}, guess=2)
     assert "and that is right" in answers(page)[0]
@@ -154,6 +155,7 @@ def test_a_wrong_guess_is_corrected_and_kept_on_another_page() -> None:
     assert page.radio(key=f"guess_{QUESTION}_widget").value == "JAX: its loss was made stable"
 
 
+@pytest.mark.slow
 def test_the_band_tells_fact_from_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repetitions, "PERTURBATIONS", 2)
     monkeypatch.setattr(repetitions, "SEEDS", range(1))
@@ -310,6 +312,7 @@ def test_the_slope_at_the_corner_is_shown_for_each_method() -> None:
     assert re.findall("<dd>(.*?)</dd>", numbers) == ["0.5", "0.5", "0"]
 
 
+@pytest.mark.slow
 def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
     page = told(BASICS, {})
     radio = page.radio(key="guess_reduction_widget")

@@ -161,13 +161,18 @@ def caption_when_copied(page: AppTest) -> str:
 
 def test_chance_is_measured_on_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nudged, "CHEAP", math.inf)  # however slow this machine is
-    told = caption_when_copied(press(trainer(), "train"))
-    assert "Chaotic: 7 nudged copies end anywhere from" in told
-    assert "Over all 1,000 training images; held-out accuracy: over 1,000 others." in told
     assert "Steady: 7 nudged copies" in caption_when_copied(press(trainer(**FAST), "train"))
     broken = to_query(tiny(loss="naive", scaling="raw", learning_rate=10.0))
     told = caption_when_copied(press(trainer(**broken), "train"))
     assert "All 7 nudged copies end in NaN." in told
+
+
+@pytest.mark.slow
+def test_chance_of_the_question_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nudged, "CHEAP", math.inf)
+    told = caption_when_copied(press(trainer(), "train"))
+    assert "Chaotic: 7 nudged copies end anywhere from" in told
+    assert "Over all 1,000 training images; held-out accuracy: over 1,000 others." in told
 
 
 def test_costly_copies_are_trained_only_on_request() -> None:

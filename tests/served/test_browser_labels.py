@@ -32,7 +32,7 @@ ADDRESSES = [
     "train?loss=naive&until=end",
     more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
     more(f"train?{FIVE_LAYERS}naive&epochs=2&until=end"),
-    f"train?{LAYERS}&until=end",
+    more(f"train?{LAYERS}&until=end"),
     f"train?{GRU}&until=end",
 ]
 

@@ -150,7 +150,10 @@ def pace(steps_per_second: float) -> str:
 def _diagnosis(
     config: RunConfig, view: View, shown: Sequence[Snapshot], until_broken: list[Snapshot] | None
 ) -> None:
-    """Say the diagnosis that fits first, then the others; beside it are what may help, and why."""
+    """Say the diagnosis that fits first, then the others; beside it are what may help, and why.
+
+    Where a NaN comes from, once that is known, is said below in the place of the others.
+    """
     diagnoses = diagnose(config, shown) if shown else []
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
@@ -163,7 +166,7 @@ def _diagnosis(
         else:
             first, *others = diagnoses
             text = f"After step {shown[-1].step:,}: **{first.sentence}**"
-            if others:
+            if others and not origin.known(config, until_broken):
                 text += "  \n" + " ".join(f":small[{other.sentence}]" for other in others)
             st.info(text, icon=":material/stethoscope:")
         cure = next((diagnosis.cure for diagnosis in diagnoses if diagnosis.cure), None)

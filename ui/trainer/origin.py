@@ -53,6 +53,12 @@ def first_nan(config: RunConfig, view: View, snapshots: list[Snapshot] | None) -
         )
 
 
+def known(config: RunConfig, snapshots: list[Snapshot] | None) -> bool:
+    """True if it is said where the NaN comes from that the last of `snapshots` has."""
+    errand = None if snapshots is None else _search(config, snapshots)
+    return errand is not None and bool(errand.pieces)
+
+
 def waits(config: RunConfig, view: View) -> bool:
     """True if an origin is being searched for."""
     if config not in st.session_state.get(ASKED, ()):
