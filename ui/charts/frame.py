@@ -33,6 +33,7 @@ NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
+NO_GAPS = GAPS.empty_table()
 RIBBON = pa.schema([("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64())])
 
 
@@ -112,9 +113,11 @@ def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str =
     """Return where a curve is NaN, inf or, with `zero`, exactly 0; the first row names these."""
     known = np.asarray(values, np.float64)
     assert len(steps) == len(known)
+    missing = ~np.isfinite(known) | (zero & (known == 0))
+    if not missing.any():
+        return NO_GAPS
     infinite = np.where(known > 0, "inf", "-inf")
     what = np.where(np.isnan(known), "NaN", np.where(known == 0, "exactly 0", infinite))
-    missing = ~np.isfinite(known) | (zero & (known == 0))
     at = np.asarray(steps, np.int64)[missing]
     return _gap_table(at, what[missing], np.full(len(at), series))
 
@@ -125,6 +128,8 @@ def join_gaps(tables: Iterable[pa.Table], named: bool = True) -> pa.Table:
     With `named`, it also names the curves; their names must be short.
     """
     joined = pa.concat_tables(tables)
+    if not joined.num_rows:
+        return NO_GAPS
     steps, what, series = (joined[name].to_numpy() for name in ("step", "what", "series"))
     return _gap_table(steps, what, series, named)
 

@@ -14,7 +14,7 @@ from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
 from core.run import train
-from core.run.diagnosis import diagnose
+from core.run.diagnosis import Diagnosis, diagnose
 from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
@@ -154,7 +154,7 @@ def _diagnosis(
 
     Where a NaN comes from, once that is known, is said below in the place of the others.
     """
-    diagnoses = diagnose(config, shown) if shown else []
+    diagnoses = _diagnoses(config, shown)
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
         if view.status is Status.REFUSED:
@@ -174,6 +174,18 @@ def _diagnosis(
             if cure and view.status is not Status.FAILED:
                 _offer(config, cure)
             origin.ask(config, view, until_broken)
+
+
+def _diagnoses(config: RunConfig, shown: Sequence[Snapshot]) -> list[Diagnosis]:
+    """Diagnose a run as far as it is shown, once for each look: that takes a tenth of a frame."""
+    if not shown:
+        return []
+    last, of, known = st.session_state.get("diagnosed", (None, None, []))
+    if last is shown[-1] and of == config:
+        return known
+    diagnoses = diagnose(config, shown)
+    st.session_state["diagnosed"] = shown[-1], config, diagnoses
+    return diagnoses
 
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
