@@ -1,6 +1,7 @@
 """Verdicts on each stage: in which facets two sides differ, and how well that explains it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from core.study.compare.fit_outputs import keep_share
 from core.study.compare.matching import match
 from core.study.compare.pieces import Candidate, Fit, Parting, alike, parted
 from core.study.compare.recording import Array, Recording
+from core.study.compare.report import STANDARD_ERRORS, Verdict
 from core.study.compare.report import Side as Which
-from core.study.compare.report import Verdict
 from core.study.compare.sides import Side
 from core.study.compare.stages import Both
 
@@ -320,7 +321,7 @@ def _drawn(apart: dict[str, bool], a: Side, b: Side) -> Iterator[Verdict]:
             continue
         parting = parted(a.fits[kind], b.fits[kind])
         if parting is not None:
-            yield _of_facet(kind, kind, parting, a, b)
+            yield replace(_of_facet(kind, kind, parting, a, b), unit=STANDARD_ERRORS)
             told = True
         elif kind == "weights" and not (a.fits[kind].found and b.fits[kind].found):
             spread = _spreads(a, b)
