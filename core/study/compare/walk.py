@@ -93,7 +93,8 @@ def _passed(
     """Pass verdicts on the stages into `given`; return what is found once they are known."""
     as_said = serves(*(side.fits["update"] for side in sides))
     moved_alike = verdicts.frozen(both, *sides) is None
-    if found["update"].status == "differs" and as_said and moved_alike:
+    summed = any(each.sums for each in both.matching.parts)
+    if found["update"].status == "differs" and as_said and moved_alike and not summed:
         # The same rule of the same gradients: some are tiny, and rounding is all of them.
         found = walked(both, "update")
     told = list(_in_order(both, *sides, found))
@@ -185,6 +186,8 @@ def _in_order(
     still = verdicts.frozen(both, a, b)
     if still is not None:
         yield "update", still
+    if found["update"].status == "differs":
+        yield from (("update", v) for v in verdicts.two_biases(both))
     yield from (("update", v) for v in verdicts.by_facets("update", a, b))
     decay = verdicts.decay(a, b)
     if decay is not None:
