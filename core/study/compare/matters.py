@@ -15,6 +15,7 @@ _MEASURED = {
     "softmax_twice": ("loss_expects", "probabilities", "logits"),
     "from_logits": ("loss_expects", "logits", "probabilities"),
     "nesterov": ("nesterov", "off", "on"),
+    "rates_in_momentum": ("momentum_form", "inside", "outside"),
     "momentum_form": ("dampening", "0", "0.9"),
     "decay_form": ("weight_decay", "decoupled", "l2"),
     "l2_factor_two": ("l2_factor", "c", "2c"),
