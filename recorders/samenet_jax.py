@@ -16,62 +16,60 @@ class Recorder:
     """
 
     def __init__(self, path, steps=5, budget=64_000_000, **settings):
-        self.path, self.steps, self.k, self.last, self.done = path, steps, 0, False, False
-        self.room, self.spare, self.limit = budget * 7 // 8, budget // 16, float("inf")
-        self.tensors, self.sampled = {}, {}
-        names = (
-            "enable_x64",
-            "default_matmul_precision",
-            "default_prng_impl",
-            "threefry_partitionable",
-        )
-        self.settings = {name: getattr(jax.config, f"jax_{name}") for name in names} | settings
+        self.path, self.steps, self.room, self.k = path, steps, budget * 15 // 16, 0
+        self.tensors, self.sampled, self.blocks, self.done = {}, {}, False, False
+        told = "enable_x64", "default_matmul_precision", "default_prng_impl"
+        self.settings = {name: getattr(jax.config, f"jax_{name}") for name in told} | settings
         self.metadata = {"framework": "jax", "version": jax.__version__}
         self.metadata["backend"] = jax.default_backend()
-        self.begun = {}
         atexit.register(self.close)  # in case the loop takes fewer steps
 
     def before(self, params, **arrays):
         """Keep what the step starts from: `state`, `inputs`, `labels`, `weights`, `masks`."""
         if not self.done:
             self.begun = flat({"params": params, **arrays})
-            types = {str(leaf.dtype) for leaf in jax.tree.leaves(params) if hasattr(leaf, "dtype")}
-            self.settings["formats"] = sorted(types)
+            formats = {str(getattr(leaf, "dtype", "")) for leaf in jax.tree.leaves(params)}
+            self.settings["formats"] = sorted(formats)
 
     def after(self, params, **arrays):
         """Keep what it gave: its new parameters, `grads`, `outputs`, `loss`, `outputs_grad`."""
         if not self.done:
             self.add(self.begun | flat(arrays))
             self.begun = flat({"params": params})
-            if self.last:
+            if self.k == self.steps:
                 self.close()
 
     def close(self):
         """Write the file now, after fewer steps than asked for."""
         if self.k and not self.done:
-            self.keep(
-                f"step/{self.k}/", {n: a for n, a in self.begun.items() if n[:7] == "params/"}
-            )
+            after = {name: a for name, a in self.begun.items() if name.startswith("params/")}
+            self.keep(f"step/{self.k}/", after)
             self.write()
+            self.done = True
 
-    # These methods, and about() and block(), are the same in all recorders.
+    # What follows is the same in all recorders, but for flat().
     def add(self, arrays):
         """Keep a step; it is the last if another, and the parameters after it, may not fit."""
-        sizes = {name: array.nbytes + 900 for name, array in arrays.items()}
-        after = sum(size for name, size in sizes.items() if name.startswith("params/"))
-        room, total = self.room, self.steps * sum(sizes.values()) + after
-        if self.k == 0 and total > room:
-            self.limit = 4096
-            need = f"{self.steps} steps would take {total / 1e6:.1f} MB"
-            print(f"samenet: {need}; of large tensors only a block is kept")
-        self.keep(f"step/{self.k}/", arrays)
+        room = self.room
+        self.keep(f"step/{self.k}/", arrays, self.steps + 1 if self.k == 0 else 1)
         self.k += 1
-        self.last = self.k == self.steps or self.room < 2 * (room - self.room)
+        if self.room < 2 * (room - self.room):
+            self.steps = self.k
 
-    def keep(self, where, arrays):
-        """Keep arrays, or blocks of them, as long as there is room."""
+    def evaluation(self, inputs=None, labels=None, outputs=None, **metrics):
+        """Keep a batch in evaluation mode, and what is reported of it."""
+        batch = {"inputs": inputs, "labels": labels, "outputs": outputs, "metrics": metrics}
+        self.keep("eval/", flat(batch))
+        self.write()
+
+    def keep(self, where, arrays, times=1):
+        """Keep arrays; of large ones blocks, as soon as so many times as much does not fit."""
+        size = times * sum(array.nbytes + 900 for array in arrays.values())
+        if size > self.room and not self.blocks:
+            self.blocks = True
+            print(f"samenet: {size / 1e6:.1f} MB are too much; of large tensors a block is kept")
         for name, array in arrays.items():
-            if array.size > self.limit and max(array.shape) > 64:
+            if self.blocks and array.size > 4096 and max(array.shape) > 64:
                 self.sampled[where + name], array = about(array), block(array, 64)
             if array.nbytes + 900 > self.room:
                 print(f"samenet: there is no room for {where + name}")
@@ -79,22 +77,28 @@ class Recorder:
             self.room -= array.nbytes + 900
             self.tensors[where + name] = np.array(array, order="C")
 
-    def evaluation(self, inputs=None, labels=None, outputs=None, **metrics):
-        """Keep a batch in evaluation mode, and what is reported of it."""
-        batch = {"inputs": inputs, "labels": labels, "outputs": outputs, "metrics": metrics}
-        arrays = flat(batch)
-        if sum(array.nbytes + 900 for array in arrays.values()) > self.room:
-            self.limit = 4096
-        self.keep("eval/", arrays)
-        if self.done:
-            self.write()
-
     def write(self):
-        """Write the file; then nothing more is recorded, except an evaluation."""
-        told = {"settings": json.dumps(self.settings, default=str), "steps": str(self.k)}
-        told |= {"samenet_recording": "1", "sampled": json.dumps(self.sampled), **self.metadata}
-        save_file(self.tensors, self.path, told)
-        self.done, self.room = True, self.spare
+        """Write the file, or write it once more with what was kept since."""
+        told = {"steps": self.k, "settings": self.settings, "sampled": self.sampled}
+        told = {name: json.dumps(each, default=str) for name, each in told.items()}
+        save_file(self.tensors, self.path, {"samenet_recording": "1", **self.metadata, **told})
+
+
+def block(array, most):
+    """Return `most` indices of each longer axis, chosen by its length alone."""
+    for axis, n in enumerate(array.shape):
+        if n > most:
+            array = array.take(np.sort(np.random.default_rng(n).permutation(n)[:most]), axis)
+    return array
+
+
+def about(array):
+    """Describe the whole of which a block is kept."""
+    digest, numbers = hashlib.sha256(np.ascontiguousarray(array)).hexdigest(), array.ravel()
+    norm = float(np.einsum("i,i", numbers, numbers, dtype=float)) ** 0.5
+    middle = np.quantile(block(array, 256).astype(float), [0.05, 0.25, 0.5, 0.75, 0.95])
+    quantiles = [float(q) for q in (array.min(), *middle, array.max())]
+    return {"shape": array.shape, "sha256": digest, "norm": norm, "quantiles": quantiles}
 
 
 def flat(tree):
@@ -102,39 +106,18 @@ def flat(tree):
     found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.core.Tracer):
-            raise TypeError(
-                "Call the recorder outside jax.jit and jax.grad: there are no numbers inside."
-            )
+            raise TypeError("Call the recorder outside jax.jit and jax.grad: inside are no numbers")
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
+        array = np.array(leaf)  # a copy: the step may donate it
+        if array.dtype.isbuiltin == 2:  # NumPy has no bfloat16
+            array = array.astype(np.float32)
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         name += "/array" * (name in ("params", "grads", "state", "masks"))  # not a tree
-        array = (
-            np.asarray(leaf) if hasattr(leaf, "dtype") or np.isscalar(leaf) else np.asarray(None)
-        )
-        if array.dtype.isbuiltin and array.dtype.kind in "biufcV":
-            if name[:7] == "params/" and array.dtype.kind in "biu":
-                name = "state/" + name[7:]  # not trained
-            while name in found:
-                name += "'"
-            known = array.dtype.isbuiltin == 1  # bfloat16 is not
-            found[name] = np.array(array, array.dtype if known else np.float32, order="C")
+        if name.startswith("params/") and array.dtype.kind in "biu":
+            name = name.replace("params", "state", 1)  # not trained
+        while name in found:
+            name += "'"
+        if array.dtype.kind in "biuf":
+            found[name] = array
     return found
-
-
-def about(array):
-    """Describe the whole of which a block is kept."""
-    told = {"shape": array.shape, "sha256": hashlib.sha256(np.ascontiguousarray(array)).hexdigest()}
-    array = np.abs(array) if array.dtype.kind == "c" else array
-    pieces = np.array_split(array.ravel(), 1 + array.size // 2**16)
-    told["norm"] = sum(float(np.square(piece, dtype=float).sum()) for piece in pieces) ** 0.5
-    middle = np.quantile(block(array, 256).astype(float), [0.05, 0.25, 0.5, 0.75, 0.95])
-    return told | {"quantiles": [float(array.min()), *middle.tolist(), float(array.max())]}
-
-
-def block(array, most):
-    """Keep `most` indices of each longer axis, chosen by its length alone."""
-    for axis, n in enumerate(array.shape):
-        if n > most:
-            array = array.take(np.sort(np.random.default_rng(n).permutation(n)[:most]), axis)
-    return array

@@ -13,79 +13,86 @@ class Recorder:
     """Takes two lines: `recorder.before(x, y, outputs, loss)` and, after the step, `.after()`."""
 
     def __init__(self, path, model, optimizer, loss=None, steps=5, budget=64_000_000, **settings):
-        self.path, self.steps, self.k, self.last, self.done = path, steps, 0, False, False
-        self.room, self.spare, self.limit = budget * 7 // 8, budget // 16, float("inf")
-        self.tensors, self.sampled = {}, {}
-        names = {p: name for name, p in model.named_parameters()}
-        own = [g | {"params": [names.get(p) for p in g["params"]]} for g in optimizer.param_groups]
-        told = {k: v for k, v in getattr(loss, "__dict__", {}).items() if k[0] != "_"}
-        self.settings = settings | {
-            "optimizer": {"class": type(optimizer).__name__, "param_groups": own},
-            "loss": {"class": getattr(loss, "__name__", type(loss).__name__)} | told,
-            "layers": {name: str(m) for name, m in model.named_modules() if not [*m.children()]},
-            "formats": sorted({str(p.dtype) for p in names}), "seed": torch.initial_seed(),
-            "training": model.training, "learning_rates": [],
-        }  # fmt: skip
-        self.metadata = {"framework": "torch", "version": torch.__version__}
-        self.metadata["backend"] = next(iter(names)).device.type
+        self.path, self.steps, self.room, self.k = path, steps, budget * 15 // 16, 0
+        self.tensors, self.sampled, self.blocks, self.done = {}, {}, False, False
         self.model, self.optimizer, self.state = model, optimizer, {}
-        self.hook = model.register_forward_hook(
-            lambda _, __, out: out.retain_grad() if getattr(out, "requires_grad", False) else None
-        )
-        self.begin = model.register_forward_pre_hook(lambda _, __: self.start())
-        atexit.register(self.after, True)  # in case the loop takes fewer steps
+        told = {k: v for k, v in getattr(loss, "__dict__", {}).items() if k[0] != "_"}
+        self.settings = {
+            "optimizer": str(optimizer), "loss": getattr(loss, "__name__", str(loss)), **told,
+            "layers": str(model), "formats": sorted({str(p.dtype) for p in model.parameters()}),
+            "training": model.training, "seed": torch.initial_seed(), "learning_rates": [],
+        } | settings  # fmt: skip
+        device = next(model.parameters()).device.type
+        self.metadata = {"framework": "torch", "version": torch.__version__, "backend": device}
+        self.hooks = [model.register_forward_pre_hook(self.start)]
+        self.hooks += [model.register_forward_hook(self.retain)]
+        atexit.register(self.close)  # in case the loop takes fewer steps
 
-    def before(self, inputs=None, labels=None, outputs=None, loss=None, weights=None, masks=None):
-        """Keep all but the new parameters, just before `optimizer.step()`."""
+    def start(self, *_):
+        """Keep what is not trained, before the first of a step's forward passes changes it."""
+        trained = self.trained()
+        fixed = {n: v.clone() for n, v in self.model.state_dict().items() if n not in trained}
+        self.state = self.state or fixed
+
+    def retain(self, model, inputs, outputs):
+        """Have the outputs keep their gradient."""
+        if getattr(outputs, "requires_grad", False):
+            outputs.retain_grad()
+
+    def before(self, inputs=None, labels=None, outputs=None, loss=None, **more):
+        """Keep what a step is made of, just before `optimizer.step()`; also `weights`, `masks`."""
         if self.done:
             return
-        batch = {"inputs": inputs, "labels": labels, "weights": weights, "masks": masks}
-        seen = {"outputs": outputs, "loss": loss}
-        if getattr(outputs, "retains_grad", False):
-            seen["outputs_grad"] = outputs.grad
-        grads = {name: p.grad for name, p in self.model.named_parameters()}
-        self.settings["learning_rates"].append([g["lr"] for g in self.optimizer.param_groups])
         self.start()  # if the model was not called
-        self.add(self.state | flat(batch | seen | self.params() | {"grads": grads}))
+        seen = {"inputs": inputs, "labels": labels, "outputs": outputs, "loss": loss, **more}
+        seen |= {"state": self.state, "params": self.trained()}
+        seen["grads"] = {name: p.grad for name, p in self.model.named_parameters()}
+        seen["outputs_grad"] = outputs.grad if getattr(outputs, "retains_grad", False) else None
+        self.settings["learning_rates"].append([g["lr"] for g in self.optimizer.param_groups])
+        self.add(flat(seen))
         self.state = {}
 
-    def start(self):
-        """Keep what is not trained, before the first of a step's forward passes changes it."""
-        fixed = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
-        state = flat({"state": fixed | dict(self.model.named_buffers())})
-        self.state = self.state or {name: array.copy() for name, array in state.items()}
+    def after(self):
+        """Keep the new parameters after the last step."""
+        if self.k == self.steps:
+            self.close()
 
-    def params(self):
-        """Return what is trained."""
-        named = self.model.named_parameters()
-        return {"params": {name: p for name, p in named if p.requires_grad}}
-
-    def after(self, end=False):
-        """Keep the new parameters after the last step, and write the file."""
-        if (self.last or (end and self.k)) and not self.done:
-            self.begin.remove()
-            self.hook.remove()
-            self.keep(f"step/{self.k}/", flat(self.params()))
+    def close(self):
+        """Write the file now, after fewer steps than asked for."""
+        if self.k and not self.done:
+            self.keep(f"step/{self.k}/", flat({"params": self.trained()}))
             self.write()
+            self.done = True
+            for hook in self.hooks:
+                hook.remove()
 
-    # These methods, and about() and block(), are the same in all recorders.
+    def trained(self):
+        """Return the parameters that are trained."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    # What follows is the same in all recorders, but for flat().
     def add(self, arrays):
         """Keep a step; it is the last if another, and the parameters after it, may not fit."""
-        sizes = {name: array.nbytes + 900 for name, array in arrays.items()}
-        after = sum(size for name, size in sizes.items() if name.startswith("params/"))
-        room, total = self.room, self.steps * sum(sizes.values()) + after
-        if self.k == 0 and total > room:
-            self.limit = 4096
-            need = f"{self.steps} steps would take {total / 1e6:.1f} MB"
-            print(f"samenet: {need}; of large tensors only a block is kept")
-        self.keep(f"step/{self.k}/", arrays)
+        room = self.room
+        self.keep(f"step/{self.k}/", arrays, self.steps + 1 if self.k == 0 else 1)
         self.k += 1
-        self.last = self.k == self.steps or self.room < 2 * (room - self.room)
+        if self.room < 2 * (room - self.room):
+            self.steps = self.k
 
-    def keep(self, where, arrays):
-        """Keep arrays, or blocks of them, as long as there is room."""
+    def evaluation(self, inputs=None, labels=None, outputs=None, **metrics):
+        """Keep a batch in evaluation mode, and what is reported of it."""
+        batch = {"inputs": inputs, "labels": labels, "outputs": outputs, "metrics": metrics}
+        self.keep("eval/", flat(batch))
+        self.write()
+
+    def keep(self, where, arrays, times=1):
+        """Keep arrays; of large ones blocks, as soon as so many times as much does not fit."""
+        size = times * sum(array.nbytes + 900 for array in arrays.values())
+        if size > self.room and not self.blocks:
+            self.blocks = True
+            print(f"samenet: {size / 1e6:.1f} MB are too much; of large tensors a block is kept")
         for name, array in arrays.items():
-            if array.size > self.limit and max(array.shape) > 64:
+            if self.blocks and array.size > 4096 and max(array.shape) > 64:
                 self.sampled[where + name], array = about(array), block(array, 64)
             if array.nbytes + 900 > self.room:
                 print(f"samenet: there is no room for {where + name}")
@@ -93,50 +100,39 @@ class Recorder:
             self.room -= array.nbytes + 900
             self.tensors[where + name] = np.array(array, order="C")
 
-    def evaluation(self, inputs=None, labels=None, outputs=None, **metrics):
-        """Keep a batch in evaluation mode, and what is reported of it."""
-        batch = {"inputs": inputs, "labels": labels, "outputs": outputs, "metrics": metrics}
-        arrays = flat(batch)
-        if sum(array.nbytes + 900 for array in arrays.values()) > self.room:
-            self.limit = 4096
-        self.keep("eval/", arrays)
-        if self.done:
-            self.write()
-
     def write(self):
-        """Write the file; then nothing more is recorded, except an evaluation."""
-        told = {"settings": json.dumps(self.settings, default=str), "steps": str(self.k)}
-        told |= {"samenet_recording": "1", "sampled": json.dumps(self.sampled), **self.metadata}
-        save_file(self.tensors, self.path, told)
-        self.done, self.room = True, self.spare
-
-
-def flat(value, name=""):
-    """Return the arrays in nested dicts and sequences by their paths."""
-    if isinstance(value, (dict, list, tuple)):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        parts = [flat(each, f"{name}/{key}" if name else key) for key, each in pairs]
-        return {key: array for part in parts for key, array in part.items()}
-    if isinstance(value, torch.Tensor):
-        value = value.detach().resolve_conj().cpu()
-        value = value.to_dense() if value.is_sparse else value
-        value = (value if hasattr(np, str(value.dtype)[6:]) else value.float()).numpy()
-    return {} if value is None else {name: np.asarray(value)}
-
-
-def about(array):
-    """Describe the whole of which a block is kept."""
-    told = {"shape": array.shape, "sha256": hashlib.sha256(np.ascontiguousarray(array)).hexdigest()}
-    array = np.abs(array) if array.dtype.kind == "c" else array
-    pieces = np.array_split(array.ravel(), 1 + array.size // 2**16)
-    told["norm"] = sum(float(np.square(piece, dtype=float).sum()) for piece in pieces) ** 0.5
-    middle = np.quantile(block(array, 256).astype(float), [0.05, 0.25, 0.5, 0.75, 0.95])
-    return told | {"quantiles": [float(array.min()), *middle.tolist(), float(array.max())]}
+        """Write the file, or write it once more with what was kept since."""
+        told = {"steps": self.k, "settings": self.settings, "sampled": self.sampled}
+        told = {name: json.dumps(each, default=str) for name, each in told.items()}
+        save_file(self.tensors, self.path, {"samenet_recording": "1", **self.metadata, **told})
 
 
 def block(array, most):
-    """Keep `most` indices of each longer axis, chosen by its length alone."""
+    """Return `most` indices of each longer axis, chosen by its length alone."""
     for axis, n in enumerate(array.shape):
         if n > most:
             array = array.take(np.sort(np.random.default_rng(n).permutation(n)[:most]), axis)
     return array
+
+
+def about(array):
+    """Describe the whole of which a block is kept."""
+    digest, numbers = hashlib.sha256(np.ascontiguousarray(array)).hexdigest(), array.ravel()
+    norm = float(np.einsum("i,i", numbers, numbers, dtype=float)) ** 0.5
+    middle = np.quantile(block(array, 256).astype(float), [0.05, 0.25, 0.5, 0.75, 0.95])
+    quantiles = [float(q) for q in (array.min(), *middle, array.max())]
+    return {"shape": array.shape, "sha256": digest, "norm": norm, "quantiles": quantiles}
+
+
+def flat(tree, name=""):
+    """Return the arrays in nested dicts and sequences by their paths."""
+    if isinstance(tree, (dict, list, tuple)):
+        pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        parts = [flat(each, f"{name}/{key}".lstrip("/")) for key, each in pairs]
+        return {key: array for part in parts for key, array in part.items()}
+    if isinstance(tree, torch.Tensor):
+        tree = tree.detach().cpu()
+        tree = tree.to_dense() if tree.is_sparse else tree
+        tree = (tree if hasattr(np, str(tree.dtype)[6:]) else tree.float()).numpy()
+    array = np.asarray(tree)
+    return {name: array} if array.dtype.kind in "biuf" else {}

@@ -59,10 +59,11 @@ def assert_sgd(tensors: Tensors, steps: int, rate: float, where: str = "") -> No
 
 def test_all_recorders_keep_and_write_alike() -> None:
     texts = [file.read_text() for file in sorted(FOLDER.glob("samenet_*.py"))]
-    methods = [re.search(r"    # These methods.*?\n\n\n", text, re.DOTALL) for text in texts]
-    functions = [text[text.index("def about(") :] for text in texts]
-    assert len({match.group() for match in methods if match}) == 1
-    assert None not in methods and len({*functions}) == 1 and len(texts) == 3
+    shared = [
+        re.search(r"    # What follows is.*\n(?=def flat)", text, re.DOTALL) for text in texts
+    ]
+    assert None not in shared and len({match.group() for match in shared if match}) == 1
+    assert len(texts) == 3
 
 
 @pytest.mark.parametrize("heading", ["PyTorch", "JAX", "Keras", "Anything else"])
@@ -128,7 +129,7 @@ def test_what_is_large_is_sampled_and_described(
     params["b"] = np.arange(999, dtype=np.float32)
     told, tensors = record(path, [{"params": params}] * 5, budget=budget)
     assert path.stat().st_size <= budget
-    assert "5 steps would take 44.5 MB" in capsys.readouterr().out
+    assert "48.5 MB are too much" in capsys.readouterr().out
     assert told["steps"] == "5"
     assert names(told["sampled"], "step/5/params/") == {"w", "v"}  # not b
     assert names(told["sampled"], "step/0/params/") == names(told["sampled"], "step/0/grads/")
@@ -163,7 +164,7 @@ def test_room_for_the_parameters_after_the_last_step_is_part_of_the_plan(tmp_pat
     w = np.ones((100, 100), np.float32)  # 40 kB, in the file three times
     _, tensors = record(tmp_path / "a", [{"params": {"w": w}}], budget=120_000)
     assert tensors["step/1/params/w"].shape == (64, 64)
-    _, tensors = record(tmp_path / "a", [{"params": {"w": w}}], budget=150_000)
+    _, tensors = record(tmp_path / "a", [{"params": {"w": w}}], budget=180_000)
     assert tensors["step/1/params/w"].shape == (100, 100)
 
 
@@ -210,7 +211,6 @@ def test_a_large_tensor_may_hold_anything(tmp_path: Path) -> None:
     shape, arrays = (70, 200), {}
     arrays["nan"] = np.full(shape, np.nan, np.float32)
     arrays["inf"] = np.full(shape, -np.inf, np.float16)
-    arrays["complex"] = np.full(shape, 3 + 4j, np.complex64)
     arrays["bytes"] = np.full(shape, 255, np.uint8)
     arrays["turned"] = np.arange(200 * 70.0).reshape(200, 70).T
     arrays["flags"] = np.ones(shape, bool)
@@ -224,7 +224,6 @@ def test_a_large_tensor_may_hold_anything(tmp_path: Path) -> None:
         assert about[name]["sha256"] == hashlib.sha256(array.tobytes()).hexdigest()
     assert np.isnan(about["nan"]["norm"]) and np.all(np.isnan(about["nan"]["quantiles"]))
     assert about["inf"]["quantiles"][0] == -np.inf
-    assert about["complex"]["quantiles"] == [5] * 7 and about["complex"]["norm"] == 5 * 14000**0.5
     assert about["bytes"]["norm"] == 255 * 14000**0.5 and about["flags"]["norm"] == 14000**0.5
 
 

@@ -68,8 +68,8 @@ def test_an_eager_fit(keras: Any, tmp_path: Path) -> None:
     settings = told["settings"]
     assert told["backend"] == keras.backend.backend() and settings["mine"] == 1
     assert settings["optimizer"]["class"] == "SGD" and settings["optimizer"]["momentum"] == 0
-    assert settings["loss"]["config"]["from_logits"] is True
-    assert settings["loss"]["config"]["reduction"] == "sum_over_batch_size"
+    assert settings["loss"]["from_logits"] is True
+    assert settings["loss"]["reduction"] == "sum_over_batch_size"
     assert settings["dtype_policy"] == "float32"
     assert [each["class"] for each in settings["layers"]][-2:] == ["Dropout", "Dense"]
     assert settings["learning_rates"] == pytest.approx([0.1] * 6)

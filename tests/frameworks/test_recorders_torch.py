@@ -48,7 +48,7 @@ def test_a_loop(torch: Any, tmp_path: Path) -> None:
     written = path.read_bytes()
     hooks = len(model._forward_hooks) + len(model._forward_pre_hooks)
     steps(torch, seen, model, optimizer, 2)
-    seen.after(end=True)  # as at the end of the program
+    seen.close()  # as at the end of the program
     assert path.read_bytes() == written and hooks == 0
     told, tensors = read(path)
     assert_sgd(tensors, 3, 0.1)
@@ -66,10 +66,10 @@ def test_a_loop(torch: Any, tmp_path: Path) -> None:
         tensors["step/2/outputs_grad"], (p - np.eye(3)[labels]) / 6, atol=1e-6
     )
     settings = told["settings"]
-    assert settings["optimizer"]["class"] == "SGD" and settings["mine"] == 1
-    assert settings["optimizer"]["param_groups"][0]["lr"] == 0.1
-    assert settings["loss"]["reduction"] == "mean" and settings["formats"] == ["torch.float32"]
-    assert settings["learning_rates"] == [[0.1]] * 3 and "eps=1e-05" in settings["layers"]["1"]
+    assert "SGD" in settings["optimizer"] and "lr: 0.1" in settings["optimizer"]
+    assert settings["loss"] == "CrossEntropyLoss()" and settings["reduction"] == "mean"
+    assert settings["mine"] == 1 and settings["formats"] == ["torch.float32"]
+    assert settings["learning_rates"] == [[0.1]] * 3 and "eps=1e-05" in settings["layers"]
 
 
 def test_clipping_and_accumulation_are_seen_as_the_optimizer_sees_them(
@@ -108,7 +108,7 @@ def test_what_is_frozen_short_sparse_or_nested(torch: Any, tmp_path: Path) -> No
     outputs["out"].sum().backward()
     seen.before(x, None, outputs, masks={"drop": torch.ones(2, dtype=torch.bool)})
     optimizer.step()
-    seen.after(end=True)  # the loop was shorter
+    seen.close()  # the loop was shorter
     seen.evaluation(x, None, outputs, accuracy=0.3)
     told, tensors = read(tmp_path / "a")
     assert told["steps"] == "1"

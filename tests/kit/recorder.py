@@ -4,7 +4,7 @@ Its formulas are written out here once more, so that a test does not compare the
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -54,6 +54,9 @@ class Program:
     # step
     optimizer: str = "adam"
     rate: float = 0.01
+    rate_factor: float = 1.0  # of each step's rate to the one before
+    rate_rise: float = 0.0  # of each step's rate above the one before
+    rate_inside: bool = False  # whether the momentum sums up gradients times their rates
     beta: float = 0.9
     beta_2: float = 0.999
     optimizer_epsilon: float = 1e-8
@@ -269,8 +272,9 @@ class _Training:
             norm = {"global": total, "each": norms[key]}.get(p.clip, 0.0)
             g = grads[key] * F(min(1.0, p.most / norm)) if norm > 0 else grads[key]
             g = g + F(p.l2) * w
-            u = _step(p, self.slots.setdefault(key, []), np.asarray(g, F), k + 1)
-            u = u + F(p.rate * p.decoupled) * w
+            now = replace(p, rate=p.rate * p.rate_factor**k + p.rate_rise * k)
+            u = _step(now, self.slots.setdefault(key, []), np.asarray(g, F), k + 1)
+            u = u + F(now.rate * p.decoupled) * w
             self._set(key, self._format(w - u))
 
     def _set(self, key: str, w: Array) -> None:
@@ -373,6 +377,9 @@ def _step(p: Program, m: list[Array], g: Array, t: int) -> Array:
     if p.optimizer == "sgd":
         return rate * g
     if p.optimizer in ("momentum", "nesterov"):
+        if p.rate_inside:
+            m[0] = b * m[0] + rate * g
+            return rate * g + b * m[0] if p.optimizer == "nesterov" else m[0]
         m[0] = b * m[0] + g
         return rate * (g + b * m[0] if p.optimizer == "nesterov" else m[0])
     if p.optimizer == "averaged":

@@ -12,14 +12,18 @@ import pytest
 from core.parts.activations import ACTIVATIONS
 from core.parts.losses import LOSSES
 from core.parts.optimizers import OPTIMIZERS
+from core.study.atlas.comparisons import comparisons
+from core.study.atlas.effects import recorded as recorded_runs
+from core.study.atlas.pieces import PIECES
 from core.study.compare import examples
 from core.study.compare.__main__ import main
 from core.study.compare.activations import FUNCTIONS
 from core.study.compare.fit_loss import BINARY, SOFTMAX
 from core.study.compare.matching import FLATTENED, GATES, PERMUTED, SWAPPED, match
 from core.study.compare.recording import Array, Recording, read
-from core.study.compare.report import STAGES, Report
+from core.study.compare.report import STAGES, Report, verdict_sentence
 from core.study.compare.rules import RULES
+from core.study.compare.schedules import Schedule
 from core.study.compare.walk import compare, look
 from tests.kit.recorder import Program, recorded, written
 
@@ -60,6 +64,13 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "dropout at evaluation": (DROPOUT, {"dropout_at_evaluation": True}, {"dropout_at_evaluation"}),
     "learning rate": (PLAIN, {"rate": 0.001}, {"learning_rate"}),
     "learning rate of SGD": (SGD, {"rate": 0.01}, {"learning_rate"}),
+    "a decaying rate": (PLAIN, {"rate_factor": 0.99}, {"rate_schedule"}),
+    "a decaying rate of SGD": (SGD, {"rate_factor": 0.9}, {"rate_schedule"}),
+    "warmup": ({**PLAIN, "rate": 0.001}, {"rate_rise": 0.002}, {"rate_schedule"}),
+    "two schedules": ({**RMSPROP, "rate_factor": 0.9}, {"rate_factor": 0.8}, {"rate_schedule"}),
+    "a schedule and decay": ({"rate_factor": 0.9}, {"decoupled": 0.01}, {"weight_decay"}),
+    "a schedule in the momentum": ({**MOMENTUM, "rate_factor": 0.9}, {"rate_inside": True},
+                                   {"rates_in_momentum"}),
     "no momentum": (MOMENTUM, {"optimizer": "sgd"}, {"momentum"}),
     "another optimizer": (PLAIN, SGD, {"optimizer"}),
     "Adam's epsilon": (PLAIN, {"optimizer_epsilon": 1e-7}, {"optimizer_epsilon"}),
@@ -147,7 +158,8 @@ def test_of_two_causes_at_once_both_are_named() -> None:
 
 
 KINDS = (PLAIN, SGD, MOMENTUM, RMSPROP, ADAGRAD, NORM, DROPOUT, CLIPPED,
-         {"activation": "gelu"}, {"optimizer": "adam_hat"})  # fmt: skip
+         {"activation": "gelu"}, {"optimizer": "adam_hat"}, {**MOMENTUM, "rate_factor": 0.9},
+         {"rate_factor": 0.95, "decoupled": 0.01})  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -172,6 +184,14 @@ def test_a_stage_that_is_not_recorded_is_called_so() -> None:
     assert (status["batch"], status["loss"]) == ("same", "differs")
     assert status["update"] == "behind the first difference"
     assert named(report) == {"labels_shifted"}
+    notes = {stage.name: stage.notes for stage in report.stages}
+    assert notes["evaluation"] == (
+        "evaluation: not in a and b. To record it: recorder.evaluation(x, y, outputs, "
+        "accuracy=...)",
+    )
+    slope = notes["gradient of the outputs"]
+    assert ["with PyTorch as its backend" in note for note in slope] == [True, False]  # b is torch
+    assert not notes["loss"] and not notes["update"]
 
 
 def test_steps_alone_tell_the_rule_s_numbers() -> None:
@@ -199,6 +219,42 @@ def test_a_verdict_has_what_is_left_what_else_was_tried_and_what_to_write() -> N
     assert verdict.runner_up_residual is not None and verdict.runner_up_residual > 1
     assert "0.01 in a and 0.001 in b" in verdict.sentence
     assert verdict.write == "# in b:\nlr=0.01"
+    assert verdict.matters == "This alone changes the steps by 876%."
+
+
+def test_weights_that_were_drawn_are_judged_by_chance() -> None:
+    (verdict,) = compared(PLAIN, {"weights": "torch", "seed": 3}).verdicts
+    assert "standard errors; with Glorot uniform as in a it would be" in verdict_sentence(verdict)
+    assert "unexplained" not in verdict_sentence(verdict)
+    told = [note for stage in look(recording(Program())).stages for note in stage.notes]
+    assert "weights Glorot uniform; off by" in told[0] and "is chance" in told[0]
+    assert compared(SGD, {"weights": "glorot_uniform*2"}).verdicts[0].matters == ""
+
+
+def test_what_the_atlas_measured_of_a_cause_is_told() -> None:
+    (verdict,) = compared(PLAIN, {"softmax": True}).verdicts
+    assert "In the atlas, logits instead of probabilities" in verdict.matters
+    (effect,) = [e for e in map(recorded_runs().effect, comparisons([PIECES["loss_expects"]]))
+                 if e and (e.comparison.there, e.comparison.context) == ("probabilities", "sgd")
+                 and e.comparison.here == "logits"]  # fmt: skip
+    assert f"{-100 * effect.gap:.1f} points (SGD, 0.1)" in verdict.matters
+
+
+def test_a_rate_that_changes_is_told_step_by_step() -> None:
+    same, decaying = Program(framework="torch"), Program(rate_factor=0.99)
+    for a, b, write in (
+        (same, decaying, "learning_rate=0.01  # no schedule"),
+        (decaying, same, "torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)  # lr=0.01; "
+         ".step() after each step"),
+    ):  # fmt: skip
+        (verdict,) = compare(recording(a), recording(b)).verdicts
+        assert "0.01, 0.0099, 0.009801, 0.009703" in verdict.sentence
+        assert "0.01 at all steps" in verdict.sentence
+        assert verdict.write == f"# in b:\n{write}"
+    rising = Schedule((0.001, 0.003, 0.005))
+    assert rising.write("jax").startswith("optax.linear_schedule(0.001, 2.001, 1000)")
+    assert Schedule((0.1, 0.3, 0.2)).write("keras").endswith("that gives 0.1, 0.3, 0.2")
+    assert rising.alike(Schedule((0.001, 0.003))) and not rising.alike(Schedule((0.001, 0.002)))
 
 
 def test_who_is_wrong_is_told_where_one_is() -> None:

@@ -83,7 +83,7 @@ def _stage(stage: Stage) -> str:
 
 def _verdict(verdict: Verdict, report: Report) -> str:
     side = {"a": f"a: {report.first}", "b": f"b: {report.other}"}.get(verdict.side, "")
-    figures = f"<p>{escape(left_unexplained(verdict))}</p>"
+    figures = f"<p>{escape(left_unexplained(verdict))} {escape(verdict.matters)}</p>"
     write = code_html(verdict.write, f"What to write: {verdict.cause}") if verdict.write else ""
     return (
         f"<li><h3>{escape(verdict.cause.replace('_', ' '))} <small>{escape(side)}</small></h3>"
@@ -108,9 +108,12 @@ def _numbers(walked: Walked, stage: Stage) -> None:
             chart("compare_sides", charts.sides_spec(), charts.sides_tables(*both), alt)
     if pictures := guilty(a, b, stage.name):
         with right:
-            st.markdown(f"**{GUILTY[stage.name]}**")
-            cards = "".join(_picture(each, stage.name) for each in pictures)
-            st.html(f'<ul class="cards">{cards}</ul>')
+            figures = [_guilt(each, stage.name) for each in pictures]
+            alike = len({*figures}) == 1  # one line says it
+            st.markdown(f"**{GUILTY[stage.name]}**" + f": {' '.join(figures[0])} each" * alike)
+            cards = (_picture(each, () if alike else figure)
+                     for each, figure in zip(pictures, figures, strict=True))  # fmt: skip
+            st.html(f'<ul class="cards">{"".join(cards)}</ul>')
 
 
 def _figure(value: float) -> str:
@@ -124,14 +127,19 @@ GUILTY = {
 }
 
 
-def _picture(example: Example, stage: str) -> str:
-    name = f"example {example.place}"
-    what, figure = "differs by", shown(example.figure)
+def _guilt(example: Example, stage: str) -> tuple[str, str]:
+    """What makes an example guilty, and its figure."""
     if stage == "loss":
-        what, figure = "p(label)", shown(max(0.0, 1 - example.figure))
+        return "p(label)", shown(max(0.0, 1 - example.figure))
+    return "differs by", shown(example.figure)
+
+
+def _picture(example: Example, figure: tuple[str, ...]) -> str:
+    name = f"example {example.place}"
+    told = f"<dl><dt>{figure[0]}</dt><dd>{figure[1]}</dd></dl>" if figure else ""
     return (
         f'<li><img src="{data_url(example.pixels)}" alt="{name} of the batch">'
-        f"<div><b>{name}</b><dl><dt>{what}</dt><dd>{figure}</dd></dl></div></li>"
+        f"<div><b>{name}</b>{told}</div></li>"
     )
 
 

@@ -10,7 +10,7 @@ from core.study.compare.fit_outputs import keep_share
 from core.study.compare.fit_update import form_of, predicted
 from core.study.compare.pieces import Facets
 from core.study.compare.recording import Array
-from core.study.compare.report import Verdict
+from core.study.compare.report import CHANCE, STANDARD_ERRORS, Verdict, shown
 from core.study.compare.sides import Side
 from core.study.compare.stages import gives_shares
 from core.study.compare.steps import data
@@ -39,9 +39,9 @@ def described(side: Side) -> dict[str, tuple[str, ...]]:
     told: dict[str, list[str]] = {}
     for stage, name in _FITS:
         fit = side.fits[name]
-        each = [_told(c.facets, c.residual) for c in fit.found[:3]]
+        each = [_told(name, c.facets, c.residual) for c in fit.found[:3]]
         if not each and fit.best is not None:
-            each = [f"no piece fits; closest: {_told(fit.best.facets, fit.best.residual)}"]
+            each = [f"no piece fits; closest: {_told(name, fit.best.facets, fit.best.residual)}"]
         if each:
             told.setdefault(stage, []).extend(each)
     x = side.recording.inputs(0)
@@ -54,10 +54,13 @@ def described(side: Side) -> dict[str, tuple[str, ...]]:
     return {stage: tuple(each) for stage, each in told.items()}
 
 
-def _told(facets: Facets, residual: float) -> str:
+def _told(fit: str, facets: Facets, residual: float) -> str:
     each = ", ".join(f"{k.replace('_', ' ')} {words.number(v)}" for k, v in facets.items()
                      if v not in _PLAIN)  # fmt: skip
-    return f"{each or 'as computed from the network'}; left unexplained: {residual:.2g}"
+    left = f"left unexplained: {shown(residual)}"
+    if fit in ("weights", "biases"):
+        left = f"off by {shown(residual)} {STANDARD_ERRORS}, {CHANCE}"
+    return f"{each or 'as computed from the network'}; {left}"
 
 
 def ailments(side: Side) -> Iterator[tuple[str, Verdict]]:

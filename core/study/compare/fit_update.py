@@ -3,6 +3,7 @@
 Each rule is fitted to u = w(k) - w(k + 1) over the first steps, each number weighted by what
 rounding can do to it: half a unit in the last place of the weight, and a little of the step. The
 rate is linear and solved; the other numbers are searched on a grid and then by Gauss and Newton.
+If no rule fits with one rate, each step is given a rate of its own.
 Numbers are then rounded to as few digits as serve.
 """
 
@@ -17,6 +18,7 @@ from core.study.compare import formats
 from core.study.compare.pieces import Candidate, Facets, Fit, alike, plainest
 from core.study.compare.recording import Array, Recording
 from core.study.compare.rules import RULES, Rule, decay_by_signs
+from core.study.compare.schedules import Schedule
 from core.study.compare.steps import Data, data, frozen
 
 _COARSE = 160  # how many weights are looked at on a grid
@@ -40,19 +42,20 @@ class Form:
     decay: str = ""  # coupled, decoupled
     of: str = ""  # all, kernels
     clip: str = ""  # all together, each by itself
+    rates: str = ""  # of each step another: of the sum, or of each gradient in it
 
     @property
     def grid(self) -> dict[str, tuple[float, ...]]:
         """The numbers to search, with values to start from."""
         grid = dict(self.rule.grid)
-        if self.decay == "coupled":
+        if self.decay == "coupled" or (self.decay and self.rates):
             grid["decay"] = _DECAYS
         return grid
 
     @property
     def complexity(self) -> int:
         """How much is added to the rule."""
-        return bool(self.decay) + bool(self.clip)
+        return bool(self.decay) + bool(self.clip) + 2 * bool(self.rates)
 
 
 def fit_update(recording: Recording) -> Fit:
@@ -66,6 +69,8 @@ def fit_update(recording: Recording) -> Fit:
     if not any(c.fits for c in tried):
         near = [form.rule for c in tried if (form := form_of(c.facets))]
         tried += _searched(all_of_it, coarse, list(_forms(near)), 8)
+    if not any(c.fits for c in tried) and len(all_of_it.u) > 1:
+        tried += _searched(all_of_it, coarse, list(_scheduled()), 8)
     tried += [c for best in [c for c in tried if c.fits][:6] for c in _others(all_of_it, best)]
     return Fit(plainest(tried), lambda facets: _judged(all_of_it, facets))
 
@@ -78,6 +83,16 @@ def _forms(near: list[Rule]) -> Iterator[Form]:
                 yield Form(rule, decay, of)
         for clip in ("all together", "each by itself"):
             yield Form(rule, clip=clip)
+
+
+def _scheduled() -> Iterator[Form]:
+    """All rules with a rate for each step, and the commonest with decay, too."""
+    for rule in RULES:
+        yield Form(rule, rates="of the sum")
+        if rule.name == "momentum":
+            yield Form(rule, rates="of each gradient")
+        for decay in ("coupled", "decoupled") if rule.keys[0] in _COMMON else ():
+            yield from (Form(rule, decay, of, rates="of the sum") for of in ("all", "kernels"))
 
 
 def _searched(d: Data, coarse: Data, forms: list[Form], keep: int) -> list[Candidate]:
@@ -143,14 +158,42 @@ def _columns(d: Data, form: Form, numbers: Mapping[str, float]) -> list[Array]:
     of = d.kernel if form.of == "kernels" else np.ones_like(d.kernel)
     if form.decay == "coupled":
         g = g + numbers["decay"] * of * d.w
+    if form.rates:
+        return _by_step(d, form, g, numbers)
     columns = [form.rule.steps(g, numbers)]
     return [*columns, d.w * of] if form.decay == "decoupled" else columns
 
 
+def _by_step(d: Data, form: Form, g: Array, numbers: Mapping[str, float]) -> list[Array]:
+    """What each step's rate is multiplied with, in all steps."""
+    at = np.eye(len(g), dtype=bool)[:, :, None]
+    if form.rates == "of each gradient":
+        return [form.rule.steps(np.where(own, g, 0.0), numbers) for own in at]
+    steps = form.rule.steps(g, numbers)
+    if form.decay == "decoupled":
+        steps = steps + numbers["decay"] * d.w * (d.kernel if form.of == "kernels" else 1)
+    return [np.where(own, steps, 0.0) for own in at]
+
+
+def _rates_of(columns: list[Array], target: Array) -> tuple[Array, Array]:
+    """The rate of each step, and what they leave."""
+    x = np.stack(columns, axis=1)
+    square = x.T @ x
+    if not np.all(np.isfinite(square)):
+        return np.zeros(len(columns)), target
+    rates = np.linalg.lstsq(square, x.T @ target, rcond=1e-14)[0]
+    return rates, target - x @ rates
+
+
 def _solved(d: Data, form: Form, numbers: Mapping[str, float]) -> tuple[Array, Array]:
-    """The rate and, if decoupled, the rate of decay; and what they leave, in units of rounding."""
+    """The rate and, if decoupled, the rate of decay; and what they leave, in units of rounding.
+
+    If each step has its own rate, all of them, and what they leave.
+    """
     inverse, target = d.weighted[form.rule.squares]
     columns = [(c * inverse).reshape(-1) for c in _columns(d, form, numbers)]
+    if form.rates:
+        return _rates_of(columns, target)
     if len(columns) == 1:
         size = float(columns[0] @ columns[0])
         rate = float(columns[0] @ target) / size if 0 < size < math.inf else 0.0
@@ -247,17 +290,19 @@ def _rounded(d: Data, form: Form, numbers: dict[str, float]) -> dict[str, float]
 
 def _candidate(d: Data, form: Form, numbers: Mapping[str, float]) -> Candidate:
     rates, left = _solved(d, form, numbers)
-    rate = float(rates[0])
     least = _rms(left)
-    for digits in (1, 2, 3):
-        near = formats.snapped(rate, digits)
+    rate: float | Schedule = _rate(form, rates, 6)
+    for digits in (1, 2, 3) if not form.rates else (2, 3, 4, 5):
+        near = _rate(form, rates, digits)
         misfit = _rms(_left(d, form, numbers, near, rates[1:]))
         if misfit <= max(_enough(least), 1.02 * least, 0.5):
             rate = near
             break
+    else:
+        rate = rate if form.rates else float(rates[0])
     facets = {"rule": form.rule.name, "form": form.rule.form, "rate": rate, **numbers}
     if form.decay:
-        decay = numbers.get("decay", float(rates[-1]) / rate if rate else 0.0)
+        decay = numbers.get("decay", float(rates[-1] / rates[0]) if rates[0] else 0.0)
         facets |= {"decay_form": form.decay, "decay_of": form.of,
                    "decay": formats.snapped(decay, 2)}  # fmt: skip
     if form.clip:
@@ -265,9 +310,25 @@ def _candidate(d: Data, form: Form, numbers: Mapping[str, float]) -> Candidate:
     return _told(d, form, facets, least)
 
 
-def _left(d: Data, form: Form, numbers: Mapping[str, float], rate: float, more: Array) -> Array:
-    columns = _columns(d, form, numbers)
-    step = rate * columns[0] + (more[0] * columns[1] if len(columns) > 1 else 0)
+def _rate(form: Form, rates: Array, digits: int) -> float | Schedule:
+    """The rate, or all of them, rounded to some digits."""
+    if form.rates:
+        each = tuple(formats.snapped(float(rate), digits) for rate in rates)
+        return Schedule(each, form.rates == "of each gradient")
+    return formats.snapped(float(rates[0]), digits)
+
+
+def _step(columns: list[Array], rate: float | Schedule, decay: float) -> Array:
+    """The steps; `decay` is the rate of decay, if it is apart from the gradient."""
+    if isinstance(rate, Schedule):
+        return np.sum([r * c for r, c in zip(rate.rates, columns, strict=False)], axis=0)
+    return rate * columns[0] + (decay * columns[1] if len(columns) > 1 else 0)
+
+
+def _left(
+    d: Data, form: Form, numbers: Mapping[str, float], rate: float | Schedule, more: Array
+) -> Array:
+    step = _step(_columns(d, form, numbers), rate, more[0] if len(more) else 0.0)
     inverse, target = d.weighted[form.rule.squares]
     return target - (step * inverse).reshape(-1)
 
@@ -297,17 +358,20 @@ def form_of(facets: Facets) -> Form | None:
                 None)  # fmt: skip
     if rule is None:
         return None
+    rate, rates = facets.get("rate"), ""
+    if isinstance(rate, Schedule):
+        rates = "of each gradient" if rate.inside else "of the sum"
     return Form(rule, facets.get("decay_form", ""), facets.get("decay_of", ""),
-                facets.get("clip", ""))  # fmt: skip
+                facets.get("clip", ""), rates)  # fmt: skip
 
 
 def predicted(d: Data, facets: Facets) -> Array:
     """Return the steps [steps, weights] that facets would take from these gradients."""
     form = form_of(facets)
     assert form is not None
-    columns = _columns(d, form, facets)
-    step = facets["rate"] * columns[0]
-    return step + facets["rate"] * facets["decay"] * columns[1] if len(columns) > 1 else step
+    rate = facets["rate"]
+    decay = 0.0 if isinstance(rate, Schedule) else rate * facets.get("decay", 0.0)
+    return _step(_columns(d, form, facets), rate, decay)
 
 
 def _named(form: Form) -> set[str]:
@@ -323,7 +387,12 @@ def _judged(d: Data, facets: Facets) -> Candidate | None:
     if form is None or {*facets} != _named(form):
         return None
     rate = facets["rate"]
-    more = np.array([rate * facets.get("decay", 0.0)])
+    if isinstance(rate, Schedule):
+        if len(rate.rates) < len(d.u):
+            return None
+        more = np.zeros(0)
+    else:
+        more = np.array([rate * facets.get("decay", 0.0)])
     misfit = _rms(_left(d, form, facets, rate, more))
     return _told(d, form, dict(facets), misfit)
 

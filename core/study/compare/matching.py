@@ -11,6 +11,7 @@ from itertools import permutations
 
 import numpy as np
 
+from core.study.compare.parts import Parts, is_recurrent, parts, same_numbers, split_name
 from core.study.compare.recording import Array, natural
 
 Undo = Callable[[Array], Array]
@@ -30,20 +31,25 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matching:
-    """The pairs, in a's order, and the names that found no partner."""
+    """The pairs, in a's order, and the names that found no partner.
+
+    Names are those of the parts, where one side keeps whole what the other keeps in parts.
+    """
 
     pairs: tuple[Pair, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     orders: Mapping[int, Array] = field(default_factory=dict)  # of hidden units, by their number
+    parts: tuple[Parts, Parts] = (Parts(), Parts())  # of a and of b
 
     def units(self, v: Array) -> Array:
         """Return an array of b's hidden units, along its last axis, in a's order."""
         order = self.orders.get(v.shape[-1]) if v.ndim else None
         return v if order is None else v[..., order]
 
-    def undone(self, group: Mapping[str, Array]) -> dict[str, Array]:
+    def undone(self, group: Mapping[str, Array], kind: str = "params") -> dict[str, Array]:
         """Return b's arrays under a's names and in a's layout, as far as their shapes allow."""
+        group = self.parts[1].of(group, kind)
         return {p.a: p.undo(group[p.b]) for p in self.pairs if p.b in group}
 
     def notes(self) -> tuple[str, ...]:
@@ -52,7 +58,9 @@ class Matching:
         for pair in self.pairs:
             if pair.how:
                 told.setdefault(pair.how, []).append(f"{pair.a} = {pair.b}")
-        notes = [f"matched, {how}: {', '.join(names)}" for how, names in told.items()]
+        notes = [note for side, each in zip("ab", self.parts, strict=True)
+                 for note in each.notes(side)]  # fmt: skip
+        notes += [f"matched, {how}: {', '.join(names)}" for how, names in told.items()]
         for side, names in (("a", self.only_a), ("b", self.only_b)):
             if names:
                 notes.append(f"only in {side}: {', '.join(names)}")
@@ -71,12 +79,17 @@ def match(
     """
     a = {name: _wide(v) for name, v in a.items()}
     b = {name: _wide(v) for name, v in b.items()}
+    cut_a = parts(a, b)
+    a = cut_a.of(a)
+    cut_b = parts(b, a)
+    b = cut_b.of(b)
     channels = sorted({s for v in (*a.values(), *b.values()) if v.ndim == 4 for s in v.shape})
     pairs: dict[str, Pair] = {}
     free = dict(b)
     orders: dict[tuple[int, str], list[Array]] = {}
+    gates: dict[tuple[int, str], Array] = {}
     for name, values in sorted(a.items(), key=lambda item: -item[1].ndim):
-        found = _by_value(name, values, free, channels, orders, _beside(name, a, b, pairs))
+        found = _by_value(name, values, free, channels, orders, gates, _beside(name, a, b, pairs))
         if found:
             pairs[name] = found
             del free[found.b]
@@ -89,6 +102,7 @@ def match(
         tuple(name for name in a if name not in pairs),
         tuple(free),
         {width: each[0] for (width, _), each in orders.items()},
+        (cut_a, cut_b),
     )
 
 
@@ -109,19 +123,26 @@ def _by_value(
     free: Mapping[str, Array],
     channels: list[int],
     orders: dict[tuple[int, str], list[Array]],
+    gates: dict[tuple[int, str], Array],
     beside: Callable[[str], bool],
 ) -> Pair | None:
     """The free parameter with the same numbers, in the first layout in which they are the same."""
-    near = [o for o, v in free.items() if _same_numbers(values, v)]
+    near = [o for o, v in free.items() if same_numbers(values, v)]
     near.sort(key=lambda other: (other != name, free[other].shape != values.shape))
     constant = values.size > 0 and np.all(values == values.reshape(-1)[0])
     if constant:
         near = _in_place(name, near, free, values.shape, beside)
     for other in near:
+        order = gates.get((len(values), _layer(name))) if values.ndim == 1 else None
+        if order is not None and _same(values, free[other][order]):
+            return Pair(name, other, partial(np.take, indices=order), GATES, exact=True)
         if constant and values.ndim == 1:
             return _moved_vector(name, other, len(values), orders)
         for how, undo in _layouts(free[other], values.shape, channels):
             if _same(values, undo(free[other])):
+                if how.startswith(GATES) and values.ndim == 2:
+                    order = _order_of(undo, free[other].shape)
+                    gates[len(order), _layer(name)] = order
                 return Pair(name, other, undo, how, exact=True)
         found = _permuted(name, other, values, free[other], orders)
         if found:
@@ -138,7 +159,8 @@ def _in_place(
 ) -> list[str]:
     """Of parameters that are all one number, one in the same place, else the next by its name."""
     alike = [other for other in near if sorted(free[other].shape) == sorted(shape)]
-    alike.sort(key=lambda other: (not beside(other), natural(other)))
+    alike.sort(key=lambda other: (not beside(other), is_recurrent(name) != is_recurrent(other),
+                                  natural(other)))  # fmt: skip
     return [name] if name in alike else alike[:1]
 
 
@@ -174,18 +196,7 @@ def _moved_vector(
 
 
 def _layer(name: str) -> str:
-    return name.replace(".", "/").rpartition("/")[0]
-
-
-def _same_numbers(x: Array, y: Array) -> bool:
-    """Whether two arrays may hold the same numbers in another order."""
-    if x.size != y.size:
-        return False
-    for power in (1, 2):
-        p, q = np.sum(np.abs(x) ** power), np.sum(np.abs(y) ** power)
-        if not (np.isclose(p, q, rtol=1e-5, atol=0) or p == q or (np.isnan(p) and np.isnan(q))):
-            return False
-    return True
+    return split_name(name)[0]
 
 
 def _same(x: Array, y: Array) -> bool:
@@ -249,6 +260,17 @@ def _gates(shape: tuple[int, ...], swap: bool) -> Iterator[tuple[str, Undo]]:
                     return np.take(x.T if swap else x, places, axis)
 
                 yield GATES + (f", {SWAPPED}" if swap else ""), undo
+
+
+def _order_of(undo: Undo, shape: tuple[int, ...]) -> Array:
+    """Where the units of a kernel's gates are, from how its layout is undone."""
+    for axis in range(2):
+        places = np.arange(shape[axis])
+        moved = undo(np.broadcast_to(places if axis else places[:, None], shape))
+        line = moved[0] if np.ptp(moved[0]) else moved[:, 0]
+        if np.any(line != places):
+            return line
+    raise AssertionError("gates in another order are in another order")
 
 
 def _permuted(

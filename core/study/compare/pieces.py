@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from core.study.compare.schedules import Schedule
+
 Facets = Mapping[str, Any]
 
 
@@ -105,6 +107,8 @@ def _unlike(x: Facets, y: Facets) -> tuple[str, ...]:
 
 def alike(x: Any, y: Any) -> bool:
     """Whether two values of a facet are the same, numbers to within three thousandths."""
+    if isinstance(x, Schedule) and isinstance(y, Schedule):
+        return x.alike(y)
     if isinstance(x, float | int) and isinstance(y, float | int):
         return bool(x == y or math.isclose(x, y, rel_tol=0.003))
     return bool(x == y)

@@ -8,6 +8,10 @@ from typing import Any, Literal
 Status = Literal["same", "differs", "not recorded", "behind the first difference"]
 Side = Literal["a", "b", "both"]
 
+# The distance of drawn numbers from a distribution.
+STANDARD_ERRORS = "standard errors"
+CHANCE = "up to 4 is chance"
+
 STAGES = (
     "initial weights", "batch", "outputs", "loss", "gradient of the outputs", "gradients",
     "update", "state", "evaluation",
@@ -18,8 +22,8 @@ STAGES = (
 class Verdict:
     """A cause, and how well it explains what was recorded.
 
-    `residual` is the largest deviation that is left, relative to the largest number explained;
-    `runner_up` names the next best explanation. None: there is nothing to compare with.
+    `residual` is the largest deviation that is left, relative to the largest number explained, or
+    in `unit`; `runner_up` names the next best explanation. None: there is nothing to compare with.
     """
 
     side: Side
@@ -29,6 +33,8 @@ class Verdict:
     runner_up: str = ""
     runner_up_residual: float | None = None
     write: str = ""
+    unit: str = ""  # of the residuals, if they are no share
+    matters: str = ""  # sentences on how much it changes
 
 
 @dataclass(frozen=True)
@@ -126,19 +132,21 @@ def verdict_sentence(verdict: Verdict) -> str:
     """Return a verdict with its figures."""
     cause = verdict.cause.replace("_", " ")
     side = "" if verdict.side == "both" else f" ({verdict.side})"
-    text = f"**{cause}**{side}: {verdict.sentence} {left_unexplained(verdict)}"
-    return text.rstrip()
+    figures = " ".join(filter(None, (left_unexplained(verdict), verdict.matters)))
+    return f"**{cause}**{side}: {verdict.sentence} {figures}".rstrip()
 
 
 def left_unexplained(verdict: Verdict) -> str:
     """Return how well a verdict explains the numbers, beside the next best; "" if not measured."""
     if verdict.residual is None:
         return ""
-    text = f"Left unexplained: {shown(verdict.residual)}"
+    unit = f" {verdict.unit}" if verdict.unit else ""
+    text = "Off by" if unit else "Left unexplained:"
+    text = f"{text} {shown(verdict.residual)}{unit}"
     next_best = verdict.runner_up_residual
     if verdict.runner_up and next_best is not None and math.isfinite(next_best):
-        text += f"; with {verdict.runner_up} {shown(next_best)}"
-    return f"{text}."
+        text += f"; with {verdict.runner_up} it would be {shown(next_best)}"
+    return f"{text}{f'; {CHANCE}' if verdict.unit == STANDARD_ERRORS else ''}."
 
 
 def shown(number: float) -> str:

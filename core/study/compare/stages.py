@@ -32,7 +32,8 @@ class Both:
 
     def group(self, step: int, kind: str) -> Iterator[tuple[str, Array, Array]]:
         """Yield (name, a's array, b's array in a's layout) of parameters or gradients."""
-        ours, theirs = self.a.group(step, kind), self.matching.undone(self.b.group(step, kind))
+        ours = self.matching.parts[0].of(self.a.group(step, kind), kind)
+        theirs = self.matching.undone(self.b.group(step, kind), kind)
         for name in ours:
             if name in theirs and ours[name].shape == theirs[name].shape:
                 yield name, ours[name], theirs[name]

@@ -1,6 +1,7 @@
 """Verdicts on each stage: in which facets two sides differ, and how well that explains it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from core.study.compare.fit_outputs import keep_share
 from core.study.compare.matching import match
 from core.study.compare.pieces import Candidate, Fit, Parting, alike, parted
 from core.study.compare.recording import Array, Recording
+from core.study.compare.report import STANDARD_ERRORS, Verdict
 from core.study.compare.report import Side as Which
-from core.study.compare.report import Verdict
 from core.study.compare.sides import Side
 from core.study.compare.stages import Both
 
@@ -191,7 +192,9 @@ def _decay_write(wanted: tuple[float, float, str], framework: str) -> str:
 def frozen(both: Both, a: Side, b: Side) -> Verdict | None:
     """Return the verdict on parameters that only one side moves."""
     names = {pair.b: pair.a for pair in both.matching.pairs}
-    ours, theirs = {*a.frozen}, {names.get(name, name) for name in b.frozen}
+    still = [{n: side.recording.params(0)[n] for n in side.frozen} for side in (a, b)]
+    cut_a, cut_b = (each.of(v) for each, v in zip(both.matching.parts, still, strict=True))
+    ours, theirs = {*cut_a}, {names.get(name, name) for name in cut_b}
     if ours == theirs:
         return None
     side: Which = "b" if theirs - ours else "a"
@@ -208,9 +211,22 @@ def _frozen(which: str, names: Iterable[str], side: Side, why: str) -> Verdict:
                    0.0, write=f"# in {which}:\n{line}")  # fmt: skip
 
 
-def _is_state(owner: Recording, other: Recording, names: Iterable[str]) -> bool:
+def two_biases(both: Both) -> Iterator[Verdict]:
+    """Yield a verdict on biases that one side has once and the other twice, and adds up."""
+    for side, recording, each in zip("ab", (both.a, both.b), both.matching.parts, strict=True):
+        if each.sums:
+            torch = "torch" in recording.framework.lower()
+            line = "module.bias_hh_l0.requires_grad_(False)  # after it was added to bias_ih_l0" \
+                if torch else "train one of the two, and add the other to it first"  # fmt: skip
+            told = ", ".join(f"{x} and {y}" for x, y in each.sums)
+            yield Verdict(side, "two_biases", f"{told} of {side} are added up where the other has "  # type: ignore[arg-type]
+                          "one bias. A step moves each of them, so that their sum moves twice as "
+                          "far.", write=f"# in {side}:\n{line}")  # fmt: skip
+
+
+def _is_state(owner: Mapping[str, Array], other: Recording, names: Iterable[str]) -> bool:
     """Whether parameters of one recording are, with the same numbers, state of the other."""
-    ours = {name: owner.params(0)[name] for name in names}
+    ours = {name: owner[name] for name in names}
     pairs = match(ours, other.state(0)).pairs
     return len(pairs) == len(ours) and all(pair.exact for pair in pairs)
 
@@ -272,8 +288,10 @@ def _scaled(affine: Affine) -> Verdict:
 def initial(both: Both, a: Side, b: Side) -> Iterator[Verdict]:
     """Yield verdicts on first weights that are not the same."""
     only = both.matching.only_a, both.matching.only_b
-    still = [_is_state(r, other, names) for r, other, names in
-             ((both.a, both.b, only[0]), (both.b, both.a, only[1]))]  # fmt: skip
+    own = [cut.of(r.params(0)) for cut, r in
+           zip(both.matching.parts, (both.a, both.b), strict=True)]  # fmt: skip
+    still = [_is_state(params, other, names) for params, other, names in
+             zip(own, (both.b, both.a), only, strict=True)]  # fmt: skip
     if any(only) and all(still):
         for side, names in zip("ba", only, strict=True):
             if names:
@@ -320,7 +338,7 @@ def _drawn(apart: dict[str, bool], a: Side, b: Side) -> Iterator[Verdict]:
             continue
         parting = parted(a.fits[kind], b.fits[kind])
         if parting is not None:
-            yield _of_facet(kind, kind, parting, a, b)
+            yield replace(_of_facet(kind, kind, parting, a, b), unit=STANDARD_ERRORS)
             told = True
         elif kind == "weights" and not (a.fits[kind].found and b.fits[kind].found):
             spread = _spreads(a, b)

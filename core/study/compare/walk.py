@@ -1,6 +1,7 @@
 """The walk through two recordings, or a look at one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,7 +9,9 @@ from core.study.compare import verdicts
 from core.study.compare.ailments import ailments, described
 from core.study.compare.fit_gradients import as_clipped
 from core.study.compare.fit_inputs import batches
+from core.study.compare.hints import hints
 from core.study.compare.matching import match
+from core.study.compare.matters import matters
 from core.study.compare.pieces import Fit, serves
 from core.study.compare.recording import Recording
 from core.study.compare.report import STAGES, Report, Stage, Verdict
@@ -53,9 +56,10 @@ def compare(a: Recording, b: Recording) -> Report:
         if _parted(found):
             found = _passed(both, sides, found, given)
     stages = tuple(
-        Stage(name, found[name].status, found[name].numbers, _gravest_first(given[name]))
+        Stage(name, found[name].status, found[name].numbers, _gravest_first(name, given[name]),
+              hints(both, name) if found[name].status == "not recorded" else ())
         for name in STAGES
-    )
+    )  # fmt: skip
     notes = (*notes, *_notes(both), *both.matching.notes())
     return Report(title(a), title(b), stages, notes)
 
@@ -89,7 +93,8 @@ def _passed(
     """Pass verdicts on the stages into `given`; return what is found once they are known."""
     as_said = serves(*(side.fits["update"] for side in sides))
     moved_alike = verdicts.frozen(both, *sides) is None
-    if found["update"].status == "differs" and as_said and moved_alike:
+    summed = any(each.sums for each in both.matching.parts)
+    if found["update"].status == "differs" and as_said and moved_alike and not summed:
         # The same rule of the same gradients: some are tiny, and rounding is all of them.
         found = walked(both, "update")
     told = list(_in_order(both, *sides, found))
@@ -107,14 +112,15 @@ def matched(a: Recording, b: Recording) -> Both:
     return Both(a, b, match(a.params(0), b.params(0), torch[0] != torch[1]))
 
 
-def _gravest_first(given: list[Verdict]) -> tuple[Verdict, ...]:
+def _gravest_first(stage: str, given: list[Verdict]) -> tuple[Verdict, ...]:
     """Verdicts of a stage by what the other side's value would leave unexplained here."""
 
     def left(verdict: Verdict) -> float:
         found = verdict.runner_up_residual
         return -1.0 if found is None or np.isnan(found) else found
 
-    return tuple(sorted(given, key=left, reverse=True))
+    each = (replace(verdict, matters=matters(stage, verdict)) for verdict in given)
+    return tuple(sorted(each, key=left, reverse=True))
 
 
 @np.errstate(all="ignore")
@@ -180,6 +186,8 @@ def _in_order(
     still = verdicts.frozen(both, a, b)
     if still is not None:
         yield "update", still
+    if found["update"].status == "differs":
+        yield from (("update", v) for v in verdicts.two_biases(both))
     yield from (("update", v) for v in verdicts.by_facets("update", a, b))
     decay = verdicts.decay(a, b)
     if decay is not None:

@@ -1,11 +1,12 @@
 """The sentences of verdicts, and what to write in a program to make two the same."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.study.compare.fit_loss import BEHIND
 from core.study.compare.pieces import Facets
+from core.study.compare.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ def told(facet: str, facets: Facets) -> str:
         "wiring": "what the loss takes its outputs for,",
         "form": "the form",
         "rule": "the rule",
+        "mask_scale": "the share that is kept",
     }
+    if isinstance(facets.get(facet), Schedule):
+        return "the rates"
     return named.get(facet) or number(facets.get(facet))
 
 
@@ -195,6 +199,8 @@ def cause_of(facet: str, a: Facets, b: Facets) -> Cause:
         return Cause("optimizer", _of("The rule of the steps"), {"": "step by {value}"})
     if facet == "form":
         return _form(a, b)
+    if facet == "rate" and (isinstance(x, Schedule) or isinstance(y, Schedule)):
+        return _scheduled(x, y)
     if facet == "wiring" and BEHIND in (x, y):
         return _behind(a, b)
     if facet == "wiring":
@@ -226,6 +232,30 @@ def _behind(a: Facets, b: Facets) -> Cause:
          "": "give the loss the logits, not the probabilities"},
         lambda value: value != BEHIND,
     )  # fmt: skip
+
+
+def _scheduled(x: Any, y: Any) -> Cause:
+    """A rate that changes from step to step on one side at least; the code is for b, as for a."""
+    if isinstance(x, Schedule) and isinstance(y, Schedule) and replace(x, inside=y.inside).alike(y):
+        outside, inside = "ab" if y.inside else "ba"
+        told = (
+            f"The learning rate changes from step to step: {x}. The momentum of {inside} sums up "
+            f"gradients times the rates of their own steps; that of {outside} is multiplied by the "
+            "present rate."
+        )
+        return Cause("rates_in_momentum", lambda p, q: told, {
+            "": "no option of a framework does this: write the step by hand, or keep the rate",
+        })  # fmt: skip
+    in_a, in_b = (
+        f"changes from step to step in {side}: {value}"
+        if isinstance(value, Schedule)
+        else f"is {number(value)} at all steps in {side}"
+        for side, value in (("a", x), ("b", y))
+    )
+    write = {"torch": "lr={value}  # and no scheduler", "": "learning_rate={value}  # no schedule"}
+    if isinstance(x, Schedule):
+        write = {f: x.write(f) for f in ("torch", "keras", "jax", "")}
+    return Cause("rate_schedule", lambda p, q: f"The learning rate {in_a}; it {in_b}.", write)
 
 
 def _form(a: Facets, b: Facets) -> Cause:
