@@ -152,5 +152,7 @@ def test_the_command_prints_a_report_or_the_fault(
     assert "33% of the samples with “Clip, then naive, ε = 1e-7”" in told
     assert main([str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == "logits.csv"
-    assert main([str(tmp_path / "none.csv")]) == 2
-    assert "no such file" in capsys.readouterr().err
+    for other, words in (("none.csv", "No such file"), (".", "directory"), ("a.csv", "empty")):
+        (tmp_path / "a.csv").touch()
+        assert main([str(tmp_path / other)]) == 2
+        assert words in capsys.readouterr().err

@@ -4,7 +4,6 @@ import io
 import json
 import pickle
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -46,14 +45,10 @@ def same(found: Samples, z: Any = Z, y: Any = Y) -> bool:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_every_kind_of_file_is_read(name: str, tmp_path: Path) -> None:
+def test_every_kind_of_file_is_read(name: str) -> None:
     assert same(load(name, GOOD[name]))
-    path = tmp_path / name
-    path.write_bytes(GOOD[name])
-    assert same(load(name, path))
-    for data in (path, GOOD[name]):
-        with pytest.raises(Unusable, match="allowed"):
-            load(name, data, len(GOOD[name]) - 1)
+    with pytest.raises(Unusable, match="allowed"):
+        load(name, GOOD[name], len(GOOD[name]) - 1)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +120,7 @@ def test_of_many_samples_a_part_is_examined() -> None:
 
 
 def test_a_recordings_first_step_is_taken() -> None:
-    found = load("a.safetensors", PAIRS["question"].paths[0])
+    found = load("a.safetensors", PAIRS["question"].paths[0].read_bytes())
     assert found.probabilities and found.total == 48 and "step/0/outputs" in found.notes[0]
     data = save({"step/0/outputs": Z, "step/0/labels": Y},
                 {"sampled": json.dumps({"step/0/outputs": {}})})  # fmt: skip

@@ -27,9 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     options = parser.parse_args(arguments)
     try:
-        samples = load(options.file.name, options.file)
-    except Unusable as error:
-        print(f"{options.file}: {error}", file=sys.stderr)
+        samples = load(options.file.name, options.file.read_bytes())
+    except (OSError, Unusable) as error:
+        fault = error.strerror if isinstance(error, OSError) else error
+        print(f"{options.file}: {fault}", file=sys.stderr)
         return 2
     report = Report(options.file.name, samples, tuple(chain(*census(samples))))
     print(report.json() if options.json else report.markdown(), end="")

@@ -37,7 +37,7 @@ class Arrays:
     partly: frozenset[str] = frozenset()  # names of which the file holds only a sample
 
 
-def read(name: str, data: bytes | Path, limit_bytes: int = LIMIT_BYTES) -> Arrays:
+def read(name: str, data: bytes, limit_bytes: int = LIMIT_BYTES) -> Arrays:
     """Read the arrays of a file; the end of `name` says which kind it is.
 
     Raises:
@@ -48,31 +48,16 @@ def read(name: str, data: bytes | Path, limit_bytes: int = LIMIT_BYTES) -> Array
         raise Unusable(
             f"This is no .safetensors, .npz or .csv file. {OTHERS.get(kind, '')}".strip()
         )
-    return READERS[kind](_loaded(data, limit_bytes), limit_bytes)
+    if len(data) > limit_bytes:
+        sizes = (f"{size / 2**20:,.0f} MB" for size in (len(data), limit_bytes))
+        raise Unusable("The file has {}; {} are allowed.".format(*sizes))
+    return READERS[kind](data, limit_bytes)
 
 
 def shown(value: Any) -> str:
     """Return a value from a file, made harmless and short."""
     text = ascii(value)
     return text if len(text) < 80 else f"{text[:75]}...'"
-
-
-def _loaded(data: bytes | Path, limit: int) -> bytes:
-    if isinstance(data, bytes):
-        size = len(data)
-    else:
-        try:
-            if not data.is_file():
-                raise Unusable("There is no such file.")
-            size = data.stat().st_size
-            if size <= limit:
-                data = data.read_bytes()
-        except OSError as error:
-            raise Unusable(f"The file cannot be read: {error.strerror}.") from None
-    if size > limit:
-        raise Unusable(f"The file has {size / 2**20:.0f} MB; {limit / 2**20:.0f} MB are allowed.")
-    assert isinstance(data, bytes)
-    return data
 
 
 def _from_safetensors(data: bytes, _: int) -> Arrays:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -65,7 +64,7 @@ def margins(form: Form, logits: Floats, labels: Array) -> Floats:
     return logits[n, labels] - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
 
 
-def load(name: str, data: bytes | Path, limit_bytes: int = LIMIT_BYTES) -> Samples:
+def load(name: str, data: bytes, limit_bytes: int = LIMIT_BYTES) -> Samples:
     """Read logits and labels from a file of this name.
 
     Raises:

@@ -16,7 +16,8 @@ from core.study.compare.recording import Array, Unusable
 from core.study.logits.named import LABELS
 
 _COLUMNS = 200_000
-_NUMBERS = 2**25  # 256 MB as float64
+_NUMBERS = 2**23
+_LINES = 2**22
 
 
 def from_csv(data: bytes) -> tuple[dict[str, Array], tuple[str, ...]]:
@@ -77,6 +78,8 @@ def _cells(data: bytes) -> "tuple[list[str], array[float], list[str]]":
 def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     """Return each line that is not blank with its number."""
     for number, line in enumerate(reader, 1):
+        if number > _LINES:
+            raise Unusable(f"The table has more than {_LINES:,} lines.")
         if any(cell.strip() for cell in line):
             yield number, line
 
