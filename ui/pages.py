@@ -81,7 +81,8 @@ PAGES = Registry(
             key="compare",
             label="Is it happening to you?",
             summary="Record the first steps of your own two programs: where they part, and which "
-            "piece of which framework explains it.",
+            "piece of which framework explains it. Or bring logits and labels: which losses would "
+            "train on them.",
             section="Lab",
             file="pages/lab/compare.py",
             icon=":material/compare_arrows:",

@@ -15,7 +15,7 @@ from core.study.compare.examples import OWN, PAIRS
 from core.study.compare.recording import read
 from core.study.compare.report import STAGES, Numbers, Stage
 from tests.kit import MINUTE
-from tests.kit.pages import open_page
+from tests.kit.pages import keyed, open_page, tables
 from tests.kit.recorder import Program, recorded
 from ui.compare import files, howto, setting
 from ui.engine import engine
@@ -58,10 +58,21 @@ def test_before_anything_is_given_the_page_says_how_to_record() -> None:
         assert (name.removesuffix(".py") or "safetensors") in code
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_a_link_restores_the_choice(pair: str) -> None:
-    values = setting.Setting(pair)._asdict()
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        *(setting.Setting(pair=pair) for pair in PAIRS),
+        setting.Setting("logits", OWN, "float16", 1e-3),
+    ],
+)
+def test_a_link_restores_the_choice(chosen: setting.Setting) -> None:
+    values = chosen._asdict()
     assert setting._from_query(setting._to_query(values)) == (values, [])
+
+
+def test_an_epsilon_that_is_not_tried_is_moved_to_the_next_one() -> None:
+    values, notes = setting._from_query({"epsilon": "0.002"})
+    assert values["epsilon"] == 1e-3 and notes == ["epsilon was set from 0.002 to 0.001"]
 
 
 def test_the_example_opens_by_a_link_and_names_the_cause() -> None:
@@ -110,10 +121,12 @@ def test_a_report_is_in_the_session_and_not_in_the_server() -> None:
 
 
 def test_a_visitor_who_left_has_nothing_compared() -> None:
-    held = files.Held([files.Given("a", "a", lambda: b"")])
+    held = files.Held([files.Given("a", "a", lambda: b"")], lambda *_: iter([0.5, 1.0]))
     of = weakref.ref(held)
+    pieces = files._pieces(of)
+    assert next(pieces) == 0.5
     del held
-    assert list(files._walk(of)) == []
+    assert list(pieces) == [] and list(files._pieces(of)) == []
 
 
 def test_the_numbers_of_each_stage_stand_side_by_side() -> None:
@@ -146,3 +159,39 @@ def test_pictures_are_of_the_examples_that_matter() -> None:
         assert each.figure == pytest.approx(1 - p if y else p)
     assert guilty(a, b, "update") == [] and OWN in PAIRS
     assert json.loads(json.dumps([each.place for each in worst]))
+
+
+# Logits and labels
+
+
+def test_the_questions_logits_are_counted_for_every_loss() -> None:
+    page = compared(open_page(PAGE, given="logits", pair="question"))
+    assert page.header[0].value == "5 of 14 losses would train on these samples, in float32"
+    (told,) = (each.value for each in page.markdown if "Would break" in each.value)
+    assert "42% with" in told and "“Keras 3 on JAX, ε = 1e-7”" in told
+    formats, epsilons, figures = tables(page)
+    row = figures["loss"].index('The question\'s "stable" loss')
+    assert figures["wrong and silent"][row] == formats["float32"][row].split()[0] == "41.7%"
+    assert figures["mean loss"][row] == "5.774", "what the recording says of its first step"
+    assert figures["mean loss"][figures["loss"].index("Naive")] == "NaN"
+    assert "ε = 0.001" in epsilons
+    page.selectbox[0].select("from_logits").run()
+    assert not page.exception
+    keyed(page.segmented_control, "compare_dtype").select("float16").run()
+    assert page.header[0].value.endswith("in float16")
+
+
+def test_a_file_of_logits_is_read_or_its_fault_is_told() -> None:
+    page = open_page(PAGE, given="logits")
+    assert page.header[0].value == "How to save them"
+    for data, words in (
+        (b"logit,label\n3.5,1\n-2,1\n0.5,0\n", None),
+        (b"logit,label\n3.5,<b>\n", r"\<b\>"),
+        (b"logit,label\n3.5,2\n", "labels run from 2"),
+    ):
+        page.file_uploader(key="compare_logits").upload("a.csv", data, "text/csv")
+        compared(page.run())
+        if words is None:
+            assert "3 samples of 2 classes" in sub(r"\\", "", page.caption[0].value)
+        else:
+            assert words in page.error[0].value or words in sub(r"\\", "", page.error[0].value)

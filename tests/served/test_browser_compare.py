@@ -23,6 +23,20 @@ def test_two_files_that_are_dropped_are_compared(visit: Callable[..., Page], ser
     expect(page.get_by_role("img", name="example 0 of the batch")).to_be_visible()
 
 
+def test_logits_that_are_dropped_are_counted(visit: Callable[..., Page], server: str) -> None:
+    page = visit(f"{server}/compare")
+    page.get_by_text("logits and labels").click()
+    zone = page.get_by_role("region", name="Logits and labels")
+    drop = zone.get_by_test_id("stFileUploaderDropzoneInput")
+    rows = b"logit,label\n-120,1\n-2,1\n3,0\n-3,0\nnan,1\n"
+    drop.set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": rows})
+    expect(page.get_by_role("heading", name="5 of 14 losses would train on these")).to_be_visible()
+    expect(page.get_by_text("5 samples of 2 classes")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Of 5 samples 1 has a logit that is NaN")
+    expect(page.get_by_role("list").get_by_text("25% of the samples with").first).to_be_visible()
+    expect(page.get_by_role("button", name="Show data: Histogram of 4 samples")).to_be_attached()
+
+
 def test_a_file_that_is_no_recording_is_told_and_the_page_goes_on(
     visit: Callable[..., Page], server: str
 ) -> None:

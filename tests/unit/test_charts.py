@@ -24,6 +24,7 @@ from ui.charts import (  # fmt: skip
     frame,
     health,
     live,
+    logits,
     palette,
     relu,
     saturation,
@@ -641,6 +642,16 @@ POST = {
         compare.sides_tables(np.array([1.0, NAN]), np.array([2.0, 3.0])),
     ),
     "no sides": (compare.sides_spec(), compare.sides_tables(np.array([NAN]), np.array([3.0]))),
+    "logits": (
+        logits.spec(100.0, "logit z"),
+        logits.tables(
+            digits.Placed(
+                np.arange(2), np.array([3.0, -70.0]), np.array([True, False]), np.ones(2, int)
+            ),
+            100.0,
+            [digits.Zone(-50.0, -16.0, False, "exactly 0")],
+        ),
+    ),
     "no batches": (batches.spec((1, 10)), batches.tables({"mixed": {}})),
 }
 

@@ -265,15 +265,16 @@ def layers(
     title: str | None,
     y_axis: Mapping[str, Any],
     legend: alt.Legend | None,
+    what: str = "images",
 ) -> Any:
     """Draw zones, bars that can be clicked, the outlines of the chosen images, and words.
 
     The logit axis is written once, with the zones, because the browser reads the spec at every
-    frame.
+    frame. `what` names the images, if they are none.
     """
     y = alt.Y(
         "count:Q",
-        title="images",
+        title=what,
         scale=alt.Scale(nice=False),
         axis=alt.Axis(
             labelExpr="format(abs(datum.value), ',d')", tickCount=5, tickMinStep=1, **y_axis
@@ -292,15 +293,17 @@ def layers(
             color=colour,
         )
     )
-    return alt.layer(zones, *_bar_layers(scale, title, colour), *_notes(y))
+    return alt.layer(zones, *_bar_layers(scale, title, colour, what), *_notes(y))
 
 
-def _bar_layers(scale: alt.Scale, title: str | None, colour: alt.Color) -> tuple[Any, ...]:
+def _bar_layers(
+    scale: alt.Scale, title: str | None, colour: alt.Color, what: str
+) -> tuple[Any, ...]:
     """Return the bars that can be clicked, and the outlines of the chosen images."""
     stacked = alt.Chart(alt.NamedData("bars")).encode(
         x=alt.X("left:Q", title=title, scale=scale),
         x2="right:Q",
-        y=alt.Y("low:Q", title="images"),
+        y=alt.Y("low:Q", title=what),
     )
     clicked = alt.selection_point(name=CLICKED, fields=list(BAR), on="click", toggle=False)
     bars = (
@@ -311,7 +314,7 @@ def _bar_layers(scale: alt.Scale, title: str | None, colour: alt.Color) -> tuple
             tooltip=[
                 "side:N",
                 "state:N",
-                "images:Q",
+                alt.Tooltip("images:Q", title=what),
                 alt.Tooltip("left:Q", title="from", format=".3~g"),
                 alt.Tooltip("right:Q", title="to", format=".3~g"),
             ],

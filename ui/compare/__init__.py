@@ -1,1 +1,1 @@
-"""The comparison's page: two recordings, the walk through both, and what is blamed."""
+"""The comparison's page: recordings and what is blamed, or logits and what losses make of them."""

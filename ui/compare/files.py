@@ -1,6 +1,6 @@
-"""Recordings in, a report out: one comparison at a time on the server, behind the runs.
+"""Files in, a report out: one piece of work at a time on the server, behind the runs.
 
-A visitor's files are in his session only: the errand that compares them holds no more than a weak
+A visitor's files are in his session only: the errand that reads them holds no more than a weak
 reference, and its report moves to the session as soon as it is there.
 """
 
@@ -8,7 +8,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -30,71 +30,87 @@ class Walked(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A file that is to be compared."""
+    """A file that is to be looked at."""
 
     key: str  # the same for the same file
     name: str
     read: Callable[[], bytes]
 
 
-class Held:
-    """The files of a session: their names and bytes, and what came of them, a Walked or a fault."""
+Work = Callable[[Sequence[str], Sequence[bytes]], Iterator[Any]]  # names, files -> pieces
 
-    def __init__(self, given: Sequence[Given]) -> None:
+
+class Held:
+    """The files of a session: their names and bytes, and what came of them, or a fault as text."""
+
+    def __init__(self, given: Sequence[Given], work: Work) -> None:
         self.same = [each.key for each in given]
         self.names = [each.name for each in given]
         self.files = [each.read() for each in given]
+        self.work = work  # its last piece is the result, the others are how far it is, 0 to 1
         self.key = ("compare", uuid.uuid4().hex)
-        self.result: Walked | str | None = None
+        self.result: Any = None
+        self.done = 0.0
 
 
-def held(pair: str) -> Held | None:
-    """Return what the visitor gave, or a pair of the project; None if there is nothing yet."""
-    given = _uploads() if pair == OWN else _pair(pair)
+def held(given: Sequence[Given], work: Work, name: str = HELD) -> Held | None:
+    """Return these files as the session holds them under `name`; None if there are none."""
     if not given:
-        st.session_state.pop(HELD, None)
+        st.session_state.pop(name, None)
         return None
-    known: Held | None = st.session_state.get(HELD)
+    known: Held | None = st.session_state.get(name)
     if known is None or known.same != [each.key for each in given]:
-        known = st.session_state[HELD] = Held(given)
+        known = st.session_state[name] = Held(given, work)
     return known
 
 
-def _pair(pair: str) -> list[Given]:
-    return [Given(str(path), path.name, path.read_bytes) for path in PAIRS[pair].paths]
-
-
-def _uploads() -> list[Given]:
+def recordings(pair: str) -> Held | None:
+    """Return the recordings that the visitor gave, or a pair of the project."""
+    if pair != OWN:
+        paths = PAIRS[pair].paths
+        return held([Given(str(path), path.name, path.read_bytes) for path in paths], walk)
     halves = zip(st.columns(2, gap="medium"), SIDES, strict=True)
     uploads = [
         half.file_uploader(f"Recording {side}", "safetensors", key=f"compare_{side}")
         for half, side in halves
     ]
-    return [Given(up.file_id, up.name, up.getvalue) for up in uploads if up is not None]
+    return held([Given(up.file_id, up.name, up.getvalue) for up in uploads if up], walk)
 
 
-def walked(each: Held) -> bool:
-    """Return whether the comparison is done, and have it go on if it is not."""
+def ready(each: Held) -> bool:
+    """Return whether the work is done, and have it go on if it is not."""
     if each.result is None:
-        errand = engine().errands.look(each.key, partial(_walk, weakref.ref(each)))
+        errand = engine().errands.look(each.key, partial(_pieces, weakref.ref(each)))
         if errand.done:
             engine().errands.forget(each.key)
-            each.result = errand.pieces[0] if errand.pieces else FAULT
+            each.result = FAULT if errand.failure or not errand.pieces else errand.pieces[-1]
+        elif errand.pieces:
+            each.done = errand.pieces[-1]
     return each.result is not None
 
 
-FAULT = "These recordings could not be compared; that is a fault of this project. Please report it."
+FAULT = "These files could not be looked at; that is a fault of this project. Please report it."
 
 
-def _walk(of: "weakref.ref[Held]") -> Iterator[Walked | str]:
+def _pieces(of: "weakref.ref[Held]") -> Iterator[Any]:
     if (each := of()) is None:  # the visitor has left
         return
-    recordings = []
-    for name, data in zip(each.names, each.files, strict=True):
+    pieces = each.work(each.names, each.files)
+    del each
+    for piece in pieces:
+        yield piece
+        if of() is None:
+            return
+
+
+def walk(names: Sequence[str], files: Sequence[bytes]) -> Iterator[Walked | str]:
+    """Compare two recordings, or look at one; a file's fault is the result instead."""
+    found = []
+    for name, data in zip(names, files, strict=True):
         try:
-            recordings.append(read(data))
+            found.append(read(data))
         except Unusable as fault:
             yield f"{name}: {fault}"
             return
-    report = compare(*recordings) if len(recordings) > 1 else look(*recordings)
-    yield Walked(tuple(recordings), report)
+    report = compare(*found) if len(found) > 1 else look(*found)
+    yield Walked(tuple(found), report)
