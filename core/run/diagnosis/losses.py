@@ -42,7 +42,7 @@ def taken_for_probabilities(e: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "The loss is given logits and takes them for probabilities, so it clips them to "
         f"[1e-7, 1 - 1e-7].{words} {percent(e.now.census.wrong)} of the images are wrong.",
-        cures.softmax_once(e.config),
+        cures.taken_for_logits(e.config),
     )
 
 
