@@ -159,7 +159,8 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "7.5 times as much in 10 steps, by 0.3 instead of 0.04.",
     ),
     "overshooting": (
-        LOGITS, [START, look(5, loss=0.9, trial=Trial(10, 10, 0.95, 3.0, 0.8), census=Census(0.3, 0, 0))],
+        LOGITS, [START, look(5, loss=0.9, census=Census(0.3, 0, 0),
+                             trial=Trial(10, 10, 0.95, 3.0, 0.8))],
         "Its steps are too large: tried on copies of step 5, a tenth of the learning rate lowered "
         "the loss by 0.1 in 10 steps, and its own raised it by 0.05.",
     ),
@@ -169,6 +170,13 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "Epsilon rules the steps: Adam divides gradients by the size of recent gradients plus "
         "1e-7, and that is at least 5.1 times the root mean square gradient of each layer now. So "
         "steps shrink as gradients do.",
+    ),
+    "each_output": (
+        RunConfig(**{**DIGITS, "loss_input": "each_output"}),
+        [START, look(9, loss=0.31, census=Census(0.5, 0, 0))],
+        "Each of the 10 outputs has a binary loss of its own, and the loss is their mean: it is "
+        "0.31, and 0.325 where every output says one in 10. The mean divides the gradient by 10; "
+        "the next step changes no layer by more than 0.001 times its size.",
     ),
     "decayed": (
         RunConfig(**{**DIGITS, **STEPS_OF_ADAM, "decay_form": "l2", "weight_decay": 0.05}),

@@ -39,6 +39,7 @@ CAUSES: dict[str, Cause] = {
         steps.one_answer,
         steps.too_large,
         losses.divided_by_outputs,
+        losses.each_output,
         pieces.lost_in_epsilon,
         pieces.decayed,
         pieces.averages_apart,

@@ -36,8 +36,8 @@ def softmax_once(config: RunConfig) -> Cure:
     return cure
 
 
-def taken_for_logits(config: RunConfig) -> Cure:
-    """The same cross-entropy of logits, with at least the usual steps: those of clips are large."""
+def on_logits_at_usual(config: RunConfig) -> Cure:
+    """The same cross-entropy of logits, with steps that are no smaller than usual."""
     return {**softmax_once(config), **_no_less_than_usual(config)}
 
 
@@ -78,7 +78,7 @@ def tried_steps(config: RunConfig, times: int) -> Cure:
 
 def smaller_weights(config: RunConfig) -> Cure:
     """Keras's initial weights, and at least the optimizer's usual learning rate with them."""
-    return {"initializer": "keras", **_no_less_than_usual(config)}
+    return {"initializer": "keras", "biases": "own", **_no_less_than_usual(config)}
 
 
 def more_range(config: RunConfig) -> Cure:

@@ -97,7 +97,7 @@ def far_from_chance(e: Evidence) -> Diagnosis | None:
     """Before the first step the loss is many times that of a guess, with pixels that are scaled."""
     if e.now.fit or e.config.scaling == "raw" or not e.now.census.wrong > FEW:
         return None
-    guess = e.config.loss_weight and math.log(max(2, TASKS[e.config.task].outputs))
+    guess = math.log(max(2, TASKS[e.config.task].outputs))
     if not (math.isfinite(e.first.loss) and e.first.loss > FAR * guess):
         return None
     if "initializer" in e.config.ignored() or e.config.loss_input not in cures.HARMLESS:
