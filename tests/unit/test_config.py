@@ -193,22 +193,11 @@ def test_ignored_settings_are_not_part_of_a_config() -> None:
     optimizer = (*SETTINGS, "weight_decay", "clip_norm")
     order = ("data_order", "shuffle", "shuffle_buffer", "last_batch")
     unused = ("initial_spread", *norm, *optimizer, *order)
-    assert plain.ignored() == (
-        "epsilon",
-        "initial_spread",
-        "dropout_value",
-        *unused,
-        *Process._fields,
-    )
+    assert plain.ignored() == ("epsilon", "dropout_value", *unused, *Process._fields)
     other = RunConfig(loss="from_logits", epsilon=1e-3, dropout_value=0.9)
     assert (other, hash(other), to_query(other)) == (plain, hash(plain), {"loss": "from_logits"})
     assert RunConfig(dropout="rate", dropout_value=0.9) != RunConfig(dropout="rate")
-    assert RunConfig(epsilon=1e-3).ignored() == (
-        "initial_spread",
-        "dropout_value",
-        *unused,
-        *Process._fields,
-    )
+    assert RunConfig(epsilon=1e-3).ignored() == ("dropout_value", *unused, *Process._fields)
     assert RunConfig(mu=3.0, tau=0.5) == RunConfig()
     ignored = {"widths": (8,), "initializer": "keras", "activation": "tanh", "dropout": "rate"}
     cnn = RunConfig(model="cnn", **ignored)
