@@ -8,12 +8,15 @@ held, broken  for each cause whose sentence makes a prediction: how often a late
 said          in how many settings each cause was named first, and at how many looks
 cures         the first cause with a cure at the end of each setting: the cured setting is run too.
               helped: its final accuracy is higher by more than 0.01; worse: lower by more than
-              0.01. The accuracy is on held-out images where the cause is memorising, otherwise on
-              training images.
+              the rounding band. The accuracy is on held-out images where the cause is memorising,
+              otherwise on training images. The band is the range of final training accuracies
+              of the run or of the cured one, whichever is wider, over the run and COPIES of it
+              from weights nudged by one rounding; it is measured where accuracy fell.
 
 JSON: settings; said_in_settings; said_at_looks; held; broken; cures: by cause {offered, helped,
 worse}; and rows, one for each setting: what differs from the default, the first cause at each look
-(repeats are joined), first and final accuracy, the cause cured, its cure and the gain in accuracy.
+(repeats are joined), first and final accuracy, the cause cured, its cure, the gain in accuracy
+and, where it is negative, the rounding band.
 """
 
 import argparse
@@ -26,8 +29,12 @@ from typing import Any
 
 from benchmarks._server import say
 from core.config import RunConfig, agree
+from core.run.prepare import device_data
+from core.study import band
 from tests.kit.runs import trained
 from tests.kit.truth import probed, settings, verdicts
+
+COPIES = 5
 
 
 def cured(config: RunConfig) -> tuple[str, RunConfig] | None:
@@ -46,6 +53,19 @@ def final(config: RunConfig, cause: str) -> float:
     return last.test_accuracy if cause == "memorising" else last.train_accuracy
 
 
+def rounding_band(config: RunConfig, cured: RunConfig) -> float:
+    """The range of final scores over a run and its nudged copies, of whichever run's is wider."""
+    return max(map(_range, (config, cured)))
+
+
+def _range(config: RunConfig) -> float:
+    copies = band.copies(config, device_data(config), COPIES)
+    scores = [copy.score[-1] for copy in copies if copy is not None]
+    scores = [0.0 if math.isnan(score) else float(score) for score in scores]
+    scores.append(final(config, ""))
+    return max(scores) - min(scores)
+
+
 def measure(config: RunConfig) -> dict[str, Any]:
     """The row of one setting."""
     looks = probed(config)
@@ -61,6 +81,8 @@ def measure(config: RunConfig) -> dict[str, Any]:
         change = {k: v for k, v in asdict(better).items() if v != getattr(config, k)}
         gain = final(better, cause) - final(config, cause)
         row |= {"cause": cause, "cure": change, "gain": round(gain, 3)}
+        if gain < 0:
+            row["band"] = round(rounding_band(config, better), 3)
     return row
 
 
@@ -85,7 +107,7 @@ def main() -> None:
         cause: {
             "offered": sum(row["cause"] == cause for row in offered),
             "helped": sum(row["cause"] == cause and row["gain"] > 0.01 for row in offered),
-            "worse": sum(row["cause"] == cause and row["gain"] < -0.01 for row in offered),
+            "worse": sum(row["cause"] == cause and _worse(row) for row in offered),
         }
         for cause in dict.fromkeys(row["cause"] for row in offered)
     }
@@ -99,6 +121,10 @@ def main() -> None:
         "rows": rows,
     }
     print(json.dumps(_finite(report), indent=1, allow_nan=False))
+
+
+def _worse(row: dict[str, Any]) -> bool:
+    return bool(row["gain"] < 0 and -row["gain"] > row["band"])
 
 
 def _finite(value: Any) -> Any:

@@ -16,9 +16,10 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
+from core.parts.initializers import BIASES, INITIALIZERS, SPREAD, uses_spread
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.models import MODELS
 from core.parts.normalisations import NORM_FIELDS, NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.order import DATA_ORDERS, LAST_BATCHES, SHUFFLES
@@ -37,8 +38,9 @@ class RunConfig:
 
     Fields that have no effect on the run are set to their defaults, so that equal runs compare
     equal: epsilon if the loss has none, smoothing if it takes integer labels only, the dropout
-    value if dropout is off, the numbers of a normalisation that there is none of, the order of the
-    images if each batch has all of them, the last batch if it is as large as the others or
+    value if dropout is off, the spread of initial weights that have one of their own, biases that
+    belong to the initial weights, the numbers of a normalisation that there is none of, the order
+    of the images if each batch has all of them, the last batch if it is as large as the others or
     BatchNorm would see what fills it up, the buffer's size if there is no buffer, and what the
     source or the model does not use. Series need a task and a model of their own.
 
@@ -67,6 +69,8 @@ class RunConfig:
     model: str = _field("mlp", Choice(MODELS))
     widths: tuple[int, ...] = _field((1000,), Widths(Range(1, 16_384, whole=True), most=8))
     initializer: str = _field("glorot_normal", Choice(INITIALIZERS))
+    biases: str = _field("own", Choice(BIASES))
+    initial_spread: float = _field(SPREAD, Range(1e-6, 10))
     activation: str = _field("relu", Choice(ACTIVATIONS))
     normalisation: str = _field("none", Choice(NORMALISATIONS))
     # The share of a running average that a batch leaves: PyTorch's momentum is 1 minus this.
@@ -151,6 +155,7 @@ class RunConfig:
         epsilon = ("epsilon",) if LOSSES[self.loss].epsilon is None else ()
         value = ("dropout_value",) if self.dropout == "off" else ()
         smoothing = () if takes_smoothing(vars(self)) else ("label_smoothing",)
+        spread = unused_by_weights(vars(self))
         buffer = ("shuffle_buffer",) if self.shuffle != "buffer" else ()
         order = ORDER if self.full_batch else buffer
         ignores = MODELS[self.model].ignores
@@ -159,7 +164,7 @@ class RunConfig:
         last = ("last_batch",) if whole or normed else ()
         norm = unused_by_norm(vars(self))
         unused = [*norm, *unused_by_step(vars(self)), *order, *last, *unused_by(self.source)]
-        return tuple(dict.fromkeys([*epsilon, *smoothing, *value, *unused, *ignores]))
+        return tuple(dict.fromkeys([*epsilon, *smoothing, *value, *spread, *unused, *ignores]))
 
     def effective(self, name: str) -> Any:
         """A field's value; for a setting of the optimizer its own where the field is None."""
@@ -224,6 +229,13 @@ def takes_smoothing(values: Mapping[str, Any]) -> bool:
     given, loss = LOSS_INPUTS[values["loss_input"]], LOSSES[values["loss"]]
     integers = given.integers if given.instead else loss.integers
     return not (integers and TASKS[values["task"]].form == "softmax")
+
+
+def unused_by_weights(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings of initial weights that have no effect with these values."""
+    own = values["biases"] == INITIALIZERS[values["initializer"]].own_biases
+    spread = () if uses_spread(values["initializer"], values["biases"]) else ("initial_spread",)
+    return (*(("biases",) if own else ()), *spread)
 
 
 def unused_by_step(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,6 +34,11 @@ BINARY: dict[str, list[str]] = {
         "m = {ops}.relu(z)",
         "return z - z * y + m + {ops}.log({ops}.exp(-m) + {ops}.exp(-z - m))",
     ],
+    "keras2_tf": [
+        _SIGMOID,
+        _CLIP,
+        "return -(y * {ops}.log(p + {e}) + (1 - y) * {ops}.log(1 - p + {e}))",
+    ],
     "keras1_tf": [
         _SIGMOID,
         _CLIP,

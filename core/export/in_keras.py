@@ -206,6 +206,12 @@ def _given(config: RunConfig) -> list[str]:
 def _of_each(config: RunConfig, form: Form) -> list[str]:
     own = "binary_crossentropy" if form == "binary" else "sparse_categorical_crossentropy"
     end = "sigmoid" if form == "binary" else "softmax"
+    if config.loss_input in ("each_output", "each_probability"):
+        if form == "binary":
+            return ["return keras.losses.binary_crossentropy(y, z, from_logits=True)"]
+        hot = f"ops.one_hot(y, {TASKS[config.task].outputs})"
+        given = "z, from_logits=True" if config.loss_input == "each_output" else "ops.softmax(z)"
+        return [f"return keras.losses.binary_crossentropy({hot}, {given})"]
     if LOSS_INPUTS[config.loss_input].instead:
         return [f"return keras.losses.{own}(y, z)"]
     if config.loss in OF_KERAS:

@@ -214,6 +214,8 @@ _CLIPPED = f"{{clip}}({{p}}, {KERAS_EPSILON}, 1 - {KERAS_EPSILON})"
 
 
 def _of_each(config: RunConfig, form: Form) -> list[str]:
+    if LOSS_INPUTS[config.loss_input].each_output:
+        return _of_each_output(config, form)
     if LOSS_INPUTS[config.loss_input].instead:
         return _of_probabilities(config, form)
     functional = "nn.functional.binary_cross_entropy"
@@ -229,6 +231,21 @@ def _of_each(config: RunConfig, form: Form) -> list[str]:
     if form == "binary":
         return [f'return {functional}_with_logits(z, y, reduction="none")']
     return ['return nn.functional.cross_entropy(z, y, reduction="none")']
+
+
+def _of_each_output(config: RunConfig, form: Form) -> list[str]:
+    """The mean of a binary loss of each output."""
+    functional = "nn.functional.binary_cross_entropy"
+    if form == "binary":
+        return [f'return {functional}_with_logits(z, y, reduction="none")']
+    hot = f"y = torch.eye({TASKS[config.task].outputs})[y]"
+    if config.loss_input == "each_output":
+        return [hot, f'return {functional}_with_logits(z, y, reduction="none").mean(-1)']
+    return [
+        hot,
+        f"p = {_CLIPPED.format(p='torch.softmax(z, -1)', clip='halving_clip')}",
+        "return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean(-1)",
+    ]
 
 
 def _of_probabilities(config: RunConfig, form: Form) -> list[str]:

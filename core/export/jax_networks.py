@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from core.config import RunConfig
 from core.export.own_text import own_text
+from core.export.shared import rounded
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
@@ -27,7 +28,22 @@ INITIALIZERS = {
     "pytorch_weights": ('variance_scaling(1 / 3, "fan_in", "uniform")', "zeros"),
     "flax": ("lecun_normal()", "zeros"),
     "normal_1": ("normal(1.0)", "normal(1.0)"),
+    "normal": ("normal({spread})", "normal({spread})"),
 }
+BIASES = {
+    "zeros": "zeros", "uniform": "uniform", "normal_0.01": "normal(1e-2)",
+    "normal_1": "normal(1.0)", "normal": "normal({spread})",
+}  # fmt: skip
+_STAX = ("glorot_normal()", "normal(1e-2)")
+
+
+def _initial(config: RunConfig) -> tuple[str, str] | None:
+    """How weights and biases are drawn; None where a layer of stax draws them so."""
+    row = INITIALIZERS[config.initializer]
+    if config.biases != "own":
+        row = ((row or _STAX)[0], BIASES[config.biases])
+    spread = f"np.float32({rounded(config.initial_spread)})"
+    return row and (row[0].format(spread=spread), row[1].format(spread=spread))
 
 
 def network(config: RunConfig) -> tuple[str, str]:
@@ -57,7 +73,7 @@ def _dense_layers(config: RunConfig) -> Iterator[str]:
 
 
 def _recurrent(config: RunConfig) -> Iterator[str]:
-    weights, biases = INITIALIZERS[config.initializer] or ("glorot_normal()", "normal(1e-2)")
+    weights, biases = _initial(config) or _STAX
     yield _weights(weights, biases)
     yield from (inspect.getsource(each).strip() for each in (Gate, Weights))
     yield own_text(gru)
@@ -145,7 +161,7 @@ def _apply(config: RunConfig) -> str:
 
 
 def _dense(config: RunConfig) -> str:
-    row = INITIALIZERS[config.initializer]
+    row = _initial(config)
     return "" if row is None else _weights(*row)
 
 
@@ -168,7 +184,7 @@ def _biases(biases: str, inputs: int) -> str:
 
 
 def _layer(config: RunConfig, inputs: int, width: int) -> str:
-    row = INITIALIZERS[config.initializer]
+    row = _initial(config)
     if row is None:
         return f"stax.Dense({width})"
     return f"stax.Dense({width}, WEIGHTS, {_biases(row[1], inputs)})"

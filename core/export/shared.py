@@ -181,6 +181,11 @@ def printed_words(config: RunConfig) -> str:
 def loss_words(config: RunConfig) -> str:
     """What stands above the loss."""
     given = LOSS_INPUTS[config.loss_input]
+    if given.each_output:
+        return (
+            "The loss of each image, in nats: the mean of a binary loss of each output, in place "
+            f"of {LOSSES[config.loss].label}."
+        )
     if given.instead:
         return (
             f"The loss of each image, in nats. It takes logits for probabilities, in place of "

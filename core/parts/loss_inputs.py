@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from core.parts.losses import Form, LossFunction
-from core.parts.losses.shared import clip_inclusive, clip_limits, log_loss, pick
+from core.parts.losses.shared import (
+    clip_inclusive,
+    clip_limits,
+    from_sigmoid,
+    log_loss,
+    one_hot,
+    pick,
+    softmax,
+)
 from core.registry import Registry, Row
 
 
@@ -25,6 +33,7 @@ class LossInput(Row):
     # The loss, by form, that stands in for the chosen one; none where the chosen one is used.
     instead: Mapping[Form, LossFunction] | None = None
     integers: bool = False  # whether that takes integer labels only, with more than two classes
+    each_output: bool = False  # whether that is a mean of a binary loss of each output
 
 
 def _logits(z: Array) -> Array:
@@ -37,6 +46,22 @@ def _log_odds(z: Array) -> Array:
 
 
 KERAS_EPSILON = 1e-7  # keras.config.epsilon(), Keras 3.15
+
+
+def _binary_of_logits(z: Array, labels: Array, epsilon: Array) -> Array:
+    """The binary cross-entropy of one logit."""
+    return from_sigmoid(z, labels)
+
+
+def _mean_of_outputs(z: Array, labels: Array, epsilon: Array) -> Array:
+    """binary_cross_entropy_with_logits(z, one_hot(y)): the mean over the outputs."""
+    return jnp.mean(from_sigmoid(z, one_hot(labels, z)), axis=-1)
+
+
+def _mean_of_probabilities(z: Array, labels: Array, epsilon: Array) -> Array:
+    """binary_crossentropy(one_hot(y), softmax(z)): clipped to [1e-7, 1 - 1e-7], and their mean."""
+    p = jnp.clip(softmax(z), *clip_limits(jnp.float32(KERAS_EPSILON), z))
+    return jnp.mean(log_loss(p, one_hot(labels, z)), axis=-1)
 
 
 def _binary_of_probabilities(z: Array, labels: Array, epsilon: Array) -> Array:
@@ -112,6 +137,32 @@ LOSS_INPUTS = Registry(
             softmax=_logits,
             instead={"binary": _binary_of_probabilities, "softmax": _of_probabilities_tf},
             integers=True,
+        ),
+        LossInput(
+            key="each_output",
+            label="logits, a binary loss of each",
+            latex=r"\frac{1}{K} \sum_j L_2(z_j, [\,j = y\,])",
+            summary="Each of the ten outputs is asked by itself whether the image is its digit: "
+            "the mean of ten binary losses, whose gradient is a tenth of their sum's. With two "
+            "classes it is the usual loss. Whichever loss is chosen, this one is used.",
+            reference="torch.nn.BCEWithLogitsLoss with one-hot labels, PyTorch 2.13",
+            binary=_logits,
+            softmax=_logits,
+            instead={"binary": _binary_of_logits, "softmax": _mean_of_outputs},
+            each_output=True,
+        ),
+        LossInput(
+            key="each_probability",
+            label="softmax, a binary loss of each",
+            latex=r"\frac{1}{K} \sum_j L_2(p_j, [\,j = y\,]),\quad p = \mathrm{softmax}(z)",
+            summary="The same of the ten probabilities after softmax. Its accuracy is often the "
+            "wrong one, too: each output rounded by itself.",
+            reference='loss="binary_crossentropy" after a softmax layer, with one-hot labels, '
+            "Keras 3.15 on JAX",
+            binary=_logits,
+            softmax=_logits,
+            instead={"binary": _binary_of_logits, "softmax": _mean_of_probabilities},
+            each_output=True,
         ),
     ],
 )

@@ -39,6 +39,8 @@ class Optimizer(Row):
     start: Callable[[Array], Memory]  # the memory before the first step, from the weights
     first_square: float = 0.0  # what the first array of its memory starts at, in place of 0
     counts: bool = False  # whether the rule needs the number of the step
+    # Whether optimizer_epsilon is added to a mean square, inside the root, and not to the root.
+    inside: bool = False
     learning_rate: float  # a framework's default, for orientation
     momentum: float | None = None
     beta_2: float | None = None
@@ -237,6 +239,7 @@ OPTIMIZERS = Registry(
             reference="keras.optimizers.RMSprop, Keras 3.15; optax.rmsprop, optax 0.2.8, with "
             "epsilon 1e-8",
             rule=rules.rmsprop(inside=True),
+            inside=True,
             start=zeros(2),
             **_RMSPROP_KERAS,
         ),
@@ -247,6 +250,7 @@ OPTIMIZERS = Registry(
             summary="The mean square starts at 1, so that the first steps are small.",
             reference="tf.compat.v1.train.RMSPropOptimizer, TensorFlow 2.21",
             rule=rules.rmsprop(inside=True),
+            inside=True,
             start=zeros(2),
             first_square=1.0,
             **{**_RMSPROP_KERAS, "optimizer_epsilon": 1e-10},
@@ -270,6 +274,7 @@ OPTIMIZERS = Registry(
             reference="keras.optimizers.RMSprop(centered=True), Keras 3.15; optax.rmsprop, optax "
             "0.2.8, with epsilon 1e-8",
             rule=rules.rmsprop(inside=True, centered=True),
+            inside=True,
             start=zeros(3),
             **_RMSPROP_KERAS,
         ),
@@ -292,6 +297,7 @@ OPTIMIZERS = Registry(
             reference="keras.optimizers.Adagrad, Keras 3.15; optax.adagrad, optax 0.2.8; "
             "AdagradOptimizer of TF 1 with epsilon 0",
             rule=rules.adagrad(inside=True),
+            inside=True,
             start=zeros(1),
             first_square=0.1,
             optimizer_epsilon=1e-7,
@@ -307,6 +313,7 @@ OPTIMIZERS = Registry(
             reference="torch.optim.Adadelta, PyTorch 2.13; keras.optimizers.Adadelta, Keras 3.15, "
             "with rho 0.95, epsilon 1e-7, rate 0.001",
             rule=rules.adadelta,
+            inside=True,
             start=zeros(2),
             beta_2=0.9,
             optimizer_epsilon=1e-6,

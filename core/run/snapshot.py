@@ -83,12 +83,13 @@ class Ahead(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What the next steps come to on two copies of a run: the losses after them."""
+    """What the next steps come to on copies of a run: the losses after them."""
 
     steps: int
-    times: int  # as large as the run's own is the other copy's learning rate
+    times: int  # as large as the run's own learning rate is the larger one, and as small the other
     own: float
     larger: float
+    smaller: float = math.nan
 
 
 class Snapshot(NamedTuple):
@@ -140,6 +141,13 @@ class Snapshot(NamedTuple):
     trial: Trial | None = None  # at few looks, where a run has come to little; see train.trial
     # The accuracy on the held-out images as the program reports it; NaN if that is `test_accuracy`.
     reported: float = math.nan
+    # Where it reports another than the true one: its mean loss on the held-out images, and the
+    # true one. NaN otherwise.
+    reported_loss: float = math.nan
+    held_out_loss: float = math.nan
+    # The share of the next step's batch that is right as the step sees it, normalised by itself;
+    # NaN where no layer is normalised by running averages.
+    batch_accuracy: float = math.nan
 
     @property
     def score(self) -> float:

@@ -32,6 +32,7 @@ NAN = float("nan")
 QUESTION = RunConfig()
 LOGITS = RunConfig(loss="from_logits")
 ADAM = RunConfig(optimizer="adam", learning_rate=0.001)
+STEPS_OF_ADAM = {"optimizer": "adam", "learning_rate": 0.001}
 SERIES = RunConfig(
     source="ou", task="next_value", model="gru", loss="mse_broadcast", train_size=64, batch_size=64
 )
@@ -156,6 +157,54 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
                  look(6, loss=0.8, census=Census(0.3, 0, 0))],
         "It learns slowly: tried on copies of step 5, 10 times the learning rate lowered the loss "
         "7.5 times as much in 10 steps, by 0.3 instead of 0.04.",
+    ),
+    "overshooting": (
+        LOGITS, [START, look(5, loss=0.9, census=Census(0.3, 0, 0),
+                             trial=Trial(10, 10, 0.95, 3.0, 0.8))],
+        "Its steps are too large: tried on copies of step 5, a tenth of the learning rate lowered "
+        "the loss by 0.1 in 10 steps, and its own raised it by 0.05.",
+    ),
+    "lost_in_epsilon": (
+        RunConfig(**{**DIGITS, "optimizer": "adam_keras", "learning_rate": 1e-3}),
+        [START, look(5, gradient_norms=np.full(2, 1e-6), census=Census(0.3, 0, 0))],
+        "Epsilon rules the steps: Adam divides gradients by the size of recent gradients plus "
+        "1e-7, and that is at least 5.1 times the root mean square gradient of each layer now. So "
+        "steps shrink as gradients do.",
+    ),
+    "each_output": (
+        RunConfig(**{**DIGITS, "loss_input": "each_output"}),
+        [START, look(9, loss=0.31, census=Census(0.5, 0, 0))],
+        "Each of the 10 outputs has a binary loss of its own, and the loss is their mean: it is "
+        "0.31, and 0.325 where every output says one in 10. The mean divides the gradient by 10; "
+        "the next step changes no layer by more than 0.001 times its size.",
+    ),
+    "decayed": (
+        RunConfig(**{**DIGITS, **STEPS_OF_ADAM, "decay_form": "l2", "weight_decay": 0.05}),
+        [START, look(5, weight_norms=np.array([3.0, 10.0]), census=Census(0.3, 0, 0))],
+        "Decay holds the weights down: those of layer 1 have 30% of the size they began with, and "
+        "30% of the images are wrong. The decay is in the gradient, so Adam divides it by the "
+        "gradient's size, too: where gradients are small it pulls the more.",
+    ),
+    "averages_apart": (
+        RunConfig(**{**DIGITS, "normalisation": "batch_norm", "norm_momentum": 0.99}),
+        [START, look(40, n=1000, train_accuracy=0.6, batch_accuracy=0.95)],
+        "The running averages are not those of its batches: normalised by their own mean and "
+        "variance 95% of the next batch are right, and by the running averages 60% of the images "
+        "looked at. After 40 batches 67% of them is still what they started at, mean 0 and "
+        "variance 1.",
+    ),
+    "far_from_chance": (
+        RunConfig(**{**DIGITS, "initializer": "normal_1"}),
+        [look(0, loss=88.0), look(5, loss=0.9, census=Census(0.3, 0, 0))],
+        "It began far from a guess: the mean loss at the start was 88, and that of a guess is 2.3, "
+        "so the initial weights are too large. It is 0.9 now.",
+    ),
+    "small_last_batch": (
+        RunConfig(**{**DIGITS, "train_size": 1004, "last_batch": "kept", "epochs": 9}),
+        [START, *(look(step, loss=loss, census=Census(0.3, 0, 0)) for epoch in range(3)
+                  for step, loss in ((11 * epoch + 8, 0.5), (11 * epoch + 11, 0.75)))],
+        "The last batch of each epoch has 4 images, and its step is as long as that of 100: at the "
+        "end of each of 3 epochs the loss rose, by 0.25 on average.",
     ),
     "dead_units": (
         LOGITS, [START, look(dead_units=np.array([0.95]), census=Census(0.5, 0, 0))],

@@ -39,9 +39,9 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
+from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import losses_for
-from core.parts.models import INITIALIZERS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.run import command as run_command
@@ -328,7 +328,16 @@ def test_what_a_framework_has_not_is_said(framework: str) -> None:
 
 # What a script reads is made from these: the data, and for some frameworks weights and orders.
 DATA = {"source", "train_size", *Process._fields}
-CARRIED = {"initializer", "seed", "stream", "data_order", "shuffle", "shuffle_buffer"}
+CARRIED = {
+    "initializer",
+    "biases",
+    "initial_spread",
+    "seed",
+    "stream",
+    "data_order",
+    "shuffle",
+    "shuffle_buffer",
+}
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -13,7 +13,8 @@ from jax.nn.initializers import glorot_normal, normal
 
 from core.data.ou import Process, series
 from core.parts.gru import Weights
-from core.parts.models import INITIALIZERS, MODELS, layers, parameter_names
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, layers, parameter_names
 from tests.kit.runs import filled, quick
 
 BATCH, TIME = 64, 9

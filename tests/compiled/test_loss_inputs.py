@@ -148,6 +148,42 @@ def test_logits_taken_for_probabilities_are_what_keras_computes_of_them(
     np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-6)
 
 
+# Measured with PyTorch 2.14 (BCEWithLogitsLoss, mean over outputs) and Keras 3.15 on JAX
+# (binary_crossentropy of softmax), one-hot labels.
+ONE_OF_FOUR = [[3, -1, 0.5, -2], [12, -9, 0, 20]]
+EACH_OUTPUT, EACH_SHARE = [1.3657136, 3.1733189], [1.6300819, 0.00016775558]
+
+
+@pytest.mark.parametrize(
+    ("loss_input", "expected"), [("each_output", EACH_OUTPUT), ("each_probability", EACH_SHARE)]
+)
+def test_a_binary_loss_of_each_output_is_what_frameworks_compute(
+    loss_input: str, expected: list[float]
+) -> None:
+    instead = LOSS_INPUTS[loss_input].instead
+    assert instead is not None
+    z = jnp.array(ONE_OF_FOUR, jnp.float32)
+    loss = instead["softmax"](z, jnp.array([1, 3]), jnp.float32(0))
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_a_binary_loss_of_each_output_has_a_tenth_of_the_gradient_of_their_sum() -> None:
+    _, slope = by_trainer("digits", "each_output", Z)
+    p = 1 / (1 + np.exp(-Z))
+    np.testing.assert_allclose(slope, (p - np.eye(10)[LABELS]) / 10, rtol=1e-4, atol=1e-7)
+    one, plain = (by_trainer("binary", key, Z[:, :1]) for key in ("each_output", "logits"))
+    for a, b in zip(one, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_its_labels_can_be_smoothed() -> None:
+    loss, _ = by_trainer("digits", "each_output", Z, label_smoothing=0.2)
+    targets = 0.8 * np.eye(10)[LABELS] + 0.02
+    p = 1 / (1 + np.exp(-Z.astype(float)))
+    expected = -np.mean(targets * np.log(p) + (1 - targets) * np.log1p(-p), axis=-1)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
 def test_a_loss_that_stands_in_is_the_same_whichever_is_chosen() -> None:
     one, other = (by_trainer("digits", "as_probabilities", Z, key) for key in ("clip", "optax"))
     for a, b in zip(one, other, strict=True):

@@ -318,6 +318,24 @@ def test_keras1_has_no_gradient_where_it_clips():
     assert ((gradient == 0) == [True, False, False, True]).all()
 
 
+def test_keras2_adds_epsilon_to_the_clipped_probability():
+    """The loss ends at -log(2 epsilon), and at p = epsilon its slope is -p (1 - p) / (p + epsilon).
+
+    By keras.backend.binary_crossentropy of Keras 2 (read in source), in float64.
+    """
+    z = np.array([-20.0, -16.0, -3.0, 3.0, 15.9, 17.0])
+    for label in (0, 1):
+        loss, gradient = of("keras2_tf", "binary", z, [label] * 6)
+        p = 1 / (1 + np.exp(-z))
+        q, e = np.clip(p, 1e-7, 1 - 1e-7), 1e-7
+        target = q if label else 1 - q
+        close_to = -np.log(target + e)
+        np.testing.assert_allclose(loss, close_to, rtol=0.02, atol=1e-6)
+        slope = np.where(q == p, p * (1 - p) / (target + e), 0) * (-1 if label else 1)
+        np.testing.assert_allclose(gradient, slope, rtol=0.05, atol=1e-6)
+    assert np.isclose(-np.log(2e-7), of("keras2_tf", "binary", [-20.0], [1])[0], rtol=1e-5).all()
+
+
 # --- properties of every row ---------------------------------------------------------------------
 
 CASES = [(form, key) for form in FORMS for key in losses_for(form)]

@@ -66,8 +66,8 @@ def test_only_runs_like_the_question_are_allowed(change: dict[str, Any], message
 
 # The data, the weights before the first step, and the numbers that Keras is given.
 FOLLOWED = {
-    "source", "train_size", "scaling", "widths", "initializer", "stream", "seed", "learning_rate",
-    "batch_size", "epochs",
+    "source", "train_size", "scaling", "widths", "initializer", "biases", "stream", "seed",
+    "learning_rate", "batch_size", "epochs",
 }  # fmt: skip
 KERAS_HAS_ITS_OWN = {"loss", "epsilon", "report"}
 

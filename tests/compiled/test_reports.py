@@ -88,6 +88,20 @@ def test_a_look_has_both_accuracies_on_the_same_images(key: str) -> None:
     counted = REPORTS[key].right(jnp.asarray(logits), jnp.asarray(labels))
     assert last.reported == pytest.approx(float(np.mean(counted)), abs=0.003), "by rounding only"
     assert (key == "nan_as_0") == (last.reported == last.test_accuracy)
+    truth = logits_of(honest, state.params, np.asarray(data.test_images))
+    losses = [cross_entropy(each, labels) for each in (logits, truth)]
+    assert [last.reported_loss, last.held_out_loss] == pytest.approx(losses, rel=1e-4)
+    assert (losses[0] != losses[1]) == (key in ("dropout_on", "unscaled"))
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over images, in float64."""
+    z = logits.astype(float)
+    if z.shape[1] == 1:
+        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    z -= z.max(axis=1, keepdims=True)
+    picked = z[np.arange(len(z)), labels.astype(int)]
+    return float(np.mean(np.log(np.exp(z).sum(axis=1)) - picked))
 
 
 @pytest.mark.parametrize("key", CASES)
@@ -95,7 +109,8 @@ def test_a_report_is_no_part_of_training(key: str) -> None:
     config = CASES[key]
 
     def rest(looks: list[Snapshot]) -> list[Any]:
-        return jax.tree.leaves([look._replace(reported=0.0) for look in looks])
+        others = dict.fromkeys(("reported", "reported_loss", "held_out_loss"), 0.0)
+        return jax.tree.leaves([look._replace(**others) for look in looks])
 
     both = zip(rest(trained(config)), rest(trained(replace(config, report=key))), strict=True)
     for one, other in both:
@@ -106,10 +121,11 @@ def test_only_one_report_counts_nan() -> None:
     state, data, program, _ = ended(DIGITS)
     broken = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), state.params)
     images, labels = data.test_images, data.test_labels
-    reported = program.reported(len(images))
+    reports = program.reports(len(images))
     for key in REPORTS:
         knobs = train.knobs(DIGITS)._replace(report=np.int32(list(REPORTS).index(key)))
-        share = float(reported(train.Weights(broken), images, labels, knobs))
+        share, *losses = map(float, reports(train.Weights(broken), images, labels, knobs))
+        assert all(map(math.isnan, losses))
         if key == "nan_as_0":
             assert share == pytest.approx(float(np.mean(np.asarray(labels) == 0)))
         else:

@@ -38,13 +38,15 @@ def test_each_copy_takes_the_steps_that_a_run_would_take() -> None:
     state = program.init(train.knobs(SLOW))
     for step in range(21):
         if found := tried(run).get(step):
-            larger = replace(SLOW, learning_rate=TIMES * SLOW.learning_rate)
-            start = jax.tree.map(np.array, state)
-            ticks = train.ticks(larger, program, data, start)
-            end = next(islice((look for look in ticks if look is not None), STEPS, None))
-            assert end.step == step + STEPS
-            assert found == Trial(STEPS, TIMES, run[step + STEPS].loss, end.loss)
-            assert found.larger < found.own < run[step].loss
+            ends = []
+            for times in (TIMES, 1 / TIMES):
+                other = replace(SLOW, learning_rate=times * SLOW.learning_rate)
+                ticks = train.ticks(other, program, data, jax.tree.map(np.array, state))
+                end = next(islice((look for look in ticks if look is not None), STEPS, None))
+                assert end.step == step + STEPS
+                ends.append(end.loss)
+            assert found == Trial(STEPS, TIMES, run[step + STEPS].loss, *ends)
+            assert found.larger < found.own < found.smaller < run[step].loss
         images = data.train_images, data.train_labels, order_of(SLOW)
         _, state = program.diagnose(state, *images, train.knobs(SLOW))
 
@@ -57,7 +59,7 @@ def test_a_run_goes_on_as_if_nothing_had_been_tried(monkeypatch: pytest.MonkeyPa
     for step, found in tried(run).items():
         if step + STEPS <= config.steps:
             assert found.own == run[step + STEPS].loss
-    monkeypatch.setattr(loop, "trial_steps", lambda *_: set())
+    monkeypatch.setattr(loop, "trial_steps", lambda *_: {})
     untried = list(train.run(config, load("sample", config.train_size)))
     assert not tried(untried)
     without = [look._replace(trial=None) for look in run]
@@ -71,7 +73,7 @@ def test_a_run_that_gets_somewhere_is_not_tried() -> None:
 def test_few_looks_are_tried_and_none_where_the_rate_may_not_be_larger() -> None:
     for config in (SLOW, DIGITS, replace(DIGITS, epochs=100), replace(SLOW, epochs=1)):
         steps = trial_steps(config, snapshot_steps(config))
-        assert steps <= set(snapshot_steps(config)) and max(steps) == config.steps
+        assert set(steps) <= set(snapshot_steps(config)) and max(steps) == config.steps
         assert len(steps) == min(2, config.steps) and 0 not in steps
     most = FIELDS["learning_rate"].high  # type: ignore[union-attr]
     for rate, tries in ((most, 0), (most / TIMES, 2)):
@@ -79,14 +81,35 @@ def test_few_looks_are_tried_and_none_where_the_rate_may_not_be_larger() -> None
         assert len(trial_steps(config, snapshot_steps(config))) == tries
 
 
-def test_a_run_whose_trials_would_cost_too_much_is_not_tried(
+@pytest.mark.parametrize(
+    ("steps", "tries"),
+    [
+        (400, {200: 10, 400: 10}),  # 60 of 400
+        (399, {399: 10}),
+        (100, {100: 5}),
+        (60, {60: 3}),
+        (59, {}),
+    ],
+)
+def test_trials_take_a_small_part_of_a_run(
+    steps: int, tries: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "MOST", 0.15)
+    config = replace(SLOW, epochs=steps)
+    assert trial_steps(config, snapshot_steps(config)) == tries
+
+
+def test_a_run_with_steps_between_looks_is_tried_with_those(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "MOST", 0.05)
-    enough = replace(SLOW, epochs=2 * STEPS * 2 * 20)
-    assert trial_steps(enough, snapshot_steps(enough))
-    fewer = replace(enough, epochs=enough.epochs - 1)
-    assert not trial_steps(fewer, snapshot_steps(fewer))
+    """They round as the run's own do, so its own copy is as far as it will be."""
+    monkeypatch.setattr(trial, "MOST", 0.15)
+    config = replace(SLOW, learning_rate=1e-4, epochs=1000)  # looked at after every third step
+    run = trained(config)
+    assert [*tried(run)] == [501, 1000]
+    later = {look.step: look.loss for look in run}
+    between = np.interp(501 + STEPS, [510, 513], [later[510], later[513]])
+    assert tried(run)[501].own == pytest.approx(between, rel=1e-5)
 
 
 @pytest.mark.parametrize(

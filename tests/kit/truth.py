@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.config import RunConfig, agree
+from core.parts.choices import SCALINGS
+from core.parts.clip_and_decay import DECAY_FORMS
 from core.parts.losses import losses_for
+from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
+from core.parts.reports import REPORTS
 from core.run.diagnosis import Diagnosis, diagnose
 from core.run.snapshot import Snapshot
 from tests.kit.runs import trained
@@ -95,8 +99,62 @@ def settings() -> Iterator[RunConfig]:
                    {**DIGITS, "learning_rate": 0.3}, {**DIGITS, "learning_rate": 1e-4},
                    {**DIGITS, "scaling": "raw", "loss": "clip"}):  # fmt: skip
         changes += [{**change, "label_shift": 1}]
+    changes += _around_the_loss()
     for change in changes:
         yield agree(change)[0]
+
+
+LONGER: dict[str, Any] = {**DIGITS, "epochs": 12}
+OF_EACH_KIND = (
+    "momentum", "averaged", "adam_keras", "nadam", "rmsprop_keras", "rmsprop_centered", "adagrad",
+    "adadelta", "lion",
+)  # fmt: skip
+
+
+def _around_the_loss() -> list[dict[str, Any]]:
+    """Optimizers, decay, clipping, initial weights, averages, wiring, reports, last batches."""
+    changes: list[dict[str, Any]] = []
+    for optimizer in OF_EACH_KIND:
+        for times in (1e-3, 0.1, 1.0, 30.0):
+            rate = times * OPTIMIZERS[optimizer].learning_rate
+            changes += [{**LONGER, "optimizer": optimizer, "learning_rate": rate}]
+    for initializer, spread in (("keras", 0.05), ("normal_1", 0.05), ("pytorch", 0.05),
+                                ("normal", 0.01), ("normal", 0.3), ("normal", 3.0)):  # fmt: skip
+        weights = {"initializer": initializer, "initial_spread": spread}
+        for optimizer, rate in (("sgd", 1e-3), ("sgd", 0.1), ("adam", 1e-3)):
+            changes += [{**LONGER, **weights, "optimizer": optimizer, "learning_rate": rate}]
+    changes += [{**LONGER, "initializer": "keras", "biases": "normal_1", "learning_rate": 0.1}]
+    for form in list(DECAY_FORMS)[1:]:
+        for decay in (1e-3, 0.05, 1.0):
+            for optimizer, rate in (("sgd", 0.1), ("adam", 1e-3)):
+                steps = {"optimizer": optimizer, "learning_rate": rate}
+                changes += [{**LONGER, **steps, "decay_form": form, "weight_decay": decay}]
+    changes += [{**LONGER, "learning_rate": 0.1, "clip_form": "global_norm", "clip_norm": norm}
+                for norm in (1e-4, 0.1, 10.0)]  # fmt: skip
+    for optimizer in ("adam", "adam_keras", "rmsprop_keras"):
+        steps = {"optimizer": optimizer, "learning_rate": 1e-3}
+        changes += [{**LONGER, **steps, "loss_weight": weight} for weight in (1e-7, 1e-6, 1e-4)]
+        changes += [{**LONGER, **steps, "optimizer_epsilon": e} for e in (1e-3, 0.1, 1.0)]
+    changes += [{**LONGER, "optimizer": "adam", "learning_rate": 1.0, "optimizer_epsilon": 1.0}]
+    for wiring in ("each_output", "each_probability"):
+        for rate in (0.01, 0.1, 1.0, 30.0):
+            changes += [{**LONGER, "loss_input": wiring, "learning_rate": rate}]
+        changes += [{**LONGER, "loss_input": wiring, "optimizer": "adam", "learning_rate": 1e-3}]
+        changes += [{**LONGER, "loss_input": wiring, "learning_rate": 0.1, "scaling": "raw"}]
+    for report in REPORTS:
+        for scaling in SCALINGS:
+            changes += [{**DIGITS, "report": report, "scaling": scaling, "learning_rate": 0.1,
+                         "dropout": "rate", "dropout_value": 0.2}]  # fmt: skip
+    for momentum in (0.5, 0.99, 0.999):
+        for epochs in (1, 3, 12):
+            changes += [{**DIGITS, "normalisation": "batch_norm", "norm_momentum": momentum,
+                         "learning_rate": 0.1, "epochs": epochs}]  # fmt: skip
+    changes += [{**LONGER, "normalisation": "layer_norm", "learning_rate": rate}
+                for rate in (1e-3, 0.1, 3.0)]  # fmt: skip
+    for size in (997, 1000):
+        few = {"train_size": size, "batch_size": 333, "last_batch": "kept", "epochs": 12}
+        changes += [{**DIGITS, **few, "learning_rate": rate} for rate in (0.01, 0.1, 1.0)]
+    return changes
 
 
 def probed(config: RunConfig) -> list[tuple[Snapshot, list[Diagnosis]]]:

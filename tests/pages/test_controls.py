@@ -24,7 +24,8 @@ from ui.trainer import live
 SERIES = RunConfig(source="ou", task="next_value", model="gru", loss="mse_aligned")
 OTHER = {
     "source": "full", "train_size": 1234, "task": "digits", "scaling": "unit", "model": "cnn",
-    "widths": (300, 100), "initializer": "normal_0.01", "activation": "tanh",
+    "widths": (300, 100), "initializer": "normal_0.01", "biases": "zeros",
+    "initial_spread": 0.033, "activation": "tanh",
     "normalisation": "batch_norm", "norm_momentum": 0.97, "norm_epsilon": 3e-4,
     "norm_variance": "unbiased", "norm_test": "batch",
     "stream": "partitionable", "seed": 7, "loss": "from_logits", "epsilon": 3e-4,
@@ -40,6 +41,7 @@ OTHER = {
 
 # What a field needs to have an effect.
 NEEDS = {
+    "initial_spread": {"initializer": "normal"},
     "epsilon": {"loss": "clip"}, "dropout_value": {"dropout": "rate"},
     "weight_decay": {"decay_form": "l2"}, "clip_norm": {"clip_form": "each_norm"},
     "data_order": {"batch_size": 100}, "shuffle": {"batch_size": 100},
@@ -184,11 +186,11 @@ def test_controls_that_the_model_ignores_are_disabled(chosen: list[RunConfig]) -
     page = trainer(model="cnn", dropout="rate", widths="8")
     assert chosen[-1] == RunConfig(model="cnn")
     unused = {*Process._fields, "shuffle_buffer", *unused_by_step(asdict(RunConfig()))}
-    unused |= {*NORM_FIELDS[1:]}
+    unused |= {*NORM_FIELDS[1:], "initial_spread"}
     shown = FIELDS.keys() - unused
     greyed = {name for name in shown if widget(page, name).disabled}
     of_batches = {"data_order", "shuffle", "last_batch"}  # there is one batch
-    network = {"widths", "initializer", "activation", "normalisation"}
+    network = {"widths", "initializer", "biases", "activation", "normalisation"}
     assert greyed == {*network, "dropout", "dropout_value", *of_batches}
     widget(page, "model").set_value("mlp").run()
     assert not widget(page, "widths").disabled and chosen[-1] == RunConfig()

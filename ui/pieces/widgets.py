@@ -120,6 +120,13 @@ WIDGETS: dict[str, Widget] = {
         group=NETWORK,
     ),
     "initializer": Widget("initial weights", group=NETWORK),
+    "biases": Widget("initial biases", group=NETWORK),
+    "initial_spread": Widget(
+        "spread of initial weights",
+        decades("initial_spread"),
+        help="The standard deviation of weights that are normal with a spread to choose.",
+        group=NETWORK,
+    ),
     "activation": Widget("activation", group=NETWORK),
     "normalisation": Widget("normalisation", help=explained("batch normalisation"), group=NETWORK),
     "norm_momentum": Widget(

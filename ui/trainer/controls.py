@@ -19,6 +19,7 @@ from core.config import (
     unused_by,
     unused_by_norm,
     unused_by_step,
+    unused_by_weights,
 )
 from core.data import SOURCES
 from core.fields import Choice, parse_query
@@ -240,7 +241,8 @@ def _is_series() -> bool:
 
 def _group(group: str) -> None:
     unused = (*unused_by(STATE.value("source")), *unused_by_step(STATE.values()))
-    unused += unused_by_norm(agreed(STATE.values()).__dict__)
+    chosen = agreed(STATE.values()).__dict__
+    unused += (*unused_by_norm(chosen), *unused_by_weights(chosen))
     unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
         if row.group == group and name not in unused:

@@ -1,5 +1,6 @@
 """What Keras computes on each of its backends."""
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -70,6 +71,16 @@ def on_torch_softmax(logits: Array, labels: Array, epsilon: Array) -> Array:
     """sparse_categorical_crossentropy(y, p): p is divided by its sum and clipped before the log."""
     p = _renormalise(tf_softmax(logits))
     return -pick(jnp.log(clip_inclusive(p, *clip_limits(epsilon, logits))), labels)
+
+
+def keras_2_on_tensorflow(logits: Array, labels: Array, epsilon: Array) -> Array:
+    """Keras 2 in TensorFlow 2, logits not found: clip p, then add epsilon again in each log."""
+    low, high = clip_limits(epsilon, logits)
+    p = clip_inclusive(tf_sigmoid(logits), low, high)
+    y = labels.astype(p.dtype)
+    # Without the barrier the compiler adds a constant epsilon to 1 first, which rounds otherwise.
+    rest = jax.lax.optimization_barrier(1 - p)
+    return -(y * tf_log(p + low) + (1 - y) * tf_log(rest + low))
 
 
 def keras_1_on_tensorflow(logits: Array, labels: Array, epsilon: Array) -> Array:

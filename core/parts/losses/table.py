@@ -212,6 +212,27 @@ LOSSES: Registry[Loss] = Registry(
             clip_range=_symmetric,
         ),
         Loss(
+            key="keras2_tf",
+            label="tf.keras 2, logits hidden",
+            latex=(
+                r"-y\log(q+\varepsilon)-(1-y)\log(1-q+\varepsilon),\quad "
+                r"q=\mathrm{clip}(p,10^{-7},1-10^{-7})"
+            ),
+            summary="Clip p, then add the same epsilon again inside each log.",
+            failure=(
+                "Outside the clip the gradient is exactly 0. Near its ends the second epsilon "
+                "halves it: at p = epsilon, a wrong answer has half the gradient of the clip alone."
+            ),
+            works_on="clipped probability",
+            reference="keras.backend.binary_crossentropy of Keras 2 with TensorFlow 2 where it "
+            "does not find the logits; tf_keras 2.21",
+            binary=keras.keras_2_on_tensorflow,
+            softmax=None,
+            kills="jnp.where(p < low",
+            epsilon=1e-7,
+            clip_range=_symmetric,
+        ),
+        Loss(
             key="theano_int",
             label="Lasagne on Theano, integer labels",
             latex=r"\log\sum_j e^{z_j}-z_y",

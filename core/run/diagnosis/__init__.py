@@ -9,7 +9,7 @@ some hundred runs.
 from collections.abc import Sequence
 
 from core.config import RunConfig
-from core.run.diagnosis import batches, labels, losses, numbers, results, silence, steps
+from core.run.diagnosis import batches, labels, losses, numbers, pieces, results, silence, steps
 from core.run.diagnosis.evidence import Cause, Diagnosis, Evidence, percent
 from core.run.snapshot import Snapshot
 
@@ -39,7 +39,14 @@ CAUSES: dict[str, Cause] = {
         steps.one_answer,
         steps.too_large,
         losses.divided_by_outputs,
+        losses.each_output,
+        pieces.lost_in_epsilon,
+        pieces.decayed,
+        pieces.averages_apart,
+        pieces.far_from_chance,
         steps.too_slow,
+        steps.overshooting,
+        batches.small_last_batch,
         results.worse_than_copying,
         results.memorising,
         results.reported,

@@ -20,8 +20,11 @@ HARMLESS = ("logits", "log_softmax")  # what a loss may be given
 
 
 def on_logits(config: RunConfig) -> Cure:
-    """The same cross-entropy from logits, or smaller pixels where it works on no probability."""
-    cure = softmax_once(config)
+    """The same cross-entropy from logits, or smaller pixels where it works on no probability.
+
+    Labels that are moved are put right as well: a loss that learns would learn them.
+    """
+    cure = softmax_once(config) | ({"label_shift": 0} if config.label_shift else {})
     return cure | _usual_steps(config, most=10) if cure else smaller_pixels(config)
 
 
@@ -33,16 +36,33 @@ def softmax_once(config: RunConfig) -> Cure:
     return cure
 
 
+def on_logits_at_usual(config: RunConfig) -> Cure:
+    """The same cross-entropy of logits, with steps that are no smaller than usual."""
+    return {**softmax_once(config), **_no_less_than_usual(config)}
+
+
 def smaller_pixels(config: RunConfig) -> Cure:
-    """Pixels from 0 to 1; where they are, or there are none, smaller steps."""
+    """Pixels from 0 to 1; where they are, or there are none, smaller steps.
+
+    Steps that grow with the gradient may then be larger than usual, because it is smaller.
+    """
     if config.scaling != "raw" or "scaling" in config.ignored():
         return smaller_steps(config)
-    return {"scaling": "unit", **_usual_steps(config, most=10)}
+    steps = _usual_steps(config, most=10)
+    if steps and OPTIMIZERS[config.optimizer].beta_2 is None:
+        steps = _rate(10 * steps["learning_rate"])
+    return {"scaling": "unit", **steps}
 
 
 def smaller_steps(config: RunConfig) -> Cure:
-    """The optimizer's usual learning rate where this one is larger, else a tenth of it."""
-    return _usual_steps(config, most=1) or _rate(config.learning_rate / 10)
+    """The optimizer's usual learning rate where this one is larger, else a tenth of it.
+
+    The usual one is for a mean over images.
+    """
+    usual = _usual_steps(config, most=1)
+    if usual and config.reduction == "mean_outputs":
+        usual["reduction"] = "mean"
+    return usual or _rate(config.learning_rate / 10)
 
 
 def larger_steps(config: RunConfig) -> Cure:
@@ -54,6 +74,11 @@ def larger_steps(config: RunConfig) -> Cure:
 def tried_steps(config: RunConfig, times: int) -> Cure:
     """The learning rate that a copy of the run was tried with."""
     return _rate(times * config.learning_rate)
+
+
+def smaller_weights(config: RunConfig) -> Cure:
+    """Keras's initial weights, and at least the optimizer's usual learning rate with them."""
+    return {"initializer": "keras", "biases": "own", **_no_less_than_usual(config)}
 
 
 def more_range(config: RunConfig) -> Cure:
@@ -117,6 +142,12 @@ def _usual_steps(config: RunConfig, most: float) -> Cure:
     """The optimizer's usual learning rate, if the run's is more than `most` times that."""
     usual = OPTIMIZERS[config.optimizer].learning_rate
     return {"learning_rate": usual} if config.learning_rate > most * usual else {}
+
+
+def _no_less_than_usual(config: RunConfig) -> Cure:
+    """The optimizer's usual learning rate, if the run's is less."""
+    usual = OPTIMIZERS[config.optimizer].learning_rate
+    return {"learning_rate": usual} if config.learning_rate < usual else {}
 
 
 def _rate(learning_rate: float) -> Cure:

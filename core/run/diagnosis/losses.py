@@ -1,5 +1,6 @@
 """The loss itself: it is given probabilities, or it is divided by too much."""
 
+import math
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -29,20 +30,21 @@ def softmax_twice(e: Evidence) -> Diagnosis | None:
         f"{'Sigmoid' if binary else 'Softmax'} is applied twice, because the loss is given "
         "probabilities and takes them for logits: even a right answer that is certain has a loss "
         f"of {which if binary else number(best[0], 3)}. The mean loss is {number(e.now.loss, 3)}.",
-        cures.softmax_once(e.config),
+        cures.on_logits_at_usual(e.config),
     )
 
 
 def taken_for_probabilities(e: Evidence) -> Diagnosis | None:
     """The loss clips logits as if they were probabilities."""
-    if LOSS_INPUTS[e.config.loss_input].instead is None or not e.now.census.wrong > FEW:
+    row = LOSS_INPUTS[e.config.loss_input]
+    if row.instead is None or row.each_output or not e.now.census.wrong > FEW:
         return None
     stuck = e.now.census.stuck
     words = f" {percent(stuck)} of the images are wrong and silent." if stuck > 0 else ""
     return Diagnosis(
         "The loss is given logits and takes them for probabilities, so it clips them to "
         f"[1e-7, 1 - 1e-7].{words} {percent(e.now.census.wrong)} of the images are wrong.",
-        cures.softmax_once(e.config),
+        cures.on_logits_at_usual(e.config),
     )
 
 
@@ -74,8 +76,7 @@ def divided_by_outputs(e: Evidence) -> Diagnosis | None:
     shrinks = e.config.reduction == "mean_outputs" and outputs > 1
     if not (shrinks and _follows_size(e.config) and e.now.census.wrong > FEW):
         return None
-    small = all(step_size(look) * outputs < LARGE for look in e.snapshots)  # NaN is not
-    if not (small and step_size(e.now) > 0):
+    if not _could_be(outputs, e):
         return None
     return Diagnosis(
         f"The loss is divided by its {outputs} outputs, too: its gradient is 1/{outputs} of that "
@@ -83,6 +84,31 @@ def divided_by_outputs(e: Evidence) -> Diagnosis | None:
         f"{number(step_size(e.now), 3)} times its size.",
         {"reduction": "mean"},
     )
+
+
+def each_output(e: Evidence) -> Diagnosis | None:
+    """Ten outputs have a binary loss each, whose mean makes steps small that could be larger."""
+    outputs = TASKS[e.config.task].outputs
+    if not LOSS_INPUTS[e.config.loss_input].each_output or outputs == 1:
+        return None
+    further = outputs if e.config.reduction == "mean_outputs" else 1
+    small = _follows_size(e.config) and _could_be(outputs * further, e)
+    if not (small and e.now.census.wrong > FEW):
+        return None
+    guess = math.log(outputs) - (1 - 1 / outputs) * math.log(outputs - 1)
+    return Diagnosis(
+        f"Each of the {outputs} outputs has a binary loss of its own, and the loss is their mean: "
+        f"it is {number(e.now.loss, 3)}, and {number(guess, 3)} where every output says one in "
+        f"{outputs}. The mean divides the gradient by {outputs}; the next step changes no layer by "
+        f"more than {number(step_size(e.now), 3)} times its size.",
+        {"loss_input": "logits"},
+    )
+
+
+def _could_be(times: int, e: Evidence) -> bool:
+    """Whether so many times as large a step would still have been a small one at each look."""
+    small = all(step_size(look) * times < LARGE for look in e.snapshots)  # NaN is not
+    return small and step_size(e.now) > 0
 
 
 def _follows_size(config: RunConfig) -> bool:

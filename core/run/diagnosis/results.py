@@ -10,6 +10,7 @@ from core.run.snapshot import DROPPED, Gradient
 
 GAP = 0.15  # of the images: trained on and held out
 CHANCE = 3  # standard errors of an accuracy
+APART = 2  # times the other loss
 # Steps before which answers depend on the dropped units in networks that will do well, too: at keep
 # 0.7 the keep_prob question's was past it after 30 to 40 (JAX 0.10.2; two seeds, three forms).
 SETTLED = 50
@@ -64,9 +65,21 @@ def reported(e: Evidence) -> Diagnosis | None:
         mean = (says + true) / 2  # NaN where the true one is reported
         error = np.sqrt(mean * (1 - mean) / e.now.test_examples)
         if not abs(says - true) > CHANCE * error:
-            return None
+            return _reported_loss(e)
         where = f"{true:.1%} is true"
     return Diagnosis(f"The program reports {says:.1%} where {where}: {row.fault}.", TRUE)
+
+
+def _reported_loss(e: Evidence) -> Diagnosis | None:
+    """The same of the loss, where the accuracies agree."""
+    says, true = e.now.reported_loss, e.now.held_out_loss
+    if not (says > APART * true or true > APART * says):  # NaN is not
+        return None
+    return Diagnosis(
+        f"The program reports a loss of {number(says, 3)} on held-out images where "
+        f"{number(true, 3)} is true: {REPORTS[e.config.report].fault}.",
+        TRUE,
+    )
 
 
 TRUE = {"report": "true"}

@@ -58,6 +58,7 @@ class Looking:
         )
         losses, slopes = losses_and_slopes(step.form, *both, knobs)
         size = len(batch.x)
+        own = diagnostics.correct(batch_logits, batch.labels) if step.normalises else None
         loss, slope = losses[size:], slopes[size:]
         gradients = batch_gradient(
             pull_back, slopes[:size], knobs, state.scaler, step.filled(state)
@@ -78,6 +79,8 @@ class Looking:
             "sample_health": diagnostics.sample_health(share),
             "loss_scale": state.scaler.scale if state.scaler else jnp.float32(1),
         }
+        if own is not None:
+            values["batch_accuracy"] = jnp.mean(own)
         if step.precision.narrow:
             exact = self._in_float32(state, batch, probe.x, slopes[:size], gradients, knobs)
             return values | exact, gradients, moments
@@ -124,6 +127,26 @@ class Looking:
 
     def reported(self, weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Array:
         """The accuracy on these images as the run's program reports it; see REPORTS."""
+        logits, takes_nan = self._reported_logits(weights, images, knobs)
+        rows = list(REPORTS.values())
+        right = lax.switch(knobs.report, [row.right for row in rows], logits, labels)
+        unknown = jnp.any(jnp.isnan(logits), axis=-1) & ~takes_nan
+        return jnp.mean(jnp.where(unknown, jnp.nan, right))
+
+    def reports(self, weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Array:
+        """That accuracy, the mean loss of the same logits, and that of the true ones: [3]."""
+        accuracy = self.reported(weights, images, labels, knobs)
+        said, _ = self._reported_logits(weights, images, knobs)
+        true = self.step.evaluate(weights, pixels(images, knobs), knobs)
+        both = jnp.concatenate([said, true]), jnp.concatenate([labels, labels])
+        losses, _ = losses_and_slopes(self.step.form, *both, knobs)
+        means = jnp.mean(diagnostics.wide(losses).reshape(2, -1), axis=-1)
+        return jnp.concatenate([accuracy[None], means]).astype(jnp.float32)
+
+    def _reported_logits(
+        self, weights: Weights, images: Array, knobs: Knobs
+    ) -> tuple[Array, Array]:
+        """The logits that the run's program reports from, and whether NaN is an answer there."""
         rows, step, key = list(REPORTS.values()), self.step, test_key(knobs)
         drops, scales, takes_nan = (
             jnp.array([getattr(row, name) for row in rows])[knobs.report]
@@ -131,10 +154,7 @@ class Looking:
         )
         x = jnp.where(scales, pixels(images, knobs), images.astype(jnp.float32))
         passes = [partial(step.evaluate, weights, knobs=knobs, key=each) for each in (key, None)]
-        logits = lax.cond(drops, *passes, x)
-        right = lax.switch(knobs.report, [row.right for row in rows], logits, labels)
-        unknown = jnp.any(jnp.isnan(logits), axis=-1) & ~takes_nan
-        return jnp.mean(jnp.where(unknown, jnp.nan, right))
+        return lax.cond(drops, *passes, x), takes_nan
 
     def fit(self, weights: Weights, inputs: Array, targets: Array, knobs: Knobs) -> Fit:
         """How well a regression predicts held-out series."""

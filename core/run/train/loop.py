@@ -14,6 +14,7 @@ from core.config import RunConfig
 from core.data import Dataset
 from core.parts.models import MODELS, Params
 from core.run.snapshot import PROBE, Ahead, Census, Fit, Largest, Saturation, Snapshot
+from core.run.train.breaking import broke
 from core.run.train.programs import Program, program
 from core.run.train.trial import came_to_little, trial_steps, tried
 from core.run.train.vocabulary import DeviceData, Knobs, State, knobs, on_device, shape
@@ -24,7 +25,7 @@ CHUNK_SECONDS = 0.05  # of steps in one call, so that stop and pause answer at o
 # The fields of a Snapshot that are a plain number or truth value.
 PLAIN = (
     "loss", "train_accuracy", "next_label", "one_answer", "dropped_accuracy", "flipped",
-    "next_finite", "fixed", "vanished", "loss_scale",
+    "next_finite", "fixed", "vanished", "loss_scale", "batch_accuracy",
 )  # fmt: skip
 
 
@@ -58,7 +59,7 @@ class Measurements(NamedTuple):
 
     values: dict[str, Any]  # fields of a Snapshot, on the host
     held_out: Any  # an accuracy, or a regression's Fit
-    reported: Any  # the same accuracy as the program reports it; NaN if that is the true one
+    reports: Any  # what `Looking.reports` gives; NaN if the program reports the truth
     gradients: Params
     moments: Any  # of that step's batch, of each hidden layer that is normalised
 
@@ -72,11 +73,11 @@ def _measure(
     )
     others = data.test_images[:examples], data.test_labels[:examples]
     held_out = program.held_out(examples)(state.weights, *others, knobs)
-    reported = np.float32(np.nan)
+    reports = np.full(3, np.nan, np.float32)
     if config.report != "true":
-        reported = program.reported(examples)(state.weights, *others, knobs)
-    values, held_out, reported = jax.device_get((values, held_out, reported))
-    return Measurements(values, held_out, reported, gradients, moments)
+        reports = program.reports(examples)(state.weights, *others, knobs)
+    values, held_out, reports = jax.device_get((values, held_out, reports))
+    return Measurements(values, held_out, reports, gradients, moments)
 
 
 def _held_out_examples(config: RunConfig, step: int, data: DeviceData) -> int:
@@ -123,18 +124,21 @@ def _snapshot(
     if isinstance(held_out, Fit):
         fit = held_out._replace(error=held_out.error.item(), copied=held_out.copied.item())
     # Plain numbers: a frame compares them by the thousand, and NumPy's own scalars are slow.
-    plain = {name: values.pop(name).item() for name in PLAIN}
+    plain = {name: values.pop(name).item() for name in PLAIN if name in values}
     histogram, *ends = values.pop("saturation")
     plain["saturation"] = Saturation(histogram, *(share.item() for share in ends))
     plain["largest"] = Largest(*(value.item() for value in values.pop("largest")))
     plain["census"] = Census(*(share.item() for share in values.pop("census")))
+    reported, reported_loss, held_out_loss = map(float, look.reports)
     snapshot = Snapshot(
         step=step,
         epoch=step / config.steps_per_epoch,
         **plain,
         test_accuracy=math.nan if fit else float(held_out),
         test_examples=_held_out_examples(config, step, data),
-        reported=float(look.reported),
+        reported=reported,
+        reported_loss=reported_loss,
+        held_out_loss=held_out_loss,
         fit=fit,
         ahead=None if fit else ahead(config, labels, np.asarray(order), step),
         **values,
@@ -164,19 +168,33 @@ def ticks(
 
     The run starts from `start`, whose arrays are gone afterwards, or from the configuration's own
     weights, which `first` looks at. What `next_look` says (by default `snapshot_steps`) may change
-    during the run. A look takes its step in a program of its own, which may round differently from
-    the one without looks; tests/compiled/test_train.py limits how far apart they may be.
+    during the run. Where a look finds weights that are NaN or inf, the step that made them so is
+    looked at first, on both sides.
+
+    A look takes its step in a program of its own, which may round differently from the one without
+    looks; tests/compiled/test_train.py limits how far apart they may be.
     """
     traced = knobs(config)
     state = program.init(traced) if start is None else start
     next_look = next_look or looks_of(config)
     step, chunk, last_look, first_loss = 0, 1, -1, math.nan
-    to_try = trial_steps(config, snapshot_steps(config))
+    to_try = trial_steps(config, snapshot_steps(config)) if start is None else {}
+    every_step = look_interval(config) == 1
+    looked: list[int] = []
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Array:
         return program.order(data.arranged, traced, np.int32(epoch))
 
+    def looked_at(state: State, measure: FirstLook | None = None) -> tuple[Snapshot, State]:
+        next_order = order(int(state.step) // config.steps_per_epoch)
+        if measure:
+            look = measure(config, program, data, state)
+        else:
+            look = _measure(config, program, state, data, next_order, traced)
+        return _snapshot(config, program, state, data, look, next_order, traced)
+
+    finite = True
     while last_look < config.steps:
         mark = 0 if last_look < 0 else next_look(last_look)
         if step < mark:
@@ -193,18 +211,20 @@ def ticks(
             if step < mark:
                 yield None
             continue
-        next_order = order(step // config.steps_per_epoch)
-        if last_look < 0 and start is None:
-            look = first(config, program, data, state)
-        else:
-            look = _measure(config, program, state, data, next_order, traced)
         before = state
-        snapshot, state = _snapshot(config, program, before, data, look, next_order, traced)
+        of_start = last_look < 0 and start is None
+        snapshot, state = looked_at(before, first if of_start else None)
         first_loss = snapshot.loss if last_look < 0 else first_loss
         if step in to_try and came_to_little(first_loss, snapshot):
-            trial = yield from tried(config, program, before, data, order)
+            tries = to_try[step], every_step
+            trial = yield from tried(config, program, before, data, order, *tries)
             snapshot = snapshot._replace(trial=trial)
         del before  # frees its memory
+        was_finite, finite = finite, bool(np.isfinite(snapshot.weight_norms).all())
+        if was_finite and not finite and start is None and step > last_look + 1:
+            between = yield from broke(config, program, data, order, looked, step, chunk)
+            yield from (looked_at(at)[0] for at in between or () if last_look < at.step < step)
+        looked.append(step)
         last_look, step = step, step + 1
         yield snapshot
 

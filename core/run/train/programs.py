@@ -118,9 +118,9 @@ class Program:
         """`Looking.held_out`, compiled for this many images."""
         return self._evaluating(self._shared.looking.held_out, examples)
 
-    def reported(self, examples: int) -> Callable[..., Any]:
-        """`Looking.reported`, compiled for this many images."""
-        return self._evaluating(self._shared.looking.reported, examples)
+    def reports(self, examples: int) -> Callable[..., Any]:
+        """`Looking.reports`, compiled for this many images."""
+        return self._evaluating(self._shared.looking.reports, examples)
 
     def _evaluating(self, function: Callable[..., Any], examples: int) -> Callable[..., Any]:
         shared, together = self._shared, self._shared.step.model.test_batch
@@ -193,14 +193,17 @@ def _kept() -> int:
 
 
 def in_batches(held_out: Callable[..., Any], size: int) -> Callable[..., Any]:
-    """The mean accuracy over batches of `size` images, mixed as `Model.at_test` mixes them."""
+    """The mean accuracy, or each of several means, over batches of `size` images.
+
+    They are mixed as `Model.at_test` mixes them.
+    """
 
     def of_all(weights: Weights, images: Array, labels: Array, knobs: Knobs) -> Any:
         each = [
             held_out(weights, *_batch(images, labels, np.int32(i), size), knobs)
             for i in range(len(images) // size)
         ]
-        return np.mean(jax.device_get(each))
+        return np.mean(jax.device_get(each), axis=0)
 
     return of_all
 

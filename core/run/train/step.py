@@ -15,7 +15,8 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import NOTHING, Drop
-from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
+from core.parts.initializers import INITIALIZERS, SPREAD, uses_spread
+from core.parts.models import MODELS, Functions, Hidden, Params, parameter_names
 from core.parts.normalisations import NORM_VARIANCES, NORMALISATIONS, Norm, averaged
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES
@@ -58,20 +59,24 @@ class Step:
         self.precision, self.norm = PRECISIONS[shape.precision], NORMALISATIONS[shape.normalisation]
         model = MODELS[shape.model]
         self.model = replace(model, test_batch=model.test_batch or self.norm.test_batch)
-        self.network = self.model.build(
-            shape.widths,
-            task.outputs,
-            INITIALIZERS[shape.initializer],
-            ACTIVATIONS[shape.activation],
-            self.norm,
-        )
+        self.outputs = task.outputs
+        self.network = self._built(SPREAD)
         self.optimizer = OPTIMIZERS[shape.optimizer]
         self.decay, self.clip = DECAY_FORMS[shape.decay_form], CLIP_FORMS[shape.clip_form]
 
+    def _built(self, spread: Any) -> Functions:
+        """The network's functions; the spread has an effect on its initial weights only."""
+        shape = self.shape
+        drawing = INITIALIZERS[shape.initializer].drawing(shape.biases, spread)
+        activation = ACTIVATIONS[shape.activation]
+        return self.model.build(shape.widths, self.outputs, drawing, activation, self.norm)
+
     def draw(self, knobs: Knobs) -> State:
         """The state before the first step, for an optimizer without slots."""
+        chosen = uses_spread(self.shape.initializer, self.shape.biases)
+        network = self._built(knobs.initial_spread) if chosen else self.network
         with jax.enable_x64(False):  # in 64-bit mode other numbers would be drawn
-            _, drawn = self.network.init(_root(knobs), (self.shape.batch_size, self.inputs))
+            _, drawn = network.init(_root(knobs), (self.shape.batch_size, self.inputs))
         params = cast(drawn, self.precision.weights.dtype)
         scaler = loss_scale.initial() if self.precision.scaled else ()
         return State(params, (), jnp.int32(0), scaler, self._running())

@@ -28,6 +28,7 @@ class Shape(NamedTuple):
     model: str
     widths: tuple[int, ...]
     initializer: str
+    biases: str
     activation: str
     normalisation: str
     precision: str
@@ -64,6 +65,7 @@ class Knobs(NamedTuple):
     """
 
     seed: Any
+    initial_spread: Any
     loss: Any
     epsilon: Any
     loss_input: Any
