@@ -288,7 +288,7 @@ def test_what_is_no_formula_is_told_at_its_place_and_changes_nothing() -> None:
     keyed(page.text_input, "microscope_formula_formula").set_value("log(__class__)").run()
     assert not page.exception and page.query_params["formula"] == FORMULA
     assert "at character 5, “\\_\\_class\\_\\_” is not known" in page.warning[0].value
-    assert "the formula before is used" in page.warning[0].value
+    assert "The formula before stays" in page.warning[0].value
     assert page.code[0].value == "log(__class__)\n    ^"
     keyed(page.text_input, "microscope_formula_formula").set_value("(z - y)**2").run()
     assert not page.warning and page.query_params["formula"] == "(z - y)**2"

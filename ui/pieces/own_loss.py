@@ -63,6 +63,7 @@ def box(
 
 def _told(error: FormulaError, meanwhile: str) -> None:
     words = str(error).replace("_", "\\_")
-    kept = " Until it is one, the formula before is used." if meanwhile else ""
-    st.warning(f"This is no formula yet: {words}.{kept}", icon=":material/edit:")
+    end = "" if words.endswith("?") else "."
+    kept = " The formula before stays until then." if meanwhile else ""
+    st.warning(f"This is no formula yet: {words}{end}{kept}", icon=":material/edit:")
     st.code(error.pointed, language=None)

@@ -10,6 +10,7 @@ each class, y is 1 for the example's own class and else 0, and p = softmax(z); a
 bring its classes together, with sum, logsumexp, or max or min of one argument.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -155,8 +156,8 @@ class FormulaError(ValueError):
     @property
     def pointed(self) -> str:
         """The text's surroundings, and under them a mark at the place."""
-        start = max(0, self.at - 40)
-        shown = self.text[start : start + 80]
+        start = max(0, self.at - 12)
+        shown = self.text[start : start + 26]
         shown = "".join(c if c.isprintable() else "?" for c in shown)
         return f"{shown}\n{' ' * (self.at - start)}^"
 
@@ -342,9 +343,11 @@ def _unknown(name: str) -> str:
         return f"{name} is a number, not a function"
     if name in FUNCTIONS:
         return f"{name} is a function: write its argument in parentheses"
-    known = ", ".join((*NAMES, *FUNCTIONS))
+    known = (*NAMES, *FUNCTIONS)
     shown = name if len(name) <= 20 else name[:20] + "…"
-    return f"“{shown}” is not known; known are {known}"
+    near = difflib.get_close_matches(name[:20], known, 1)
+    words = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"“{shown}” is not known; {words}"
 
 
 def _check(text: str, tree: Tree) -> None:
