@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from core.config import agree
+from core.export import real
 from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, Form
@@ -87,7 +88,8 @@ def device() -> str:
 
 
 def _budget() -> Budget:
-    return Budget(budget.here(), lambda: memory.resident() + own_process.resident())
+    others = own_process.resident, real.resident
+    return Budget(budget.here(), lambda: memory.resident() + sum(each() for each in others))
 
 
 def _log_to_stderr(level: str) -> None:
