@@ -136,10 +136,10 @@ class RunConfig:
                 f"batch_size is {self.batch_size}; allowed is a whole number from 1 to "
                 f"{self.train_size}, the number of training images"
             )
-        if self.loss not in (allowed_losses := losses_for(TASKS[self.task].form)):
+        if not _fits(self.loss, self.task):
             raise ValueError(
                 f"loss is {self.loss!r}; allowed for task {self.task} "
-                f"are {', '.join(allowed_losses)}"
+                f"are {', '.join(losses_for(TASKS[self.task].form))}"
             )
 
         for name in self.ignored():
@@ -224,9 +224,19 @@ def reports_for(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key for key, row in rows if not row.same or values[row.same[0]] != row.same[1])
 
 
+def _fits(loss: str, task: str) -> bool:
+    """Whether a loss, which may be a formula, is one of a task."""
+    return getattr(LOSSES[loss], TASKS[task].form) is not None
+
+
 def takes_smoothing(values: Mapping[str, Any]) -> bool:
-    """Whether the loss with these values takes probabilities as targets, not only integers."""
+    """Whether the loss with these values takes probabilities as targets, not only integers.
+
+    A formula does not: it need not be linear in y.
+    """
     given, loss = LOSS_INPUTS[values["loss_input"]], LOSSES[values["loss"]]
+    if loss.formula is not None and not given.instead:
+        return False
     integers = given.integers if given.instead else loss.integers
     return not (integers and TASKS[values["task"]].form == "softmax")
 
@@ -281,10 +291,10 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
             notes.append(f"{name} is now {rows[0]}: the other does not fit {SOURCES[source].label}")
     limit("train_size", SOURCES[source].train_size, f"source {source} has no more")
     limit("batch_size", values.get("train_size", RunConfig.train_size), "the whole training set")
-    allowed = losses_for(TASKS[values.get("task", RunConfig.task)].form)
-    if values.get("loss", RunConfig.loss) not in allowed:
-        values["loss"] = allowed[-1]
-        notes.append(f"loss is now {allowed[-1]}: the other cannot be used for this task")
+    task = values.get("task", RunConfig.task)
+    if not _fits(values.get("loss", RunConfig.loss), task):
+        values["loss"] = losses_for(TASKS[task].form)[-1]
+        notes.append(f"loss is now {values['loss']}: the other cannot be used for this task")
     widths = values.get("widths", RunConfig.widths)
     unused = "widths" in MODELS[values.get("model", RunConfig.model)].ignores
     if max(widths) > host.width and not unused:
@@ -369,8 +379,10 @@ def _read(allowed: Field, value: Any) -> Any:
     """A value in JSON as a field holds it; one that is not allowed comes back as it was."""
     if isinstance(value, list):
         return tuple(value)
-    if not isinstance(value, str) or isinstance(allowed, Choice):
+    if not isinstance(value, str):
         return value
+    if isinstance(allowed, Choice):
+        return allowed.parse(value)
     try:
         parsed = allowed.parse(value)
     except ValueError:

@@ -18,14 +18,14 @@ class Choice:
     registry: Registry[Any]
 
     def parse(self, text: str) -> str:
-        """Return `text` unchanged; `fault` checks it."""
-        return text
+        """The key that `text` means; `fault` checks it."""
+        return self.registry.spelled(text)
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with `value`, or None."""
         if isinstance(value, str) and value in self.registry:
             return None
-        return f"allowed are {', '.join(self.registry)}"
+        return f"allowed are {self.registry.allowed}"
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,6 @@ def parse_query(
             notes.append(f"{name} cannot be {_quoted(text)}; {fault}")
             continue
         values[name] = value
-        if not written_as(value, text):
+        if not isinstance(allowed, Choice) and not written_as(value, text):
             notes.append(f"{name} is now {to_text(value)} instead of {_quoted(text)}")
     return values, notes

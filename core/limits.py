@@ -25,6 +25,7 @@ class Limits(NamedTuple):
     sweep_cells: int  # of one sweep on the page
     upload_mb: float  # of one file; math.inf: what .streamlit/config.toml says
     data: tuple[str, ...]  # keys of core.data.SOURCES
+    framework_seconds: float  # that a real framework may take for a run; 0: none is run
 
     def sentence(self) -> str:
         """Say what a run may be here, or "" if the host limits nothing."""
@@ -73,6 +74,10 @@ def _data(text: str) -> tuple[str, ...]:
     return tuple(key for key in SOURCES if key in keys)
 
 
+def _seconds(text: str) -> float:
+    return 0.0 if text == "never" else _number(text)
+
+
 WHOLE = "a whole number from 1"
 VARIABLES = {
     "memory_mb": Variable(
@@ -104,6 +109,11 @@ VARIABLES = {
         "SAMENET_DATA", tuple(SOURCES), _data,
         f"keys with commas between them: {', '.join(SOURCES)}",
         f"the data on offer, as `{FIRST_DATA},ou`; `{FIRST_DATA}` always is", "all",
+    ),
+    "framework_seconds": Variable(
+        "SAMENET_FRAMEWORK_SECONDS", 300.0, _seconds, "a number of seconds above 0, or never",
+        "the seconds that a real framework may train a run, in a process of its own; `never` "
+        "offers none",
     ),
 }  # fmt: skip
 

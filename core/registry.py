@@ -34,6 +34,15 @@ class Registry(Mapping[str, R], Generic[R]):
     def __getitem__(self, key: str) -> R:
         return self._rows[key]
 
+    def spelled(self, text: str) -> str:
+        """The key that a text means; here it is a key itself."""
+        return text
+
+    @property
+    def allowed(self) -> str:
+        """What a key can be, in words."""
+        return ", ".join(self)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
 

@@ -14,9 +14,10 @@ import numpy as np
 import streamlit as st
 
 from core.config import agree
+from core.export import real
 from core.limits import limits
 from core.parts.choices import TASKS
-from core.parts.losses import Form
+from core.parts.losses import LOSSES, Form
 from core.parts.precisions import PRECISIONS
 from core.run import budget, memory, own_process, train
 from core.run.budget import Budget
@@ -87,7 +88,8 @@ def device() -> str:
 
 
 def _budget() -> Budget:
-    return Budget(budget.here(), lambda: memory.resident() + own_process.resident())
+    others = own_process.resident, real.resident
+    return Budget(budget.here(), lambda: memory.resident() + sum(each() for each in others))
 
 
 def _log_to_stderr(level: str) -> None:
@@ -98,16 +100,16 @@ def _log_to_stderr(level: str) -> None:
     log.setLevel(level if level in logging.getLevelNamesMapping() else "WARNING")
 
 
-def losses_ready(form: Form, dtype: np.dtype[Any]) -> bool:
-    """True if losses of this format can be evaluated now; if not, compile them behind all runs."""
-    if precision.ready(form, dtype):
+def losses_ready(form: Form, dtype: np.dtype[Any], loss: str) -> bool:
+    """True if a loss can be evaluated in this format now; if not, compile it behind all runs."""
+    if precision.ready(form, dtype, loss):
         return True
-    look = engine().errands.look
-    return look(("losses", form, dtype.name), lambda: _compile(form, dtype)).done
+    look, own = engine().errands.look, "" if LOSSES[loss].formula is None else loss
+    return look(("losses", form, dtype.name, own), lambda: _compile(form, dtype, own)).done
 
 
-def _compile(form: Form, dtype: np.dtype[Any]) -> Iterator[None]:
-    precision.compiled(form, dtype)
+def _compile(form: Form, dtype: np.dtype[Any], own: str) -> Iterator[None]:
+    precision.compiled(form, dtype, own)
     yield
 
 

@@ -2,8 +2,9 @@
 
 from core.export.carried import data, weights
 from core.export.frameworks import FRAMEWORKS, Framework, files, notebook, script
+from core.export.real import REALS
 from core.export.script import Script
 
 __all__ = [
-    "FRAMEWORKS", "Framework", "Script", "data", "files", "notebook", "script", "weights",
+    "FRAMEWORKS", "REALS", "Framework", "Script", "data", "files", "notebook", "script", "weights",
 ]  # fmt: skip

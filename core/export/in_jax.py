@@ -9,13 +9,13 @@ import inspect
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import jax_networks, jax_optimizers, shared
+from core.export import jax_networks, jax_optimizers, own_loss, shared
 from core.export.own_text import own_text
 from core.export.script import Cell, Script
 from core.parts import order
 from core.parts.choices import STREAMS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
-from core.parts.losses import LOSSES, Form
+from core.parts.losses import LOSSES, Form, Tree
 from core.parts.models import MODELS
 from core.parts.precisions import PRECISIONS
 
@@ -181,6 +181,8 @@ def _loss(config: RunConfig) -> str:
     if form == "regression":
         return _squared(config)
     row, given = LOSSES[config.loss], LOSS_INPUTS[config.loss_input]
+    if row.formula is not None and not given.instead:
+        return _of_formula(config, row.formula)
     function = given.instead[form] if given.instead else getattr(row, form)
     name = inspect.unwrap(function).__name__
     z = "z[:, 0]" if shared.is_binary(config) else "z"
@@ -200,6 +202,24 @@ def losses(z, y):
 
 
 {own_text(*texts)}'''
+
+
+def _of_formula(config: RunConfig, formula: Tree) -> str:
+    binary = shared.is_binary(config)
+    z, before = "z[:, 0]" if binary else "z", ""
+    if config.loss_input == "softmax":
+        z = f"jax.nn.{'sigmoid' if binary else 'softmax'}({z})"
+    elif config.loss_input == "log_softmax":
+        before = f"z = {z}"
+        z = "jax.nn.log_sigmoid(z) - jax.nn.log_sigmoid(-z)" if binary else "jax.nn.log_softmax(z)"
+    lines = own_loss.lines(formula, own_loss.JAX, config.epsilon, TASKS[config.task].outputs)
+    body = "\n".join(
+        "    " + line for line in [before, f"z = {z}", *lines] if line not in ("", "z = z")
+    )
+    return f'''\
+{own_loss.KEPT if "kept(" in body else ""}def losses(z, y):
+    """The loss of each image from its logits, [images]."""
+{body}'''
 
 
 def _squared(config: RunConfig) -> str:

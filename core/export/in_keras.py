@@ -6,7 +6,7 @@ It reads the run's initial weights and the order of its images, which Keras woul
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, numpy_lines, shared
+from core.export import formulas, numpy_lines, own_loss, shared
 from core.export.script import Cell, Script
 from core.export.shared import real
 from core.parts.choices import TASKS
@@ -219,6 +219,8 @@ def _of_each(config: RunConfig, form: Form) -> list[str]:
         if config.loss == "keras_tf_hidden":
             p = f"ops.reshape({p}, (-1, {TASKS[config.task].outputs}))"
         return [f"return keras.losses.{own}(y, {p})"]
+    if (formula := LOSSES[config.loss].formula) is not None:
+        return own_loss.lines(formula, own_loss.KERAS, config.epsilon, TASKS[config.task].outputs)
     names = formulas.Names("ops", f"ops.one_hot(y, {TASKS[config.task].outputs})", "ops.clip")
     lines = formulas.lines(form, config.loss, names, real(config.epsilon))
     return lines or [f"return keras.losses.{own}(y, z, from_logits=True)"]

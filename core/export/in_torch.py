@@ -6,12 +6,12 @@ It reads the run's initial weights and the order of its images, which PyTorch wo
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, numpy_lines, shared
+from core.export import formulas, numpy_lines, own_loss, shared
 from core.export.script import Cell, Script
 from core.export.shared import real
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
-from core.parts.losses import Form
+from core.parts.losses import LOSSES, Form
 from core.parts.optimizers import OPTIMIZERS
 
 NAME = "PyTorch"
@@ -224,6 +224,8 @@ def _of_each(config: RunConfig, form: Form) -> list[str]:
         p = "torch.sigmoid(z)"
         p = p if config.loss == "torch_bce" else f"torch.clip({p}, {limits})"
         return [f'return {functional}({p}, y, reduction="none")']
+    if (formula := LOSSES[config.loss].formula) is not None:
+        return own_loss.lines(formula, own_loss.TORCH, config.epsilon, TASKS[config.task].outputs)
     names = formulas.Names("torch", f"torch.eye({TASKS[config.task].outputs})[y]", _clip(config))
     lines = formulas.lines(form, config.loss, names, real(config.epsilon))
     if lines:

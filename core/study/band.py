@@ -62,6 +62,7 @@ class Copy(NamedTuple):
 
     steps: Array  # int [looks]
     score: Array  # float [looks], each Snapshot's score
+    loss: Array  # float [looks], each Snapshot's loss
 
 
 Copies = Iterator[Copy | None]
@@ -94,10 +95,9 @@ def _watched(config: RunConfig, data: train.DeviceData, state: train.State | Non
     looks = []
     for look in train.ticks(config, train.program(train.shape(config)), data, state):
         if look is not None:
-            looks.append((look.step, look.score))
+            looks.append((look.step, look.score, look.loss))
         yield None
-    steps, scores = zip(*looks, strict=True)
-    yield Copy(np.array(steps), np.array(scores))
+    yield Copy(*map(np.array, zip(*looks, strict=True)))
 
 
 @lru_cache(maxsize=32)

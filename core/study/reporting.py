@@ -101,7 +101,9 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
             before = parts.backprop(state, images, labels, order, knobs)
             after = parts.update(state, before.gradients, before.moments, knobs)
             logits = parts.evaluate(after.weights, x, knobs)
-            loss, _ = train.losses_and_slopes(parts.form, logits, batch_labels, knobs)
+            loss, _ = train.losses_and_slopes(
+                parts.form, logits, batch_labels, knobs, parts.shape.formula
+            )
             filled = parts.filled(state)
             scores = [
                 jnp.mean(values, where=filled)

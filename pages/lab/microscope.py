@@ -13,7 +13,7 @@ st.markdown(
 )
 chosen = setting.setting()
 with st.spinner(f"compiling the losses for {chosen.dtype}"):
-    examined = [curves.examine(chosen, key) for key in chosen.losses]
+    examined = [curves.examine(chosen, key) for key in chosen.keys]
 curves.curves(chosen, examined)
 samples.run_images(chosen, examined)
 calculator, edges = st.tabs(["The epsilon calculator", "Where each loss goes silent"])

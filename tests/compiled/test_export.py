@@ -36,12 +36,12 @@ from core.export import (
 )
 from core.export import command as export_command
 from core.parts.activations import ACTIVATIONS
-from core.parts.choices import REDUCTIONS
+from core.parts.choices import REDUCTIONS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
 from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
-from core.parts.losses import losses_for
+from core.parts.losses import LOSSES, losses_for, with_grad
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.run import command as run_command
@@ -49,7 +49,7 @@ from core.run import train
 from core.run.prepare import device_data
 from core.run.snapshot import Snapshot
 from tests.kit import more
-from tests.kit.runs import DECAYING, DIGITS, DROPPING, POST_CNN, SERIES, configs, tiny, trained
+from tests.kit.runs import DECAYING, DIGITS, DROPPING, OWN, POST_CNN, SERIES, configs, tiny, trained
 
 QUESTION = RunConfig(epochs=4)
 
@@ -91,8 +91,14 @@ def shown(config: RunConfig, steps: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "config",
-    [QUESTION, more(replace(QUESTION, loss="from_logits", epsilon=1e-6)), more(DIGITS), DECAYING],
-    ids=["question", "question from logits", "digits", "decaying"],
+    [
+        QUESTION,
+        more(replace(QUESTION, loss="from_logits", epsilon=1e-6)),
+        more(DIGITS),
+        DECAYING,
+        OWN,
+    ],
+    ids=["question", "question from logits", "digits", "decaying", "own formula"],
 )
 def test_a_jax_script_prints_the_trainer_s_losses_to_the_last_bit(
     config: RunConfig, tmp_path: Path
@@ -179,6 +185,73 @@ def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
         named = f"{loss} {given_input}"
         np.testing.assert_allclose(losses(z, labels), ours, rtol=1e-6, err_msg=named)
         np.testing.assert_allclose(slope, slopes, rtol=1e-5, atol=1e-6, err_msg=named)
+
+
+FORMULAS = {  # with each function, operation and comparison
+    "binary": [
+        "where(y == 1, log1p(exp(-z)), 0.25*softplus(z) + eps)", "max(z, 0) - z*y + log(2)*abs(z)",
+        "-log(clip(p, eps, 1 - eps)) + min(sqrt(z**2 + 1), 3)**-y", "expm1(tanh(-z/8))*sigmoid(z)",
+        "where(z < y, where(z <= -1, z**2, -z), where(z > 3, 0.1*z, where(z >= 2, 1, p)))",
+    ],
+    "softmax": [
+        "logsumexp(z) - sum(y*z)", "-sum(y*log(p + eps))", "max(z) - min(z) + sum((p - y)**2)",
+        "-sum(y*log_softmax(z)) + max(0.1, sum(softmax(z/2)*y))",
+    ],
+}  # fmt: skip
+
+
+def _near(z: np.ndarray, y: np.ndarray, config: RunConfig, losses: Any) -> None:
+    form, epsilon = TASKS[config.task].form, np.float32(config.epsilon)
+    both = jax.jit(with_grad(getattr(LOSSES[config.loss], form)))
+    ours, slopes = both(z[:, 0] if form == "binary" else z, y, epsilon)
+    found, slope = losses
+    close = partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5, err_msg=config.loss)
+    close(np.asarray(found).reshape(-1), ours)
+    close(np.asarray(slope).reshape(slopes.shape), slopes)
+
+
+@pytest.mark.parametrize("task", ["binary", "digits"])
+@pytest.mark.parametrize(
+    "framework", ["jax", pytest.param("keras", marks=pytest.mark.slow), "torch"]
+)
+def test_formulas_are_the_trainer_s_in_each_framework(
+    framework: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"needs {framework}")
+    module = {"jax": in_jax, "keras": in_keras, "torch": in_torch}[framework]
+    binary, random = task == "binary", np.random.default_rng(0)
+    z = random.normal(0, 5, (40, 1 if binary else 10)).astype(np.float32)
+    y = random.integers(0, 2, (40, 1)) if binary else random.integers(0, 10, 40)
+    for text in FORMULAS["binary" if binary else "softmax"]:
+        config = RunConfig(task=task, loss=LOSSES.spelled(text), epsilon=1e-3)
+        lines, labels = module._loss(config), y.astype(np.float32) if binary else y
+        if framework == "torch":
+            import torch
+            from torch import nn
+
+            known: dict[str, Any] = {"torch": torch, "nn": nn}
+            exec(lines, known)
+            logits = torch.tensor(z, requires_grad=True)
+            loss = known["losses"](torch.tensor(labels), logits)
+            loss.sum().backward()
+            results = loss.detach().numpy(), logits.grad.numpy()
+        elif framework == "keras":
+            import keras
+
+            if keras.backend.backend() != "jax":
+                pytest.skip("slopes are taken by JAX")
+            known = {"ops": keras.ops, "keras": keras}
+            exec(lines, known)
+            own = known["losses"]
+            slope = jax.jit(jax.grad(lambda z, own=own, y=labels: jnp.sum(own(y, z))))(z)
+            results = own(labels, jnp.asarray(z)), slope
+        else:
+            own, labels = executed(lines)["losses"], labels[:, 0] if binary else labels
+            slope = jax.jit(jax.grad(lambda z, own=own, y=labels: jnp.sum(own(z, y))))(z)
+            results = jax.jit(own)(z, labels), slope
+        _near(z, y[:, 0] if binary else y, config, results)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -285,6 +358,8 @@ ELSEWHERE = [
     ("torch", "torch", replace(DIGITS, optimizer="momentum", reduction="mean_outputs")),
     ("torch", "torch", tiny(optimizer="adam")),
     ("torch", "torch", tiny(loss="torch_bce", batch_size=100)),
+    *(("keras", inside, OWN) for inside in ("jax", "tensorflow", "torch")),
+    ("torch", "torch", OWN),
 ]
 
 

@@ -54,6 +54,7 @@ DECAYING = replace(
 NORMED = replace(
     DIGITS, normalisation="batch_norm", widths=(16, 8), scaling="standardised", learning_rate=0.3
 )
+OWN = tiny(loss="-(y*log(p + eps) + (1 - y)*log(1 - p + eps))", epsilon=1e-3)  # as MXNet
 DROPPING = tiny(
     task="digits", train_size=250, dropout="rate", dropout_value=0.4, widths=(32, 16, 8),
     optimizer="adam", learning_rate=3e-3, epochs=3,
@@ -84,6 +85,7 @@ def _shapes() -> Iterator[RunConfig]:
     yield DECAYING
     yield NORMED  # running averages beside the weights
     yield KEEPING
+    yield OWN
     yield DROPPING
     yield POST_CNN
     yield replace(POST_CNN, model="cnn")

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import FIELDS, RunConfig, agree, to_query, unused_by_step
 from core.data import Process
 from core.fields import to_text
+from core.parts.losses import FIRST
 from core.parts.normalisations import NORM_FIELDS
 from core.parts.optimizers import SETTINGS
 from core.parts.reports import REPORTS
@@ -146,6 +147,27 @@ def test_each_field_s_other_value_is_set() -> None:
     assert {name: OTHER[name] for name in FIELDS}.items() <= {
         (name, value) for run in _together() for name, value in run.items()
     }
+
+
+def test_an_own_formula_is_typed_in_place_of_the_slider(chosen: list[RunConfig]) -> None:
+    page = trainer(loss="clip", epsilon="1e-3")
+    keyed(page.toggle, "control_own").set_value(True).run()
+    assert chosen[-1] == RunConfig(loss=FIRST["binary"], epsilon=1e-7)
+    box = keyed(page.text_input, "control_loss_formula")
+    assert box.value == FIRST["binary"] and not page.warning
+    box.set_value("(p-y)**2").run()
+    assert chosen[-1] == RunConfig(loss="(p - y)**2") and not page.warning
+    assert page.query_params == {"loss": "(p - y)**2"}
+    keyed(page.text_input, "control_loss_formula").set_value("(p-y)**").run()
+    assert chosen[-1].loss == "(p - y)**2" and "at character 8" in page.warning[0].value
+    keyed(page.toggle, "control_own").set_value(False).run()
+    assert chosen[-1] == RunConfig(loss="clip", epsilon=1e-7) and not page.warning
+    keyed(page.toggle, "control_own").set_value(True).run()
+    assert chosen[-1].loss == "(p - y)**2", "the last one is remembered"
+    widget(page, "task").set_value("digits").run()
+    assert chosen[-1].loss == "from_logits" and "cannot be used" in notes(page)[0]
+    keyed(page.toggle, "control_own").set_value(True).run()
+    assert chosen[-1].loss == FIRST["softmax"] and not page.exception
 
 
 def test_batch_norm_s_numbers_are_asked_for_where_they_have_an_effect(

@@ -14,7 +14,7 @@ from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
 from core.study.lasagne import CLAIMS
 from tests.kit import MINUTE
-from tests.kit.pages import go, open_page, tables
+from tests.kit.pages import go, keyed, open_page, tables
 from tests.kit.runs import DIGITS, look, trained
 from ui.charts import digits
 from ui.charts import microscope as charts
@@ -130,7 +130,7 @@ def test_the_sentence_counts_samples_without_a_say_for_each_loss() -> None:
     )
     assert told(Setting(task="digits", losses=("naive", "clip")), [-20, 3], [True, False]) == (
         "Of these 2 samples, wrong with gradient exactly 0: 50.0% with Clip, then naive. "
-        "Not counted, because NaN depends on all the logits of a sample: Naive."
+        "Not counted, because they depend on all the logits of a sample: Naive."
     )
 
 
@@ -265,3 +265,32 @@ def test_every_claim_of_the_thread_opens_here(key: str) -> None:
     chosen = Setting(**CLAIMS[key].microscope)
     values, notes = STATE.from_query(link(chosen))
     assert (Setting(**values), notes) == (chosen, [])
+
+
+FORMULA = "-(y*log(p + eps) + (1 - y)*log(1 - p + eps))"
+
+
+def test_an_own_formula_is_one_more_loss() -> None:
+    page = open_page(PAGE, losses="from_logits")
+    box = keyed(page.text_input, "microscope_formula_formula")
+    box.set_value("-(y*log(p+eps)+(1-y)*log(1-p+eps))").run()
+    assert not page.exception
+    assert page.query_params == {"losses": "from_logits", "formula": FORMULA}
+    alt = next(c.proto.alt for c in page.get("vega_lite_chart") if "silent" in c.proto.alt)
+    assert alt.startswith("From logits: never silent; own: -(y·log(p + eps)"), alt
+    assert "NaN" not in alt and "gradient exactly 0 up to z = -" in alt
+    keyed(page.text_input, "microscope_formula_formula").set_value("").run()
+    assert page.query_params == {"losses": "from_logits"}
+
+
+def test_what_is_no_formula_is_told_at_its_place_and_changes_nothing() -> None:
+    page = open_page(PAGE, losses="from_logits", formula=FORMULA)
+    keyed(page.text_input, "microscope_formula_formula").set_value("log(__class__)").run()
+    assert not page.exception and page.query_params["formula"] == FORMULA
+    assert "at character 5, “\\_\\_class\\_\\_” is not known" in page.warning[0].value
+    assert "The formula before stays" in page.warning[0].value
+    assert page.code[0].value == "log(__class__)\n    ^"
+    keyed(page.text_input, "microscope_formula_formula").set_value("(z - y)**2").run()
+    assert not page.warning and page.query_params["formula"] == "(z - y)**2"
+    page.segmented_control(key="microscope_task").set_value("digits").run()
+    assert "formula" not in page.query_params and not page.exception, "it is of two classes"

@@ -26,6 +26,7 @@ from ui.charts import (  # fmt: skip
     live,
     logits,
     palette,
+    real,
     relu,
     saturation,
     series,
@@ -653,6 +654,14 @@ POST = {
         ),
     ),
     "no batches": (batches.spec((1, 10)), batches.tables({"mixed": {}})),
+    "both losses": (
+        real.loss_spec(10, 100.0, "PyTorch 9", live.NATS),
+        real.tables({real.OWN: ([0, 1], [2.0, NAN]), "PyTorch 9": ([0], [2.0])}),
+    ),
+    "differences": (
+        real.difference_spec(10, real.top([0.0, NAN, 3e-4]), "PyTorch 9"),
+        real.tables({"PyTorch 9": ([0, 1, 2], [0.0, NAN, 3e-4])}, zero=True),
+    ),
 }
 
 
@@ -675,6 +684,12 @@ def test_an_errors_chart_shows_the_share_that_is_wrong_and_nan_is_a_gap() -> Non
         {"epoch": 2, "wrong": None, "series": "printed"},
     ]
     assert [row["accuracy"] for row in POST["batches"][1]["batches"].to_pylist()] == [0.5, None]
+
+
+def test_losses_that_are_the_same_are_marked_at_the_foot() -> None:
+    gaps = POST["differences"][1]["gaps"].to_pylist()
+    assert [(row["step"], row["what"]) for row in gaps] == [(0, "exactly 0"), (1, "NaN")]
+    assert [real.top(each) for each in ([0.0, 3e-2], [NAN])] == [1e-1, 1e-3]
 
 
 @pytest.mark.parametrize(("x", "slope", "at"), [(0.0, 0.5, 0.0), (2.0, 1.0, 2.0), (-1.0, 0.0, 0.0)])

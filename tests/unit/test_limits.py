@@ -21,7 +21,9 @@ def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_host_that_says_nothing_limits_little() -> None:
     allowed = limits()
-    assert allowed == Limits(math.inf, 32, math.inf, math.inf, 10.0, 2000, math.inf, (*SOURCES,))
+    assert allowed == Limits(
+        math.inf, 32, math.inf, math.inf, 10.0, 2000, math.inf, (*SOURCES,), 300.0
+    )
     assert allowed.sentence() == ""
     assert refusal(RunConfig()) == ""
 

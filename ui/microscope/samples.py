@@ -90,9 +90,13 @@ def colouring(setting: Setting, examined: list[Examined], config: RunConfig) -> 
 
 
 def _margin_decides(setting: Setting, loss: Examined) -> bool:
-    """True if a sample's margin alone decides its gradient: NaN may depend on all logits."""
+    """True if a sample's margin alone decides its gradient: NaN may depend on all logits.
+
+    So may a formula that is no cross-entropy.
+    """
     broken = [precision.first_broken(edges) for edges in (loss.wrong, loss.right)]
-    return setting.form == "binary" or broken == [None, None]
+    cross_entropy = LOSSES[loss.key].cross_entropy
+    return setting.form == "binary" or (cross_entropy and broken == [None, None])
 
 
 def _whose(applied: AppliedLoss) -> str:
@@ -174,6 +178,6 @@ def silent_sentence(
     if unknown:
         names = ", ".join(unknown)
         sentences.append(
-            f"Not counted, because NaN depends on all the logits of a sample: {names}."
+            f"Not counted, because they depend on all the logits of a sample: {names}."
         )
     return " ".join(sentences)

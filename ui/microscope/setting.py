@@ -8,9 +8,10 @@ import streamlit as st
 from core.fields import Choice, Choices, Field, Range, number, parse_query, to_text
 from core.parts.choices import TASKS
 from core.parts.dtypes import DTYPES
-from core.parts.losses import LOSSES, Form, losses_for
+from core.parts.losses import LOSSES, OWN, Form, fault, losses_for
 from core.registry import Registry, Row
 from ui.charts.digits import AxisType
+from ui.pieces import own_loss
 from ui.pieces.widgets import decades, with_box
 from ui.state import PageState, Values
 
@@ -32,6 +33,7 @@ MOST = 6  # losses
 FIELDS: dict[str, Field] = {
     "task": Choice(ANSWERED),
     "losses": Choices(LOSSES, MOST),
+    "formula": Choice(OWN),
     "dtype": Choice(DTYPES),
     "label": Range(0, 1, whole=True),
     "epsilon": Range(0, 0.499),
@@ -45,6 +47,7 @@ class Setting(NamedTuple):
 
     task: str = "binary"
     losses: tuple[str, ...] = ("question_stable", "keras_jax", "from_logits")
+    formula: str = ""  # one more loss, which the visitor has typed
     dtype: str = "float32"
     label: int = 1  # 1: a large logit is right; 0: a large logit is wrong
     epsilon: float = 0.0  # 0: each loss has its own
@@ -55,6 +58,11 @@ class Setting(NamedTuple):
     def form(self) -> Form:
         """The form of the losses that the task has."""
         return TASKS[self.task].form
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The losses that are shown, with the visitor's own."""
+        return (*self.losses, *filter(None, [self.formula]))
 
     @property
     def class_index(self) -> int:
@@ -68,11 +76,16 @@ class Setting(NamedTuple):
 
 
 def _fit(values: Values) -> Setting:
-    """The setting with these values, less the losses that the task does not have."""
+    """The setting with these values, less the losses that the task does not have.
+
+    There are MOST with the visitor's own formula.
+    """
     setting = Setting(**values)
-    allowed = losses_for(setting.form)
+    allowed, formula = losses_for(setting.form), setting.formula
+    if formula and fault(formula, setting.form):
+        formula = ""
     kept = tuple(key for key in setting.losses if key in allowed) or allowed[-1:]
-    return setting._replace(losses=kept)
+    return setting._replace(losses=kept[: MOST - bool(formula)], formula=formula)
 
 
 def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
@@ -118,9 +131,10 @@ def _loss_controls() -> None:
         losses_for(form),
         value("losses"),
         **STATE.bound("losses", _changed),
-        max_selections=MOST,
+        max_selections=MOST - bool(value("formula")),
         format_func=lambda loss: LOSSES[loss].label,
     )
+    own_loss.box(STATE, "formula", form, _changed, empty=True)
     st.segmented_control(
         "label",
         [1, 0],

@@ -16,7 +16,7 @@ def edge_table(setting: Setting) -> None:
     """Draw from which logit on each loss is silent though wrong, in every number format."""
     columns: dict[str, list[str]] = {"loss": [], "epsilon": []}
     columns |= {key: [] for key in DTYPES}
-    for key in losses_for(setting.form):
+    for key in (*losses_for(setting.form), *filter(None, [setting.formula])):
         columns["loss"].append(LOSSES[key].label)
         own = LOSSES[key].epsilon
         columns["epsilon"].append("–" if own is None else number(setting.epsilon_of(key)))

@@ -16,7 +16,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.fields import number
 from core.parts.choices import TASKS
-from core.parts.losses import Form
+from core.parts.losses import LOSSES, Form
 from core.parts.precisions import PRECISIONS
 from core.run.snapshot import PROBE, Answers, Gradient, Snapshot
 from core.study import precision
@@ -77,7 +77,8 @@ def own_loss(config: RunConfig) -> AppliedLoss:
     """Return the loss that a run trains with."""
     form = TASKS[config.task].form
     dtype = PRECISIONS[config.precision].loss.dtype
-    return AppliedLoss(form, config.loss, config.epsilon, dtype, config.loss_as_written)
+    decides = config.loss_as_written and (form == "binary" or LOSSES[config.loss].cross_entropy)
+    return AppliedLoss(form, config.loss, config.epsilon, dtype, decides)
 
 
 def chosen_images() -> Chosen | None:

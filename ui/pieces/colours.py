@@ -22,7 +22,8 @@ def loss_colours(keys: Collection[str]) -> dict[str, str]:
     """Return the colour of each loss: one of those for what it works on, while any is left."""
     colours: dict[str, str] = {}
     table = list(LOSSES)
-    for key in sorted({*keys}, key=lambda key: (key not in FIRST, -table.index(key))):
+    place = {key: -i for i, key in enumerate(table)}  # a formula comes last
+    for key in sorted({*keys}, key=lambda key: (key not in FIRST, place.get(key, 1), key)):
         own = LOSS_COLOURS[LOSSES[key].works_on]
         colours[key] = next(each for each in (*own, *SPARE) if each not in colours.values())
     return {key: colours[key] for key in keys}

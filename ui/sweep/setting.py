@@ -148,7 +148,7 @@ def first_values(base: RunConfig, name: str) -> tuple[Any, ...]:
 def _options(base: RunConfig, name: str) -> list[Any]:
     """Return the values that a widget offers for an axis."""
     if name == "loss":
-        return list(losses_for(TASKS[base.task].form))
+        return list(dict.fromkeys([*losses_for(TASKS[base.task].form), base.loss]))
     allowed, own = FIELDS[name], base.effective(name)
     if isinstance(allowed, Choice):
         return list(allowed.registry)

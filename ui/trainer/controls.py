@@ -25,7 +25,7 @@ from core.data import SOURCES
 from core.fields import Choice, parse_query
 from core.limits import limits
 from core.parts.choices import TASKS
-from core.parts.losses import LOSSES, WORKS_ON, Form, Loss, losses_for, marked
+from core.parts.losses import FIRST, LOSSES, WORKS_ON, Form, Loss, losses_for, marked
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.precisions import PRECISIONS
 from core.presets import PRESETS
@@ -33,6 +33,7 @@ from core.study import precision
 from ui.engine import losses_ready
 from ui.microscope import setting as microscope
 from ui.pages import PAGES
+from ui.pieces import own_loss
 from ui.pieces.draw import code
 from ui.pieces.widgets import GROUPS, LABELS, WIDGETS, integer, knob, menu, segments, slider
 from ui.state import PageState, Values, bound, key_of, put
@@ -172,10 +173,11 @@ def _preset() -> None:
 
 def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> None:
     """Draw a slider over the losses of a task, in the order of what they work on."""
+    keys, now = losses_for(TASKS[task].form), state.value("loss")
     st.select_slider(
         WIDGETS["loss"].label,
-        losses_for(TASKS[task].form),
-        state.value("loss"),
+        keys if now in keys else (*keys, now),
+        now,
         format_func=lambda key: LOSSES[key].label,
         help=WIDGETS["loss"].help,
         **state.bound("loss", on_change),
@@ -184,10 +186,16 @@ def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> N
 
 def _loss() -> None:
     form = TASKS[STATE.value("task")].form
-    loss_slider(STATE, STATE.value("task"), _loss_changed)
     row = LOSSES[STATE.value("loss")]
+    with st.container(key="loss_or_own", gap=None):
+        if row.formula is None:
+            loss_slider(STATE, STATE.value("task"), _loss_changed)
+        else:
+            own_loss.box(STATE, "loss", form, _loss_changed)
+        if form != "regression":
+            _own_or_listed(row)
     where, dtype = "", PRECISIONS[STATE.value("precision")].loss.dtype
-    if form != "regression" and losses_ready(form, dtype):
+    if form != "regression" and losses_ready(form, dtype, row.key):
         where = precision.where(form, row.key, STATE.value("epsilon"), dtype)
     st.caption(f"Computed from **{WORKS_ON[row.works_on]}**.")
     # The text is folded, so that the other controls fit on the first screen.
@@ -199,10 +207,31 @@ def _loss() -> None:
     slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 
+LAST = "control_loss_last"  # the loss of the table, and the formula of each task, chosen last
+
+
+def _own_or_listed(row: Loss) -> None:
+    """Draw a switch between the losses of the table and a formula of the visitor's own."""
+    own, task = row.formula is not None, STATE.value("task")
+    st.session_state.setdefault(LAST, {})[task, own] = row.key
+    put("control_own", own)
+    st.toggle("own", own, **bound("control_own", _own_toggled))
+
+
+def _own_toggled() -> None:
+    own, task = st.session_state[key_of("control_own")], STATE.value("task")
+    form = TASKS[task].form
+    first = FIRST[form] if own else losses_for(form)[-1]
+    STATE.put("loss", st.session_state.get(LAST, {}).get((task, own), first))
+    _loss_changed()
+
+
 def _under_the_microscope(row: Loss) -> None:
+    listed = () if row.formula is not None else (row.key,)
     near = microscope.Setting(
         task=STATE.value("task"),
-        losses=tuple(dict.fromkeys([row.key, "from_logits"])),
+        losses=tuple(dict.fromkeys([*listed, "from_logits"])),
+        formula="" if listed else row.key,
         dtype=PRECISIONS[STATE.value("precision")].loss.key,
         epsilon=0.0 if row.epsilon in (None, STATE.value("epsilon")) else STATE.value("epsilon"),
     )
@@ -216,6 +245,9 @@ def _under_the_microscope(row: Loss) -> None:
 
 def _formula_and_code(row: Loss, form: Form) -> None:
     """Show how a loss is written: on paper, and in this program."""
+    if row.formula is not None:
+        st.code(row.key, language=None, wrap_lines=True)
+        return
     if row.latex:
         st.latex(row.latex)
     st.caption(f"Its code for “{TASKS[STATE.value('task')].label}”, after: {row.reference}.")

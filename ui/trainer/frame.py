@@ -40,7 +40,7 @@ READYING = (Status.PREPARING, Status.COMPILING)
 def waits(config: RunConfig, view: View) -> bool:
     """True if something is on its way that is computed behind everybody's runs."""
     form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
-    losses_known = form == "regression" or losses_ready(form, dtype)
+    losses_known = form == "regression" or losses_ready(form, dtype, config.loss)
     return not losses_known or nudged.waits(config, view) or origin.waits(config, view)
 
 
@@ -311,7 +311,7 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
     None are known where the loss is given something else than logits and labels.
     """
     dtype = PRECISIONS[config.precision].loss.dtype
-    if not config.loss_as_written or not losses_ready("binary", dtype):
+    if not config.loss_as_written or not losses_ready("binary", dtype, config.loss):
         return []
     return [
         zone

@@ -22,17 +22,24 @@ Theano 0.8.2 with Lasagne 0.1, and the question "JAX vs Keras" with its two func
 """
 
 from core.parts.losses.apply import loss_and_grad, with_grad
+from core.parts.losses.formula import FormulaError, Tree
+from core.parts.losses.own import FIRST, OWN, fault
 from core.parts.losses.row import WORKS_ON, Form, Loss, LossFunction, WorksOn
 from core.parts.losses.source import marked, source
 from core.parts.losses.table import LOSSES, losses_for
 
 __all__ = [
+    "FIRST",
     "LOSSES",
+    "OWN",
     "WORKS_ON",
     "Form",
+    "FormulaError",
     "Loss",
     "LossFunction",
+    "Tree",
     "WorksOn",
+    "fault",
     "loss_and_grad",
     "losses_for",
     "marked",

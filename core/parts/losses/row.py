@@ -6,6 +6,7 @@ from typing import Literal
 
 from jax import Array
 
+from core.parts.losses.formula import Tree
 from core.registry import Row
 
 Form = Literal["binary", "softmax", "regression"]
@@ -35,4 +36,8 @@ class Loss(Row):
     epsilon: float | None = None  # the source's own; None if the row ignores epsilon
     clip_range: Callable[[float], tuple[float, float]] | None = None  # epsilon -> limits of p
     integers: bool = False  # whether its labels of several classes can only be integers
+    formula: Tree | None = None  # what a visitor has typed; None for the rows of the table
+    cross_entropy: bool = (
+        True  # whether it is the cross-entropy on paper; only a formula may not be
+    )
     kills: str | None = None  # text in the line that loses the gradient; None if no line does

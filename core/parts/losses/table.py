@@ -11,8 +11,8 @@ from core.parts.losses import (
     theano,
     torch,
 )
+from core.parts.losses.own import Losses
 from core.parts.losses.row import Form, Loss
-from core.registry import Registry
 
 
 def _symmetric(epsilon: float) -> tuple[float, float]:
@@ -21,7 +21,7 @@ def _symmetric(epsilon: float) -> tuple[float, float]:
 
 _KERAS = "Keras 3.15 binary_crossentropy and categorical_crossentropy"
 
-LOSSES: Registry[Loss] = Registry(
+LOSSES = Losses(
     "losses",
     [
         Loss(

@@ -43,13 +43,15 @@ def backprop(
     key: Array,
     scaler: Scaler = (),
     filled: Array | None = None,
+    formula: str = "",
 ) -> Backprop:
     """A forward and a backward pass: logits, losses, and the gradient of the batch's loss.
 
-    `filled` [batch] says which places hold examples, where not all do.
+    `filled` [batch] says which places hold examples, where not all do; `formula` is the loss, if
+    the table has none of it.
     """
     logits, pull_back, moments = forward(passed, params, x, knobs, key)
-    loss, slope = losses_and_slopes(form, logits, labels, knobs)
+    loss, slope = losses_and_slopes(form, logits, labels, knobs, formula)
     gradient = batch_gradient(pull_back, slope, knobs, scaler, filled)
     return Backprop(logits, loss, slope, gradient, moments)
 
@@ -68,9 +70,9 @@ def forward(
 
 
 def losses_and_slopes(
-    form: Form, logits: Array, labels: Array, knobs: Knobs
+    form: Form, logits: Array, labels: Array, knobs: Knobs, formula: str = ""
 ) -> tuple[Array, Array]:
-    """The chosen loss per example [batch] and dloss/dlogits [batch, outputs].
+    """The chosen loss, or `formula`, per example [batch] and dloss/dlogits [batch, outputs].
 
     With smoothing s, the target of each of K classes is (1 - s) [its label] + s/K, as in
     keras.losses.CategoricalCrossentropy, Keras 3.15, and torch.nn.CrossEntropyLoss, PyTorch 2.13;
@@ -83,7 +85,8 @@ def losses_and_slopes(
     z = logits[:, 0] if binary else logits
 
     def of_labels(labels: Array) -> tuple[Array, Array]:
-        return _loss_and_slope(form, z, labels.astype(z.dtype if binary else jnp.int32), knobs)
+        labels = labels.astype(z.dtype if binary else jnp.int32)
+        return _loss_and_slope(form, z, labels, knobs, formula)
 
     classes = 2 if binary else z.shape[-1]
     taught = (labels.astype(jnp.int32) + knobs.label_shift) % classes
@@ -118,11 +121,17 @@ def smoothed(
     return totals
 
 
-def _loss_and_slope(form: Form, z: Array, labels: Array, knobs: Knobs) -> tuple[Array, Array]:
+def _loss_and_slope(
+    form: Form, z: Array, labels: Array, knobs: Knobs, formula: str
+) -> tuple[Array, Array]:
     """The loss of these labels, and its derivative by z, of what the loss is given for z."""
     given = [getattr(row, form) for row in LOSS_INPUTS.values()]
     inputs = lax.switch(knobs.loss_input, given, z)
-    loss, slope = loss_and_grad(form, knobs.loss, inputs, labels, knobs.epsilon)
+    if formula:
+        own = with_grad(getattr(LOSSES[formula], form))
+        loss, slope = own(inputs, labels, knobs.epsilon)
+    else:
+        loss, slope = loss_and_grad(form, knobs.loss, inputs, labels, knobs.epsilon)
     slope = lax.switch(knobs.loss_input, [_through(function) for function in given], z, slope)
     stands_in = [_stand_in(row, form) for row in LOSS_INPUTS.values()]
     loss, slope = lax.switch(knobs.loss_input, stands_in, z, labels, loss, slope)
@@ -172,8 +181,12 @@ def share_of_batch(slope: Array, examples: int | Array, knobs: Knobs, scaler: Sc
     return (scaler.scale * weighted if scaler else weighted) / divisor
 
 
-def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Array, Array]:
+def clip_range(
+    form: Form, knobs: Knobs, dtype: Any = jnp.float32, formula: str = ""
+) -> tuple[Array, Array]:
     """The interval that the chosen loss clips p to in its format; [0, 1] where it does not clip.
+
+    That of a formula is not known, and said to be [0, 1].
 
     A loss that is given softmax clips another p, that of the second softmax, and one that takes
     logits for probabilities clips no p at all.
@@ -183,6 +196,8 @@ def clip_range(form: Form, knobs: Knobs, dtype: Any = jnp.float32) -> tuple[Arra
         ends = row.clip_range or (lambda epsilon: (0.0, 1.0))
         return lambda epsilon: jax.tree.map(lambda end: jnp.asarray(end, dtype), ends(epsilon))
 
+    if formula:
+        return jnp.zeros((), dtype), jnp.ones((), dtype)
     epsilon = knobs.epsilon.astype(dtype)
     low, high = lax.switch(knobs.loss, [ends_of(LOSSES[key]) for key in losses_for(form)], epsilon)
     others = [key == "softmax" or row.instead is not None for key, row in LOSS_INPUTS.items()]

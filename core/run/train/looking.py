@@ -56,7 +56,7 @@ class Looking:
             jnp.concatenate([batch_logits, probe.logits]),
             jnp.concatenate([batch.labels, probe.labels]),
         )
-        losses, slopes = losses_and_slopes(step.form, *both, knobs)
+        losses, slopes = losses_and_slopes(step.form, *both, knobs, step.shape.formula)
         size = len(batch.x)
         own = diagnostics.correct(batch_logits, batch.labels) if step.normalises else None
         loss, slope = losses[size:], slopes[size:]
@@ -185,7 +185,8 @@ class Looking:
             return diagnostics.unanswered(probe.logits, kinds)
         is_correct = diagnostics.correct(probe.logits, probe.labels)
         p = diagnostics.probability(probe.logits, probe.labels)
-        ends = clip_range(self.step.form, knobs, self.step.precision.loss.dtype)
+        step = self.step
+        ends = clip_range(step.form, knobs, step.precision.loss.dtype, step.shape.formula)
         p, low, high = map(diagnostics.wide, (p, *ends))
         return {
             "train_accuracy": jnp.mean(is_correct),

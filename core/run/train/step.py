@@ -195,6 +195,7 @@ class Step:
             batch.key,
             state.scaler,
             self.filled(state),
+            self.shape.formula,
         )
 
     def update(self, state: State, gradients: Params, moments: Any, knobs: Knobs) -> State:

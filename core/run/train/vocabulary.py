@@ -13,7 +13,7 @@ from core.fields import Choice
 from core.parts.choices import SCALINGS, TASKS
 from core.parts.dropout import Drop, meaning
 from core.parts.loss_scale import LossScale
-from core.parts.losses import losses_for
+from core.parts.losses import LOSSES, losses_for
 from core.parts.models import Params
 from core.parts.normalisations import NORM_TESTS, Norm
 from core.parts.optimizers import SETTINGS
@@ -40,6 +40,7 @@ class Shape(NamedTuple):
     test_size: int
     batch_size: int
     last_batch: str
+    formula: str = ""  # of a loss that is none of the table's
 
     @property
     def full_batch(self) -> bool:
@@ -130,7 +131,8 @@ class DeviceData(NamedTuple):
 def shape(config: RunConfig) -> Shape:
     """The static part of a configuration."""
     fields = {name: getattr(config, name) for name in Shape._fields if name in FIELDS}
-    return Shape(**fields, test_size=SOURCES[config.source].test_size)
+    formula = config.loss if LOSSES[config.loss].formula is not None else ""
+    return Shape(**fields, test_size=SOURCES[config.source].test_size, formula=formula)
 
 
 def knobs(config: RunConfig) -> Knobs:
@@ -172,10 +174,14 @@ def _own(config: RunConfig, name: str) -> float:
 
 
 def _traced(config: RunConfig, name: str) -> np.int32 | np.float32 | np.ndarray:
-    """A field as a scalar: a choice's position, among those of the task if it is a loss."""
+    """A field as a scalar: a choice's position, among those of the task if it is a loss.
+
+    A formula has none: the program is compiled for it.
+    """
     value, allowed = getattr(config, name), FIELDS[name]
     if name == "loss":
-        return np.int32(losses_for(TASKS[config.task].form).index(value))
+        keys = losses_for(TASKS[config.task].form)
+        return np.int32(keys.index(value) if value in keys else -1)
     if name in SETTINGS:
         return several(_own(config, name), config)
     if isinstance(allowed, Choice):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.parts.dtypes import Floats, Numbers, from_ordinal, to_ordinal
-from core.parts.losses import Form
+from core.parts.losses import LOSSES, Form
 from core.study.precision.evaluate import POINTS, evaluate
 from core.study.precision.exact import OWN, exact_float64
 
@@ -96,7 +96,8 @@ def edges(
     narrowed by evaluating the dtype's own numbers inside it, down to two neighbours. The loss need
     not be monotone: the first fault is the first that the scan sees, and a gradient that is 0 for a
     while and comes back is not dead there. A half-gradient band must have at least three
-    neighbouring numbers, or a gradient that decays to 0 would show one on its way.
+    neighbouring numbers, or a gradient that decays to 0 would show one on its way. None is looked
+    for in a formula that is no cross-entropy on paper: half of p - y means nothing there.
     """
     own = label == OWN[form]
     sign = 1 if own == right else -1
@@ -128,7 +129,7 @@ def edges(
         return float(from_ordinal(np.array([sign * ordinal]), dtype)[0])
 
     scan = _scan(dtype)
-    band = _band(half, scan)
+    band = _band(half, scan) if LOSSES[key].cross_entropy else None
     return Edges(
         dead=None if right else logit(_from_here_on(dead, scan)),
         half_from=logit(band and band[0]),
