@@ -17,6 +17,10 @@ def main() -> None:
     st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
     from ui.engine import engine  # heavy, but imported by now
+    from ui.pieces.copy_link import copy_link
+
+    with st.container(key="copy_link"):  # in the header, see style.css
+        copy_link("copy_address")
 
     try:
         with engine().answering():
