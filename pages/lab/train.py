@@ -1,7 +1,11 @@
 """The trainer page: the visitor moves a slider and sees what changes."""
 
-from ui.trainer import controls, live, take_along
+from ui.trainer import controls, live, take_along, teach
 
+TITLE = "Train a network"
 config = controls.config()
-live.panel("Train a network", config)
+guess = teach.asked(TITLE, config)
+live.panel(TITLE, config)
+teach.judge(guess)
 take_along.offer(config)
+teach.offer(config)
