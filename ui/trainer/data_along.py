@@ -49,7 +49,7 @@ def offer(config: RunConfig) -> None:
             "application/octet-stream",
             partial(recording, config),
             disabled=not (there and small),
-            help="Its first steps are trained again, which takes some seconds."
+            help="Its first steps are trained again, which takes up to a minute."
             if there and small
             else "The network is too large to be recorded here."
             if there

@@ -25,7 +25,7 @@ from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
 from ui.engine import device, engine, losses_ready
-from ui.pieces import chosen
+from ui.pieces import chosen, figures
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
@@ -315,6 +315,7 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
     for i, drawing in enumerate(drawn):
         key = f"chart_{drawing.key}"
+        figures.note(key, drawing.spec, drawing.tables, drawing.alt)
         click = chosen.clicked("train", key, viewer, digits.at_margins)
         columns[i % 2].vega_lite_chart(
             {**drawing.spec, "datasets": drawing.tables},
