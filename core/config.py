@@ -357,17 +357,20 @@ def from_query(query: Mapping[str, str]) -> tuple[RunConfig, list[str]]:
 def from_json(text: str) -> RunConfig:
     """The RunConfig of a text such as {"loss": "clip", "widths": [300, 100]}.
 
-    It holds what differs from the defaults. A value may also be written as in a URL: "300-100".
+    It holds what differs from the defaults. A value may also be written as in a URL: "300-100". Or
+    it is a run as `python -m core.run` writes it, which has all settings under "config".
 
     Raises:
       ValueError: it is not JSON, or it names a field or a value that there is not; says which.
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"this is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError('a run is written as {"field": value, ...}')
+    if isinstance(values.get("config"), dict):
+        values = values["config"]
     if unknown := [name for name in values if name not in FIELDS]:
         raise ValueError(
             f"{', '.join(map(repr, unknown))} is no setting; allowed are {', '.join(FIELDS)}"

@@ -129,7 +129,7 @@ def written_as(value: Any, text: str) -> bool:
     return same or to_text(value) == text
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote text from a URL: shortened, and without characters that could be markup."""
     kept = "".join(c if c.isalnum() or c in " .,+-_" else "?" for c in text)
     return f"“{kept[:40]}”"
@@ -148,16 +148,16 @@ def parse_query(
     for name, text in query.items():
         allowed = fields.get(name)
         if allowed is None:
-            notes.append(f"{_quoted(name)} is not a setting and was ignored")
+            notes.append(f"{quoted(name)} is not a setting and was ignored")
             continue
         try:
             value: Any = allowed.parse(text)
         except ValueError:
             value = None
         if fault := allowed.fault(value):
-            notes.append(f"{name} cannot be {_quoted(text)}; {fault}")
+            notes.append(f"{name} cannot be {quoted(text)}; {fault}")
             continue
         values[name] = value
         if not isinstance(allowed, Choice) and not written_as(value, text):
-            notes.append(f"{name} is now {to_text(value)} instead of {_quoted(text)}")
+            notes.append(f"{name} is now {to_text(value)} instead of {quoted(text)}")
     return values, notes

@@ -17,10 +17,18 @@ def main() -> None:
     st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
     st.html(Path(__file__).with_name("style.css"))
     from ui.engine import engine  # heavy, but imported by now
+    from ui.pieces import figures
+    from ui.pieces.copy_link import copy_link
+
+    with st.container(key="copy_link"):  # in the header, see style.css
+        copy_link("copy_address")
 
     try:
         with engine().answering():
-            st.navigation(navigation(), position="top").run()
+            page = st.navigation(navigation(), position="top")
+            figures.begin()
+            page.run()
+            figures.offer(page.url_path or "home")
     except Stopped:
         forget_what_was_not_drawn()
         wait_until_sent()

@@ -133,8 +133,11 @@ class PageState:
         """Set one widget; only before it is drawn, or in a callback."""
         put(self.name(name), value)
 
-    def take_over(self) -> None:
-        """Set the widgets from a query that is not this page's own; call before drawing them."""
+    def take_over(self) -> bool:
+        """Set the widgets from a query that is not this page's own; call before drawing them.
+
+        Returns whether there was one: the page is opened, by a link or its bare address.
+        """
         query = st.query_params.to_dict()
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
@@ -144,10 +147,11 @@ class PageState:
             # Notes stay, because a page that is opened may compile for longer than a note is shown.
             self.set(*self.from_query(query), stay=True)
             st.session_state[self.key("query")] = query
-            return
+            return True
         # Streamlit drops a widget that was not drawn, on another page or in a figure yet to come.
         for name in dropped:
             self.put(name, remembered[name])
+        return False
 
     def _written(self) -> Mapping[str, str] | None:
         """Return the query that this page has written last."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 import streamlit as st
 
 from core.study.lasagne import CONFIG
+from ui.pieces import predict
 from ui.pieces.draw import code
-from ui.story import predict
 from ui.story.chapters import chapter, section
 from ui.story.diagnosis import diagnoses
 from ui.story.epsilon import gradients

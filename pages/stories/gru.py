@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.parts.choices import TASKS
 from core.study.series import POST
+from ui.pieces import predict
 from ui.pieces.draw import code
-from ui.story import predict, series
+from ui.story import series
 from ui.story.chapters import chapter, section
 from ui.story.diagnosis import diagnoses
 from ui.story.knobs import knobs

@@ -5,7 +5,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.presets import PRESETS
 from core.study import basics
-from ui.story import predict
+from ui.pieces import predict
 from ui.story.cells import source, timed
 from ui.story.chapters import chapter, section
 from ui.story.jax_basics.basics import outs, reused, slopes, solution

@@ -7,8 +7,8 @@ import streamlit as st
 from core.config import RunConfig
 from core.presets import PRESETS
 from core.study.reproduce import printed
+from ui.pieces import predict
 from ui.pieces.draw import code
-from ui.story import predict
 from ui.story.chapters import chapter, section
 from ui.story.epochs import by_epoch
 from ui.story.jax_cnn import sights, windows

@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce import question
+from ui.pieces import predict
 from ui.pieces.draw import code
-from ui.story import census, predict
+from ui.story import census
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
 from ui.story.jax_vs_keras.repetitions import repetitions

@@ -6,8 +6,8 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.presets import PRESETS
+from ui.pieces import predict
 from ui.pieces.draw import code
-from ui.story import predict
 from ui.story.chapters import chapter, section
 from ui.story.diagnosis import diagnoses
 from ui.story.keep_or_drop import readings

@@ -7,6 +7,8 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
+from tests.kit import MINUTE
+
 
 def _stops_early() -> None:
     storage = get_script_run_ctx().fragment_storage
@@ -26,9 +28,9 @@ def test_a_page_that_stops_early_keeps_no_fragment_of_the_run_before(
 
         main.main()
 
-    page = SimpleNamespace(run=_stops_early)
+    page = SimpleNamespace(run=_stops_early, url_path="")
     monkeypatch.setattr(st, "navigation", lambda *args, **kwargs: page)
-    ran = AppTest.from_function(frame).run()
+    ran = AppTest.from_function(frame, default_timeout=MINUTE).run()
     assert not ran.exception and [each.value for each in ran.caption] == ["drawn"]
     storage = ran.session_state["storage"]
     assert not storage.contains("of the run before")

@@ -1,6 +1,7 @@
 """The trainer as a visitor sees it, with the real engine; and every page opens."""
 
 import io
+import json
 import math
 import re
 import time
@@ -13,13 +14,14 @@ from core.config import RunConfig, to_query
 from core.export import FRAMEWORKS, files
 from core.parts.choices import TASKS
 from core.presets import PRESETS
+from core.run.command import as_json
 from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
 from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.trainer import frame, nudged, phone, take_along
+from ui.trainer import data_along, frame, nudged, phone, take_along
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))
@@ -359,13 +361,26 @@ def test_a_run_can_be_taken_along() -> None:
     config = tiny(optimizer="adam_keras")
     page = opened(trainer(**to_query(config)), take_along.KEY)
     offered = {each.proto.label: each.proto for each in page.get("download_button")}
-    assert {*offered} == {"Script", "Notebook", "Data", "Weights and data"}
-    assert len(page.get("download_button")) == 3 * len(FRAMEWORKS)
+    data = {"Curves", "Histograms", "Images", "Run", "Recording"}
+    assert {*offered} == {"Script", "Notebook", "Data", "Weights and data", *data}
+    assert len(page.get("download_button")) == 3 * len(FRAMEWORKS) + len(data)
     assert not any(each.proto.disabled for each in page.get("download_button"))
-    assert offered["Data"].deferred_file_id, "made when it is clicked"
+    assert all(offered[name].deferred_file_id for name in ("Data", *data)), "made when clicked"
     told = " ".join(each.value for each in page.markdown)
     assert "PyTorch has no optimizer 'Adam, Keras'" in told
     assert "Keras has no optimizer" not in told
+
+
+def test_a_run_that_was_taken_along_opens_again() -> None:
+    page = opened(trainer(), take_along.KEY)
+    upload = page.file_uploader(key=data_along.KEY).upload
+    upload("junk.json", b'{"seed": "<b>"}', "application/json").run()
+    assert not page.exception and viewer(page).config == RunConfig()
+    assert "“junk.json” is no run: seed is" in page.toast[0].value
+    taken = json.dumps(as_json(tiny(seed=3, optimizer="adam"), [])).encode()
+    page.file_uploader(key=data_along.KEY).upload("run.json", taken, "application/json").run()
+    assert not page.exception and viewer(page).config == tiny(seed=3, optimizer="adam")
+    assert page.query_params["until"] == "end"
 
 
 def test_nothing_is_written_until_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,20 +134,20 @@ def test_a_pasted_link_is_read_and_junk_is_reported() -> None:
 def test_a_pinned_run_can_be_opened_again_and_unpinned() -> None:
     page = open_page(TRAINER, until="end", **to_query(A))
     page = trained(page)
-    assert page.session_state[runs.PINNED] == []
+    assert stated(page, "control_pins") == ()
     page.button(key="pin").click().run()
-    assert page.session_state[runs.PINNED] == [A]
+    assert stated(page, "control_pins") == (A,)
     keyed(page.select_slider, "control_learning_rate").set_value(1.0).run()
     page = trained(page)
     page.button(key="pin").click().run()
     second = replace(A, learning_rate=1.0)
-    assert page.session_state[runs.PINNED] == [A, second]
+    assert stated(page, "control_pins") == (A, second)
     page.selectbox(key="shelf_open").set_value(A).run()
     assert not page.exception and page.session_state["viewer"].config == A
     page.button(key="pin").click().run()
-    assert page.session_state[runs.PINNED] == [second], "a second press unpins"
+    assert stated(page, "control_pins") == (second,), "a second press unpins"
     keyed(page.multiselect, "shelf_pinned").set_value([A, second]).run()
-    assert page.session_state[runs.PINNED] == [A, second]
+    assert stated(page, "control_pins") == (A, second)
     page.query_params.clear()
     page = settled(go(page, PAGE))
     assert stated(page, "pair_a") == RunConfig(), "the page has its own link and settings"
@@ -166,6 +166,6 @@ def test_the_last_runs_and_the_pinned_ones_are_remembered(
         page = trained(page)
         if rate < 10:
             page.button(key="pin").click().run()
-    assert len(page.session_state[runs.PINNED]) == len(PINS)
-    assert set(page.session_state[runs.PINNED]) <= set(page.session_state[runs.WATCHED])
+    assert len(stated(page, "control_pins")) == len(PINS)
+    assert set(stated(page, "control_pins")) <= set(page.session_state[runs.WATCHED])
     assert len(page.session_state[runs.WATCHED]) == runs.LAST + len(PINS)

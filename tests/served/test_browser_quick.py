@@ -17,7 +17,7 @@ from core.parts.losses import losses_for
 from tests.kit import MINUTE, more
 from tests.kit.browser import GENTLE, button, expect_page, trainer
 from ui.pieces.widgets import WIDGETS
-from ui.trainer.controls import UNTIL
+from ui.trainer.link import UNTIL
 
 Visit = Callable[..., Page]
 EACH = 10  # sequences of inputs in a visit

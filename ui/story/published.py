@@ -10,8 +10,8 @@ from core.study.twins import differing_fields
 from ui.charts.palette import BEFORE, PINS
 from ui.pieces.bars import Bars, bars
 from ui.pieces.draw import colour_key
+from ui.pieces.predict import ends_sentence
 from ui.pieces.widgets import setting_text
-from ui.story.predict import ends_sentence
 
 # Not the colour of any twin: a figure here may be of either.
 COLOURS = {"published": BEFORE, "measured here": PINS[0]}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ui.story.predict import MARGIN, ends_sentence, predict
+from ui.pieces.predict import MARGIN, ends_sentence, predict
 from ui.story.series import BETTER, errors_sentence, nearer
 from ui.story.twin import Twin, Twins, ends
 from ui.story.watch import watch

@@ -18,7 +18,7 @@ from ui.charts.frame import percent
 from ui.pages import PAGES
 from ui.pieces.draw import chart, colour_key, text_table
 from ui.pieces.widgets import LABELS, value_text
-from ui.trainer.controls import UNTIL
+from ui.trainer.link import UNTIL
 
 GRIDS = 6  # the most grids that are drawn
 LINKS = 12  # the most runs of a square that are listed; the others are found by name

@@ -16,8 +16,9 @@ from core.study.sweep import SWEEPS, Plan
 from ui.pieces.names import near_preset
 from ui.pieces.widgets import LABELS, WIDGETS, value_text
 from ui.state import PageState, Values, bound, key_of, put
-from ui.trainer.controls import UNTIL
-from ui.trainer.runs import pinned, watched
+from ui.trainer.controls import pinned
+from ui.trainer.link import NAMES
+from ui.trainer.runs import watched
 
 OVER = "over_"  # prefix of an axis in a link
 AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged
@@ -37,7 +38,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
     if not query:
         return {"plan": DEFAULT}, []
     axis_texts = {n.removeprefix(OVER): text for n, text in query.items() if n.startswith(OVER)}
-    rest = {n: text for n, text in query.items() if not n.startswith(OVER) and n != UNTIL}
+    rest = {n: text for n, text in query.items() if not n.startswith(OVER) and n not in NAMES}
     base, notes = from_query(rest)
     axes: dict[str, tuple[Any, ...]] = {}
     for name, text in list(axis_texts.items())[:AXES]:

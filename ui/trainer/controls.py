@@ -1,7 +1,6 @@
 """RunConfig <-> widgets <-> URL: the trainer's controls."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,10 +11,8 @@ from core.config import (
     FIELDS,
     RunConfig,
     agree,
-    from_query,
     reports_for,
     rows_for,
-    to_query,
     unused_by,
     unused_by_norm,
     unused_by_step,
@@ -35,28 +32,25 @@ from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.pieces import own_loss
 from ui.pieces.draw import code
-from ui.pieces.widgets import GROUPS, LABELS, WIDGETS, integer, knob, menu, segments, slider
+from ui.pieces.predict import forget
+from ui.pieces.widgets import LABELS, WIDGETS, integer, knob, menu, segments, slider
 from ui.state import PageState, Values, bound, key_of, put
+from ui.trainer import lesson, link
+from ui.trainer.link import ASK, END, HIDE, LOOK, NAMES, PINS, UNTIL
 
-UNTIL, END = "until", math.inf  # the step up to which the run is played; a link carries it
+QUESTION = "lesson"  # the key of the answer to what a link asks
 
 
 def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
-    config, notes = from_query({name: text for name, text in query.items() if name != UNTIL})
-    text = query.get(UNTIL, "0")
-    if text != "end" and not (text.isascii() and text.isdigit()):
-        notes, text = [*notes, "until must be a step or “end”; it was ignored"], "0"
-    until = END if text == "end" else min(int(text[:9]), config.steps)
-    return {**_in_full(config), UNTIL: until}, notes
+    opened, notes = link.read(query)
+    return {**_in_full(opened.config), PINS: pinned(), **opened.rest()}, notes
 
 
 def _to_query(values: Values) -> dict[str, str]:
-    until = values[UNTIL]
-    played = {UNTIL: "end" if until == END else str(until)} if until else {}
-    return {**to_query(agreed(values)), **played}
+    return link.write(agreed(values), values)
 
 
-STATE = PageState("control", (*FIELDS, UNTIL), _from_query, _to_query, LABELS)
+STATE = PageState("control", (*FIELDS, *NAMES), _from_query, _to_query, LABELS)
 
 
 def _in_full(chosen: RunConfig) -> Values:
@@ -67,7 +61,7 @@ def _in_full(chosen: RunConfig) -> Values:
 
 def agreed(values: Mapping[str, Any]) -> RunConfig:
     """Return the RunConfig nearest to these values."""
-    return agree({name: value for name, value in values.items() if name != UNTIL})[0]
+    return agree({name: value for name, value in values.items() if name not in NAMES})[0]
 
 
 def until() -> float:
@@ -80,26 +74,77 @@ def set_until(step: float) -> None:
     st.session_state[STATE.key(UNTIL)] = step if step == END else int(step)
 
 
+def looked_at() -> float:
+    """Return the step that the visitor looks back to; END if they follow the run."""
+    return STATE.value(LOOK)
+
+
+def set_look(step: float) -> None:
+    """Look back to this step; only in a callback, because the link carries the step."""
+    st.session_state[STATE.key(LOOK)] = step
+
+
+def pinned() -> tuple[RunConfig, ...]:
+    """Return the pinned runs, the oldest pin first; on other pages, too."""
+    return st.session_state.get(STATE.key(PINS), ())
+
+
+def pin(configs: Iterable[RunConfig]) -> None:
+    """Pin these runs and no others; only in a callback, because the link carries them."""
+    st.session_state[STATE.key(PINS)] = tuple(configs)
+
+
+def question() -> str:
+    """Return the key of what a teacher's link asks first; "" for nothing."""
+    return STATE.value(ASK)
+
+
+def hides(name: str) -> bool:
+    """Whether a teacher's link hides a control, or another part of the page."""
+    return lesson.hides(STATE.value(HIDE), name)
+
+
+def _show_all() -> None:
+    STATE.put(HIDE, ())
+
+
+def _in_link() -> Values:
+    """Return what the link holds besides the run."""
+    return {name: STATE.value(name) for name in NAMES}
+
+
 def config() -> RunConfig:
     """Draw the controls in the sidebar and return what they say."""
-    STATE.take_over()
+    if STATE.take_over():  # a link: its question has not been asked yet
+        forget(QUESTION)
     if (cure := st.session_state.pop("cure", None)) is not None:
         set_config(cure)
     with st.sidebar:
-        _preset()
-        _loss()
-        slider(STATE, "learning_rate", on_change=_changed)
-        integer(STATE, "seed", on_change=_changed)
-        _dropout()
-        for group in GROUPS:
-            with st.expander(group):
-                _group(group)
+        _controls()
         if allowed := limits().sentence():
             st.caption(allowed)
     chosen = agreed(STATE.values())
-    STATE.write({**_in_full(chosen), UNTIL: until()})
+    STATE.write({**_in_full(chosen), **_in_link()})
     STATE.tell_notes()
     return chosen
+
+
+def _controls() -> None:
+    if not hides(lesson.PRESET):
+        _preset()
+    _loss()
+    if not hides("learning_rate"):
+        slider(STATE, "learning_rate", on_change=_changed)
+    if not hides("seed"):
+        integer(STATE, "seed", on_change=_changed)
+    _dropout()
+    for key, group in lesson.FOLDS.items():
+        if not hides(key):
+            with st.expander(group):
+                _group(group)
+    if hidden := STATE.value(HIDE):
+        st.caption(f"The link to this page hides {len(hidden)} of its parts.")
+        st.button("Show all of it", key="show_all", type="tertiary", on_click=_show_all)
 
 
 def set_config(chosen: RunConfig) -> None:
@@ -109,7 +154,8 @@ def set_config(chosen: RunConfig) -> None:
 
 def _set(chosen: RunConfig, notes: list[str] | None = None) -> None:
     """Set every widget; a run that plays goes on playing, any other starts at step 0."""
-    STATE.set({**_in_full(chosen), UNTIL: END if until() == END else 0}, notes)
+    played = {UNTIL: END if until() == END else 0, LOOK: END}
+    STATE.set({**_in_full(chosen), **_in_link(), **played}, notes)
 
 
 def _changed() -> None:
@@ -120,8 +166,7 @@ def _changed() -> None:
         parsed, notes = parse_query(FIELDS, {"widths": typed})
         before = STATE.remembered() or asdict(RunConfig())
         values["widths"] = parsed.get("widths", before["widths"])
-    del values[UNTIL]
-    chosen, moved = agree(values)
+    chosen, moved = agree({name: values[name] for name in FIELDS})
     _set(chosen, notes + moved)
 
 
@@ -186,6 +231,14 @@ def loss_slider(state: PageState, task: str, on_change: Callable[[], None]) -> N
 
 def _loss() -> None:
     form = TASKS[STATE.value("task")].form
+    none = LOSSES[STATE.value("loss")].epsilon is None
+    if not hides("loss"):
+        _loss_and_words(form)
+    if not hides("epsilon"):
+        slider(STATE, "epsilon", on_change=_changed, disabled=none)
+
+
+def _loss_and_words(form: Form) -> None:
     row = LOSSES[STATE.value("loss")]
     with st.container(key="loss_or_own", gap=None):
         if row.formula is None:
@@ -204,7 +257,6 @@ def _loss() -> None:
         _formula_and_code(row, form)
     if form != "regression":
         _under_the_microscope(row)
-    slider(STATE, "epsilon", on_change=_changed, disabled=row.epsilon is None)
 
 
 LAST = "control_loss_last"  # the loss of the table, and the formula of each task, chosen last
@@ -262,9 +314,11 @@ def _unread(name: str) -> bool:
 def _dropout() -> None:
     if _is_series():
         return  # a model of series has no dropout
-    segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
+    if not hides("dropout"):
+        segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
     off = STATE.value("dropout") == "off"
-    slider(STATE, "dropout_value", on_change=_changed, disabled=off)
+    if not hides("dropout_value"):
+        slider(STATE, "dropout_value", on_change=_changed, disabled=off)
 
 
 def _is_series() -> bool:
@@ -277,7 +331,7 @@ def _group(group: str) -> None:
     unused += (*unused_by_norm(chosen), *unused_by_weights(chosen))
     unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
     for name, row in WIDGETS.items():
-        if row.group == group and name not in unused:
+        if row.group == group and name not in unused and not hides(name):
             _folded(name)
 
 

@@ -25,12 +25,12 @@ from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
 from ui.engine import device, engine, losses_ready
-from ui.pieces import chosen
+from ui.pieces import chosen, figures
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
-from ui.trainer import nudged, origin
+from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
@@ -41,7 +41,8 @@ def waits(config: RunConfig, view: View) -> bool:
     """True if something is on its way that is computed behind everybody's runs."""
     form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
     losses_known = form == "regression" or losses_ready(form, dtype, config.loss)
-    return not losses_known or nudged.waits(config, view) or origin.waits(config, view)
+    computed = nudged.waits(config, view) or origin.waits(config, view)
+    return runs.training() or not losses_known or computed
 
 
 class Frame(NamedTuple):
@@ -161,6 +162,8 @@ def _diagnosis(
             st.warning(view.message, icon=":material/block:")
         elif view.status is Status.FAILED:
             st.error(view.message, icon=":material/error:")
+        elif controls.hides(lesson.DIAGNOSIS):
+            return
         elif not diagnoses:
             st.info("The first measurement comes in a moment.", icon=":material/search:")
         else:
@@ -171,7 +174,7 @@ def _diagnosis(
             st.info(text, icon=":material/stethoscope:")
         cure = next((diagnosis.cure for diagnosis in diagnoses if diagnosis.cure), None)
         with st.container(width="content", gap="xsmall") if until_broken else nullcontext():
-            if cure and view.status is not Status.FAILED:
+            if cure and view.status is not Status.FAILED and not any(map(controls.hides, cure)):
                 _offer(config, cure)
             origin.ask(config, view, until_broken)
 
@@ -327,6 +330,7 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
     for i, drawing in enumerate(drawn):
         key = f"chart_{drawing.key}"
+        figures.note(key, drawing.spec, drawing.tables, drawing.alt)
         click = chosen.clicked("train", key, viewer, digits.at_margins)
         columns[i % 2].vega_lite_chart(
             {**drawing.spec, "datasets": drawing.tables},

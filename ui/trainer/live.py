@@ -16,6 +16,7 @@ from ui.pieces import chosen
 from ui.pieces.glossary import explained
 from ui.pieces.names import names
 from ui.trainer import controls, frame, phone, runs
+from ui.trainer.link import END
 from ui.twins import pair
 
 POLL_SECONDS = 0.3
@@ -36,6 +37,7 @@ def panel(title: str, config: RunConfig) -> None:
     _terms_explained()
     at = _looking_at(config)
     phone.one_control_over_one_chart(config)
+    runs.train_pins()
     with st.container(key="live", gap="xsmall"):
         waits = frame.waits(config, viewer.view())
         every = _poll_seconds(status)
@@ -94,7 +96,7 @@ def _poll_seconds(status: Status) -> float | None:
 
 
 def _train() -> None:
-    controls.set_until(controls.END)
+    controls.set_until(END)
     if viewer := st.session_state.get("viewer"):
         viewer.resume()
 
@@ -123,7 +125,7 @@ def _pin() -> None:
 def _open(config: RunConfig) -> None:
     """Go back to a run of this session, and let it go on to its end."""
     controls.set_config(config)
-    controls.set_until(controls.END)
+    controls.set_until(END)
 
 
 def _abandon() -> None:
@@ -134,7 +136,7 @@ def _abandon() -> None:
 
 def _transport(title: str, status: Status) -> None:
     """Draw the title and the buttons, each with its shortcut."""
-    playing, done = controls.until() == controls.END, status is Status.DONE
+    playing, done = controls.until() == END, status is Status.DONE
     with st.container(horizontal=True, vertical_alignment="center", key="transport", gap="small"):
         st.title(title, width="stretch", anchor=False)
         st.button(
@@ -219,10 +221,16 @@ def _terms_explained() -> None:
 
 def _looking_at(config: RunConfig) -> int:
     """Return the step to look at; the run's last step means the newest snapshot."""
-    known = "scrubber" in st.session_state  # Streamlit drops it on other pages
-    if not known or st.session_state.get("scrubbed_steps") != config.steps:
-        st.session_state["scrubbed_steps"] = st.session_state["scrubber"] = config.steps
-    return st.session_state["scrubber"]
+    at = int(min(controls.looked_at(), config.steps))
+    if st.session_state.get("scrubber") != at:  # Streamlit drops it on other pages
+        st.session_state["scrubber"] = at
+    return at
+
+
+def _scrubbed(steps: int) -> None:
+    """Put the step that is looked at into the link; the last step follows the run."""
+    at = st.session_state["scrubber"]
+    controls.set_look(END if at == steps else at)
 
 
 def _scrubber(config: RunConfig) -> None:
@@ -232,6 +240,8 @@ def _scrubber(config: RunConfig) -> None:
         config.steps,
         st.session_state["scrubber"],
         key="scrubber",
+        on_change=_scrubbed,
+        args=[config.steps],
         help="Drag it fully right to follow the run.",
     )
 
@@ -243,6 +253,6 @@ def _shelf(viewer: Viewer) -> None:
     """
     _remember(viewer)
     runs.shelf(_open, viewer.config)
-    *_, a, b = [viewer.config, viewer.config, *runs.pinned()]
+    *_, a, b = [viewer.config, viewer.config, *controls.pinned()]
     if a != b:
         pair.page_link(a, b, "Take two apart: " + " against ".join(names([a, b])))

@@ -35,26 +35,34 @@ MIRROR = PageState("phone", CONTROLS, lambda query: ({}, []), lambda values: {},
 
 def one_control_over_one_chart(config: RunConfig) -> None:
     """Draw what a phone has between the buttons and the charts."""
-    useful = [name for name in CONTROLS if name not in config.ignored()]
+    unused = config.ignored()
+    useful = [name for name in CONTROLS if name not in unused and not controls.hides(name)]
     with st.container(key="phone", gap="xsmall"):
         left, right = st.columns(2, gap="small")
-        name = left.selectbox(
-            "control", useful, key="phone_control", format_func=lambda name: LABELS[name]
-        )
+        if useful:
+            name = left.selectbox(
+                "control", useful, key="phone_control", format_func=lambda name: LABELS[name]
+            )
         # In float32, a healthy gradient has no strip to choose.
         series = TASKS[config.task].series
         drawn, key = (SERIES_CHARTS, "phone_series") if series else (CHARTS, "phone_chart")
         charts = [chart for chart in drawn if chart != "health" or config.precision != "float32"]
         chosen = right.selectbox("chart", charts, 1, key=key, format_func=lambda key: drawn[key])
-        MIRROR.put(name, controls.STATE.value(name))
-        if name == "loss":
-            controls.loss_slider(MIRROR, config.task, partial(_moved, name))
-        else:
-            knob(MIRROR, name, on_change=partial(_moved, name))
-        MIRROR.tell_notes()
+        if useful:
+            _mirrored(name, config)
         row, column = divmod(list(drawn).index(chosen), 2)
         chart = CHART.format(column=column + 1, row=row + 1)
         st.html(HIDE.format(chart=chart))
+
+
+def _mirrored(name: str, config: RunConfig) -> None:
+    """Draw the sidebar's control once more."""
+    MIRROR.put(name, controls.STATE.value(name))
+    if name == "loss":
+        controls.loss_slider(MIRROR, config.task, partial(_moved, name))
+    else:
+        knob(MIRROR, name, on_change=partial(_moved, name))
+    MIRROR.tell_notes()
 
 
 def _moved(name: str) -> None:

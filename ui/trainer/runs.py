@@ -9,15 +9,19 @@ import streamlit as st
 from core.config import RunConfig
 from core.parts.choices import TASKS
 from core.run.budget import bytes_in
+from core.run.job import Status, Viewer
 from core.run.snapshot import Snapshot
 from ui.charts.live import Pin, pin
 from ui.charts.palette import PINS
 from ui.engine import engine
 from ui.pieces.names import names, near_preset
 from ui.state import bound, key_of, put
+from ui.trainer import controls
+from ui.trainer.controls import pinned
 
 LAST = 8  # runs that are remembered besides the pinned ones
-WATCHED, PINNED = "seen_runs", "pinned_runs"
+WATCHED = "seen_runs"
+TRAINED = "trained_pins"  # the views of runs that a link has pinned, while they are trained
 
 THINNED = 8  # snapshots of a run that are never thinned further
 
@@ -54,11 +58,6 @@ def let_go_of_looks() -> int | None:
     return None
 
 
-def pinned() -> list[RunConfig]:
-    """Return the pinned runs, the oldest pin first."""
-    return st.session_state.setdefault(PINNED, [])
-
-
 def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
     """Remember the snapshots of a run, and forget the oldest runs that are not pinned."""
     runs = watched()
@@ -71,18 +70,41 @@ def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
 
 def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
     """Unpin a run if it is pinned; otherwise pin it, unpinning the oldest if there are too many."""
-    if config in pinned():
-        pinned().remove(config)
+    before = pinned()
+    if config in before:
+        controls.pin(each for each in before if each != config)
         return
-    pinned().append(config)
+    controls.pin((*before, config)[-len(PINS) :])
     remember(config, snapshots)
-    del pinned()[: -len(PINS)]
+
+
+def train_pins() -> None:
+    """Train the pinned runs that this session has not watched: a link has pinned them."""
+    going: dict[RunConfig, Viewer] = st.session_state.setdefault(TRAINED, {})
+    for config in [config for config in going if config not in pinned()]:
+        going.pop(config).stop()
+    for config in pinned():
+        if config not in watched() and (config not in going or not going[config].alive()):
+            going[config] = engine().submit(config)
+
+
+def training() -> bool:
+    """True while pinned runs are being trained; each look renews their leases."""
+    going: dict[RunConfig, Viewer] = st.session_state.get(TRAINED, {})
+    for config, viewer in list(going.items()):
+        view = viewer.view()
+        if view.status is Status.DONE:
+            remember(config, view.snapshots)
+            del going[config]
+    ended = (Status.FAILED, Status.REFUSED)
+    return any(viewer.view().status not in ended for viewer in going.values())
 
 
 def pins(series: bool) -> list[Pin]:
     """Return the pinned runs of images, or of series, for charts, named by what differs."""
     configs = [config for config in pinned() if TASKS[config.task].series == series]
-    return [pin(name, watched()[c]) for name, c in zip(names(configs), configs, strict=True)]
+    named = zip(names(configs), configs, strict=True)
+    return [pin(name, watched()[config]) for name, config in named if config in watched()]
 
 
 def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
@@ -92,11 +114,12 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     nearest preset, whatever else they list: the browser reports a choice by its name, so the name
     must not change.
     """
-    configs = list(reversed(watched()))
+    seen = list(reversed(watched()))
+    configs = list(dict.fromkeys([*seen, *pinned()]))
     if not configs:
         st.caption("Runs that have trained are kept here: to go back to, or to pin.")
         return
-    put("shelf_pinned", list(pinned()))
+    put("shelf_pinned", pinned())
     st.session_state["shelf_open"] = None
     kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
     kept.multiselect(
@@ -110,11 +133,11 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
     )
     last.selectbox(
         "back to a run of this session",
-        [c for c in configs if c != current],
+        [c for c in seen if c != current],
         index=None,
         key="shelf_open",
         format_func=near_preset,
-        placeholder=f"{len(configs)} seen",
+        placeholder=f"{len(seen)} seen",
         on_change=_open_chosen,
         args=[open_run],
     )
@@ -126,4 +149,4 @@ def _open_chosen(open_run: Callable[[RunConfig], None]) -> None:
 
 
 def _pin_chosen() -> None:
-    pinned()[:] = st.session_state[key_of("shelf_pinned")]
+    controls.pin(st.session_state[key_of("shelf_pinned")])

@@ -1,4 +1,4 @@
-"""Take a run along: as a script or a notebook of a framework, and what these read."""
+"""Take a run along: as a script or a notebook of a framework, and its data."""
 
 import io
 import zipfile
@@ -9,6 +9,7 @@ import streamlit as st
 from core import export
 from core.config import RunConfig
 from core.data import full_is_prepared
+from ui.trainer import data_along
 
 KEY = "take_along"
 
@@ -28,6 +29,8 @@ def offer(config: RunConfig) -> None:
         ):
             with column:
                 _framework(config, framework)
+        st.divider()
+        data_along.offer(config)
 
 
 def _framework(config: RunConfig, framework: str) -> None:

@@ -15,8 +15,9 @@ from ui.pages import PAGES
 from ui.pieces.names import near_preset
 from ui.pieces.widgets import LABELS
 from ui.state import PageState, Values
-from ui.trainer.controls import UNTIL
-from ui.trainer.runs import pinned, watched
+from ui.trainer.controls import pinned
+from ui.trainer.link import NAMES
+from ui.trainer.runs import watched
 
 SECOND = "b_"  # prefix of a setting in which the second run differs
 DEFAULT = {"a": RunConfig(), "b": RunConfig(loss="from_logits")}
@@ -99,7 +100,7 @@ def _query_in(text: str) -> dict[str, str]:
         query = dict(parse_qsl(urlsplit(text).query or text))
     except ValueError:  # not an address
         return {}
-    return {name: value for name, value in query.items() if name != UNTIL}
+    return {name: value for name, value in query.items() if name not in NAMES}
 
 
 def compare(a: RunConfig, b: RunConfig) -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.parts.optimizers import OPTIMIZERS
 from core.study.reproduce import printed
-from ui.story import predict
+from ui.pieces import predict
 from ui.story.epochs import by_epoch
 from ui.story.knobs import Knobs
 from ui.story.scale import scale

@@ -8,9 +8,9 @@ import streamlit as st
 from core.study.batch_norm import SIZES, Evaluated
 from ui.charts import batches as charts
 from ui.charts.frame import percent
+from ui.pieces import predict
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.waiting import draw_until
-from ui.story import predict
 from ui.story.jax_cnn import after
 from ui.story.twin import Twin, Twins
 

@@ -44,6 +44,17 @@ def predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
     return Guess(guess, place)
 
 
+def guessed(key: str) -> str | None:
+    """Return what was predicted under this key, or None."""
+    return st.session_state.get(f"guess_{key}")
+
+
+def forget(key: str) -> None:
+    """Forget what was predicted under this key, so that it is asked again."""
+    for kept in (f"guess_{key}", f"guess_{key}_widget"):
+        st.session_state.pop(kept, None)
+
+
 def ends_sentence(ends: Mapping[str, float]) -> str:
     """The sentence that tells at which accuracies runs ended."""
     return ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
