@@ -342,6 +342,8 @@ def from_json(text: str) -> RunConfig:
     """
     try:
         values = json.loads(text)
+    except RecursionError:
+        raise ValueError("this is not a run: it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"this is not JSON: {error}") from error
     if not isinstance(values, dict):

@@ -131,6 +131,7 @@ def test_a_bad_plan_is_refused_with_the_reason(axes: Any, sample: Any, message: 
     ("text", "message"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "nested"),
         ("[]", "a plan is"),
         ('{"axes": {"seed": [0]}}', "version None"),
         ('{"version": 99, "axes": {"seed": [0]}}', "version 99; this program reads 1"),
