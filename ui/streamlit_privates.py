@@ -8,7 +8,7 @@ beside which there is no folder called `pages` (tests/served/test_imports.py).
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError
 from contextlib import suppress
 from typing import Any
@@ -153,6 +153,22 @@ def _value(states: WStates, id: str) -> Any:
             return _deserialized(states, id)
     states.states[id] = Value(default := widget.deserializer(None))
     return default
+
+
+def session() -> str:
+    """Return the id of the session that this thread works for; "" without one."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+def forget_files(session: str, ids: Sequence[str]) -> None:
+    """Forget files that a session has sent; its uploader then has none, as if they were deleted.
+
+    Streamlit keeps them until their session has ended, two minutes after its tab is closed.
+    """
+    manager: Any = runtime.get_instance().uploaded_file_mgr if runtime.exists() else None
+    for each in ids if manager else ():
+        manager.remove_file(session, each)
 
 
 def sessions() -> int:

@@ -146,3 +146,21 @@ def test_pictures_are_of_the_examples_that_matter() -> None:
         assert each.figure == pytest.approx(1 - p if y else p)
     assert guilty(a, b, "update") == [] and OWN in PAIRS
     assert json.loads(json.dumps([each.place for each in worst]))
+
+
+def test_recordings_of_a_session_that_is_away_are_let_go_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = recorded(Program())
+    page = opened(data, data)
+    mine: files.Held = page.session_state[files.HELD]
+    deleted: list[str] = []
+    monkeypatch.setattr(files, "forget_files", lambda session, ids: deleted.extend(ids))
+    monkeypatch.setattr(files, "_kept", weakref.WeakSet([mine]))
+    assert files.let_go() is None and mine.result is not None  # it was here just now
+    monkeypatch.setattr(files, "AWAY", -1.0)
+    ids = mine.same
+    assert files.let_go() == 2 * len(data) and files.let_go() is None
+    assert deleted == ids and mine.gone and not mine.files and mine.result is None
+    assert files.GONE in [note.value for note in page.run().info]
+    assert files.let_go in engine().budget.stores
