@@ -16,4 +16,5 @@ else:
         lifespan=server.lifespan,
         middleware=server.middleware(),
         routes=status.routes(),
+        on_script_error=main.failed,
     )

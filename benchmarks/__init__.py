@@ -5,6 +5,8 @@ peers     the product beside other libraries
 sweep     a sweep beside loops of single runs
 live      the trainer in a real Chromium
 load      many visitors on one server
+attack    a server under attack while others train
+memory    what a server keeps, beside its budget
 slow      a server on one core
 cold      the first visitor of a server that has just started
 verdicts  how many runs it takes to tell fact from chance

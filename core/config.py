@@ -365,7 +365,9 @@ def from_json(text: str) -> RunConfig:
     """
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError("this is not a run: it is nested too deeply") from None
+    except json.JSONDecodeError as error:
         raise ValueError(f"this is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError('a run is written as {"field": value, ...}')

@@ -9,6 +9,17 @@ from ui.pages import ROOT, navigation
 from ui.state import OWN
 from ui.streamlit_privates import Stopped, forget_what_was_not_drawn, wait_until_sent
 
+FAILED = (
+    "This page met something that it does not expect. Open it again by its link; if it stays so, "
+    "that is a fault of this project. Please report it."
+)
+
+
+def failed(_error: Exception) -> bool:
+    """Tell a visitor that the page has failed; what and where is in the log."""
+    st.error(FAILED, icon=":material/error:")
+    return True
+
 
 def main() -> None:
     """Draw the page that the visitor is on."""

@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.run import memory
-from ui import imports, streamlit_privates
+from ui import gate, imports, logs, streamlit_privates
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
 FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody if unset
@@ -33,6 +33,8 @@ SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Set the allocator, open a browser and warm up; at the end, stop the engine."""
+    logs.guard()
+    streamlit_privates.refuse_impossible_values()
     memory.keep_buffers()
     _exit_with_zero()
     streamlit_privates.open_browser()
@@ -90,11 +92,11 @@ def wait_for_scripts() -> None:
 
 
 def middleware() -> list[Middleware]:
-    """Return the middleware that sets the headers of every response."""
+    """Return what stands before Streamlit: the headers of every response, and the gate."""
     headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
     if ancestors := os.environ.get(FRAME_ANCESTORS):
         headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"
-    return [Middleware(Headers, headers=headers)]
+    return [Middleware(Headers, headers=headers), Middleware(gate.Gate, room=gate.room)]
 
 
 class Headers:

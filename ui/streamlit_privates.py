@@ -8,13 +8,18 @@ beside which there is no folder called `pages` (tests/served/test_imports.py).
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError
+from contextlib import suppress
 from typing import Any
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from streamlit import cli_util, config, runtime
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
-from streamlit.runtime.state.common import user_key_from_element_id
+from streamlit.runtime.state.common import WidgetMetadata, user_key_from_element_id
+from streamlit.runtime.state.session_state import Serialized, Value, WStates
 from streamlit.web.server import server_util
 
 Stopped = StopException  # what st.stop() raises
@@ -89,6 +94,81 @@ def brought_widgets(prefix: str) -> bool:
         return False
     ids = context.session_state._state._new_widget_state.states
     return any((user_key_from_element_id(each) or "").startswith(prefix) for each in ids)
+
+
+UPLOADS = "/_stcore/upload_file/"  # where a page sends its files
+
+
+def kind_of(data: bytes | None) -> str | None:
+    """Return what a frame of the web socket asks for, or None if it is no message at all.
+
+    Without it, the server does whatever a visitor's own program asks for: forget what is cached for
+    all visitors, or read the machine's Git settings (tests/unit/test_gate.py).
+    """
+    if data is None:
+        return None
+    message = BackMsg()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return None
+    return message.WhichOneof("type") or ""
+
+
+def refuse_impossible_values() -> None:
+    """Have a widget keep its default where a browser sends what the widget cannot have.
+
+    Otherwise Streamlit raises what its deserializer meets, at each run of the script until the
+    browser sends something else; or it takes the value, of whatever type it is. Such values come
+    from a visitor's own program, or from a tab that was opened before the server was brought up to
+    date (tests/unit/test_gate.py).
+    """
+    WStates.__getitem__ = _value  # type: ignore[method-assign]
+
+
+_deserialized = WStates.__getitem__
+
+
+# What the keys contain of menus in which a visitor may type what is not offered.
+TYPED = ("_widths", "sweep_values_")
+
+
+def _offered(sent: WidgetState, widget: WidgetMetadata[Any]) -> bool:
+    """Whether a menu's value is one of its options, where it must be."""
+    serde = getattr(widget.deserializer, "__self__", None)
+    options = getattr(serde, "formatted_option_to_option_index", None)
+    key = user_key_from_element_id(widget.id) or ""
+    if options is None or any(typed in key for typed in TYPED):
+        return True
+    texts = (sent.string_value, *sent.string_array_value.data)
+    return all(text in options for text in texts if text)
+
+
+def _value(states: WStates, id: str) -> Any:
+    sent, widget = states.states.get(id), states.widget_metadata.get(id)
+    if not isinstance(sent, Serialized) or widget is None:
+        return _deserialized(states, id)
+    if sent.value.WhichOneof("value") == widget.value_type and _offered(sent.value, widget):
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
+            return _deserialized(states, id)
+    states.states[id] = Value(default := widget.deserializer(None))
+    return default
+
+
+def session() -> str:
+    """Return the id of the session that this thread works for; "" without one."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+def forget_files(session: str, ids: Sequence[str]) -> None:
+    """Forget files that a session has sent; its uploader then has none, as if they were deleted.
+
+    Streamlit keeps them until their session has ended, two minutes after its tab is closed.
+    """
+    manager: Any = runtime.get_instance().uploaded_file_mgr if runtime.exists() else None
+    for each in ids if manager else ():
+        manager.remove_file(session, each)
 
 
 def sessions() -> int:

@@ -24,6 +24,9 @@ EVERY, FRUITLESS = 1.0, 5.0  # seconds between two looks, and after one that fre
 # measured: giving memory back takes 10 ms, too long to do it for each small thing.
 LEAST = 1 * MB
 
+# What something new takes before it can be measured: a shape's programs, and XLA while it compiles.
+NEW, NEW_SHARE = 50 * MB, 0.05  # no more than this share of the budget
+
 FULL = (
     "This server is full: its memory is taken by what others train. Their runs go on, and a new "
     "one can begin when one of them has ended."
@@ -143,7 +146,7 @@ class Budget:
 
     def full(self) -> bool:
         """Whether there is no room for anything new."""
-        return self.used() >= self.bytes
+        return self.used() + min(NEW, NEW_SHARE * self.bytes) >= self.bytes
 
     def keep(self) -> bool:
         """Look once, and let things go if the budget is near; return whether that was enough."""

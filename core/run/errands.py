@@ -17,7 +17,7 @@ from core.run.budget import bytes_in
 log = logging.getLogger("samenet.errands")
 
 LEASE = 20.0  # seconds for which one look keeps an errand going
-LEFT = 600.0  # seconds without a look after which an errand that is not done may be forgotten
+LEFT = 120.0  # seconds without a look after which an errand that is not done may be forgotten
 KEEP = 64  # errands whose pieces are kept for the next visitor who asks for the same
 
 

@@ -17,7 +17,9 @@ from typing import Any
 import jax
 
 from core.config import RunConfig
+from core.limits import VARIABLES
 from core.run import memory
+from core.run.budget import MB
 from core.run.job import ReportStatus
 from core.run.snapshot import Snapshot
 from core.run.train import NextLook
@@ -37,12 +39,26 @@ _children: weakref.WeakSet["OwnProcess"] = weakref.WeakSet()
 class OwnProcess(Iterator[Snapshot | None]):
     """The ticks of a run in another process, which ends with this object.
 
+    Args:
+      config: the run.
+      report: is told how far its preparation is.
+      next_look: says for each step at which step the next snapshot is made.
+      room: the bytes that the process keeps itself to; by default, those of this server.
+
     Raises:
       Failed: the run cannot be prepared or has failed, or its process has ended.
     """
 
-    def __init__(self, config: RunConfig, report: ReportStatus, next_look: NextLook) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        report: ReportStatus,
+        next_look: NextLook,
+        room: int | None = None,
+    ) -> None:
         environment = dict(os.environ)
+        if room is not None:
+            environment[VARIABLES["memory_mb"].name] = str(room / MB)
         if folder := jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
             environment["JAX_COMPILATION_CACHE_DIR"] = folder
         self._steps, self._next_look, self._seen = config.steps, next_look, -1

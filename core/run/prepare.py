@@ -14,13 +14,15 @@ from core.config import RunConfig
 from core.data import SOURCES, DataUnavailable, Process, Progress, load
 from core.fields import number
 from core.limits import limits
+from core.parts.models import MODELS
 from core.parts.optimizers import SETTINGS
-from core.run import budget, memory, train
+from core.run import budget, memory, own_process, train
 from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
 from core.run.price import LONG, free_bytes, seconds
 
 SMALL = 100 * budget.MB  # a run that takes less may go beyond the budget
+PROCESS = 300 * budget.MB  # a process has nearly as much before it trains (two cores, JAX 0.10.2)
 NOTABLE = 0.5  # seconds: if it took less, the program was already compiled
 
 
@@ -48,7 +50,8 @@ def prepare(
     program = train.program(shape)
     step_seconds = _price(config, program)
     if own_process and step_seconds > LONG and jax.default_backend() == "cpu":
-        other = OwnProcess(config, report, next_look or train.looks_of(config))
+        looks = next_look or train.looks_of(config)
+        other = OwnProcess(config, report, looks, _room_for_process())
         return Ready(other, step_seconds, seconds(program.look_operations))
     for done in _timed(program.compile_first_look()):
         report(Status.COMPILING, done, _last_time())
@@ -101,31 +104,48 @@ def _timed(pieces: Iterator[float]) -> Iterator[float]:
         _seconds[:] = [seconds]
 
 
-def _free() -> int:
-    """The memory that a run may take: on a CPU, no more than the host's budget leaves.
+def free() -> int:
+    """Return the bytes that a run may take: on a CPU, no more than the host's budget leaves.
 
     A small run may take SMALL in any case, so that one that was begun just before the server was
     full goes on.
     """
     if jax.default_backend() != "cpu":
         return free_bytes()
-    return min(free_bytes(), max(SMALL, budget.here() - memory.resident()))
+    return min(free_bytes(), max(SMALL, _left()))
+
+
+def _left() -> int:
+    """The bytes that the budget leaves beside this process and those of long runs."""
+    return budget.here() - memory.resident() - own_process.resident()
+
+
+def _room_for_process() -> int:
+    """The budget of a process for one more long run."""
+    if (left := _left()) < PROCESS:
+        raise MemoryError(
+            f"The steps of this run are so long that it needs a process of its own, which takes "
+            f"{PROCESS / 1e9:.1f} GB, and {max(0, left) / 1e9:.1f} GB are free. Make the layers "
+            "narrower, or the batch smaller."
+        )
+    return left
 
 
 def _check_weights(needed: int) -> None:
-    free = _free()
-    if needed > free:
+    allowed = free()
+    if needed > allowed:
         raise MemoryError(
             f"The weights of this network need {needed / 1e9:.1f} GB and "
-            f"{free / 1e9:.1f} GB are free. Make the layers narrower."
+            f"{allowed / 1e9:.1f} GB are free. Make the layers narrower."
         )
 
 
 def _check_memory(program: train.Program) -> None:
-    free, needed = _free(), program.memory()
-    if needed > free:
+    scratch = MODELS[program.shape.model].scratch if jax.default_backend() == "cpu" else 1.0
+    allowed, needed = free(), scratch * program.memory()
+    if needed > allowed:
         raise MemoryError(
-            f"A step of this run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
+            f"A step of this run needs {needed / 1e9:.1f} GB and {allowed / 1e9:.1f} GB are "
             "free. Make the batch smaller, or the layers narrower."
         )
 

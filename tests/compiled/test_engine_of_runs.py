@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -78,6 +78,35 @@ def test_the_memory_of_a_step_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert needed > weights
     with pytest.raises(MemoryError, match=r"A step of this run needs .* are free"):
         preparing.prepare(config, lambda *_: None)
+
+
+def test_what_processes_of_long_runs_take_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing.budget, "here", lambda: 3 * 10**9)
+    monkeypatch.setattr(preparing.memory, "resident", lambda: 10**9)
+    monkeypatch.setattr(preparing, "free_bytes", lambda: 10**12)
+    for others, free in ((0, 2 * 10**9), (15 * 10**8, 5 * 10**8), (4 * 10**9, preparing.SMALL)):
+        monkeypatch.setattr(preparing.own_process, "resident", lambda others=others: others)
+        assert preparing.free() == free
+        if free > preparing.PROCESS:
+            assert preparing._room_for_process() == free
+        else:
+            with pytest.raises(MemoryError, match="a process of its own"):
+                preparing._room_for_process()
+
+
+def test_a_convolution_takes_more_than_xla_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(NamedTuple):
+        shape: Any
+        said: int = 10**9
+
+        def memory(self) -> int:
+            return self.said
+
+    monkeypatch.setattr(preparing, "free", lambda: 2 * 10**9)
+    preparing._check_memory(Large(train_shape(tiny())))  # type: ignore[arg-type]
+    cnn = RunConfig(model="cnn", task="digits", loss="from_logits")
+    with pytest.raises(MemoryError, match=r"needs 2\.5 GB and 2\.0 GB are free"):
+        preparing._check_memory(Large(train_shape(cnn)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("config", [tiny(), tiny(widths=(300, 200), batch_size=100)])

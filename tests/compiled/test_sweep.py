@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from core.config import FIELDS, RunConfig
 from core.parts.precisions import PRECISIONS
+from core.run.train import bytes_needed, shape
 from core.study import lanes
 from core.study.reproduce.question import ONE_RUN, VARIANTS
 from core.study.sweep import (
@@ -47,6 +48,7 @@ from core.study.sweep import (
     to_json,
     to_parquet,
 )
+from core.study.sweep import run as running
 from core.study.sweep import store as stores
 from core.study.sweep.run import families
 from core.study.sweep.table import MEASURED, measured_in
@@ -131,6 +133,7 @@ def test_a_bad_plan_is_refused_with_the_reason(axes: Any, sample: Any, message: 
     ("text", "message"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "nested"),
         ("[]", "a plan is"),
         ('{"axes": {"seed": [0]}}', "version None"),
         ('{"version": 99, "axes": {"seed": [0]}}', "version 99; this program reads 1"),
@@ -530,3 +533,15 @@ def test_every_field_can_be_an_axis() -> None:
     for name in FIELDS:
         own = RunConfig(optimizer="adam").effective(name)
         assert Plan(axes={name: (own,)}).size == 1
+
+
+def test_a_sweep_keeps_to_what_is_free_with_the_activations_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tiny(batch_size=50)
+    weights = bytes_needed(shape(config))
+    monkeypatch.setattr(running, "free", lambda: weights + 3 * 4 * 50 * sum(config.widths))
+    running.check(config)
+    monkeypatch.setattr(running, "free", lambda: weights)
+    with pytest.raises(MemoryError, match=r"A run needs .* GB are free"):
+        running.check(config)

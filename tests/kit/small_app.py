@@ -52,4 +52,5 @@ app = st.App(
     lifespan=server.lifespan,
     middleware=server.middleware(),
     routes=status.routes(),
+    on_script_error=main.failed,
 )

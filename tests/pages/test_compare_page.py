@@ -195,3 +195,21 @@ def test_a_file_of_logits_is_read_or_its_fault_is_told() -> None:
             assert "3 samples of 2 classes" in sub(r"\\", "", page.caption[0].value)
         else:
             assert words in page.error[0].value or words in sub(r"\\", "", page.error[0].value)
+
+
+def test_recordings_of_a_session_that_is_away_are_let_go_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = recorded(Program())
+    page = opened(data, data)
+    mine: files.Held = page.session_state[files.HELD]
+    deleted: list[str] = []
+    monkeypatch.setattr(files, "forget_files", lambda session, ids: deleted.extend(ids))
+    monkeypatch.setattr(files, "_kept", weakref.WeakSet([mine]))
+    assert files.let_go() is None and mine.result is not None  # it was here just now
+    monkeypatch.setattr(files, "AWAY", -1.0)
+    ids = mine.same
+    assert files.let_go() == 2 * len(data) and files.let_go() is None
+    assert deleted == ids and mine.gone and not mine.files and mine.result is None
+    assert files.GONE in [note.value for note in page.run().info]
+    assert files.let_go in engine().budget.stores

@@ -93,6 +93,7 @@ def test_every_preset_has_its_own_link() -> None:
         ({"over_seed": "0,x"}, "seed: one value is left out"),
         ({"over_nothing": "1"}, "an axis that is not a setting was ignored"),
         ({"over_loss": "clip,hinge"}, "loss: one value is left out"),
+        ({"over_seed": ",".join(map(str, range(1500)))}, "seed: the first 1,000 of 1,500 values"),
         ({"over_batch_size": "10,5000"}, "batch_size is 5000; allowed is"),
         ({"colour": "red", "over_seed": "1"}, "is not a setting and was ignored"),
     ],

@@ -155,3 +155,14 @@ def test_memory_prints_what_the_server_had_and_let_go():
     assert shown["errors"] == shown["server_errors"] == []
     assert len(shown["resident_mb"]) == len(shown["state"])
     assert sum(shown["visits"].values()) > 0
+
+
+def test_attack_finds_a_server_that_answers_and_victims_that_train():
+    shown = figures("benchmarks.attack", "--share", "0.01", "--victims", "1")
+    assert shown["victims_errors"] == [] and shown["restarts"] == 0
+    assert set(shown["attacks"]) >= {"queries", "recordings", "files", "widgets", "frames"}
+    assert shown["attacks"].pop("files")["others"] == []
+    for attack in shown["attacks"].values():
+        assert attack["answered"] == attack["sent"] > 0
+        assert attack["tracebacks_shown"] == attack["tracebacks_logged"] == attack["runs_lost"] == 0
+        assert attack["markup"] == attack["forged"] == []

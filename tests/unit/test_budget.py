@@ -160,6 +160,15 @@ def test_a_server_that_cannot_free_enough_is_full() -> None:
     assert not small.keep() and small.full() and process.stores == ([],)
 
 
+def test_a_server_is_full_a_little_before_the_budget_because_what_is_new_takes_some() -> None:
+    used = [940 * MB]
+    small = Budget(1000 * MB, lambda: used[0], lambda: None)
+    assert not small.full()
+    used[0] = 950 * MB
+    assert small.full()
+    assert not Budget(used=lambda: 10**15).full()
+
+
 def test_a_watch_looks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "EVERY", 0.001)
     process = Process([10 * MB] * 10)

@@ -277,6 +277,7 @@ def test_a_configuration_survives_json(config: RunConfig) -> None:
     ("text", "message"),
     [
         ("{", "this is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
         ("3", "a run is written as"),
         ('{"sead": 1}', "'sead' is no setting; allowed are source, train_size"),
         ('{"seed": "1.5"}', "seed is '1.5'; allowed is a whole number"),

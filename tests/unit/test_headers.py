@@ -19,7 +19,7 @@ def headers(**scope: str) -> dict[str, str]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    (one,) = server.middleware()
+    one, _gate = server.middleware()
     answer = one.cls(page, *one.args, **one.kwargs)
     with suppress(StopIteration):  # it waits for nothing, so a single step runs all of it
         answer({"type": "http", **scope}, None, send).send(None)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ A visitor's files are in his session only: the errand that reads them holds no m
 reference, and its report moves to the session as soon as it is there.
 """
 
+import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from core.study.compare.recording import Recording, Unusable, read
 from core.study.compare.report import Report
 from core.study.compare.walk import compare, look
 from ui.engine import engine
+from ui.streamlit_privates import forget_files, session
 
 HELD = "compare_held"  # what is compared, and what came of it
 SIDES = ("a", "b")  # as the report calls them
@@ -44,6 +46,7 @@ class Held:
     """The files of a session: their names and bytes, and what came of them, or a fault as text."""
 
     def __init__(self, given: Sequence[Given], work: Work) -> None:
+        self.seen, self.gone, self.session = time.monotonic(), False, session()
         self.same = [each.key for each in given]
         self.names = [each.name for each in given]
         self.files = [each.read() for each in given]
@@ -55,13 +58,43 @@ class Held:
 
 def held(given: Sequence[Given], work: Work, name: str = HELD) -> Held | None:
     """Return these files as the session holds them under `name`; None if there are none."""
+    engine().budget.add(let_go)
+    if getattr(st.session_state.get(name), "gone", False):
+        st.info(GONE, icon=":material/memory:")
+        del st.session_state[name]
     if not given:
         st.session_state.pop(name, None)
         return None
     known: Held | None = st.session_state.get(name)
     if known is None or known.same != [each.key for each in given]:
         known = st.session_state[name] = Held(given, work)
+        _kept.add(known)
+    known.seen = time.monotonic()
     return known
+
+
+GONE = (
+    "This server needed the memory that your files took, and has let them go. Choose the files "
+    "again to see what came of them."
+)
+AWAY = 300.0  # seconds after which a session's files may be let go
+_kept: "weakref.WeakSet[Held]" = weakref.WeakSet()
+
+
+def let_go() -> int | None:
+    """Forget the files of the session seen longest ago, its uploads too; their bytes, or None.
+
+    A session that was seen in the last AWAY seconds keeps its own.
+    """
+    old = time.monotonic() - AWAY
+    left = [each for each in list(_kept) if each.seen < old]
+    if (each := min(left, key=lambda each: each.seen, default=None)) is None:
+        return None
+    _kept.discard(each)
+    size = sum(map(len, each.files))
+    forget_files(each.session, each.same)
+    each.files, each.result, each.gone = [], None, True
+    return size
 
 
 def recordings(pair: str) -> Held | None:

@@ -22,7 +22,8 @@ from ui.trainer.runs import watched
 
 OVER = "over_"  # prefix of an axis in a link
 AXES = 3  # the most: two make a grid; for a third, grids are repeated or averaged
-SEEDS = 1000  # the most seeds of a sweep
+SEEDS = 1000  # the most seeds of a sweep, and values of an axis in a link
+NOTES = 3  # the most that a link is told about the values of one axis
 DEFAULT = next(iter(SWEEPS.values())).plan
 
 
@@ -46,9 +47,11 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
             notes.append("an axis that is not a setting was ignored")
             continue
         values, more = parsed(name, text.split(","))
-        notes += more
+        notes += more[:NOTES]
+        if len(values) > SEEDS:
+            notes.append(f"{name}: the first {SEEDS:,} of {len(values):,} values are swept")
         if values:
-            axes[name] = values
+            axes[name] = values[:SEEDS]
     plan, more = _plan(base, axes or {"seed": tuple(range(10))})
     return {"plan": plan or DEFAULT}, notes + more
 

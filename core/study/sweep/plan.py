@@ -180,6 +180,8 @@ def from_json(text: str) -> Plan:
     """
     try:
         document = json.loads(text)
+    except RecursionError:
+        raise ValueError("the plan is not JSON: it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the plan is not JSON: {error}") from error
     if not isinstance(document, dict) or "axes" not in document:

@@ -8,8 +8,8 @@ from core.config import RunConfig
 from core.fields import number
 from core.limits import limits
 from core.run import train
-from core.run.prepare import TooLong, device_data
-from core.run.price import free_bytes, seconds
+from core.run.prepare import TooLong, device_data, free
+from core.run.price import seconds
 from core.study import lanes
 from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
@@ -77,13 +77,15 @@ def check(config: RunConfig) -> None:
     """Check that a run fits this machine, before it is started.
 
     Raises:
-      MemoryError: its weights do not fit.
+      MemoryError: its weights and a batch's activations do not fit.
       TooLong: a step would take longer than the host allows, judged by its matrix products.
     """
-    shape = train.shape(config)
-    needed, free = train.bytes_needed(shape), free_bytes()
-    if needed > free:
-        raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.")
+    shape, allowed = train.shape(config), free()
+    widest = 0 if "widths" in config.ignored() else sum(config.widths)
+    # A layer's outputs, their gradient, and what is computed from one for the other.
+    needed = train.bytes_needed(shape) + 3 * 4 * config.batch_size * widest
+    if needed > allowed:
+        raise MemoryError(f"A run needs {needed / 1e9:.1f} GB and {allowed / 1e9:.1f} GB are free.")
     weights = sum(leaf.size for leaf in jax.tree.leaves(train.start_types(shape).params))
     limit = limits().step_seconds
     price = seconds(6.0 * weights * config.batch_size)  # 2 operations forward, 4 backward
