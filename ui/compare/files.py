@@ -117,8 +117,8 @@ def ready(each: Held) -> bool:
         if errand.done:
             engine().errands.forget(each.key)
             each.result = FAULT if errand.failure or not errand.pieces else errand.pieces[-1]
-        elif errand.pieces:
-            each.done = errand.pieces[-1]
+        elif errand.pieces and isinstance(share := errand.pieces[-1], float):
+            each.done = share  # the result may be there before the errand has ended
     return each.result is not None
 
 
