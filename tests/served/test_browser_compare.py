@@ -32,7 +32,7 @@ def test_logits_that_are_dropped_are_counted(visit: Callable[..., Page], server:
     drop.set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": rows})
     expect(page.get_by_role("heading", name="5 of 14 losses would train on these")).to_be_visible()
     expect(page.get_by_text("5 samples of 2 classes")).to_be_visible()
-    expect(page.get_by_role("alert")).to_contain_text("Of 5 samples 1 has a logit that is NaN")
+    expect(page.get_by_role("alert")).to_contain_text("In 1 of 5 samples a logit is NaN")
     expect(page.get_by_role("list").get_by_text("25% of the samples with").first).to_be_visible()
     expect(page.get_by_role("button", name="Show data: Histogram of 4 samples")).to_be_attached()
 

@@ -13,6 +13,8 @@ from safetensors.numpy import save
 
 from core.study.compare.examples import PAIRS
 from core.study.compare.recording import Unusable
+from core.study.logits import table as csv_tables
+from core.study.logits.report import about, notes
 from core.study.logits.samples import NUMBERS, SAMPLES, Samples, load, samples
 
 RANDOM = np.random.default_rng(0)
@@ -117,6 +119,33 @@ def test_of_many_samples_a_part_is_examined() -> None:
     np.testing.assert_array_equal(found.labels, found.rows % 2)
     wide = samples(np.zeros((6, NUMBERS // 4)), np.arange(6))
     assert len(wide.rows) == 4 and wide.total == 6
+
+
+def test_what_is_odd_about_samples_is_told() -> None:
+    assert notes(samples(Z, Y)) == [] and about(samples(Z, Y)).startswith(
+        "12 samples of 4 classes."
+    )
+    z = Z.copy()
+    z[0, 0], z[1, 0], z[2, 0] = np.nan, np.inf, np.inf
+    nan, infinite = notes(samples(z, Y))
+    assert "In 1 of 12 samples a logit is NaN" in nan and "In 2 of 12 samples" in infinite
+    assert "examined" not in about(samples(z, Y))
+    one, rounded = notes(samples(np.array([0, 0.5]), Y[:2] % 2))
+    assert "log(1 - p)" in one and "In 1 of 2 samples" in rounded
+    (several,) = notes(samples(np.full((3, 4), 0.25), Y[:3]))
+    assert "each row adds up to 1" in several
+    n = SAMPLES + 1
+    assert f"of which {SAMPLES:,}, drawn by chance" in about(samples(np.ones(n) * 3, np.ones(n)))
+
+
+def test_a_table_has_so_many_numbers_and_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, words in (("_NUMBERS", "more than 59 numbers"), ("_LINES", "more than 12 lines")):
+        with monkeypatch.context() as patch:
+            patch.setattr(csv_tables, limit, 60 if limit == "_NUMBERS" else 13)
+            assert same(load("a.csv", GOOD["a.csv"]))
+            patch.setattr(csv_tables, limit, 59 if limit == "_NUMBERS" else 12)
+            with pytest.raises(Unusable, match=words):
+                load("a.csv", GOOD["a.csv"])
 
 
 def test_a_recordings_first_step_is_taken() -> None:

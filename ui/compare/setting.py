@@ -26,8 +26,8 @@ GIVEN = Registry(
         Row(
             key=LOGITS,
             label="logits and labels",
-            summary="Bring what one network answers. Every loss is tried on it in every number "
-            "format, to find which of them would train on these samples, and which would go silent "
+            summary="Bring one network's logits. Every loss is tried on them in every number "
+            "format, to find which losses would train on these samples, and which would go silent "
             "or break.",
         ),
     ],

@@ -111,12 +111,13 @@ def notes(samples: Samples) -> list[str]:
     told = []
     if samples.nan:
         told.append(
-            f"{_of(samples.nan, samples)} a logit that is NaN: whatever the loss, the mean of "
-            "their batch is NaN, and nothing would train. What follows is without them."
+            f"In {samples.nan:,} of {samples.total:,} samples a logit is NaN. Whatever the loss, "
+            "the mean of such a batch is NaN, and nothing would train. They are left out below."
         )
     if samples.infinite:
         told.append(
-            f"{_of(samples.infinite, samples)} an infinite logit. What follows is without them."
+            f"In {samples.infinite:,} of {samples.total:,} samples a logit is infinite. They are "
+            "left out below."
         )
     if samples.probabilities:
         told.append(PROBABILITIES[samples.form])
@@ -126,10 +127,6 @@ def notes(samples: Samples) -> list[str]:
             "or 1. Its logit is lost; it is put where a probability just rounds to 0 or 1."
         )
     return told
-
-
-def _of(count: int, samples: Samples) -> str:
-    return f"Of {samples.total:,} samples {count:,} {'has' if count == 1 else 'have'}"
 
 
 def answer(tallies: Sequence[Tally]) -> str:

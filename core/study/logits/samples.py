@@ -9,7 +9,7 @@ import numpy as np
 from core.parts.dtypes import Floats
 from core.parts.losses import Form
 from core.study.compare.recording import LIMIT_BYTES, Array, Unusable
-from core.study.logits.files import read
+from core.study.logits.files import read, shown
 from core.study.logits.named import find, shape
 
 SAMPLES = 8192  # examined at most
@@ -74,9 +74,13 @@ def load(name: str, data: bytes, limit_bytes: int = LIMIT_BYTES) -> Samples:
     logits, labels = find(arrays.found)
     if {logits, labels} & arrays.partly:
         raise Unusable("This recording keeps a part of the outputs only: save them by themselves.")
-    notes = [] if name.casefold().endswith(".csv") else [f"Read were {logits!a} and {labels!a}."]
+    names = (
+        ()
+        if (logits, labels) == ("logits", "labels")
+        else (f"Taken for logits and labels: {shown(logits)}, {shown(labels)}.",)
+    )
     taken = samples(arrays.found[logits], arrays.found[labels])
-    return replace(taken, notes=(*arrays.notes, *notes))
+    return replace(taken, notes=(*arrays.notes, *names))
 
 
 def samples(logits: Array, labels: Array) -> Samples:
