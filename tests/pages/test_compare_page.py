@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.parts.losses import losses_for
 from core.study.compare.beside import guilty, losses, sides
 from core.study.compare.examples import OWN, PAIRS
 from core.study.compare.recording import read
 from core.study.compare.report import STAGES, Numbers, Stage
-from core.parts.losses import losses_for
 from tests.kit import MINUTE
 from tests.kit.pages import keyed, open_page, tables
 from tests.kit.recorder import Program, recorded
