@@ -57,11 +57,9 @@ class Recorder(keras.callbacks.Callback):
         def spied_apply(*args, **kwargs):
             if BACKEND == "jax":
                 jax.effects_barrier()  # until the batch is seen
-            scale = getattr(optimizer, "dynamic_scale", optimizer.loss_scale_factor)
-            scale = 1.0 if scale is None else float(keras.ops.convert_to_numpy(scale))
             grads = args[1 if BACKEND == "jax" else 0]
             grads = flat({"grads": dict(zip(named(model.trainable_variables), grads, strict=True))})
-            self.step |= {name: grad / scale for name, grad in grads.items()}
+            self.step |= {name: grad / self.scale for name, grad in grads.items()}
             self.step |= flat({"outputs_grad": getattr(self.outputs, "grad", None)})
             if not self.built:  # TensorFlow builds a model within its first step
                 self.step |= flat({"params": self.trained()})
@@ -74,11 +72,13 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         """Keep what the step starts from."""
         if not self.done:
-            rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-            self.settings["learning_rates"].append(rate.item())
-            self.outputs, self.built = None, self.model.built
             params, state = self.trained(), named(self.model.non_trainable_variables)
             self.step = flat({"params": params, "state": state})
+            self.outputs, self.built, optimizer = None, self.model.built, self.model.optimizer
+            rate = keras.ops.convert_to_numpy(optimizer.learning_rate)
+            self.settings["learning_rates"].append(rate.item())
+            scale = getattr(optimizer, "dynamic_scale", optimizer.loss_scale_factor)
+            self.scale = 1.0 if scale is None else float(keras.ops.convert_to_numpy(scale))
 
     def on_train_batch_end(self, batch, logs=None):
         """Keep the step."""

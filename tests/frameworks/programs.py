@@ -52,6 +52,7 @@ class Program:
     arithmetic: str = ""  # bfloat16, float16
     optimizer: str = "sgd"  # momentum, nesterov, adam, rmsprop
     rate: float = 0.1
+    rate_factor: float = 1.0  # of each step's rate to the one before
     beta: float = 0.9
     dampening: float = 0.0
     beta_2: float | None = None
@@ -206,17 +207,19 @@ def _jax_loss(p: Program, jax: Any, optax: Any) -> Callable[[Any, Any], Any]:
 
 def _optax(p: Program, optax: Any) -> Any:
     adam = {"b1": p.beta, **_given(b2=p.beta_2, eps=p.epsilon)}
+    decaying = p.rate_factor != 1
+    rate = optax.exponential_decay(p.rate, 1, p.rate_factor) if decaying else p.rate
     rule = {
-        "sgd": lambda: optax.sgd(p.rate),
-        "momentum": lambda: optax.sgd(p.rate, p.beta),
-        "nesterov": lambda: optax.sgd(p.rate, p.beta, nesterov=True),
+        "sgd": lambda: optax.sgd(rate),
+        "momentum": lambda: optax.sgd(rate, p.beta),
+        "nesterov": lambda: optax.sgd(rate, p.beta, nesterov=True),
         "adam": lambda: (
-            optax.adamw(p.rate, weight_decay=p.decoupled, **adam)
+            optax.adamw(rate, weight_decay=p.decoupled, **adam)
             if p.decoupled
-            else optax.adam(p.rate, **adam)
+            else optax.adam(rate, **adam)
         ),
         "rmsprop": lambda: optax.rmsprop(
-            p.rate, **_given(decay=p.beta_2, eps=p.epsilon, eps_in_sqrt=p.epsilon_inside)
+            rate, **_given(decay=p.beta_2, eps=p.epsilon, eps_in_sqrt=p.epsilon_inside)
         ),
     }[p.optimizer]()
     parts = []
@@ -302,7 +305,10 @@ def _keras_loss(p: Program, keras: Any) -> Any:
 
 def _keras_optimizer(p: Program, keras: Any) -> Any:
     some = keras.optimizers
-    common = {"learning_rate": p.rate, **_given(weight_decay=p.decoupled or None)}
+    rate: Any = p.rate
+    if p.rate_factor != 1:
+        rate = some.schedules.ExponentialDecay(p.rate, 1, p.rate_factor)
+    common = {"learning_rate": rate, **_given(weight_decay=p.decoupled or None)}
     if p.clip:
         common[{"global": "global_clipnorm", "each": "clipnorm"}[p.clip]] = p.most
     if p.optimizer == "adam":
@@ -321,6 +327,7 @@ def _torch(p: Program, path: Path) -> None:
     model, masks = _torch_model(p, torch)
     moved = [q for i, q in _torch_parameters(model) if i != p.frozen]
     optimizer = _torch_optimizer(p, torch, moved)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, p.rate_factor)
     loss_fn = torch.nn.CrossEntropyLoss(reduction=p.reduction, label_smoothing=p.smoothing)
     seen = recorder("torch")(path, model, optimizer, loss_fn, steps=p.steps)
     kind = getattr(torch, p.arithmetic or "bfloat16")
@@ -338,6 +345,7 @@ def _torch(p: Program, path: Path) -> None:
             torch.nn.utils.clip_grad_norm_(each, p.most)
         seen.before(x, y, outputs, loss, masks=dict(masks) or None)
         optimizer.step()
+        schedule.step()
         seen.after()
     batch = p.norm_at_evaluation == "batch"
     model.train(batch or p.dropout_at_evaluation)

@@ -59,6 +59,11 @@ PLANTED: dict[str, Planted] = {
     "learning rate": (JK, ADAM, {"rate": 0.001}, {"learning_rate"}),
     "learning rate of SGD": (JJ, SGD, {"rate": 0.05}, {"learning_rate"}),
     "learning rate in PyTorch": (KT, ADAM, {"rate": 0.001}, {"learning_rate"}),
+    "a decaying rate in Keras": (JK, ADAM, {"rate_factor": 0.95}, {"rate_schedule"}),
+    "a decaying rate in PyTorch": (KT, ADAM, {"rate_factor": 0.95}, {"rate_schedule"}),
+    "a decaying rate, in Keras' momentum": (
+        JK, {**MOMENTUM, "rate_factor": 0.8}, {}, {"rates_in_momentum"},
+    ),
     "Adam's epsilon in Keras": (KK, ADAM, {"epsilon": 1e-3}, {"optimizer_epsilon"}),
     "Adam's defaults, JAX and Keras": (
         JK, ADAM_DEFAULT, {}, {"epsilon_place", "optimizer_epsilon"},
@@ -194,7 +199,8 @@ def test_a_planted_cause_is_named_and_nothing_else(name: str) -> None:
 
 
 # Momentum and Nesterov's are the same in all as long as the rate is.
-KINDS = (SGD, MOMENTUM, NESTEROV, ADAM, DEEP, {"activation": "gelu"}, {**SGD, "clip": "global"})
+KINDS = (SGD, MOMENTUM, NESTEROV, ADAM, DEEP, {"activation": "gelu"}, {**SGD, "clip": "global"},
+         {**ADAM, "rate_factor": 0.9})  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(len(KINDS)))
