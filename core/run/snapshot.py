@@ -83,13 +83,12 @@ class Ahead(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What the next steps come to on copies of a run: the losses after them."""
+    """What the next steps come to on two copies of a run: the losses after them."""
 
     steps: int
-    times: int  # as large as the run's own learning rate is the larger one, and as small the other
+    times: int  # as large as the run's own is the other copy's learning rate
     own: float
     larger: float
-    smaller: float = math.nan
 
 
 class Snapshot(NamedTuple):

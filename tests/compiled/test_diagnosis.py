@@ -158,12 +158,6 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "It learns slowly: tried on copies of step 5, 10 times the learning rate lowered the loss "
         "7.5 times as much in 10 steps, by 0.3 instead of 0.04.",
     ),
-    "overshooting": (
-        LOGITS, [START, look(5, loss=0.9, census=Census(0.3, 0, 0),
-                             trial=Trial(10, 10, 0.95, 3.0, 0.8))],
-        "Its steps are too large: tried on copies of step 5, a tenth of the learning rate lowered "
-        "the loss by 0.1 in 10 steps, and its own raised it by 0.05.",
-    ),
     "lost_in_epsilon": (
         RunConfig(**{**DIGITS, "optimizer": "adam_keras", "learning_rate": 1e-3}),
         [START, look(5, gradient_norms=np.full(2, 1e-6), census=Census(0.3, 0, 0))],

@@ -123,13 +123,13 @@ def mixed(config: RunConfig) -> Cure:
 
 
 def more_images(config: RunConfig) -> Cure:
-    """All images that there are, for as many steps as before."""
+    """All images that there are, for as many steps as before, none far larger than usual."""
     most = SOURCES[config.source].train_size
     if config.train_size == most or config.full_batch:
         return {}
     more = replace(config, train_size=most)
     epochs = max(1, round(config.steps / more.steps_per_epoch))
-    return {"train_size": most, "epochs": epochs}
+    return {"train_size": most, "epochs": epochs, **_usual_steps(config, most=10)}
 
 
 def aligned(config: RunConfig) -> Cure:

@@ -17,7 +17,6 @@ LARGE = 0.1
 # SGD, Momentum and Adam: in 18 settings a copy with ten times the learning rate came to more than
 # this, and whole runs with it ended 0.03 to 0.64 more accurate (JAX 0.10.2, CPU).
 FASTER = 0.5
-LEARNED = 0.02  # of the loss: what a copy with smaller steps must lower it by
 CLEAR = 1e-3  # of the loss: a smaller fall may be rounding, above all in 16 bits
 
 
@@ -77,27 +76,6 @@ def too_slow(e: Evidence) -> Diagnosis | None:
         f"steps, by {number(larger, 2)} instead of {number(own, 2)}.",
         cures.tried_steps(e.config, trial.times),
     )
-
-
-def overshooting(e: Evidence) -> Diagnosis | None:
-    """It does not learn, and a copy with a smaller learning rate did."""
-    tried = [(look, look.trial) for look in e.snapshots if look.trial]
-    if not (tried and e.now.census.wrong > FEW):
-        return None
-    look, trial = tried[-1]
-    own, smaller = look.loss - trial.own, look.loss - trial.smaller
-    if not (own <= 0 and smaller > LEARNED * look.loss):
-        return None
-    return Diagnosis(
-        f"Its steps are too large: tried on copies of step {look.step:,}, a "
-        f"{_ORDINALS.get(trial.times, trial.times)} of the learning rate lowered the loss by "
-        f"{number(smaller, 2)} in {trial.steps} steps, and its own raised it by "
-        f"{number(-own, 2)}.",
-        cures.smaller_pixels(e.config),
-    )
-
-
-_ORDINALS = {10: "tenth"}
 
 
 def one_answer(e: Evidence) -> Diagnosis | None:

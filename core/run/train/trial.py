@@ -1,12 +1,12 @@
-"""Would other steps help? A run that has come to little is tried on with other learning rates.
+"""Would larger steps help? A run that has come to little is tried on with a larger learning rate.
 
-Copies start from the run's present state and take the same few batches, with the same units
-dropped: one with the run's own learning rate, one with TIMES as much and one with a TIMES-th. The
-run itself goes on as if nothing had been tried.
+Two copies start from the run's present state and take the same few batches, with the same units
+dropped, one with the run's own learning rate and one with TIMES as much. The run itself goes on as
+if nothing had been tried.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import jax
@@ -21,11 +21,10 @@ from core.run.train.vocabulary import DeviceData, State, knobs
 
 STEPS = 10  # of each copy, at most
 FEWEST = 3  # with fewer, a run is not tried
-TIMES = 10  # as large a learning rate, and as small a one
-COPIES = 3
+TIMES = 10  # as large a learning rate
 AT = (0.5, 1.0)  # of a run's steps; a short run is tried at its end only
 # Of a run's steps, the most that its trials may take. Only a run that has come to little is tried.
-MOST = 0.15
+MOST = 0.1
 MOST_LEFT = 0.5  # of the first loss: a run that has less left gets somewhere
 
 
@@ -36,7 +35,7 @@ def trial_steps(config: RunConfig, looks: list[int]) -> dict[int, int]:
     """
     if FIELDS["learning_rate"].fault(TIMES * config.learning_rate):
         return {}
-    most = MOST * config.steps / COPIES
+    most = MOST * config.steps / 2
     at, each = (AT, STEPS) if STEPS * len(AT) <= most else (AT[-1:], min(STEPS, int(most)))
     if each < FEWEST:
         return {}
@@ -70,7 +69,7 @@ def tried(
         every step has compiled no others.
     """
     losses = []
-    for rate in _rates(config):
+    for rate in (config.learning_rate, TIMES * config.learning_rate):
         traced, copy = knobs(replace(config, learning_rate=rate)), jax.tree.map(jnp.copy, state)
         start = int(state.step)
         for step in range(start, start + steps):
@@ -86,10 +85,3 @@ def tried(
         values, *_ = program.see(end, data.train_images, data.train_labels, epoch, traced)
         losses.append(values["loss"].item())
     return Trial(steps, TIMES, *losses)
-
-
-def _rates(config: RunConfig) -> Iterator[float]:
-    """The learning rates that are tried: the run's own, a larger and a smaller one."""
-    yield config.learning_rate
-    yield TIMES * config.learning_rate
-    yield max(config.learning_rate / TIMES, FIELDS["learning_rate"].low)  # type: ignore[union-attr]
