@@ -315,6 +315,10 @@ def resident() -> int:
 # How far it is from the run
 
 
+# Relative differences of losses: one that needs a word on its cause, and one of runs that parted.
+NOTABLE, PARTED = 1e-5, 1e-3
+
+
 class Agreement(NamedTuple):
     """How far a framework's losses are from a run's, at the steps that both have."""
 
@@ -360,24 +364,44 @@ def sentence(name: str, found: Agreement, rounding: float | None = None) -> str:
         at = found.steps[found.alike.index(False)]
         first = f"{name} and this run part at step {at:,}: one loss is a number, the other is not."
     else:
-        first = _within(name, found)
+        first = _distance(name, found)
     if rounding is None:
         return f"{first} What rounding alone does to this run has not been measured."
-    low = rounding < 1e-9
-    nudged = "by less than 1e-9" if low else f"by up to {_short(rounding)}"
-    return f"{first} Weights nudged by one rounding move its loss {nudged}."
+    much = f"up to {_short(rounding)}" if rounding >= 1e-9 else "less than 1e-9"
+    nudged = f"Weights nudged by one rounding move its loss by {much} of it"
+    return f"{first} {nudged}{_so(found, rounding)}."
 
 
-def _within(name: str, found: Agreement) -> str:
+def _so(found: Agreement, rounding: float) -> str:
+    """What rounding says of a difference that can be seen."""
+    largest, _ = found.largest
+    if not largest > NOTABLE:  # NaN is not
+        return ""
+    if rounding >= largest:
+        return ": rounding alone does as much"
+    return ": rounding alone does not do as much" if 10 * rounding < largest else ""
+
+
+def _distance(name: str, found: Agreement) -> str:
     largest, at = found.largest
     over = f"{found.steps[-1]:,} steps" if found.steps[-1] != 1 else "one step"
     if math.isnan(largest):
         return f"{name} and this run are both NaN or infinite, over {over}."
     if largest == 0:
         return f"{name} prints this run's losses to the last digit, over {over}."
+    if largest <= PARTED:
+        return (
+            f"{name} stays within {_short(largest)} of this run's loss, relative to it, over "
+            f"{over}; the largest difference is at step {at:,}."
+        )
+    away = f"its loss is {number(largest, 2)} away, relative to this run's, at step {at:,}"
+    first = next(i for i, d in enumerate(found.differences) if d > PARTED)
+    if not (together := [d for d in found.differences[:first] if d > 0]):
+        return f"{name} parts from this run at step {found.steps[first]:,}: {away}."
+    until = f"up to step {found.steps[first - 1]:,}" if first > 1 else f"at step {found.steps[0]:,}"
     return (
-        f"{name} stays within {_short(largest)} of this run's loss, relative to it, over {over}; "
-        f"the largest difference is at step {at:,}."
+        f"{name} stays within {_short(max(together))} of this run's loss {until}, and then parts "
+        f"from it: {away}."
     )
 
 

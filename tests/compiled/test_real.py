@@ -13,7 +13,7 @@ import pytest
 
 from core.config import RunConfig
 from core.data import DataUnavailable
-from core.export import REALS, real
+from core.export import REALS, real, recorded
 from core.export.real import Failure, Look, agreement, sentence
 from tests.kit.runs import tiny
 
@@ -204,8 +204,27 @@ def test_a_difference_is_relative_and_as_printed() -> None:
     assert found.differences[::2] == [0, 0], "both print the same nine digits"
     assert sentence("PyTorch 2", found, 2.2e-6) == (
         "PyTorch 2 stays within 9e-5 of this run's loss, relative to it, over 4 steps; the largest "
-        "difference is at step 2. Weights nudged by one rounding move its loss by up to 3e-6."
+        "difference is at step 2. Weights nudged by one rounding move its loss by up to 3e-6 of "
+        "it: rounding alone does not do as much."
     )
+
+
+@pytest.mark.parametrize(
+    ("rounding", "so"),
+    [
+        (0.5, "by up to 0.5 of it: rounding alone does as much."),
+        (0.1, "by up to 0.1 of it."),
+        (1e-4, "by up to 1e-4 of it: rounding alone does not do as much."),
+    ],
+)
+def test_where_two_runs_part_is_told_with_what_rounding_does(rounding: float, so: str) -> None:
+    ours = {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}
+    text = sentence("Keras", agreement({0: 1.0, 1: 1.000002, 2: 1.01, 3: 1.4}, ours), rounding)
+    assert text.startswith(
+        "Keras stays within 2e-6 of this run's loss up to step 1, and then parts from it: its loss "
+        "is 0.4 away, relative to this run's, at step 3. Weights nudged by one rounding move its "
+    )
+    assert text.replace("0.0001", "1e-4").endswith(so)
 
 
 NAN = math.nan
@@ -217,7 +236,7 @@ NAN = math.nan
         ({0: 1.0, 1: 0.5}, {0: 1.0, 1: 0.5}, "prints this run's losses to the last digit"),
         ({0: NAN, 1: NAN}, {0: math.inf, 1: NAN}, "are both NaN or infinite, over one step"),
         ({0: 1.0, 1: NAN}, {0: 1.0, 1: 0.5}, "part at step 1: one loss is a number, the"),
-        ({0: 1.0, 1: NAN}, {0: 1.1, 1: NAN}, "stays within 0.1 of"),
+        ({0: 1.0, 1: NAN}, {0: 1.1, 1: NAN}, "parts from this run at step 0: its loss is 0.091"),
     ],
 )  # fmt: skip
 def test_nan_is_told(theirs: dict[int, float], ours: dict[int, float], said: str) -> None:
@@ -228,3 +247,16 @@ def test_nan_is_told(theirs: dict[int, float], ours: dict[int, float], said: str
 
 def test_nothing_is_said_without_a_step_in_common() -> None:
     assert sentence("Keras", agreement({1: 1.0}, {0: 1.0})) == ""
+
+
+# What was recorded elsewhere
+
+
+def test_the_question_s_run_was_recorded_in_each_framework() -> None:
+    for key in REALS:
+        known = recorded.of(RunConfig(), key)
+        assert known is not None and known.config == RunConfig() and known.rounding > 0
+        assert known.found.steps == [*range(11)] and known.sentence.startswith(known.version)
+        other = recorded.of(RunConfig(loss="from_logits"), key)
+        assert other is not None and other.found.largest[0] < 1e-5, other
+        assert recorded.of(tiny(), key) == known

@@ -9,6 +9,7 @@ from core.export import REALS, real
 from tests.kit.runs import DIGITS, OWN, trained
 
 
+@pytest.mark.slow  # 20 to 50 s each
 @pytest.mark.parametrize("key", REALS)
 @pytest.mark.parametrize("config", [OWN, replace(DIGITS, loss="keras_jax", epsilon=1e-3)])
 def test_a_real_framework_stays_near_the_run(key: str, config: RunConfig) -> None:

@@ -93,6 +93,7 @@ def test_what_is_not_installed_is_named_and_nothing_is_run(frameworks: list[str]
     page = real_page(tiny())
     assert "This server does not have PyTorch." in page.info[0].value and not page.button
     assert page.code[0].value == "pip install -r requirements-frameworks.txt"
+    assert any(each.value.startswith("Recorded of the question's run") for each in page.markdown)
 
 
 @pytest.mark.usefixtures("frameworks")

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from core.config import RunConfig
-from core.export import REALS, real, script
+from core.export import REALS, real, recorded, script
 from core.limits import limits
 from core.parts.choices import TASKS
 from core.run.errands import Errand
@@ -18,6 +18,7 @@ from ui.engine import engine
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.glossary import explained
 from ui.state import rerun
+from ui.trainer import nudged
 
 KEY, ASKED = "real", "real_asked"  # the fold, and the runs and frameworks that were asked for
 POLL_SECONDS = 1.0
@@ -39,6 +40,11 @@ def offer(config: RunConfig) -> None:
         )
         key = _choice(config)
         row, faults = REALS[key], real.cannot(config, REALS[key])
+        if not script(config, row.framework).whole:
+            st.info(faults[0])
+            return
+        if faults:
+            st.markdown("Not the same:\n" + "\n".join(f"- {fault}" for fault in faults))
         if lacking := real.missing(row):
             packages = " and ".join(real.NAMES[name] for name in lacking)
             st.info(
@@ -46,13 +52,18 @@ def offer(config: RunConfig) -> None:
                 f"`{real.REQUIREMENTS}` lists and restart it:"
             )
             st.code(f"pip install -r {real.REQUIREMENTS}", language=None)
+            _recorded(config, key)
             return
-        if not script(config, row.framework).whole:
-            st.info(faults[0])
-            return
-        if faults:
-            st.markdown("Not the same:\n" + "\n".join(f"- {fault}" for fault in faults))
         _asked(config, key)
+
+
+def _recorded(config: RunConfig, key: str) -> None:
+    """Say what was recorded elsewhere: of this run, or of the question's."""
+    if (known := recorded.of(config, key)) is None:
+        return
+    whose = "this run" if known.config == config else "the question's run"
+    words = f"Recorded of {whose} ({known.where}): **{known.sentence}**"
+    st.markdown(words, help=explained("nudged copies"))
 
 
 def _choice(config: RunConfig) -> str:
@@ -101,7 +112,9 @@ def _shown(config: RunConfig, key: str, known_done: bool) -> None:
         st.caption(f"{real.version(REALS[key])}: {at}. Everybody's runs go first.")
     viewer: Viewer | None = st.session_state.get("viewer")
     if looks and viewer is not None and viewer.config == config:
-        _compared(config, key, looks, viewer.view().snapshots)
+        view = viewer.view()
+        _compared(config, key, looks, view.snapshots)
+        nudged.ask(config, view, nudged.copies(config, view), key="real_copies")
     if errand.done and not known_done:
         rerun()
 
