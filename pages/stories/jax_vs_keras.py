@@ -63,7 +63,7 @@ section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)
 chapter("fix", "Give the loss the logits")
-draw.code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # no sigmoid before it
+draw.code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # without a sigmoid
 loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
 loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
 chapter("break", "Is it the pixels?")
