@@ -4,8 +4,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.study.reproduce import question
-from ui.pieces import predict
-from ui.pieces.draw import code
+from ui.pieces import draw, predict
 from ui.story import census
 from ui.story.chapters import chapter, section
 from ui.story.jax_vs_keras import framework
@@ -38,7 +37,7 @@ st.markdown(
     "weights, same 1,000 digits, same ten steps. One gets 79.2% right and the other 90.9%. "
     "*What is going on?*"
 )
-code("""y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
+draw.code("""y_hat  = jnp.clip(y_hat, 0.000001, 0.9999999)     # JAX: keep p away from 0 and 1 ...
 logits = jnp.log(y_hat / (1 - y_hat))             # ... and go back to logits""")
 chapter("predict", "Which one gets more digits right?")
 guess = predict.predict("jax_vs_keras", "Predict first, then see.", list(options.values()))
@@ -64,7 +63,7 @@ section("The twist: the same Keras code on three backends", "backend", "logit")
 framework.backends(story.config)
 framework.real(story.config)
 chapter("fix", "Give the loss the logits")
-code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # no sigmoid before it
+draw.code("""loss = optax.sigmoid_binary_cross_entropy(logits, labels).mean()  # without a sigmoid
 loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
 loss = torch.nn.BCEWithLogitsLoss()(logits, labels)""")
 chapter("break", "Is it the pixels?")

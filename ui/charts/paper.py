@@ -39,6 +39,7 @@ SMALL: dict[str, Any] = {
     "axis": {"labelFontSize": 11, "titleFontSize": 11},
     "legend": {"labelFontSize": 11, "symbolSize": 60, "labelColor": INK},
 }
+TALLEST = 0.72  # of a chart's width, its height with its legend
 NAME = 7.0  # pixels of a letter in a legend, at most
 
 
@@ -100,6 +101,8 @@ def standalone(panel: Panel, width: float) -> dict[str, Any]:
     whole = {**spec, "config": config, "datasets": rows}
     if not any(name in spec for name in ("hconcat", "vconcat", "concat", "facet", "repeat")):
         whole |= {"width": width, "autosize": {"type": "fit", "contains": "padding"}}
+        if isinstance(height := whole.get("height"), int | float):
+            whole["height"] = min(height, TALLEST * width)
     return whole
 
 

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlencode
 
-import jax
 import streamlit as st
 
 from core.config import FIELDS
@@ -15,6 +14,8 @@ from core.fields import parse_query
 from ui.charts import convert
 from ui.charts.frame import Tables
 from ui.charts.paper import SIZES, Panel, panel_width, standalone
+from ui.engine import device
+from ui.pages import PAGES
 from ui.pieces import aside
 from ui.pieces.widgets import setting_text
 
@@ -114,7 +115,12 @@ def caption(page: str, titles: list[str]) -> str:
     settings = ", ".join(setting_text(name, value) for name, value in values.items())
     where = st.context.url or f"/{page}"
     link = f"{where}?{urlencode(query)}" if query else where
-    said = "; ".join([*titles[:1], *(title[:1].lower() + title[1:] for title in titles[1:])])
-    differ = f"With {settings}; all else is the page's default." if settings else ""
-    versions = f"Samenet, JAX {version('jax')}, {jax.devices()[0].device_kind}."
-    return f"{said}. {differ or 'With the settings of the page.'} {versions}\n{link}"
+    name = PAGES[page].label.removeprefix("Story: ") if page in PAGES else "Same(?) net"
+    shown = "; ".join([*titles[:1], *(title[:1].lower() + title[1:] for title in titles[1:])])
+    sentences = (
+        name if name.endswith("?") else f"{name}.",
+        f"{shown}.",
+        f"With {settings}; all else is the page's default." if settings else "As the page opens.",
+        f"Samenet, JAX {version('jax')}, {device()}.",
+    )
+    return f"{' '.join(sentences)}\n{link}"
