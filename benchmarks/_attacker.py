@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import itertools
 import json
 import re
 import time
@@ -159,19 +160,23 @@ class Victims:
 
     def __init__(self, server: Server, count: int) -> None:
         self.server = server
-        # Ten images a step: 100,000 steps, in a program of its own.
-        query = "batch_size=10&epochs=1000&seed={}"
-        self.sessions = [Session(server.url, query.format(seed)) for seed in range(1, count + 1)]
+        self.sessions: list[Session] = []
+        self.errors: list[str] = []
         self.uptime = 0.0
         self.restarts = 0
-        self._steps = [0] * count
+        self._steps, self._seeds = [0] * count, itertools.count(1)
 
     async def begin(self) -> None:
         """Open their pages and press Train."""
-        for session in self.sessions:
-            await session.open()
-            await session.press(TRAIN)
-            await session.until(lambda s=session: s.progress.step > 0, 2 * ANSWER)
+        self.sessions = [await self._new() for _ in self._steps]
+
+    async def _new(self) -> Session:
+        # Ten images a step: 100,000 steps, in a program of its own.
+        made = Session(self.server.url, f"batch_size=10&epochs=1000&seed={next(self._seeds)}")
+        await made.open()
+        await made.press(TRAIN)
+        await made.until(lambda: made.progress.step > 0, 2 * ANSWER)
+        return made
 
     async def check(self) -> dict[str, Any]:
         """How many runs are lost since the last check, and how far the others came."""
@@ -181,9 +186,13 @@ class Victims:
         self.uptime = told.get("uptime_s", 0.0)
         before, lost = list(self._steps), 0
         for i, session in enumerate(self.sessions):
+            self.errors += session.errors
             with_trouble = session.errors or session.progress.status not in TRAINING
             lost += bool(with_trouble) or session.progress.step < before[i]
             self._steps[i] = session.progress.step
+            if session.progress.status == DONE:
+                await session.close()
+                self.sessions[i], self._steps[i] = await self._new(), 0
         gained = [now - then for now, then in zip(self._steps, before, strict=True)]
         memory = round(told.get("memory", {}).get("used_bytes", 0) / 1e6)
         return {"restarts": int(gone), "runs_lost": lost, "victims_steps": gained, "mb": memory}
@@ -192,7 +201,7 @@ class Victims:
         """Close their tabs; what they complain of."""
         for session in self.sessions:
             await session.close()
-        return [error for session in self.sessions for error in session.errors]
+        return self.errors + [error for session in self.sessions for error in session.errors]
 
 
 def status(url: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import imports
+from ui import imports, projector
 from ui.pages import ROOT, navigation
 from ui.state import OWN
 from ui.streamlit_privates import Stopped, forget_what_was_not_drawn, wait_until_sent
@@ -25,8 +25,15 @@ def main() -> None:
     """Draw the page that the visitor is on."""
     st.session_state.pop(OWN, None)
     imports.load()  # already done, unless nothing warmed this server up
-    st.set_page_config(page_title="Samenet", page_icon=ROOT / "assets/icon.svg", layout="wide")
+    projector.take_over()
+    st.set_page_config(
+        page_title="Samenet",
+        page_icon=ROOT / "assets/icon.svg",
+        layout="wide",
+        initial_sidebar_state="collapsed" if projector.on() else "auto",
+    )
     st.html(Path(__file__).with_name("style.css"))
+    projector.toggle()
     from ui.engine import engine  # heavy, but imported by now
     from ui.pieces import figures
     from ui.pieces.copy_link import copy_link

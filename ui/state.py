@@ -21,6 +21,7 @@ from typing import Any
 
 import streamlit as st
 
+from ui.projector import apart, carried
 from ui.streamlit_privates import brought_widgets
 
 Values = dict[str, Any]
@@ -138,7 +139,7 @@ class PageState:
 
         Returns whether there was one: the page is opened, by a link or its bare address.
         """
-        query = st.query_params.to_dict()
+        query = apart(st.query_params.to_dict())
         dropped = [name for name in self.names if self.key(name) not in st.session_state]
         remembered = self.remembered()
         back = bool(dropped) and not query  # from another page, by the page's bare address
@@ -161,11 +162,12 @@ class PageState:
         """Write the query and remember the settings; call after drawing the widgets."""
         st.session_state[self.key("remembered")] = dict(values)
         query, before = self.to_query(dict(values)), self._written()
-        st.session_state[self.key("query")] = st.session_state[OWN] = query
+        st.session_state[self.key("query")] = query
+        whole = st.session_state[OWN] = {**query, **carried()}
         # Even a query that is right already is written again if the last one written was another,
         # because that one is still on its way to the browser.
-        if not query == before == st.query_params.to_dict():
-            st.query_params.from_dict(query)
+        if query != before or whole != st.query_params.to_dict():
+            st.query_params.from_dict(whole)
 
     def note(self, notes: list[str]) -> None:
         """Add notes to those that will be shown next."""

@@ -140,8 +140,9 @@ def _offered(sent: WidgetState, widget: WidgetMetadata[Any]) -> bool:
     key = user_key_from_element_id(widget.id) or ""
     if options is None or any(typed in key for typed in TYPED):
         return True
-    texts = (sent.string_value, *sent.string_array_value.data)
-    return all(text in options for text in texts if text)
+    several = sent.WhichOneof("value") == "string_array_value"
+    texts = sent.string_array_value.data if several else [sent.string_value]
+    return all(text in options for text in texts)
 
 
 def _value(states: WStates, id: str) -> Any:

@@ -151,6 +151,7 @@ def test_a_menu_keeps_its_default_where_it_is_sent_what_it_does_not_offer() -> N
     assert taken(WidgetState(string_value="red")) == "red"
     assert taken(WidgetState(string_value="")) == "the default"
     assert taken(WidgetState(string_value="blue")) == "the default"
+    assert taken(WidgetState(int_value=0)) == "the default"
     assert taken(WidgetState(int_value=1)) == "the default"
     assert taken(WidgetState(string_value="green")) == "the default"
     assert taken(WidgetState(string_value="512-512"), "control_widths") == "512-512"

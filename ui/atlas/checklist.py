@@ -22,6 +22,7 @@ from core.study.atlas.pieces import PIECES
 from ui.atlas.setting import Setting
 from ui.charts import atlas as charts
 from ui.pieces.draw import chart, code_html, colour_key
+from ui.projector import carried
 from ui.twins import pair
 
 
@@ -128,7 +129,7 @@ def _live(item: Item, chosen: Setting) -> str:
     """Links to the two runs side by side, one for each context."""
     there, here = (item.piece.defaults[key].value for key in (chosen.there, chosen.here))
     links = (
-        f'<a href="twins?{urlencode(pair.link(c.original, c.ported))}">'
+        f'<a href="twins?{urlencode({**pair.link(c.original, c.ported), **carried()})}">'
         f"{escape(CONTEXTS[c.context].label)}</a>"
         for c in compared(item.piece, there, here, LIVE)
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from ui import projector
 from ui.charts.frame import Tables
 from ui.pieces import figures
 
@@ -25,7 +26,7 @@ def chart(
     `clicked` is called after a click that selects; the session state has the selection under `key`.
     """
     figures.note(key, spec, tables, alt)
-    drawn = {**spec, "datasets": tables}
+    drawn = {**projector.chart(spec), "datasets": tables}
     on_select: Any = clicked or "ignore"
     st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=on_select)
 

@@ -19,6 +19,7 @@ from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
+from ui import projector
 from ui.charts import digits, flow, health, saturation, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
@@ -333,7 +334,7 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
         figures.note(key, drawing.spec, drawing.tables, drawing.alt)
         click = chosen.clicked("train", key, viewer, digits.at_margins)
         columns[i % 2].vega_lite_chart(
-            {**drawing.spec, "datasets": drawing.tables},
+            {**projector.chart(drawing.spec), "datasets": drawing.tables},
             key=key,
             alt=drawing.alt,
             on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",

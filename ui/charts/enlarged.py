@@ -1,0 +1,68 @@
+"""Charts for a projector: every size in pixels that a finished spec has, larger.
+
+Here and nowhere else, because charts are built once, for all visitors.
+"""
+
+import re
+from collections import OrderedDict
+from threading import RLock
+from typing import Any
+
+LARGER = 1.6  # for a projector
+# What is given in pixels and grows with the type; a point's `size` is an area.
+GROWS = ("fontSize", "labelFontSize", "titleFontSize", "strokeWidth", "height", "offset", "dx",
+         "dy", "columnPadding", "labelLimit", "titleLimit", "limit", "symbolStrokeWidth",
+         "yOffset", "labelPadding", "titlePadding")  # fmt: skip
+_FROM_EDGE = re.compile(r"\b(width|height) - (\d+(?:\.\d+)?)")
+
+
+def enlarged(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a finished spec with LARGER type, lines and heights; the same object for the same one.
+
+    Specs are constants, so what is made of one is kept with it.
+    """
+    key = id(spec)
+    with _lock:
+        if key in _enlarged and _enlarged[key][0] is spec:
+            _enlarged.move_to_end(key)
+            return _enlarged[key][1]
+        larger = _scaled(spec)
+        config = larger.setdefault("config", {})
+        for part, given in _DEFAULTS.items():
+            config[part] = {**given, **config.get(part, {})}
+        _enlarged[key] = spec, larger
+        while len(_enlarged) > KEPT:
+            _enlarged.popitem(last=False)
+        return larger
+
+
+KEPT = 128  # specs
+# What Streamlit's theme sets otherwise: small, or too pale to be read across a room.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "title": {"fontSize": 15 * LARGER},
+    "axis": {
+        "labelFontSize": 13 * LARGER, "titleFontSize": 13 * LARGER,
+        "labelColor": "currentColor", "titleColor": "currentColor",
+    },
+    "legend": {
+        "labelFontSize": 13 * LARGER, "titleFontSize": 13 * LARGER, "labelColor": "currentColor",
+    },
+    "header": {"labelFontSize": 13 * LARGER, "labelColor": "currentColor"},
+    "text": {"fontSize": 12 * LARGER},
+}  # fmt: skip
+_enlarged: OrderedDict[int, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
+_lock = RLock()
+
+
+def _scaled(part: Any, name: str = "") -> Any:
+    if isinstance(part, dict):
+        return {key: _scaled(value, key) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_scaled(each, name) for each in part]
+    if isinstance(part, str):
+        return _FROM_EDGE.sub(lambda m: f"{m[1]} - {LARGER * float(m[2]):g}", part)
+    if isinstance(part, bool) or not isinstance(part, int | float):
+        return part
+    if name == "size":
+        return part * LARGER**2
+    return part * LARGER if name in GROWS else part
