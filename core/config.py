@@ -16,9 +16,10 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
+from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.models import MODELS
 from core.parts.normalisations import NORM_FIELDS, NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS
 from core.parts.order import DATA_ORDERS, LAST_BATCHES, SHUFFLES

@@ -1,6 +1,5 @@
 """MODELS: what is trained, as stax-style (init, apply) pairs that return logits."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,117 +9,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.example_libraries import stax
-from jax.nn import initializers
 
 from core.parts.activations import ACTIVATIONS, Activation
 from core.parts.convolution import convolve
 from core.parts.dropout import NOTHING, Drop, dropout
 from core.parts.gru import gru
+from core.parts.initializers import Initializer
 from core.parts.normalisations import NORM_FIELDS, NORMALISATIONS, Norm, Normalisation
 from core.registry import Registry, Row
 
 Params = Any  # a pytree: one entry a layer, () for layers without weights
 STRIDE = 2  # of every convolution, in both directions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Initializer(Row):
-    """How weights and biases are drawn."""
-
-    weights: initializers.Initializer
-    biases: Callable[[int], initializers.Initializer]  # the layer's inputs -> how they are drawn
-
-
-def _uniform(bound: float) -> initializers.Initializer:
-    """Uniform between -bound and bound, which JAX has for weights only."""
-
-    def draw(key: Array, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound, out_sharding=out_sharding)
-
-    return draw
-
-
-INITIALIZERS = Registry(
-    "initializer",
-    [
-        Initializer(
-            key="glorot_normal",
-            label="Glorot normal",
-            latex=r"W \sim N(0, 2/(n_{in} + n_{out})),\quad b \sim N(0, 10^{-4})",
-            summary="The spread shrinks as layers widen; stax's default.",
-            reference="jax.example_libraries.stax, JAX 0.10.2; Glorot and Bengio, 2010",
-            weights=initializers.glorot_normal(),
-            biases=lambda inputs: initializers.normal(1e-2),
-        ),
-        Initializer(
-            key="normal_0.01",
-            label="normal, 0.01",
-            latex=r"W, b \sim N(0, 10^{-4})",
-            summary="A hundredth of a standard normal, whatever the width.",
-            reference="Getting started with JAX (a post)",
-            weights=initializers.normal(1e-2),
-            biases=lambda inputs: initializers.normal(1e-2),
-        ),
-        Initializer(
-            key="keras",
-            label="Glorot uniform, biases 0",
-            latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b = 0",
-            summary="What a Dense layer of Keras starts with.",
-            reference="keras.layers.Dense, Keras 3.15; the same in Keras 2 and in "
-            "tf.layers.dense, TensorFlow 1",
-            weights=initializers.glorot_uniform(),
-            biases=lambda inputs: initializers.zeros,
-        ),
-        Initializer(
-            key="glorot_uniform",
-            label="Glorot uniform, biases N(0, 1)",
-            latex=r"W \sim U(\pm\sqrt{6/(n_{in} + n_{out})}),\quad b \sim N(0, 1)",
-            summary="Keras's weights with standard normal biases.",
-            reference="the keep_prob question (TensorFlow 1)",
-            weights=initializers.glorot_uniform(),
-            biases=lambda inputs: initializers.normal(1.0),
-        ),
-        Initializer(
-            key="pytorch",
-            label="uniform 1/√inputs, biases too",
-            latex=r"W, b \sim U(\pm 1/\sqrt{n_{in}})",
-            summary="What a Linear layer of PyTorch or Equinox starts with: the more inputs, the "
-            "smaller.",
-            reference="torch.nn.Linear, PyTorch 2.13; equinox.nn.Linear, Equinox 0.13",
-            weights=initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-            biases=lambda inputs: _uniform(1 / math.sqrt(inputs)),
-        ),
-        Initializer(
-            key="pytorch_weights",
-            label="uniform 1/√inputs, biases 0",
-            latex=r"W \sim U(\pm 1/\sqrt{n_{in}}),\quad b = 0",
-            summary="PyTorch's weights without its biases.",
-            reference="torch.nn.Linear after torch.nn.init.zeros_(bias), PyTorch 2.13",
-            weights=initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-            biases=lambda inputs: initializers.zeros,
-        ),
-        Initializer(
-            key="flax",
-            label="LeCun normal, biases 0",
-            latex=r"W \sim N(0, 1/n_{in}),\quad b = 0",
-            summary="What a Dense layer of Flax starts with; no weight is further from 0 than 2.3 "
-            "times their spread.",
-            reference="flax.linen.Dense, Flax 0.12",
-            weights=initializers.lecun_normal(),
-            biases=lambda inputs: initializers.zeros,
-        ),
-        Initializer(
-            key="normal_1",
-            label="standard normal",
-            latex=r"W, b \sim N(0, 1)",
-            summary="Drawn by hand with a generator's own defaults, whatever the width.",
-            reference="tf.random_normal in the multilayer perceptron of TensorFlow-Examples "
-            "(TensorFlow 1)",
-            weights=initializers.normal(1.0),
-            biases=lambda inputs: initializers.normal(1.0),
-        ),
-    ],
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,24 +168,33 @@ def mlp(
     return Functions(init, apply, units, passed)
 
 
-def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here."""
+def _conv(
+    filters: int, size: int, around: bool = False
+) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here.
+
+    If `around`, with size // 2 rows and columns of zeros on all sides.
+    """
     init, _ = stax.Conv(filters, (size, size), (STRIDE, STRIDE), padding="SAME")
 
     def apply(params: tuple[Array, Array], x: Array, **_: Any) -> Array:
         kernel, biases = params
-        return convolve(x, kernel, STRIDE) + biases
+        return convolve(x, kernel, STRIDE, around) + biases
 
     return init, apply
 
 
-def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
-    """The post's CNN, which reads pictures as `axes`: (height, width, channels)."""
+def cnn(axes: tuple[int, int, int], outputs: int, around: bool = False) -> Functions:
+    """The post's CNN, which reads pictures as `axes`: (height, width, channels).
+
+    It pads as "SAME" does, or if `around` the same on all sides. Sizes are the same either way.
+    """
+    conv = partial(_conv, around=around)
     stack = [
-        _conv(32, 5), stax.BatchNorm(), stax.Relu,
-        _conv(32, 5), stax.BatchNorm(), stax.Relu,
-        _conv(10, 3), stax.BatchNorm(), stax.Relu,
-        _conv(10, 3), stax.Relu,
+        conv(32, 5), stax.BatchNorm(), stax.Relu,
+        conv(32, 5), stax.BatchNorm(), stax.Relu,
+        conv(10, 3), stax.BatchNorm(), stax.Relu,
+        conv(10, 3), stax.Relu,
         stax.Flatten, stax.Dense(outputs),
     ]  # fmt: skip
     serial_init, serial = stax.serial(*stack)
@@ -308,13 +216,13 @@ def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
     return Functions(init, apply, units)
 
 
-def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
+def _cnn(axes: tuple[int, int, int], around: bool = False) -> dict[str, Any]:
     """What the rows of the post's CNN have in common."""
     return {
         "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
         "axes": axes,
-        "build": lambda widths, outputs, *_: cnn(axes, outputs),
+        "build": lambda widths, outputs, *_: cnn(axes, outputs, around),
         # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout. What
         # fills up a last, partial batch would be part of its BatchNorm's statistics.
         "ignores": (
@@ -337,6 +245,7 @@ def recurrent(
     initializer: Initializer,
     *_: Any,
     split_keys: bool,
+    reset_after: bool = False,
 ) -> Functions:
     """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
 
@@ -345,7 +254,8 @@ def recurrent(
     """
     width = widths[-1]
     dense = [each for n in widths[:-1] for each in (_dense(n, initializer), stax.Relu)]
-    unit = gru(width, initializer.weights, initializer.biases(width), split_keys)
+    biases = initializer.biases(width)
+    unit = gru(width, initializer.weights, biases, split_keys, reset_after)
     serial_init, serial = stax.serial(*dense, unit, _dense(1, initializer))
 
     def init(rng: Array, shape: tuple[int, int]) -> tuple[tuple[int, int], Params]:
@@ -397,6 +307,15 @@ MODELS = Registry(
             **_cnn((1, 28, 28)),
         ),
         Model(
+            key="cnn_around",
+            label="CNN, padded on all sides",
+            summary="The first CNN's layers and weights, with the padding of PyTorch: 2 pixels on "
+            "all sides before a 5 by 5 kernel and 1 before a 3 by 3 one. “Same” has one less at "
+            "the start where the size is even, so that every window lies a pixel further on.",
+            reference="torch.nn.Conv2d with stride=2 and padding=kernel_size // 2, PyTorch 2.13",
+            **_cnn((28, 28, 1), around=True),
+        ),
+        Model(
             key="gru",
             label="GRU",
             latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + U (r_t h_{t-1}) + b)",
@@ -414,6 +333,19 @@ MODELS = Registry(
             summary="The same, but one key is used for all three gates, so that they begin equal.",
             reference="Getting started with JAX (a post)",
             build=partial(recurrent, split_keys=False),
+            series=True,
+            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
+        ),
+        Model(
+            key="gru_reset_after",
+            label="GRU that resets after the product",
+            latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + b + r_t (U h_{t-1} + c))",
+            summary="The first GRU's weights, but the reset gate acts on the state's product with "
+            "them and on biases of its own. Keras and PyTorch have second biases in the other "
+            "gates, too, which only add to the first.",
+            reference="flax.linen.GRUCell, Flax 0.12; keras.layers.GRU, Keras 3.15; torch.nn.GRU, "
+            "PyTorch 2.13",
+            build=partial(recurrent, split_keys=True, reset_after=True),
             series=True,
             ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
         ),
@@ -447,4 +379,4 @@ def parameter_names(params: Params) -> list[str]:
 def _name(path: tuple[Any, ...], place: int) -> str:
     """A leaf's name: that of the fields on its path, or for a plain tuple that of its position."""
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
-    return " ".join(fields) or ("weights", "biases", "beta", "gamma")[place]
+    return " ".join(fields).replace("_", " ") or ("weights", "biases", "beta", "gamma")[place]

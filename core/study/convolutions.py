@@ -17,7 +17,8 @@ from jax import Array, grad, jit, lax, random
 from core.config import RunConfig
 from core.parts.choices import TASKS
 from core.parts.convolution import convolve, reach, xla
-from core.parts.models import INITIALIZERS, MODELS, STRIDE, layers
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, STRIDE, layers
 from core.run import train
 from core.study import batch_norm
 from core.study.basics import median

@@ -22,7 +22,8 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from core.config import RunConfig
-from core.parts.models import INITIALIZERS, Params
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import Params
 from core.run import train
 from core.run.snapshot import Fit
 from core.study.states import compiled_for

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from core.parts.activations import ACTIVATIONS
-from core.parts.models import INITIALIZERS, MODELS, layers
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, layers
 from tests.kit.runs import filled, quick, tiny, trained
 
 FORMULAS = {

@@ -10,7 +10,8 @@ import pytest
 from core.config import RunConfig
 from core.parts import models
 from core.parts.choices import TASKS
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS
 from core.presets import PRESETS
 from core.run import train
 from core.run.prepare import device_data

@@ -39,9 +39,9 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import REDUCTIONS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
+from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import losses_for
-from core.parts.models import INITIALIZERS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.run import command as run_command
@@ -127,7 +127,7 @@ def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: P
     np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=rtol)
 
 
-@pytest.mark.parametrize("model", ["cnn_28_channels", "cnn"])
+@pytest.mark.parametrize("model", ["cnn_28_channels", "cnn", "cnn_around"])
 @pytest.mark.slow
 def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
     config = replace(POST_CNN, model=model)
@@ -137,7 +137,7 @@ def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=2e-3)  # an image or two
 
 
-@pytest.mark.parametrize("model", ["gru_reused", "gru"])
+@pytest.mark.parametrize("model", ["gru_reused", "gru", "gru_reset_after"])
 @pytest.mark.slow
 def test_a_jax_script_reads_series(model: str, tmp_path: Path) -> None:
     config = replace(SERIES, model=model)

@@ -12,7 +12,8 @@ from jax.example_libraries import stax
 
 from core.parts.choices import STREAMS
 from core.parts.dropout import NOTHING, Drop
-from core.parts.models import INITIALIZERS, MODELS, layers, parameter_names
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, layers, parameter_names
 from tests.kit import ROOT
 from tests.kit.runs import filled, post_cnn, quick
 

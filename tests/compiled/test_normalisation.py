@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from core.config import RunConfig
 from core.data import load
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS
 from core.parts.normalisations import (
     NORM_VARIANCES,
     NORMALISATIONS,

@@ -12,8 +12,9 @@ import pytest
 
 from core.config import RunConfig
 from core.data import Dataset, load
+from core.parts.initializers import INITIALIZERS
 from core.parts.losses import LOSSES, losses_for
-from core.parts.models import INITIALIZERS, MODELS, layers
+from core.parts.models import MODELS, layers
 from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.snapshot import Snapshot, silent_and_wrong

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from jax import lax
 
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS
 from core.shapes import explain_shapes
 from tests.kit.runs import filled
 

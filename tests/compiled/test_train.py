@@ -21,8 +21,9 @@ from core.config import RunConfig
 from core.data import SOURCES, Process, load
 from core.parts.choices import REDUCTIONS, SCALINGS
 from core.parts.dropout import DROPOUTS, Drop
+from core.parts.initializers import INITIALIZERS
 from core.parts.losses import LOSSES, losses_for
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES
 from core.parts.rules import Settings

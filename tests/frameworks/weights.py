@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from core.parts.models import INITIALIZERS
+from core.parts.initializers import INITIALIZERS
 from core.study.atlas.pieces import PIECES
 from tests.frameworks.probe import Observed, Probe, array, installed, run
 

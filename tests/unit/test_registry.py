@@ -10,9 +10,10 @@ from core.parts.choices import REDUCTIONS, SCALINGS, STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import DROPOUTS
 from core.parts.dropout_names import DROPOUT_NAMES
+from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
-from core.parts.models import INITIALIZERS, MODELS
+from core.parts.models import MODELS
 from core.parts.normalisations import NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES

@@ -15,7 +15,8 @@ from core.parts.activations import ACTIVATIONS
 from core.parts.choices import STREAMS, TASKS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.dropout import NOTHING, Drop
-from core.parts.models import INITIALIZERS, MODELS, Hidden, Params, parameter_names
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, Hidden, Params, parameter_names
 from core.parts.normalisations import NORM_VARIANCES, NORMALISATIONS, Norm, averaged
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import SHUFFLES

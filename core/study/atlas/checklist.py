@@ -97,7 +97,7 @@ def versions(framework: str) -> str:
 def effect_words(item: Item, there: str, here: str) -> str:
     """What was measured, in words; `there` and `here` are the frameworks' names."""
     if item.kind is None:
-        return "Not measured: no run here can be set to it."
+        return "Not measured: the atlas has no runs of it."
     gaps = "; ".join(gap_words(effect) for effect in item.effects)
     label = kind_words(item, there, here)
     return f"{label[0].upper()}{label[1:]}. {gaps}."
@@ -115,6 +115,8 @@ def kind_words(item: Item, there: str, here: str) -> str:
 
 def gap_words(effect: Effect) -> str:
     """A comparison in words, such as: Adam, 0.001: 94.9% → 94.0% (-0.9 ± 0.3)."""
-    context = CONTEXTS[effect.comparison.context].label
+    context = CONTEXTS[effect.comparison.context]
     ends = f"{effect.original.mean():.1%} → {effect.ported.mean():.1%}"
-    return f"{context}: {ends} ({100 * effect.gap:+.1f} ± {100 * effect.spread:.1f})"
+    if context.of:
+        ends += f" {context.of}"
+    return f"{context.label}: {ends} ({100 * effect.gap:+.1f} ± {100 * effect.spread:.1f})"

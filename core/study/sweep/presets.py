@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.config import RunConfig
-from core.parts.models import INITIALIZERS
+from core.parts.initializers import INITIALIZERS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 from core.study.sweep.plan import Plan
