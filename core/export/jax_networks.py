@@ -14,7 +14,7 @@ from core.export.shared import rounded
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
-from core.parts.gru import Gate, Weights, gru
+from core.parts.gru import Gate, LaterReset, Weights, gru
 from core.parts.models import MODELS
 from core.parts.precisions import PRECISIONS
 
@@ -75,7 +75,7 @@ def _dense_layers(config: RunConfig) -> Iterator[str]:
 def _recurrent(config: RunConfig) -> Iterator[str]:
     weights, biases = _initial(config) or _STAX
     yield _weights(weights, biases)
-    yield from (inspect.getsource(each).strip() for each in (Gate, Weights))
+    yield from (inspect.getsource(each).strip() for each in (Gate, LaterReset, Weights))
     yield own_text(gru)
     width = config.widths[-1]
 
@@ -85,18 +85,21 @@ def _recurrent(config: RunConfig) -> Iterator[str]:
     layers = []
     for inputs, each in pairwise((1, *config.widths[:-1])):
         layers += [dense(inputs, each), "stax.Relu"]
-    split = config.model == "gru"
-    layers += [f"gru({width}, WEIGHTS, {_biases(biases, width)}, split_keys={split})"]
+    how = f"split_keys={config.model != 'gru_reused'}"
+    if config.model == "gru_reset_after":
+        how += ", reset_after=True"
+    layers += [f"gru({width}, WEIGHTS, {_biases(biases, width)}, {how})"]
     layers += [dense(width, 1)]
     stack = "".join(f"    {layer},\n" for layer in layers)
     yield f"init, network = stax.serial(\n{stack})"
 
 
 def _convolutions(config: RunConfig) -> Iterator[str]:
+    padding = "[(size // 2, size // 2)] * 2" if config.model == "cnn_around" else '"SAME"'
     yield f'''\
 def conv(filters, size):
     """A convolution of stride 2."""
-    return stax.Conv(filters, (size, size), (2, 2), padding="SAME")
+    return stax.Conv(filters, (size, size), (2, 2), padding={padding})
 
 
 init, network = stax.serial(

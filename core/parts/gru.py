@@ -5,6 +5,10 @@
     c = tanh(x W_c + (r h) U_c + b_c)           candidate, which the post calls the output gate
     h' = z h + (1 - z) c
 
+or, if the reset gate acts after the product, which has biases of its own,
+
+    c = tanh(x W_c + b_c + r (h U_c + d_c))
+
 The state before the first value is learnt, a row for each place in the batch: series i of a batch
 starts from row i. In a batch larger than the layer was made for, the rows are used again from the
 first, as if it were several batches.
@@ -27,13 +31,22 @@ class Gate(NamedTuple):
     biases: Array  # b: [width]
 
 
+class LaterReset(NamedTuple):
+    """The candidate's weights where the reset gate acts after the product."""
+
+    inputs: Array  # W: [inputs, width]
+    states: Array  # U: [width, width]
+    biases: Array  # b: [width]
+    state_biases: Array  # d: [width], reset together with the product
+
+
 class Weights(NamedTuple):
     """Everything that the layer learns."""
 
     start: Array  # [batch, width], the state before the first value
     update: Gate
     reset: Gate
-    candidate: Gate
+    candidate: Gate | LaterReset
 
 
 def gru(
@@ -41,12 +54,15 @@ def gru(
     weights: initializers.Initializer,
     biases: initializers.Initializer,
     split_keys: bool,
+    reset_after: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Array]]:
     """A stax layer: [batch, time, inputs] -> [time, batch, width], as lax.scan stacks it.
 
     Args:
       split_keys: whether the start and each gate draw from keys of their own. The post uses one key
         for all of them, so that its three gates begin equal.
+      reset_after: whether the reset gate acts after the product. All weights that there are
+        otherwise, too, begin the same.
     """
 
     def init(rng: Array, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Weights]:
@@ -60,19 +76,29 @@ def gru(
             )
 
         start = biases(keys[0], (batch, width))
-        return (time, batch, width), Weights(start, *map(gate, keys[1:]))
+        update, reset, candidate = map(gate, keys[1:])
+        if reset_after:
+            more = biases(jax.random.fold_in(keys[3], 3), (width,))
+            return (time, batch, width), Weights(start, update, reset, LaterReset(*candidate, more))
+        return (time, batch, width), Weights(start, update, reset, candidate)
 
     def apply(params: Weights, x: Array, **_: Any) -> Array:
         def step(h: Array, x: Array) -> tuple[Array, Array]:
             z = sigmoid(_into(params.update, x, h))
             r = sigmoid(_into(params.reset, x, h))
-            h = z * h + (1 - z) * jnp.tanh(_into(params.candidate, x, r * h))
+            h = z * h + (1 - z) * jnp.tanh(_candidate(params.candidate, x, h, r))
             return h, h
 
         start = jnp.resize(params.start, (len(x), width))
         return lax.scan(step, start, jnp.moveaxis(x, 1, 0))[1]
 
     return init, apply
+
+
+def _candidate(weights: Gate | LaterReset, x: Array, h: Array, r: Array) -> Array:
+    if isinstance(weights, Gate):
+        return _into(weights, x, r * h)
+    return x @ weights.inputs + weights.biases + r * (h @ weights.states + weights.state_biases)
 
 
 def _into(gate: Gate, x: Array, h: Array) -> Array:

@@ -172,24 +172,33 @@ def mlp(
     return Functions(init, apply, units, passed)
 
 
-def _conv(filters: int, size: int) -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here."""
+def _conv(
+    filters: int, size: int, around: bool = False
+) -> tuple[Callable[..., Any], Callable[..., Array]]:
+    """stax.Conv(filters, (size, size), (2, 2), padding="SAME"), in the form that is fast here.
+
+    If `around`, with size // 2 rows and columns of zeros on all sides.
+    """
     init, _ = stax.Conv(filters, (size, size), (STRIDE, STRIDE), padding="SAME")
 
     def apply(params: tuple[Array, Array], x: Array, **_: Any) -> Array:
         kernel, biases = params
-        return convolve(x, kernel, STRIDE) + biases
+        return convolve(x, kernel, STRIDE, around) + biases
 
     return init, apply
 
 
-def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
-    """The post's CNN, which reads pictures as `axes`: (height, width, channels)."""
+def cnn(axes: tuple[int, int, int], outputs: int, around: bool = False) -> Functions:
+    """The post's CNN, which reads pictures as `axes`: (height, width, channels).
+
+    It pads as "SAME" does, or if `around` the same on all sides. Sizes are the same either way.
+    """
+    conv = partial(_conv, around=around)
     stack = [
-        _conv(32, 5), stax.BatchNorm(), stax.Relu,
-        _conv(32, 5), stax.BatchNorm(), stax.Relu,
-        _conv(10, 3), stax.BatchNorm(), stax.Relu,
-        _conv(10, 3), stax.Relu,
+        conv(32, 5), stax.BatchNorm(), stax.Relu,
+        conv(32, 5), stax.BatchNorm(), stax.Relu,
+        conv(10, 3), stax.BatchNorm(), stax.Relu,
+        conv(10, 3), stax.Relu,
         stax.Flatten, stax.Dense(outputs),
     ]  # fmt: skip
     serial_init, serial = stax.serial(*stack)
@@ -211,13 +220,13 @@ def cnn(axes: tuple[int, int, int], outputs: int) -> Functions:
     return Functions(init, apply, units)
 
 
-def _cnn(axes: tuple[int, int, int]) -> dict[str, Any]:
+def _cnn(axes: tuple[int, int, int], around: bool = False) -> dict[str, Any]:
     """What the rows of the post's CNN have in common."""
     return {
         "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
         "axes": axes,
-        "build": lambda widths, outputs, *_: cnn(axes, outputs),
+        "build": lambda widths, outputs, *_: cnn(axes, outputs, around),
         # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout. What
         # fills up a last, partial batch would be part of its BatchNorm's statistics.
         "ignores": (
@@ -243,6 +252,7 @@ def recurrent(
     initializer: Drawn,
     *_: Any,
     split_keys: bool,
+    reset_after: bool = False,
 ) -> Functions:
     """Dense layers with ReLU, a GRU of the last width and Dense(1), for each of `outputs` values.
 
@@ -251,7 +261,8 @@ def recurrent(
     """
     width = widths[-1]
     dense = [each for n in widths[:-1] for each in (_dense(n, initializer), stax.Relu)]
-    unit = gru(width, initializer.weights, initializer.biases(width), split_keys)
+    biases = initializer.biases(width)
+    unit = gru(width, initializer.weights, biases, split_keys, reset_after)
     serial_init, serial = stax.serial(*dense, unit, _dense(1, initializer))
 
     def init(rng: Array, shape: tuple[int, int]) -> tuple[tuple[int, int], Params]:
@@ -303,6 +314,15 @@ MODELS = Registry(
             **_cnn((1, 28, 28)),
         ),
         Model(
+            key="cnn_around",
+            label="CNN, padded on all sides",
+            summary="The first CNN's layers and weights, with the padding of PyTorch: 2 pixels on "
+            "all sides before a 5 by 5 kernel and 1 before a 3 by 3 one. “Same” has one less at "
+            "the start where the size is even, so that every window lies a pixel further on.",
+            reference="torch.nn.Conv2d with stride=2 and padding=kernel_size // 2, PyTorch 2.13",
+            **_cnn((28, 28, 1), around=True),
+        ),
+        Model(
             key="gru",
             label="GRU",
             latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + U (r_t h_{t-1}) + b)",
@@ -320,6 +340,19 @@ MODELS = Registry(
             summary="The same, but one key is used for all three gates, so that they begin equal.",
             reference="Getting started with JAX (a post)",
             build=partial(recurrent, split_keys=False),
+            series=True,
+            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
+        ),
+        Model(
+            key="gru_reset_after",
+            label="GRU that resets after the product",
+            latex=r"h_t = z_t h_{t-1} + (1 - z_t)\tanh(W x_t + b + r_t (U h_{t-1} + c))",
+            summary="The first GRU's weights, but the reset gate acts on the state's product with "
+            "them and on biases of its own. Keras and PyTorch have second biases in the other "
+            "gates, too, which only add to the first.",
+            reference="flax.linen.GRUCell, Flax 0.12; keras.layers.GRU, Keras 3.15; torch.nn.GRU, "
+            "PyTorch 2.13",
+            build=partial(recurrent, split_keys=True, reset_after=True),
             series=True,
             ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
         ),
@@ -353,4 +386,4 @@ def parameter_names(params: Params) -> list[str]:
 def _name(path: tuple[Any, ...], place: int) -> str:
     """A leaf's name: that of the fields on its path, or for a plain tuple that of its position."""
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
-    return " ".join(fields) or ("weights", "biases", "beta", "gamma")[place]
+    return " ".join(fields).replace("_", " ") or ("weights", "biases", "beta", "gamma")[place]

@@ -16,5 +16,5 @@ st.markdown(
 measured = recorded()
 differences(choose(), measured)
 table()
-closer()
+closer(measured)
 agreement(measured)

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array, lax
@@ -44,6 +45,28 @@ def test_it_gives_the_numbers_of_xla_s_own(
 
     for ours, theirs in zip(both_ways(convolve), both_ways(xla), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * max(np.abs(theirs).max(), 1))
+
+
+@pytest.mark.parametrize(("pixels", "size"), [(28, 5), more(14, 5), more(7, 3), (4, 3)])
+def test_padding_around_is_a_frame_of_zeros(pixels: int, size: int) -> None:
+    x, weights = normal(0, 4, pixels, pixels, 3), normal(1, size, size, 3, 6)
+    frame = [(0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0)]
+    axes = ("NHWC", "HWIO", "NHWC")
+
+    def framed(x: Array, weights: Array) -> Array:
+        padded = jnp.pad(x, frame)
+        return lax.conv_general_dilated(padded, weights, (2, 2), "VALID", dimension_numbers=axes)
+
+    def both_ways(function: Any) -> list[np.ndarray]:
+        def run(x: Array, weights: Array) -> list[Array]:
+            y, back = jax.vjp(function, x, weights)
+            return [y, *back(y)]
+
+        return jax.device_get(quick(run)(x, weights))
+
+    ours = both_ways(lambda x, weights: convolve(x, weights, 2, around=True))
+    for a, b in zip(ours, both_ways(framed), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * max(np.abs(b).max(), 1))
 
 
 def in_a_loop(function: Any) -> list[str]:

@@ -133,7 +133,7 @@ def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: P
     np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=rtol)
 
 
-@pytest.mark.parametrize("model", ["cnn_28_channels", "cnn"])
+@pytest.mark.parametrize("model", ["cnn_28_channels", "cnn", "cnn_around"])
 @pytest.mark.slow
 def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
     config = replace(POST_CNN, model=model)
@@ -143,7 +143,7 @@ def test_a_jax_script_convolves(model: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=2e-3)  # an image or two
 
 
-@pytest.mark.parametrize("model", ["gru_reused", "gru"])
+@pytest.mark.parametrize("model", ["gru_reused", "gru", "gru_reset_after"])
 @pytest.mark.slow
 def test_a_jax_script_reads_series(model: str, tmp_path: Path) -> None:
     config = replace(SERIES, model=model)

@@ -1,6 +1,6 @@
 """The GRU, compared with the post's own code and with a loop in NumPy."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax.nn import sigmoid
 from jax.nn.initializers import glorot_normal, normal
 
 from core.data.ou import Process, series
-from core.parts.gru import Weights
+from core.parts.gru import Gate, LaterReset, Weights
 from core.parts.initializers import INITIALIZERS
 from core.parts.models import MODELS, layers, parameter_names
 from tests.kit.runs import filled, quick
@@ -110,6 +110,7 @@ def test_it_is_the_post_s_network_bit_for_bit() -> None:
     np.testing.assert_array_equal(quick(apply)(ours, X), by_post)
 
 
+@cache
 def unit(key: str, seed: int = 0) -> Weights:
     init, *_ = MODELS[key].build((12, 12), TIME, GLOROT)
     found = layers(drawn(init, (BATCH, TIME), seed))[1]
@@ -136,8 +137,18 @@ def test_pytorch_s_biases_are_bounded_by_the_inputs_and_in_the_gru_by_its_units(
             assert 0.95 < np.abs(values).max() * np.sqrt(inputs) <= 1.0001
 
 
-@pytest.mark.parametrize("widths", [(5,), (3, 4, 5)])
-@pytest.mark.parametrize("key", ["gru", "gru_reused"])
+def test_a_gru_that_resets_later_starts_from_the_same_weights() -> None:
+    before, after = unit("gru"), unit("gru_reset_after")
+    later = after.candidate
+    assert isinstance(later, LaterReset)
+    assert not np.any(later.state_biases == later.biases)
+    same = after._replace(candidate=Gate(*later[:3]))
+    jax.tree.map(np.testing.assert_array_equal, before, same)
+
+
+@pytest.mark.parametrize(
+    ("key", "widths"), [("gru", (5,)), ("gru_reused", (3, 4, 5)), ("gru_reset_after", (3, 5))]
+)
 def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]) -> None:
     init, apply, hidden, _ = MODELS[key].build(widths, TIME, GLOROT)
     params = filled(init, (BATCH, TIME), 1, 0.3)
@@ -154,7 +165,11 @@ def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]
             for g in (gru.update, gru.reset)
         )
         c = gru.candidate
-        h = z * h + (1 - z) * np.tanh(x[:, t] @ c.inputs + (r * h) @ c.states + c.biases)
+        if key == "gru_reset_after":
+            state = r * (h @ c.states + c.state_biases)
+        else:
+            state = (r * h) @ c.states
+        h = z * h + (1 - z) * np.tanh(x[:, t] @ c.inputs + state + c.biases)
         states.append(h)
     expected = (np.stack(states, axis=1) @ last + bias)[..., 0]
     np.testing.assert_allclose(predictions, expected, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from hypothesis import given
@@ -52,11 +53,13 @@ def test_a_port_with_rmsprop_is_told_what_to_change_and_in_which_order() -> None
     page = open_page(PAGE, uses="rmsprop.batch_norm.sgd")
     items = headings(page)
     wanted = [
-        PIECES[key].label for key in ("rmsprop_rate", "rmsprop_rho", "rmsprop_epsilon",
-                                      "momentum_form", "dense_start")
+        PIECES[key].label for key in ("dense_start", "rmsprop", "rmsprop_rate", "rmsprop_rho",
+                                      "rmsprop_epsilon", "batch_norm_number", "momentum_form")
     ]  # fmt: skip
     assert set(wanted) <= set(items)
-    assert items.index(wanted[0]) < items.index(wanted[1])  # the rate costs more than rho
+    places = [items.index(label) for label in wanted]
+    # The first weights matter most, then RMSprop's numbers together; the rate costs more than rho.
+    assert places[:4] == sorted(places[:4])
 
 
 def test_a_swap_turns_the_list_round() -> None:
@@ -110,13 +113,31 @@ def test_every_default_is_in_the_table_and_differences_are_marked() -> None:
                if any(p.topic == key and p.defaults for p in PIECES.values()))  # fmt: skip
 
 
+def closer_alone() -> None:
+    from core.study.atlas.effects import recorded
+    from ui.atlas.table import closer
+
+    closer(recorded())
+
+
 def test_a_piece_of_each_topic_is_shown_closer() -> None:
-    page = open_page(PAGE)
+    page = AppTest.from_function(closer_alone).run()
     one = {piece.topic: (key, piece) for key, piece in PIECES.items()}
     for key, piece in one.values():
         page.selectbox(key="atlas_piece").set_value(key).run()
         assert not page.exception
         assert any(piece.summary == text.value for text in page.markdown)
+
+
+def test_a_value_that_is_nobody_s_default_is_live_too() -> None:
+    page = AppTest.from_function(closer_alone).run()
+    page.selectbox(key="atlas_piece").set_value("gru_reset").run()
+    listed = shown(page, "Train two of them")
+    (link,) = re.findall(r'href="twins\?(.+?)"', listed)
+    values, notes = pair._from_query(dict(parse_qsl(html.unescape(link))))
+    assert notes == [] and values["a"].model == "gru_reset_after"
+    assert values["a"] == replace(values["b"], model="gru_reset_after")
+    assert re.search(r"a GRU.* → .*% of the variance", listed)
 
 
 def test_the_list_can_be_taken_along() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.data import load
 from core.study.atlas.before import Before, Pair, before, pairs
 from core.study.atlas.checklist import checklist, kind_words, markdown
 from core.study.atlas.comparisons import (
@@ -24,7 +25,7 @@ from core.study.atlas.comparisons import (
     name,
 )
 from core.study.atlas.effects import ASSET, KINDS, Effect, Recorded, recorded, verdict
-from core.study.atlas.measure import collect, known, runs, runs_longer
+from core.study.atlas.measure import collect, known, runs, runs_longer, score
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece
 from core.study.atlas.pieces import PIECES
 
@@ -140,6 +141,14 @@ def test_what_the_table_has_is_not_measured_again(tmp_path: Path) -> None:
     more = runs_longer(pieces, collect(each, tmp_path, had))  # a run that is measured needs a file
     assert Recorded(collect([*each, *more], tmp_path, had))._accuracy == had._accuracy
     assert known(tmp_path / "none.parquet") is None
+
+
+def test_a_regression_is_scored_by_the_variance_that_it_explains() -> None:
+    config = controls()["gru"]
+    targets = load("ou", process=config.process).test_labels
+    assert score(config, 0.0) == 1
+    assert score(config, float(np.mean((targets - targets.mean()) ** 2))) == pytest.approx(0)
+    assert score(BASE, 0.9) == 0.9
 
 
 def test_a_table_without_runs_has_no_effects() -> None:

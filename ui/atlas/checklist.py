@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from html import escape
-from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
 
 from core.study.atlas.checklist import (
+    HOW,
     Item,
     checklist,
     gap_words,
@@ -15,15 +15,14 @@ from core.study.atlas.checklist import (
     markdown,
     versions,
 )
-from core.study.atlas.comparisons import LIVE, compared, controls
+from core.study.atlas.comparisons import controls
 from core.study.atlas.effects import Effect, Recorded
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS
 from core.study.atlas.pieces import PIECES
+from ui.atlas.live import links
 from ui.atlas.setting import Setting
 from ui.charts import atlas as charts
 from ui.pieces.draw import chart, code_html, colour_key
-from ui.projector import carried
-from ui.twins import pair
 
 
 def differences(chosen: Setting, recorded: Recorded) -> None:
@@ -38,6 +37,7 @@ def differences(chosen: Setting, recorded: Recorded) -> None:
         st.info("No default in this atlas differs between these two.", icon=":material/info:")
         return
     _picture(items, recorded)
+    st.markdown(HOW)
     entries = "".join(_entry(item, chosen) for item in items)
     st.html(f'<ol class="ports">{entries}</ol>')
     st.download_button(
@@ -128,10 +128,5 @@ def _source(item: Item, framework: str) -> str:
 def _live(item: Item, chosen: Setting) -> str:
     """Links to the two runs side by side, one for each context."""
     there, here = (item.piece.defaults[key].value for key in (chosen.there, chosen.here))
-    links = (
-        f'<a href="twins?{urlencode({**pair.link(c.original, c.ported), **carried()})}">'
-        f"{escape(CONTEXTS[c.context].label)}</a>"
-        for c in compared(item.piece, there, here, LIVE)
-    )
-    joined = ", ".join(links)
+    joined = ", ".join(links(item.piece, there, here))
     return f"<p>Train both, side by side: {joined}</p>" if joined else ""

@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable
 from html import escape
-from itertools import groupby
+from itertools import combinations, groupby
 
 import streamlit as st
 
 from core.study.atlas.before import pairs
-from core.study.atlas.checklist import versions
+from core.study.atlas.checklist import gap_words, versions
+from core.study.atlas.comparisons import compared
 from core.study.atlas.effects import Recorded
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece
 from core.study.atlas.pieces import PIECES
+from ui.atlas.live import links
 from ui.pieces.draw import code_html, text_table
 
 REFERENCE = "atlas_reference"
+OF_SERIES = (
+    "The GRU has 32 units and predicts the next values of 10,000 noisy series. It has no accuracy: "
+    "percentages are of the variance of what it predicts, 0% if it always says the mean."
+)
 
 
 def table() -> None:
@@ -68,8 +74,8 @@ def _cell(piece: Piece, framework: str, reference: str | None) -> str:
     )
 
 
-def closer() -> None:
-    """Draw one piece with its formulas, and how each value is written in each framework."""
+def closer(recorded: Recorded) -> None:
+    """Draw one piece: formulas, how each value is written in each framework, and live runs."""
     st.header("One piece, closer")
     key = st.selectbox(
         "piece", list(PIECES), format_func=lambda key: PIECES[key].label, key="atlas_piece"
@@ -88,6 +94,22 @@ def closer() -> None:
         )
         if written:
             st.html(f"<dl>{written}</dl>")
+    entries = "".join(_pair(piece, *two, recorded) for two in combinations(piece.values, 2))
+    if entries:
+        st.html(f"<p>Train two of them, side by side:</p><ul>{entries}</ul>")
+    if any(CONTEXTS[key].of for key in piece.contexts):
+        st.caption(OF_SERIES)
+
+
+def _pair(piece: Piece, one: str, other: str, recorded: Recorded) -> str:
+    """The runs of two values, and what was measured of them, as an entry of a list."""
+    found = links(piece, one, other)
+    if not found:
+        return ""
+    effects = filter(None, map(recorded.effect, compared(piece, one, other)))
+    measured = "; ".join(map(gap_words, effects))
+    ends = f"{piece.values[one].label} → {piece.values[other].label}"
+    return f"<li>{escape(ends)}: {', '.join(found)}<br>{escape(measured)}</li>"
 
 
 def agreement(recorded: Recorded) -> None:

@@ -10,6 +10,11 @@ from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece, Value
 # What is severe comes first; within a line the largest gap.
 SEVERITY = (("ruins",), ("ruins_sgd",), ("costs", "delays"), ("small",), ("chance",), (None,))
 
+HOW = (
+    "The largest measured effect comes first. Each entry makes one thing the same and leaves the "
+    "rest; “all its defaults” makes all numbers of an optimizer or a layer the same at once."
+)
+
 
 class Item(NamedTuple):
     """A default that differs between the framework that a program comes from and the other one."""
@@ -75,7 +80,7 @@ def _lines(items: Iterable[Item], there: str, here: str) -> Iterator[str]:
     a, b = FRAMEWORKS[there].label, FRAMEWORKS[here].label
     yield f"# From {a} to {b}: what the defaults change"
     yield ""
-    yield f"Read in {versions(there)} and {versions(here)}."
+    yield f"Read in {versions(there)} and {versions(here)}. {HOW}"
     for item in items:
         yield ""
         yield f"- [ ] **{item.piece.label}**: {item.there.label} in {a}, {item.here.label} in {b}"
@@ -97,7 +102,7 @@ def versions(framework: str) -> str:
 def effect_words(item: Item, there: str, here: str) -> str:
     """What was measured, in words; `there` and `here` are the frameworks' names."""
     if item.kind is None:
-        return "Not measured: no run here can be set to it."
+        return "Not measured: the atlas has no runs of it."
     gaps = "; ".join(gap_words(effect) for effect in item.effects)
     label = kind_words(item, there, here)
     return f"{label[0].upper()}{label[1:]}. {gaps}."
@@ -115,6 +120,8 @@ def kind_words(item: Item, there: str, here: str) -> str:
 
 def gap_words(effect: Effect) -> str:
     """A comparison in words, such as: Adam, 0.001: 94.9% → 94.0% (-0.9 ± 0.3)."""
-    context = CONTEXTS[effect.comparison.context].label
+    context = CONTEXTS[effect.comparison.context]
     ends = f"{effect.original.mean():.1%} → {effect.ported.mean():.1%}"
-    return f"{context}: {ends} ({100 * effect.gap:+.1f} ± {100 * effect.spread:.1f})"
+    if context.of:
+        ends += f" {context.of}"
+    return f"{context.label}: {ends} ({100 * effect.gap:+.1f} ± {100 * effect.spread:.1f})"

@@ -1,4 +1,9 @@
-"""What a difference does to a small network: the recorded runs, judged against two controls."""
+"""What a difference does to a small network: the recorded runs, judged against two controls.
+
+A regression has no accuracy. In its place stands the share of the targets' variance that it
+explains, 1 - (mean squared error) / variance: 1 if every prediction is right, 0 if it always
+predicts the mean.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -44,7 +49,7 @@ KINDS = Registry(
 
 @dataclass(frozen=True)
 class Effect:
-    """A comparison's measured accuracies on the held-out images, float64 [seeds] each."""
+    """A comparison's measured accuracies on held-out examples, float64 [seeds] each."""
 
     comparison: Comparison
     original: Array

@@ -225,9 +225,11 @@ PIECES = [
         topic="convolution",
         summary="A 3 by 3 kernel that halves a picture of even size: “same” adds a row and a "
         "column at the end, padding=1 adds them on all sides and reads one pixel earlier.",
+        contexts=("cnn",),
         values={
             "end": Value(
                 label="at the end only",
+                settings={"model": "cnn"},
                 write={
                     "keras": 'layer = keras.layers.Conv2D(1, 3, strides=2, padding="same")',
                     "torch": "layer = torch.nn.Sequential(\n    torch.nn.ZeroPad2d((0, 1, 0, 1)), "
@@ -240,12 +242,15 @@ PIECES = [
             ),
             "around": Value(
                 label="on all sides",
+                settings={"model": "cnn_around"},
                 write={
                     "keras": "layer = keras.Sequential([\n    keras.layers.ZeroPadding2D(1), "
                     "keras.layers.Conv2D(1, 3, strides=2)])",
                     "torch": "layer = torch.nn.Conv2d(1, 1, 3, stride=2, padding=1)",
                     "flax": "layer = flax.linen.Conv(1, (3, 3), strides=(2, 2), padding=1)",
                     "equinox": "layer = equinox.nn.Conv2d(1, 1, 3, stride=2, padding=1, key=key)",
+                    "stax": "layer = stax.Conv(\n"
+                    "    1, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))",
                 },
             ),
         },
@@ -402,10 +407,12 @@ PIECES = [
         summary="Before the old state is multiplied by its weights, as in the paper, or after, as "
         "cuDNN does.",
         reference="Cho et al., 2014, has the first",
+        contexts=("gru",),
         values={
             "after": Value(
                 label="after the product",
                 latex=r"n = \tanh(W x + r\,(U h))",
+                settings={"model": "gru_reset_after"},
                 write={
                     "keras": "layer = keras.layers.GRU(2, reset_after=True)",
                     "torch": "layer = torch.nn.GRU(3, 2)",
@@ -416,6 +423,7 @@ PIECES = [
             "before": Value(
                 label="before the product",
                 latex=r"n = \tanh(W x + U (r\,h))",
+                settings={"model": "gru"},
                 write={"keras": "layer = keras.layers.GRU(2, reset_after=False)"},
             ),
         },

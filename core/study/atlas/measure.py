@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.config import RunConfig
+from core.data import SOURCES, load
 from core.run import train
 from core.run.prepare import device_data
 from core.study import lanes
@@ -109,7 +110,8 @@ def collect(configs: Sequence[RunConfig], folder: Path, had: Recorded | None = N
         store.close()
         for cell, seed in enumerate(SEEDS):  # what the program reports, if that is not true
             row = measured[cell]
-            rows.append(_row(config, seed, row["reported" if "reported" in row else "held_out"]))
+            value = row["reported" if "reported" in row else "held_out"]
+            rows.append(_row(config, seed, score(config, value)))
     for config in controls().values():
         accuracy = None if had is None else had.accuracy(config, nudged=True)
         nudged = accuracy if accuracy is not None else _read_nudged(config, folder)
@@ -124,8 +126,18 @@ def _made() -> dict[str, object]:
 
 
 def _read_nudged(config: RunConfig, folder: Path) -> list[float]:
-    accuracies: list[float] = json.loads(_nudged(config, folder).read_text())
-    return accuracies
+    return [score(config, value) for value in json.loads(_nudged(config, folder).read_text())]
+
+
+def score(config: RunConfig, held_out: float) -> float:
+    """What is compared of a run: its accuracy, or of a regression the share that it explains.
+
+    Args:
+      held_out: the accuracy on held-out images, or the mean squared error on held-out series.
+    """
+    if not SOURCES[config.source].series:
+        return held_out
+    return 1 - held_out / float(load(config.source, process=config.process).test_labels.var())
 
 
 def _row(config: RunConfig, seed: int, accuracy: float, nudged: bool = False) -> dict[str, object]:

@@ -93,10 +93,11 @@ class Context(Row):
 
     settings: Settings
     usual: bool = True  # whether what happens here counts for a piece's place in a checklist
+    of: str = ""  # what is measured in percent, where that is not the right answers
 
 
-def _context(key: str, label: str, usual: bool = True, **settings: Any) -> Context:
-    return Context(key=key, label=label, usual=usual, settings=settings)
+def _context(key: str, label: str, usual: bool = True, of: str = "", **settings: Any) -> Context:
+    return Context(key=key, label=label, usual=usual, of=of, settings=settings)
 
 
 _MOMENTUM: dict[str, Any] = {"optimizer": "momentum_keras", "momentum": 0.9}
@@ -138,6 +139,17 @@ CONTEXTS = Registry(
             clip_norm=1.0,
         ),
         _context("cnn", "a CNN, Adam, 0.001", model="cnn"),
+        # A GRU of 32 units that predicts the next value of a series.
+        _context(
+            "gru",
+            "a GRU, Adam, 0.001",
+            of="of the variance",
+            source="ou",
+            task="next_value",
+            model="gru",
+            loss="mse_aligned",
+            widths=(32,),
+        ),
         # Where hidden layers are normalised; running averages matter most after few updates.
         _context("batch_norm", "Adam, 0.001, BatchNorm", normalisation="batch_norm"),
         _context(
