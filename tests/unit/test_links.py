@@ -72,7 +72,7 @@ def test_a_link_opens_at_a_step(query: dict[str, str], until: float, step: float
     ("query", "note"),
     [
         ({"until": "²"}, "until must be a step or “end”; it was ignored"),
-        ({"step": "end"}, "step must be a step; it was ignored"),
+        ({"step": "end"}, "step must be a whole number; it was ignored"),
         ({"pins": "seed"}, "pins has parts that cannot be used; the others are pinned"),
         ({"pins": "seed~x"}, "pins has parts that cannot be used; the others are pinned"),
         ({"hide": "optimizer.<b>"}, "hide has nothing called “?b?”; it was ignored"),

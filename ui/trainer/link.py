@@ -71,8 +71,8 @@ def _steps(query: Mapping[str, str], last: int) -> tuple[float, float, list[str]
         elif text.isascii() and text.isdigit():
             given[name] = min(int(text[:9]), last)
         elif name in query:
-            choice = " or “end”" if name == UNTIL else ""
-            notes.append(f"{name} must be a step{choice}; it was ignored")
+            allowed = "a step or “end”" if name == UNTIL else "a whole number"
+            notes.append(f"{name} must be {allowed}; it was ignored")
     step = given.get(LOOK, END)
     until = given.get(UNTIL, 0 if step == END else step)
     return until, END if UNTIL not in given or step >= last else step, notes
