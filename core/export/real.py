@@ -389,6 +389,8 @@ def _distance(name: str, found: Agreement) -> str:
         return f"{name} and this run are both NaN or infinite, over {over}."
     if largest == 0:
         return f"{name} prints this run's losses to the last digit, over {over}."
+    if not found.steps[-1]:
+        return f"Before the first step {name} is within {_short(largest)} of this run's loss."
     if largest <= PARTED:
         return (
             f"{name} stays within {_short(largest)} of this run's loss, relative to it, over "

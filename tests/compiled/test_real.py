@@ -234,6 +234,7 @@ NAN = math.nan
     ("theirs", "ours", "said"),
     [
         ({0: 1.0, 1: 0.5}, {0: 1.0, 1: 0.5}, "prints this run's losses to the last digit"),
+        ({0: 1.0}, {0: 1.000001, 1: 2.0}, "Before the first step Keras is within 1e-6 of"),
         ({0: NAN, 1: NAN}, {0: math.inf, 1: NAN}, "are both NaN or infinite, over one step"),
         ({0: 1.0, 1: NAN}, {0: 1.0, 1: 0.5}, "part at step 1: one loss is a number, the"),
         ({0: 1.0, 1: NAN}, {0: 1.1, 1: NAN}, "parts from this run at step 0: its loss is 0.091"),

@@ -201,7 +201,7 @@ def row(text: str) -> Loss:
             if on_paper
             else "On paper it is not the cross-entropy, with which the charts compare it."
         ),
-        failure="what is found by trying the numbers of the format:",
+        failure="It is found by trying the format's own numbers.",
         works_on=_works_on(tree),
         reference="typed by a visitor",
         binary=None if of_classes else _binary(tree),
