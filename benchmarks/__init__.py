@@ -7,6 +7,7 @@ live      the trainer in a real Chromium
 load      many visitors on one server
 attack    a server under attack while others train
 memory    what a server keeps, beside its budget
+mixed     visitors on all pages, beside as many on the trainer
 slow      a server on one core
 cold      the first visitor of a server that has just started
 verdicts  how many runs it takes to tell fact from chance

@@ -7,6 +7,8 @@ the trainer starts, changes and abandons runs of networks of several shapes.
     budget_mb, sessions, minutes, seed
     resident_mb         the server's resident memory at the end of each minute, without that of the
                         processes in which it trains long runs
+    end_over_tenth      mean of the last five minutes over that of the five after the tenth; null
+                        for less than 20 minutes
     largest_mb          the largest of the samples, of which there is one a second
     over_s              seconds in which it was above the budget
     state               the same moments, as /status tells them: runs that are kept, programs and
@@ -20,6 +22,7 @@ import argparse
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections import Counter
 from typing import Any
@@ -68,12 +71,21 @@ async def measure(server: Server, arguments: argparse.Namespace) -> dict[str, An
         "seed": arguments.seed,
         "resident_mb": [round(each) for each in samples[A_MINUTE - 1 :: A_MINUTE]],
         "state": minutes,
+        "end_over_tenth": flatness(samples),
         "largest_mb": round(max(samples)),
         "over_s": EVERY * sum(each > arguments.budget for each in samples),
         "refused": seen["refused"].total(),
         "visits": dict(sorted(seen["visits"].items())),
         "errors": errors,
     }
+
+
+def flatness(samples: list[float]) -> float | None:
+    """The mean of the last five minutes over that of the five after the tenth."""
+    if len(samples) < 20 * A_MINUTE:
+        return None
+    settled = samples[10 * A_MINUTE : 15 * A_MINUTE]
+    return statistics.mean(samples[-5 * A_MINUTE :]) / statistics.mean(settled)
 
 
 async def sample(server: Server, end: float) -> tuple[list[float], list[dict[str, Any]]]:

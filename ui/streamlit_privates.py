@@ -142,6 +142,8 @@ def _offered(sent: WidgetState, widget: WidgetMetadata[Any]) -> bool:
         return True
     several = sent.WhichOneof("value") == "string_array_value"
     texts = sent.string_array_value.data if several else [sent.string_value]
+    if hasattr(serde, "default_option_index") and len(texts) != 1:  # one of them, always
+        return False
     return all(text in options for text in texts)
 
 

@@ -147,6 +147,16 @@ class Session:
         self._values[slider.id] = state
         await self._rerun()
 
+    def slider(self) -> str:
+        """The label of the page's first select slider, "" without one."""
+        shown = [self._elements[path][1] for path in sorted(self._elements)]
+        found = (e.slider.label for e in shown if _kind(e) == "slider" and e.slider.options)
+        return next(found, "")
+
+    async def reload(self) -> None:
+        """Ask for the page again, as it is."""
+        await self._rerun()
+
     async def guess(self, place: int) -> None:
         """Choose the option at this place of the page's first radio buttons."""
         radios = [path for path, (_, e) in self._elements.items() if _kind(e) == "radio"]

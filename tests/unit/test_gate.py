@@ -158,6 +158,26 @@ def test_a_menu_keeps_its_default_where_it_is_sent_what_it_does_not_offer() -> N
 
 
 @pytest.mark.usefixtures("guarded")
+def test_one_of_several_buttons_is_always_chosen() -> None:
+    class Buttons(Menu):
+        default_option_index = 0
+
+        def deserialize(self, texts: Any) -> Any:
+            return texts[0] if texts else None if texts == [] else "the default"
+
+    for texts, value in ((["red"], "red"), ([], "the default"), (["red", "red"], "the default")):
+        state = WidgetState(id="$$ID-0123-colour")
+        state.string_array_value.data.extend(texts)
+        widget = WidgetMetadata(
+            id=state.id,
+            deserializer=Buttons().deserialize,
+            serializer=str,
+            value_type="string_array_value",
+        )
+        assert WStates({state.id: Serialized(state)}, {state.id: widget})[state.id] == value
+
+
+@pytest.mark.usefixtures("guarded")
 def test_no_value_of_another_type_reaches_a_widget() -> None:
     chance = random.Random(0)
     for _ in range(300):
