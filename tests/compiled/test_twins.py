@@ -12,7 +12,7 @@ from core.config import RunConfig
 from core.data import Dataset, load
 from core.study import twins
 from core.study.reproduce.question import as_printed
-from core.study.twins import Swap, swap
+from core.study.twins import Swap, stages, swap
 from core.study.twins.parting import MOST
 from tests.kit import more
 from tests.kit.runs import order_of, tiny, trained
@@ -148,6 +148,18 @@ def test_the_first_stage_at_which_two_runs_differ(
     else:
         assert differing[0].name == first
         assert re.fullmatch(finding, differing[0].finding)
+
+
+def test_weights_that_only_one_run_has_are_named_and_the_others_compared() -> None:
+    """BatchNorm's weights, or the second biases of a GRU, make nothing else of other sizes."""
+    array = np.ones((4, 3)), np.ones(3)
+    plain, normed = [array, (), array], [array, array[1:] * 2, array]
+    starts = [stages._Start(SMALL, params, *[None] * 4) for params in (plain, normed)]
+    found = stages._weights(*starts)
+    assert not found.differs
+    assert found.finding == "the same, but only one has layer 1 beta and 1 more"
+    wider = starts[0]._replace(params=[(np.ones((4, 5)), np.ones(5)), (), (np.ones((5, 3)), 0)])
+    assert stages._weights(starts[0], wider).finding == "of other sizes"
 
 
 def test_stages_of_different_tasks_are_not_compared() -> None:

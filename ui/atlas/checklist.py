@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.study.atlas.checklist import (
+    HOW,
     Item,
     checklist,
     gap_words,
@@ -36,6 +37,7 @@ def differences(chosen: Setting, recorded: Recorded) -> None:
         st.info("No default in this atlas differs between these two.", icon=":material/info:")
         return
     _picture(items, recorded)
+    st.markdown(HOW)
     entries = "".join(_entry(item, chosen) for item in items)
     st.html(f'<ol class="ports">{entries}</ol>')
     st.download_button(

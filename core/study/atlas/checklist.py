@@ -10,6 +10,11 @@ from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece, Value
 # What is severe comes first; within a line the largest gap.
 SEVERITY = (("ruins",), ("ruins_sgd",), ("costs", "delays"), ("small",), ("chance",), (None,))
 
+HOW = (
+    "The largest measured effect comes first. Each entry makes one thing the same and leaves the "
+    "rest; “all its defaults” makes all numbers of an optimizer or a layer the same at once."
+)
+
 
 class Item(NamedTuple):
     """A default that differs between the framework that a program comes from and the other one."""
@@ -75,7 +80,7 @@ def _lines(items: Iterable[Item], there: str, here: str) -> Iterator[str]:
     a, b = FRAMEWORKS[there].label, FRAMEWORKS[here].label
     yield f"# From {a} to {b}: what the defaults change"
     yield ""
-    yield f"Read in {versions(there)} and {versions(here)}."
+    yield f"Read in {versions(there)} and {versions(here)}. {HOW}"
     for item in items:
         yield ""
         yield f"- [ ] **{item.piece.label}**: {item.there.label} in {a}, {item.here.label} in {b}"

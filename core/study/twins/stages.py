@@ -15,7 +15,7 @@ from core.config import RunConfig
 from core.data import Dataset
 from core.fields import number
 from core.parts.choices import TASKS
-from core.parts.models import Params
+from core.parts.models import Params, parameter_names
 from core.parts.precisions import PRECISIONS
 from core.run import train
 from core.study.twins.parting import ROUNDINGS, backprop_of, batch_of, flat, relative_difference
@@ -94,9 +94,22 @@ def _weights(a: _Start, b: _Start) -> Stage:
         f"{' and '.join(_times(size) for size in each if len(size) > 1)}, norm {norm}"
         for each, norm in zip(sizes, norms, strict=True)
     )
-    if sizes[0] != sizes[1]:
+    one, other = (_named(start.params) for start in (a, b))
+    more = [name for name in (*one, *other) if name not in one or name not in other]
+    shared = [name for name in one if name in other]
+    if not shared or any(np.shape(one[name]) != np.shape(other[name]) for name in shared):
         return Stage("initial weights", _pair(values), "of other sizes", True)
-    return Stage("initial weights", _pair(values), *_compared(a, b, a.params, b.params, 1))
+    mine, its = ([each[name] for name in shared] for each in (one, other))
+    finding, differs = _compared(a, b, mine, its, 1)
+    if more:
+        finding += f", but only one has {more[0]}"
+    if len(more) > 1:
+        finding += f" and {len(more) - 1} more"
+    return Stage("initial weights", _pair(values), finding, differs)
+
+
+def _named(params: Params) -> dict[str, Array]:
+    return dict(zip(parameter_names(params), jax.tree.leaves(params), strict=True))
 
 
 def _batch(a: _Start, b: _Start) -> Stage:
