@@ -25,7 +25,7 @@ def test_a_dask_cluster_measures_what_the_table_lacks(tmp_path: Path) -> None:
     whole, table = pq.read_table(ASSET), tmp_path / "table.parquet"
     kept = [row["nudged"] or row["run"] not in names for row in whole.to_pylist()]
     pq.write_table(whole.filter(pa.array(kept)), table)
-    with distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(1, processes=False, dashboard_address=None) as cluster:
         options = "--scheduler", cluster.scheduler_address, "--table", str(table)
         assert command.main([*options, "--out", str(tmp_path / "runs")]) == 0
     then, now = Recorded(whole), Recorded(pq.read_table(table))

@@ -99,8 +99,8 @@ def _weights(a: _Start, b: _Start) -> Stage:
     shared = [name for name in one if name in other]
     if not shared or any(np.shape(one[name]) != np.shape(other[name]) for name in shared):
         return Stage("initial weights", _pair(values), "of other sizes", True)
-    ours, theirs = ([each[name] for name in shared] for each in (one, other))
-    finding, differs = _compared(a, b, ours, theirs, 1)
+    mine, its = ([each[name] for name in shared] for each in (one, other))
+    finding, differs = _compared(a, b, mine, its, 1)
     if more:
         finding += f", but only one has {more[0]}"
     if len(more) > 1:
