@@ -69,7 +69,7 @@ def test_a_clipped_loss_is_silent_where_it_clips() -> None:
 def test_a_loss_of_logits_gives_every_wrong_sample_its_gradient(form: str, of: Samples) -> None:
     exact = exact_slope(of, FLOAT32)
     good = tally(of, exact, "from_logits", "float32", None)
-    assert good.verdict == "trains" and good.silent_wrong == good.weak == good.against == 0
+    assert good.verdict == "whole" and good.silent_wrong == good.weak == good.against == 0
     assert good.kept == pytest.approx(1, abs=1e-4)
     assert good.value == pytest.approx(np.mean(np.logaddexp(0, -of.margins)), rel=1e-5)
     size = 1 / (1 + np.exp(of.margins))
@@ -99,9 +99,9 @@ def counted(*, broken: float = 0, silent: float = 0, weak: float = 0, kept: floa
 @pytest.mark.parametrize(
     ("of", "verdict", "words"),
     [
-        (counted(), "trains", "Would train"),
-        (counted(kept=np.nan), "trains", "Would train"),  # no sample is wrong
-        (counted(silent=0.001, kept=0.999), "trains", "Would train"),
+        (counted(), "whole", "Give the whole gradient"),
+        (counted(kept=np.nan), "whole", "Give the whole gradient"),  # no sample is wrong
+        (counted(silent=0.001, kept=0.999), "whole", "Give the whole gradient"),
         (counted(silent=0.25, kept=0.5), "silent", "25% of the samples with “Clip, then naive"),
         (counted(weak=0.25, kept=0.5), "weaker", "get in all 50% with"),
         (counted(broken=0.001, kept=np.nan), "breaks", "under 1% of the samples"),
@@ -136,7 +136,7 @@ def test_the_census_has_every_loss_format_and_epsilon(report: Report) -> None:
 def test_a_report_is_json_and_markdown(report: Report) -> None:
     of = json.loads(report.json(), parse_constant=lambda name: pytest.fail(name))
     assert of["samples"] == 48 and len(of["tallies"]) == len(report.tallies)
-    assert {each["verdict"] for each in of["tallies"]} >= {"trains", "silent", "breaks"}
+    assert {each["verdict"] for each in of["tallies"]} >= {"whole", "silent", "breaks"}
     text = report.markdown()
     assert text.count("\n## ") == len(DTYPES) and "| Naive | – |" in text
 

@@ -168,8 +168,11 @@ def test_pictures_are_of_the_examples_that_matter() -> None:
 def test_the_questions_logits_are_counted_for_every_loss() -> None:
     page = compared(open_page(PAGE, given="logits", pair="question"))
     several = len(losses_for("binary"))
-    assert page.header[0].value == f"5 of {several} losses would train on these samples, in float32"
-    (told,) = (each.value for each in page.markdown if "Would break" in each.value)
+    assert (
+        page.header[0].value
+        == f"5 of {several} losses give these samples their gradient, in float32"
+    )
+    (told,) = (each.value for each in page.markdown if "**Break.**" in each.value)
     assert "42% with" in told and "“Keras 3 on JAX, ε = 1e-7”" in told
     formats, epsilons, figures = tables(page)
     row = figures["loss"].index('The question\'s "stable" loss')

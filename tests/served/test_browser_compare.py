@@ -30,7 +30,9 @@ def test_logits_that_are_dropped_are_counted(visit: Callable[..., Page], server:
     drop = zone.get_by_test_id("stFileUploaderDropzoneInput")
     rows = b"logit,label\n-120,1\n-2,1\n3,0\n-3,0\nnan,1\n"
     drop.set_input_files({"name": "a.csv", "mimeType": "text/csv", "buffer": rows})
-    expect(page.get_by_role("heading", name="5 of 14 losses would train on these")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="losses give these samples their gradient")
+    ).to_be_visible()
     expect(page.get_by_text("5 samples of 2 classes")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("In 1 of 5 samples a logit is NaN")
     expect(page.get_by_role("list").get_by_text("25% of the samples with").first).to_be_visible()

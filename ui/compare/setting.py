@@ -27,8 +27,8 @@ GIVEN = Registry(
             key=LOGITS,
             label="logits and labels",
             summary="Bring one network's logits. Every loss is tried on them in every number "
-            "format, to find which losses would train on these samples, and which would go silent "
-            "or break.",
+            "format, to find which give these samples their gradient, and which are silent or "
+            "break.",
         ),
     ],
 )

@@ -267,7 +267,7 @@ def _own_or_listed(row: Loss) -> None:
     own, task = row.formula is not None, STATE.value("task")
     st.session_state.setdefault(LAST, {})[task, own] = row.key
     put("control_own", own)
-    st.toggle("own", own, **bound("control_own", _own_toggled))
+    st.toggle("own formula", own, **bound("control_own", _own_toggled))
 
 
 def _own_toggled() -> None:

@@ -16,7 +16,7 @@ EPSILONS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12, 1e-15)
 DUE = 0.01  # a slope that should be smaller is small whatever a loss does to it
 NEARLY_ALL = 0.98  # of the gradient: what a rounding to 8 bits leaves of it
 
-Verdict = Literal["trains", "silent", "weaker", "breaks"]
+Verdict = Literal["whole", "silent", "weaker", "breaks"]
 
 
 class Tally(NamedTuple):
@@ -41,7 +41,7 @@ class Tally(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether a network would train on these samples with this loss.
+        """What these samples get of their gradient with this loss.
 
         "breaks": one NaN or infinity is in the mean of its batch. "silent" and "weaker": the wrong
         samples get less than NEARLY_ALL of their gradient, some of them none.
@@ -49,7 +49,7 @@ class Tally(NamedTuple):
         if self.broken:
             return "breaks"
         if not self.against and not self.kept < NEARLY_ALL:
-            return "trains"
+            return "whole"
         return "silent" if self.silent_wrong else "weaker"
 
 

@@ -112,7 +112,8 @@ def notes(samples: Samples) -> list[str]:
     if samples.nan:
         told.append(
             f"In {samples.nan:,} of {samples.total:,} samples a logit is NaN. Whatever the loss, "
-            "the mean of such a batch is NaN, and nothing would train. They are left out below."
+            "the mean of such a batch is NaN, and so is every weight after it. They are left out "
+            "below."
         )
     if samples.infinite:
         told.append(
@@ -130,32 +131,33 @@ def notes(samples: Samples) -> list[str]:
 
 
 def answer(tallies: Sequence[Tally]) -> str:
-    """Return how many losses would train on the samples in the tallies' format."""
-    count = sum(each.verdict == "trains" for each in tallies)
+    """Return how many losses give the samples their gradient in the tallies' format."""
+    count = sum(each.verdict == "whole" for each in tallies)
+    gives = "gives" if not count else "give"
     how_many = "No loss" if not count else f"{count} of {len(tallies)} losses"
     if count == len(tallies):
         how_many = f"All {count} losses"
-    return f"{how_many} would train on these samples, in {DTYPES[tallies[0].dtype].label}"
+    return f"{how_many} {gives} these samples their gradient, in {DTYPES[tallies[0].dtype].label}"
 
 
 def sentences(tallies: Sequence[Tally]) -> Iterator[str]:
-    """Say which losses would train on the samples, which on a part, and which would break."""
+    """Say which losses give the samples their gradient, which a part of it, and which break."""
     named = {verdict: [each for each in tallies if each.verdict == verdict] for verdict in VERDICTS}
-    if good := named["trains"]:
-        yield f"**Would train**: {_listed(good)}."
+    if good := named["whole"]:
+        yield f"**Give the whole gradient**: {_listed(good)}."
     if silent := named["silent"]:
         yield (
-            "**Would learn from a part only.** Wrong and silent, with a gradient of exactly 0, are "
+            "**Give some samples none.** Wrong and silent, with a gradient of exactly 0, are "
             f"{_grouped(silent, 'silent_wrong', ' of the samples')}."
         )
     if weaker := [each for each in tallies if each.weak and each.verdict in ("silent", "weaker")]:
         yield (
-            "**Would learn little.** Of the gradient that is due to them, the wrong samples get in "
+            "**Give little.** Of the gradient that is due to them, the wrong samples get in "
             f"all {_grouped(weaker, 'kept')}."
         )
     if broken := named["breaks"]:
         yield (
-            "**Would break.** The loss or a gradient is NaN or inf for "
+            "**Break.** The loss or a gradient is NaN or inf for "
             f"{_grouped(broken, 'broken', ' of the samples')}. One is enough to make the mean of "
             "its batch NaN or inf."
         )
@@ -214,7 +216,7 @@ def word(tally: Tally) -> str:
         return f"{share(tally.broken)} NaN or inf"
     if tally.verdict == "silent":
         return f"{share(tally.silent_wrong)} silent"
-    return "trains" if tally.verdict == "trains" else f"{share(tally.kept)} of the gradient"
+    return "whole gradient" if tally.verdict == "whole" else f"{share(tally.kept)} of the gradient"
 
 
 def by_format(report: Report, epsilon: float = OWN) -> dict[str, list[str]]:
