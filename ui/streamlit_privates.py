@@ -152,7 +152,7 @@ def _value(states: WStates, id: str) -> Any:
     if not isinstance(sent, Serialized) or widget is None:
         return _deserialized(states, id)
     if sent.value.WhichOneof("value") == widget.value_type and _offered(sent.value, widget):
-        with suppress(AttributeError, LookupError, TypeError, ValueError):
+        with suppress(Exception):  # whatever it meets
             return _deserialized(states, id)
     states.states[id] = Value(default := widget.deserializer(None))
     return default

@@ -127,7 +127,7 @@ class Menu:
 
     def deserialize(self, text: Any) -> Any:
         if text == "green":
-            raise TypeError("not this one")
+            raise OverflowError("not this one")
         return text or "the default"
 
 
