@@ -63,9 +63,10 @@ def _picture(items: Sequence[Item], recorded: Recorded) -> None:
     alt = f"Gaps of {len(shown)} differences; the first is {first.piece.label}, {gap_words(effect)}"
     chart("atlas_gaps", spec, tables, alt)
     st.caption(
-        "A network 784-512-512-10 on the first 10,000 images of MNIST, 300 steps of 100, five "
-        "seeds, every rule as its framework has it, but all in JAX "
-        f"{recorded.made['jax']} on a {recorded.made['device'].upper()}, {recorded.made['date']}. "
+        "A network 784-512-512-10, or the CNN where the list says so, on the first 10,000 images "
+        "of MNIST, 300 steps of 100, five seeds, every rule as its framework has it, but all in "
+        f"JAX {recorded.made['jax']} on a {recorded.made['device'].upper()}, "
+        f"{recorded.made['date']}. "
         "The axis is logarithmic beyond ±1; lines are the standard deviation of the gap over the "
         "seeds, by which each entry below is judged. Grey is what chance does to the run with "
         "Adam: dark rounding, light another seed."
