@@ -177,7 +177,11 @@ class Budget:
     def _watch(self) -> None:
         wait = EVERY
         while not self._ended.wait(wait):
-            wait = EVERY if self.keep() else FRUITLESS
+            try:
+                wait = EVERY if self.keep() else FRUITLESS
+            except Exception:  # a store's fault; without the watch, nothing would be let go again
+                log.exception("memory: a store has failed")
+                wait = FRUITLESS
 
     def close(self) -> None:
         """Stop watching."""

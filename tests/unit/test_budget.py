@@ -169,6 +169,25 @@ def test_a_server_is_full_a_little_before_the_budget_because_what_is_new_takes_s
     assert not Budget(used=lambda: 10**15).full()
 
 
+def test_a_watch_outlives_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "EVERY", 0.001)
+    monkeypatch.setattr(budget, "FRUITLESS", 0.001)
+    process = Process([10 * MB] * 10)
+    small = Budget(100 * MB, lambda: process.measured, process.give_back)
+    failures = [RuntimeError("dictionary changed size during iteration")] * 2
+
+    def fails_at_first() -> int | None:
+        if failures:
+            raise failures.pop()
+        return None
+
+    small.add(fails_at_first)
+    small.add(process.let_go(0))
+    small.watch()
+    until(lambda: process.measured == 80 * MB)
+    small.close()
+
+
 def test_a_watch_looks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "EVERY", 0.001)
     process = Process([10 * MB] * 10)

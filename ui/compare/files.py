@@ -4,6 +4,7 @@ A visitor's files are in his session only: the errand that reads them holds no m
 reference, and its report moves to the session as soon as it is there.
 """
 
+import threading
 import time
 import uuid
 import weakref
@@ -68,7 +69,8 @@ def held(given: Sequence[Given], work: Work, name: str = HELD) -> Held | None:
     known: Held | None = st.session_state.get(name)
     if known is None or known.same != [each.key for each in given]:
         known = st.session_state[name] = Held(given, work)
-        _kept.add(known)
+        with _joining:
+            _kept.add(known)
     known.seen = time.monotonic()
     return known
 
@@ -79,6 +81,7 @@ GONE = (
 )
 AWAY = 300.0  # seconds after which a session's files may be let go
 _kept: "weakref.WeakSet[Held]" = weakref.WeakSet()
+_joining = threading.Lock()  # a session joins while the budget goes through all of them
 
 
 def let_go() -> int | None:
@@ -87,7 +90,8 @@ def let_go() -> int | None:
     A session that was seen in the last AWAY seconds keeps its own.
     """
     old = time.monotonic() - AWAY
-    left = [each for each in list(_kept) if each.seen < old]
+    with _joining:
+        left = [each for each in _kept if each.seen < old]
     if (each := min(left, key=lambda each: each.seen, default=None)) is None:
         return None
     _kept.discard(each)

@@ -1,5 +1,6 @@
 """The session's runs: the last ones, to go back to, and the pinned ones, drawn beside the next."""
 
+import threading
 import time
 from collections.abc import Callable
 from weakref import WeakValueDictionary
@@ -33,13 +34,15 @@ class Watched(dict[RunConfig, list[Snapshot]]):
 
 
 _everybodys: WeakValueDictionary[int, Watched] = WeakValueDictionary()
+_joining = threading.Lock()  # a session joins while the budget goes through all of them
 
 
 def watched() -> Watched:
     """Return the runs that this session has watched, with their snapshots, the newest last."""
     if (mine := st.session_state.get(WATCHED)) is None:
         mine = st.session_state[WATCHED] = Watched()
-        _everybodys[id(mine)] = mine
+        with _joining:
+            _everybodys[id(mine)] = mine
         engine().budget.add(let_go_of_looks)
     mine.used = time.monotonic()
     return mine
@@ -50,7 +53,9 @@ def let_go_of_looks() -> int | None:
 
     Every other snapshot goes; the first and the last stay.
     """
-    for session in sorted(_everybodys.values(), key=lambda session: session.used):
+    with _joining:
+        sessions = list(_everybodys.values())
+    for session in sorted(sessions, key=lambda session: session.used):
         for config, snapshots in list(session.items()):
             if len(snapshots) > THINNED and config in session:
                 session[config] = kept = [*snapshots[:-1:2], snapshots[-1]]
