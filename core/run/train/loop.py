@@ -156,6 +156,30 @@ def looks_of(config: RunConfig) -> NextLook:
     return lambda step: next(mark for mark in marks if mark > step)
 
 
+def _timed(advance: Callable[..., State], *arguments: Any) -> tuple[State, float]:
+    """A run's state after some steps, and the seconds that they took."""
+    started = time.perf_counter()
+    state = jax.block_until_ready(advance(*arguments))
+    return state, time.perf_counter() - started
+
+
+def _looked_at(
+    config: RunConfig,
+    program: Program,
+    data: DeviceData,
+    state: State,
+    order: Callable[[int], Array],
+    measure: FirstLook | None,
+) -> tuple[Snapshot, State]:
+    """The Snapshot of a state, and the state after the step that was looked at."""
+    traced, next_order = knobs(config), order(int(state.step) // config.steps_per_epoch)
+    if measure:
+        look = measure(config, program, data, state)
+    else:
+        look = _measure(config, program, state, data, next_order, traced)
+    return _snapshot(config, program, state, data, look, next_order, traced)
+
+
 def ticks(
     config: RunConfig,
     program: Program,
@@ -177,7 +201,7 @@ def ticks(
     traced = knobs(config)
     state = program.init(traced) if start is None else start
     next_look = next_look or looks_of(config)
-    step, chunk, last_look, first_loss = 0, 1, -1, math.nan
+    step, chunk, last_look, first_loss, finite = 0, 1, -1, math.nan, True
     to_try = trial_steps(config, snapshot_steps(config)) if start is None else {}
     every_step = look_interval(config) == 1
     looked: list[int] = []
@@ -187,33 +211,22 @@ def ticks(
         return program.order(data.arranged, traced, np.int32(epoch))
 
     def looked_at(state: State, measure: FirstLook | None = None) -> tuple[Snapshot, State]:
-        next_order = order(int(state.step) // config.steps_per_epoch)
-        if measure:
-            look = measure(config, program, data, state)
-        else:
-            look = _measure(config, program, state, data, next_order, traced)
-        return _snapshot(config, program, state, data, look, next_order, traced)
+        return _looked_at(config, program, data, state, order, measure)
 
-    finite = True
     while last_look < config.steps:
         mark = 0 if last_look < 0 else next_look(last_look)
         if step < mark:
             epoch = step // config.steps_per_epoch
             stop = min(step + chunk, mark, (epoch + 1) * config.steps_per_epoch)
-            started = time.perf_counter()
-            state = program.advance(
-                state, data.train_images, data.train_labels, order(epoch), traced, np.int32(stop)
-            )
-            jax.block_until_ready(state)
-            seconds = time.perf_counter() - started
+            batches = data.train_images, data.train_labels, order(epoch), traced
+            state, seconds = _timed(program.advance, state, *batches, np.int32(stop))
             chunk = max(1, min(2 * chunk, round((stop - step) * CHUNK_SECONDS / seconds)))
             step = stop
             if step < mark:
                 yield None
             continue
         before = state
-        of_start = last_look < 0 and start is None
-        snapshot, state = looked_at(before, first if of_start else None)
+        snapshot, state = looked_at(before, first if last_look < 0 and start is None else None)
         first_loss = snapshot.loss if last_look < 0 else first_loss
         if step in to_try and came_to_little(first_loss, snapshot):
             tries = to_try[step], every_step
