@@ -15,8 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.streamlit_privates import UPLOADS, kind_of
 
-# What our pages send: runs of the script, that they are still there, a file about to be sent.
-SENT_BY_PAGES = ("rerun_script", "stop_script", "app_heartbeat", "file_urls_request")
+# What our pages send: runs of the script, that they are still there, a file about to be sent, a
+# download that is made when it is clicked, and the next rows of a long table.
+SENT_BY_PAGES = (
+    "rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "deferred_file",
+    "dataframe_chunk",
+)  # fmt: skip
 PROTOCOL_ERROR = 1002
 
 

@@ -112,7 +112,10 @@ def kind_of(data: bytes | None) -> str | None:
         message.ParseFromString(data)
     except DecodeError:
         return None
-    return message.WhichOneof("type") or ""
+    kind = message.WhichOneof("type") or ""
+    if kind == "backend_operation_request":  # many things, of which a page sends two
+        return message.backend_operation_request.WhichOneof("payload") or ""
+    return kind
 
 
 def refuse_impossible_values() -> None:

@@ -65,6 +65,14 @@ def test_what_no_page_sends_is_dropped_and_the_tab_goes_on(kind: str) -> None:
     assert passed(other, PAGE_S[0]) == (PAGE_S[:1], [])
 
 
+@pytest.mark.parametrize("payload", ["deferred_file", "dataframe_chunk"])
+def test_a_download_and_a_table_s_rows_can_be_asked_for(payload: str) -> None:
+    asked = BackMsg()
+    getattr(asked.backend_operation_request, payload).SetInParent()
+    told = asked.SerializeToString()
+    assert passed(told) == ([told], [])
+
+
 def test_an_installation_cannot_be_asked_for() -> None:
     asked = BackMsg()
     asked.backend_operation_request.install_skills.SetInParent()
