@@ -12,7 +12,7 @@ from jax.example_libraries import stax
 
 from core.parts.choices import STREAMS
 from core.parts.dropout import NOTHING, Drop
-from core.parts.initializers import INITIALIZERS
+from core.parts.initializers import INITIALIZERS, SPREAD
 from core.parts.models import MODELS, layers, parameter_names
 from tests.kit import ROOT
 from tests.kit.runs import filled, post_cnn, quick
@@ -121,6 +121,7 @@ DRAWN = {
     "pytorch_weights": ((np.sqrt(1 / 3 / 784), UNIFORM), (0.0, ZERO)),
     "flax": ((np.sqrt(1 / 784), TRUNCATED), (0.0, ZERO)),
     "normal_1": ((1.0, NORMAL), (1.0, NORMAL)),
+    "normal": ((SPREAD, NORMAL), (SPREAD, NORMAL)),
 }
 FRAMEWORKS = {
     "stax": "glorot_normal",
@@ -162,7 +163,7 @@ def described(values: Any) -> Drawn:
 
 @pytest.mark.parametrize("key", INITIALIZERS)
 def test_initial_weights_are_drawn_as_the_formula_says(key: str) -> None:
-    init, *_ = MODELS["mlp"].build((512,), 1, INITIALIZERS[key])
+    init, *_ = MODELS["mlp"].build((512,), 1, INITIALIZERS[key].drawing())
     for values, expected in zip(layers(drawn(init))[0], DRAWN[key], strict=True):
         described(values).check(*expected)
 

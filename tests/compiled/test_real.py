@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,9 +54,13 @@ def told(looks: Looks) -> list[Look | Failure]:
 
 
 def scripts() -> list[psutil.Process]:
-    """The processes of scripts that run."""
-    children = psutil.Process().children()
-    return [each for each in children if any("run_path" in word for word in each.cmdline())]
+    """The processes of scripts that run; one that has ended, but is not waited for, does not."""
+    found = []
+    for each in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if any("run_path" in word for word in each.cmdline()):
+                found.append(each)
+    return found
 
 
 def near(found: list[Look | Failure], expected: list[Look]) -> bool:

@@ -113,9 +113,9 @@ def far_from_chance(e: Evidence) -> Diagnosis | None:
 def averages_apart(e: Evidence) -> Diagnosis | None:
     """More images are right normalised by their own batch than by the running averages."""
     own, averaged = e.now.batch_accuracy, e.now.train_accuracy
-    if e.now.step == 0 or e.dropping or e.config.norm_test != "running":
+    if not e.normalising or e.now.step == 0 or e.dropping or e.config.norm_test != "running":
         return None
-    mean = (own + averaged) / 2  # NaN where nothing is normalised
+    mean = (own + averaged) / 2
     error = math.sqrt(mean * (1 - mean) * (1 / e.config.batch_size + 1 / len(e.now.labels)))
     if not own - averaged > CHANCE * error:
         return None
