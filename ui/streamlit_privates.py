@@ -150,11 +150,20 @@ def _offered(sent: WidgetState, widget: WidgetMetadata[Any]) -> bool:
     return all(text in options for text in texts)
 
 
+NUMBERS = {"int_value", "double_value"}  # a number's widget is told to have the one, and sends both
+
+
+def _is_of_type(sent: WidgetState, widget: WidgetMetadata[Any]) -> bool:
+    """Whether a value is of the type that its widget has."""
+    types = {sent.WhichOneof("value"), widget.value_type}
+    return len(types) == 1 or types == NUMBERS
+
+
 def _value(states: WStates, id: str) -> Any:
     sent, widget = states.states.get(id), states.widget_metadata.get(id)
     if not isinstance(sent, Serialized) or widget is None:
         return _deserialized(states, id)
-    if sent.value.WhichOneof("value") == widget.value_type and _offered(sent.value, widget):
+    if _is_of_type(sent.value, widget) and _offered(sent.value, widget):
         with suppress(Exception):  # whatever it meets
             return _deserialized(states, id)
     states.states[id] = Value(default := widget.deserializer(None))

@@ -513,7 +513,9 @@ def test_every_field_has_one_place_and_scalars_share_a_shape() -> None:
     derived = {"shift", "scale", "momentum_rest", "beta_2_rest"}
     knobs = {*train.Knobs._fields, "scaling"} - derived
     loop = {"epochs"}
-    shape = {name for name in train.Shape._fields if name != "test_size"} | {"source"}
+    shape = {name for name in train.Shape._fields if name not in ("test_size", "formula")} | {
+        "source"
+    }
     assert shape | knobs | loop | set(Process._fields) == set(RunConfig.__dataclass_fields__)
     assert not shape & knobs
     assert all(train.shape(tiny(**scalars)) == train.shape(tiny()) for scalars in SCALARS)

@@ -190,3 +190,13 @@ def test_no_value_of_another_type_reaches_a_widget() -> None:
     chance = random.Random(0)
     for _ in range(300):
         assert taken(hostile.widget_state("", chance)) == "the default"
+
+
+@pytest.mark.usefixtures("guarded")
+@pytest.mark.parametrize("sent", [WidgetState(int_value=5), WidgetState(double_value=5)], ids=str)
+def test_a_browser_sends_numbers_of_both_kinds(sent: WidgetState) -> None:
+    sent.id = "$$ID-0123-seed"
+    widget = WidgetMetadata(
+        id=sent.id, deserializer=int, serializer=float, value_type="double_value"
+    )
+    assert WStates({sent.id: Serialized(sent)}, {sent.id: widget})[sent.id] == 5
