@@ -19,19 +19,18 @@ from core.study import twins
 from core.study.band import copies
 from core.study.batch_norm import evaluated
 from core.study.states import start_and_end
-from tests.kit import more
 from tests.kit.runs import DIGITS, order_of, post_cnn, quick, trained
 from tests.kit.runs import POST_CNN as POST
 
 AXES = {"cnn": (28, 28, 1), "cnn_28_channels": (1, 28, 28)}
 RIGHT = replace(POST, model="cnn")
+pytestmark = pytest.mark.slow  # its network takes a minute to compile
 
 
 def device_data(config: RunConfig) -> train.DeviceData:
     return train.on_device(config.task, load(config.source, config.train_size))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
 def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     """Five steps from the same weights and batches have the same losses, gradients and accuracy."""
@@ -81,7 +80,7 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     assert run[-1].test_accuracy == pytest.approx(right, abs=0.02)
 
 
-@pytest.mark.parametrize("config", [POST, more(RIGHT)], ids=lambda config: config.model)
+@pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
 def test_looks_measure_layers_filters_and_images_without_a_say(config: RunConfig) -> None:
     for s in trained(config):
         assert s.gradient_norms.shape == s.weight_norms.shape == s.update_norms.shape == (5,)
@@ -110,7 +109,6 @@ def test_kernel_rows_that_see_only_padding_never_move() -> None:
     assert moved.tolist() == [False, False, True, False, False]
 
 
-@pytest.mark.slow
 def test_sum_and_mean_are_compared_as_twins() -> None:
     a, b = POST, replace(POST, reduction="mean")
     data = load("sample", POST.train_size)
@@ -119,7 +117,6 @@ def test_sum_and_mean_are_compared_as_twins() -> None:
     np.testing.assert_allclose(found.relative, 49 / 50, rtol=1e-3)
 
 
-@pytest.mark.slow
 def test_a_copy_one_rounding_away_ends_nearby() -> None:
     found = [copy for copy in copies(POST, device_data(POST), 1) if copy is not None]
     run = trained(POST)
@@ -127,7 +124,6 @@ def test_a_copy_one_rounding_away_ends_nearby() -> None:
     np.testing.assert_allclose(found[0].score, [s.train_accuracy for s in run], atol=0.02)
 
 
-@pytest.mark.slow
 def test_it_trains_in_sixteen_bits() -> None:
     run: list[Snapshot] = trained(replace(POST, precision="mixed_float16"))
     plain = trained(POST)

@@ -167,7 +167,8 @@ def executed(text: str, **names: Any) -> dict[str, Any]:
     return known
 
 
-@pytest.mark.parametrize("task", ["binary", more("digits")])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["binary", "digits"])
 def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
     form: Any = "binary" if task == "binary" else "softmax"
     random = np.random.default_rng(0)

@@ -42,8 +42,8 @@ def alone(config: RunConfig) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "shared",
     [
-        {"optimizer": "adam", "precision": "mixed_float16"},
-        more({}), more({"optimizer": "adam"}), more({"precision": "mixed_float16"}),
+        more({"optimizer": "adam", "precision": "mixed_float16"}),
+        {}, more({"optimizer": "adam"}), more({"precision": "mixed_float16"}),
         more({"batch_size": 100}),
     ],
     ids=str,

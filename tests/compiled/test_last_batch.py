@@ -100,6 +100,7 @@ def test_runs_beside_each_other_take_the_same_steps() -> None:
             assert held_out == pytest.approx(trained(run)[-1].test_accuracy, abs=0.002)
 
 
+@pytest.mark.slow
 def test_runs_of_which_one_keeps_the_last_batch_are_no_twins() -> None:
     data = load("sample", 105)
     for start in (twins.first_divergence, twins.swap):

@@ -50,6 +50,7 @@ def test_a_long_run_is_the_same_run_in_another_process(engine: Engine) -> None:
     assert not process.is_running()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_abandoned_ends_its_process(engine: Engine) -> None:
     viewer = engine.submit(CONFIG, until=0)
     engine.wait(viewer, 1, PATIENCE)

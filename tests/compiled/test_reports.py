@@ -76,7 +76,7 @@ def logits_of(config: RunConfig, params: Any, images: np.ndarray) -> np.ndarray:
     return np.asarray(logits)
 
 
-@pytest.mark.parametrize("key", [more(key) if key == "rounded" else key for key in CASES])
+@pytest.mark.parametrize("key", [more(key) if key == "dropout_on" else key for key in CASES])
 def test_a_look_has_both_accuracies_on_the_same_images(key: str) -> None:
     honest = CASES[key]
     config = replace(honest, report=key)

@@ -495,6 +495,7 @@ def process(*command: object) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @needs_dask
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_sweep_leaves_every_cell_once(tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "out"
     plan.write_text(to_json(MANY))

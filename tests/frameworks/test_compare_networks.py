@@ -13,7 +13,6 @@ import pytest
 from core.study.compare.recording import read
 from core.study.compare.walk import compare
 from tests.frameworks.test_recorders import recorder
-from tests.kit import more
 
 BATCH, CLASSES, STEPS, SEEDS = 8, 5, 3, 20
 Params = dict[str, Any]
@@ -105,10 +104,9 @@ def recorded(path: Path, network: Any, seed: int, optimizer: Any, whole: bool) -
         kept.after(params, grads=grads, outputs=z, loss=value)
 
 
-@pytest.mark.parametrize(
-    "network", [cnn, more(gru), more(transformer)], ids=lambda each: each.__name__
-)
+@pytest.mark.parametrize("network", [cnn, gru, transformer], ids=lambda each: each.__name__)
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.slow
 def test_a_program_that_is_rounded_twice_is_the_same(
     network: Any, rule: str, tmp_path: Path
 ) -> None:

@@ -197,6 +197,7 @@ def test_silent_digits_are_wrong_and_shown_surest_first() -> None:
 START = RunConfig(**{**PRESETS["keep_or_drop"].overrides, **SMALL["keep_or_drop"]})
 
 
+@pytest.mark.slow
 def test_the_story_of_one_number_shows_both_readings() -> None:
     page = told(NUMBER, {})
     left = re.search(r"leaves (\d+) in TensorFlow and (\d+) in Keras; chance", answers(page)[0])
@@ -327,6 +328,7 @@ def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
     assert "mean ends at" in answers(page)[-1]
 
 
+@pytest.mark.slow
 def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     page = told(PICTURES, {})
     assert "(5, 5, 28, 32), and its output (1, 14, 32)." in answers(page)[0]

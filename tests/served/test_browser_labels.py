@@ -29,7 +29,7 @@ GRU = urlencode(to_query(replace(SERIES, model="gru")))
 LAYERS = urlencode(to_query(DROPPING))
 ADDRESSES = [
     "train?until=end",
-    "train?loss=naive&until=end",
+    more("train?loss=naive&until=end"),
     more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
     more(f"train?{FIVE_LAYERS}naive&epochs=2&until=end"),
     more(f"train?{LAYERS}&until=end"),

@@ -34,6 +34,7 @@ def slow_host(tab: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs a signal to ask by")
+@pytest.mark.slow
 def test_a_minute_of_use_imports_nothing_new(slow_host: tuple[Server, Path]) -> None:
     server, modules = slow_host
 
