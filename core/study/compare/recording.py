@@ -23,7 +23,7 @@ _HEADER_LIMIT = 8 * 2**20
 _TENSOR_LIMIT = 50_000
 _NAME_LIMIT = 300
 _STEP_LIMIT = 100_000
-_DTYPES: dict[str, Any] = {
+FORMATS: dict[str, Any] = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
     "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
@@ -141,8 +141,8 @@ def read(data: bytes | Path, limit_bytes: int = LIMIT_BYTES) -> Recording:
             ignored.append(name)
             continue
         _check_kind(name, dtype, shape)
-        values = np.frombuffer(data, _DTYPES[dtype], _count(shape), begin + first) if last > first \
-            else np.zeros(0, _DTYPES[dtype])  # fmt: skip
+        values = np.frombuffer(data, FORMATS[dtype], _count(shape), begin + first) if last > first \
+            else np.zeros(0, FORMATS[dtype])  # fmt: skip
         tensors[name] = values.reshape(shape)
     if not tensors:
         raise Unusable("The file holds no tensor of a step.")
@@ -227,13 +227,13 @@ def _span(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or {*entry} != {"dtype", "shape", "data_offsets"}:
         raise Unusable(f"{_shown(name)}: its entry needs dtype, shape and data_offsets.")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in FORMATS:
         raise Unusable(f"{_shown(name)}: the number format {_shown(dtype)} is not known.")
     if not _naturals(shape) or len(shape) > 8:
         raise Unusable(f"{_shown(name)}: its shape is not a list of at most eight sizes.")
     if not _naturals(offsets) or len(offsets) != 2:
         raise Unusable(f"{_shown(name)}: its data_offsets are not two numbers.")
-    wanted = _count(shape) * np.dtype(_DTYPES[dtype]).itemsize
+    wanted = _count(shape) * np.dtype(FORMATS[dtype]).itemsize
     if offsets[1] - offsets[0] != wanted or max(shape, default=0) > 2**40:
         raise Unusable(f"{_shown(name)}: its shape and its data_offsets do not agree.")
     return dtype, tuple(shape), offsets[0], offsets[1]

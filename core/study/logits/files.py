@@ -13,19 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import safetensors
 
-from core.study.compare.recording import LIMIT_BYTES, Array, Unusable
+from core.study.compare.recording import FORMATS, LIMIT_BYTES, Array, Unusable
 from core.study.logits.table import from_csv
 
 _ARRAYS = 1000
-_FORMATS: dict[str, Any] = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
-    "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def _from_safetensors(data: bytes, _: int) -> Arrays:
         raise Unusable("The file is no .safetensors file, or it was cut off or changed.") from None
     found = {}
     for name, entry in entries[:_ARRAYS]:
-        dtype = _FORMATS.get(entry["dtype"])
+        dtype = FORMATS.get(entry["dtype"])
         if dtype is not None:
             data = entry["data"]
             values = np.frombuffer(data, dtype) if len(data) else np.zeros(0, dtype)
