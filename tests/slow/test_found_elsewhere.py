@@ -32,7 +32,7 @@ MEASURED: dict[str, tuple[RunConfig, dict[str, Any], float, float]] = {
     "AdamW": (SMALL, {"decay_form": "decoupled", "weight_decay": 0.05}, 91.5, 2),
     "Adam with L2": (SMALL, {"decay_form": "l2", "weight_decay": 0.05}, 85.5, 2),
     "Adadelta at its rate in Keras": (
-        KERAS, {"optimizer": "adadelta", "learning_rate": 1e-3}, 5.1, 8),
+        KERAS, {"optimizer": "adadelta", "learning_rate": 1e-3}, 5.1, 10),  # as good as untrained
     "Adadelta at the paper's rate": (
         KERAS, {"optimizer": "adadelta", "learning_rate": 1.0}, 92.1, 2),
     "RMSprop, pixels from 0 to 255": (
