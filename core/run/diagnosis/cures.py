@@ -1,5 +1,6 @@
 """Cures: changes of a config that may help, by field; empty where there is none."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from core.config import FIELDS, RunConfig
 from core.data import SOURCES
+from core.parts import loss_scale
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
 from core.parts.dtypes import DTYPES
@@ -25,7 +27,16 @@ def on_logits(config: RunConfig) -> Cure:
     Labels that are moved are put right as well: a loss that learns would learn them.
     """
     cure = softmax_once(config) | ({"label_shift": 0} if config.label_shift else {})
-    return cure | _usual_steps(config, most=10) if cure else smaller_pixels(config)
+    if not cure:
+        return smaller_pixels(config)
+    return cure | _usual_steps(config, most=10) | _unskipped(config)
+
+
+def _unskipped(config: RunConfig) -> Cure:
+    """float32 for a run so short that a loss scale which is being halved may skip most of it."""
+    halvings = math.log2(loss_scale.INITIAL)
+    short = PRECISIONS[config.precision].scaled and config.steps <= 2 * halvings
+    return {"precision": "float32"} if short else {}
 
 
 def softmax_once(config: RunConfig) -> Cure:
