@@ -13,7 +13,7 @@ import pytest
 
 from core.run.train.pieces import Pieces
 from tests.kit import MNIST_VARIABLE, ROOT, official_mnist
-from tests.kit.runs import SHAPES
+from tests.kit.runs import SHAPES, compiling
 
 # A shared or busy machine may be slow, and a slow example is no failure.
 hypothesis.settings.register_profile("samenet", deadline=None)
@@ -108,15 +108,8 @@ def no_full_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def compilations() -> Iterator[list[float]]:
     """A list that grows by one with every program that XLA compiles."""
-    seen: list[float] = []
-
-    def listen(event: str, seconds: float, **_: object) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listen)
+    with compiling() as seen:
+        yield seen
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """Small runs, looks made by hand, and random valid configurations."""
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -32,6 +34,21 @@ def tiny(**overrides: Any) -> RunConfig:
 
 # For functions that a test calls only a few times: compiled with little optimization.
 quick = partial(jax.jit, compiler_options=ONCE)
+
+
+@contextmanager
+def compiling(others: Container[int | None] = ()) -> Iterator[list[float]]:
+    """A list that grows by one with every program that XLA compiles, but not for these threads."""
+    seen: list[float] = []
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        compiled = event == "/jax/core/compile/backend_compile_duration"
+        if compiled and threading.get_ident() not in others:
+            seen.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.03) -> Any:
