@@ -163,7 +163,7 @@ def open_page(page: Page, server: Server, config: RunConfig) -> None:
     page.wait_for_selector(
         f"{CHART} svg.marks path", state="attached", timeout=READY_SECONDS * 1000
     )
-    page.get_by_text("After step 0").wait_for(timeout=READY_SECONDS * 1000)
+    page.get_by_text("After step 0:").wait_for(timeout=READY_SECONDS * 1000)
     page.evaluate(WATCH)
 
 

@@ -65,9 +65,11 @@ class Functions(NamedTuple):
     init: Callable[..., Any]  # rng, input shape -> output shape, params
     # params, x, rng=None, drop=NOTHING, norm=None -> logits [batch, outputs]
     apply: Callable[..., Array]
-    hidden: Callable[..., list["Hidden"]]  # the same arguments -> each hidden layer
-    # The same arguments -> both, of a network that may normalise.
-    passed: Callable[..., tuple[Array, list["Hidden"]]] | None = None
+    passed: Callable[..., tuple[Array, list["Hidden"]]]  # -> those logits, and each hidden layer
+
+    def hidden(self, *arguments: Any, **how: Any) -> list["Hidden"]:
+        """The same arguments -> each hidden layer."""
+        return self.passed(*arguments, **how)[1]
 
 
 class Hidden(NamedTuple):
@@ -143,7 +145,7 @@ def mlp(
     ) -> Array:
         return serial(params, x, rng=rng, drop=drop, norm=norm)
 
-    def through(
+    def passed(
         params: Params,
         x: Array,
         rng: Array | None = None,
@@ -160,16 +162,9 @@ def mlp(
             x = activation.function(x)
             each.append(Hidden(x, dropout(jnp.ones_like(x), drop, key), moments))
             x = dropout(x, drop, key)
-        return x, each
-
-    def units(params: Params, x: Array, **how: Any) -> list[Hidden]:
-        return through(params, x, **how)[1]
-
-    def passed(params: Params, x: Array, **how: Any) -> tuple[Array, list[Hidden]]:
-        x, each = through(params, x, **how)
         return last[1](params[-1], x), each
 
-    return Functions(init, apply, units, passed)
+    return Functions(init, apply, passed)
 
 
 def _conv(
@@ -209,15 +204,15 @@ def cnn(axes: tuple[int, int, int], outputs: int, around: bool = False) -> Funct
     def apply(params: Params, x: Array, **_: Any) -> Array:
         return serial(params, x.reshape(-1, *axes))
 
-    def units(params: Params, x: Array, **_: Any) -> list[Hidden]:
+    def passed(params: Params, x: Array, **_: Any) -> tuple[Array, list[Hidden]]:
         x, each = x.reshape(-1, *axes), []
         for layer, weights in zip(stack, params, strict=True):
             x = layer[1](weights, x)
             if layer is stax.Relu:
                 each.append(Hidden(x, jnp.ones_like(x)))
-        return each
+        return x, each
 
-    return Functions(init, apply, units)
+    return Functions(init, apply, passed)
 
 
 def _cnn(axes: tuple[int, int, int], around: bool = False) -> dict[str, Any]:
@@ -263,7 +258,8 @@ def recurrent(
     dense = [each for n in widths[:-1] for each in (_dense(n, initializer), stax.Relu)]
     biases = initializer.biases(width)
     unit = gru(width, initializer.weights, biases, split_keys, reset_after)
-    serial_init, serial = stax.serial(*dense, unit, _dense(1, initializer))
+    last = _dense(1, initializer)
+    serial_init, serial = stax.serial(*dense, unit, last)
 
     def init(rng: Array, shape: tuple[int, int]) -> tuple[tuple[int, int], Params]:
         _, params = serial_init(rng, (*shape, 1))
@@ -272,15 +268,16 @@ def recurrent(
     def apply(params: Params, x: Array, **_: Any) -> Array:
         return jnp.moveaxis(serial(params, x[..., None])[..., 0], 0, 1)
 
-    def hidden(params: Params, x: Array, **_how: Any) -> list[Hidden]:
+    def passed(params: Params, x: Array, **_how: Any) -> tuple[Array, list[Hidden]]:
         each, x = [], x[..., None]
         for weights, (_, layer) in zip(params[:-1], [*dense, unit], strict=True):
             x = layer(weights, x)
             each.append(x.reshape(-1, x.shape[-1]))
         after = each[1::2] + each[-1:]  # every ReLU, and the GRU
-        return [Hidden(units, jnp.ones_like(units)) for units in after]
+        predictions = jnp.moveaxis(last[1](params[-1], x)[..., 0], 0, 1)
+        return predictions, [Hidden(units, jnp.ones_like(units)) for units in after]
 
-    return Functions(init, apply, hidden)
+    return Functions(init, apply, passed)
 
 
 MODELS = Registry(

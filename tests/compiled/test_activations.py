@@ -70,17 +70,19 @@ def test_the_gelus_differ_as_the_frameworks_do() -> None:
 
 @pytest.mark.parametrize("key", ACTIVATIONS)
 def test_a_network_has_it_after_every_hidden_layer(key: str) -> None:
-    init, apply, hidden, _ = MODELS["mlp"].build(
+    init, apply, passed = MODELS["mlp"].build(
         (7, 5), 10, INITIALIZERS["glorot_normal"], ACTIVATIONS[key]
     )
     params = filled(init, (1, 784), spread=0.1)
     images = np.random.default_rng(9).normal(size=(5, 784)).astype(np.float32)
     *each, (last, bias) = [(np.float64(w), np.float64(b)) for w, b in layers(params)]
     x = np.float64(images)
-    for (w, b), layer in zip(each, hidden(params, images), strict=True):
+    logits, hidden = passed(params, images)
+    for (w, b), layer in zip(each, hidden, strict=True):
         x = FORMULAS[key](x @ w + b)
         np.testing.assert_allclose(layer.units, x, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(apply(params, images), x @ last + bias, rtol=1e-4, atol=1e-5)
+    for given in (logits, apply(params, images)):
+        np.testing.assert_allclose(given, x @ last + bias, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

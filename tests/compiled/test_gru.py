@@ -150,9 +150,12 @@ def test_a_gru_that_resets_later_starts_from_the_same_weights() -> None:
     ("key", "widths"), [("gru", (5,)), ("gru_reused", (3, 4, 5)), ("gru_reset_after", (3, 5))]
 )
 def test_predictions_agree_with_a_loop_by_hand(key: str, widths: tuple[int, ...]) -> None:
-    init, apply, hidden, _ = MODELS[key].build(widths, TIME, GLOROT)
+    init, apply, passed = MODELS[key].build(widths, TIME, GLOROT)
     params = filled(init, (BATCH, TIME), 1, 0.3)
-    predictions, seen = quick(lambda params: (apply(params, X), hidden(params, X)))(params)
+    applied, (predictions, seen) = quick(lambda params: (apply(params, X), passed(params, X)))(
+        params
+    )
+    np.testing.assert_array_equal(predictions, applied)
     *dense, gru, (last, bias) = jax.tree.map(lambda leaf: np.asarray(leaf, float), layers(params))
     x = np.asarray(X, float)[..., None]
     units = []

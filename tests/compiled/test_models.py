@@ -77,23 +77,25 @@ def test_dropout_needs_a_random_key() -> None:
 
 @pytest.fixture(scope="module")
 def deep() -> tuple[Any, Any]:
-    """Weights, and (rng, drop) -> the hidden layers and the logits, compiled once for all tests."""
-    init, apply, hidden, _ = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
+    """Weights, and (rng, drop) -> hidden layers and twice the logits, compiled once for all."""
+    init, apply, passed = MODELS["mlp"].build((64, 32, 16), 10, GLOROT)
     params = filled(init, (1, 784))
 
-    def passed(rng: jax.Array | None, drop: Drop) -> tuple[Any, jax.Array]:
+    def both(rng: jax.Array | None, drop: Drop) -> tuple[Any, ...]:
         options: Any = {"rng": rng, "drop": drop}
-        return hidden(params, X, **options), apply(params, X, **options)
+        logits, hidden = passed(params, X, **options)
+        return hidden, logits, apply(params, X, **options)
 
-    return params, quick(passed)
+    return params, quick(both)
 
 
 @pytest.mark.parametrize("seed", [None, 1], ids=["at test time", "in training"])
 @pytest.mark.parametrize("drop", [NOTHING, Drop(0.5, 0.5, 1.0), Drop(0.5, 1.0, 0.5)], ids=str)
 def test_hidden_layers_lead_to_the_logits(drop: Drop, seed: int | None, deep: Any) -> None:
-    params, passed = deep
+    params, both = deep
     rng = None if seed is None else jax.random.PRNGKey(seed)
-    each, logits = jax.device_get(passed(rng, Drop(*map(np.float32, drop))))
+    each, logits, applied = jax.device_get(both(rng, Drop(*map(np.float32, drop))))
+    np.testing.assert_array_equal(logits, applied)
     x = X
     for (w, b), layer in zip(layers(params), each, strict=False):
         np.testing.assert_allclose(layer.units, np.maximum(x @ w + b, 0), atol=1e-5)
@@ -214,7 +216,7 @@ KEY = jax.random.PRNGKey(1)  # the post's
 
 @pytest.mark.parametrize("model", AXES)
 def test_cnn_is_the_post_s(model: str) -> None:
-    (init, apply, hidden, _), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
+    (init, apply, passed), (post_init, post) = MODELS[model].build((1,), 10, GLOROT), post_cnn()
     shapes: list[tuple[int, ...]] = []
 
     @quick
@@ -229,10 +231,11 @@ def test_cnn_is_the_post_s(model: str) -> None:
     assert ours[0][0].shape == (5, 5, AXES[model][2], 32)
 
     @quick
-    def passed(ours: Any, theirs: Any) -> tuple[Any, ...]:
-        return apply(ours, X), hidden(ours, X), post(theirs, X.reshape(5, *AXES[model]))
+    def all_of(ours: Any, theirs: Any) -> tuple[Any, ...]:
+        return *passed(ours, X), apply(ours, X), post(theirs, X.reshape(5, *AXES[model]))
 
-    logits, each, by_post = passed(ours, theirs)
+    logits, each, applied, by_post = all_of(ours, theirs)
+    np.testing.assert_array_equal(logits, applied)
     np.testing.assert_allclose(logits, by_post, atol=1e-5)
     height = AXES[model][0]
     assert [layer.units.shape for layer in each] == [

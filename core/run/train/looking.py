@@ -171,8 +171,8 @@ class Looking:
         how: dict[str, Any] = {"drop": dropping(knobs), "norm": norming(knobs, weights.running)}
 
         def logits_and_units(x: Array) -> tuple[Array, list[Array]]:
-            units = [layer.units for layer in step.hidden(params, x, **how)]
-            return step.apply(params, x, **how), units
+            logits, hidden = step.logits_and_layers(params, x, **how)
+            return logits, [layer.units for layer in hidden]
 
         logits, units = step.model.at_test(logits_and_units, x)
         return _Probe(x, labels, logits, units)
@@ -204,7 +204,9 @@ class Looking:
         self, weights: Weights, probe: _Probe, knobs: Knobs, key: Array
     ) -> dict[str, Array]:
         """What dropping units does to the answers; NaN, at no cost, if no unit is dropped."""
-        drop = dropping(knobs)
+        drop, nothing = dropping(knobs), (jnp.float32(jnp.nan),) * 2
+        if not self.step.drops:
+            return dict(zip(("dropped_accuracy", "flipped"), nothing, strict=True))
         x, whole = probe.x[:DROPPED], answers(probe.logits[:DROPPED])
         labels = probe.labels[:DROPPED]
 
@@ -215,7 +217,6 @@ class Looking:
             mean = partial(jnp.mean, dtype=jnp.float32)
             return mean(left == labels), mean(left != whole)
 
-        nothing = (jnp.float32(jnp.nan),) * 2
         drops = drop.keep_prob < 1
         accuracy, flipped = lax.cond(drops, measured, lambda weights: nothing, weights)
         return {"dropped_accuracy": accuracy, "flipped": flipped}
@@ -239,13 +240,12 @@ class Looking:
         _, pull_back, _ = forward(passed, params, batch.x, knobs, batch.key)
         exact = batch_gradient(pull_back, slopes, knobs, filled=self.step.filled(state))
         norm = norming(knobs, state.running)
-        activations = self.step.model.at_test(
-            lambda x: [
-                [layer[:2] for layer in network.hidden(params, x, norm=norm)],
-                network.apply(params, x, norm=norm),
-            ],
-            probed,
-        )
+
+        def layers_and_logits(x: Array) -> tuple[Any, Array]:
+            logits, hidden = network.passed(params, x, norm=norm)
+            return [layer[:2] for layer in hidden], logits
+
+        activations = self.step.model.at_test(layers_and_logits, probed)
         largest = Largest(*map(diagnostics.largest, (activations, exact, params)))
         if state.scaler:
             largest = largest._replace(gradient=largest.gradient * state.scaler.scale)

@@ -92,6 +92,11 @@ class Step:
         return tuple(self.norm.start(width, dtype) for width in self.shape.widths)
 
     @property
+    def drops(self) -> bool:
+        """Whether the network has dropout, which a run may switch off."""
+        return "dropout" not in self.model.ignores
+
+    @property
     def normalises(self) -> bool:
         """Whether the hidden layers are normalised, and so have running averages."""
         return self.norm.test_batch is not None
@@ -123,16 +128,20 @@ class Step:
         norm: Norm | None = None,
     ) -> list[Hidden]:
         """The hidden layers of the pass that gives these logits."""
+        return self.logits_and_layers(params, x, rng=rng, drop=drop, norm=norm)[1]
+
+    def logits_and_layers(self, params: Params, x: Array, **how: Any) -> tuple[Array, list[Hidden]]:
+        """The same logits and those hidden layers, from one pass."""
         params, x = cast((params, x), self.precision.compute.dtype)
-        return self.network.hidden(params, x, rng=rng, drop=drop, norm=norm)
+        logits, hidden = self.network.passed(params, x, **how)
+        return logits.astype(self.precision.loss.dtype), hidden
 
     def passed(self, params: Params, x: Array, **how: Any) -> tuple[Array, Any]:
         """The same logits, and the Moments of each hidden layer; () if they are not normalised."""
-        if not self.normalises or self.network.passed is None:
+        if not self.normalises:
             return self.apply(params, x, **how), ()
-        params, x = cast((params, x), self.precision.compute.dtype)
-        logits, layers = self.network.passed(params, x, **how)
-        return logits.astype(self.precision.loss.dtype), tuple(each.moments for each in layers)
+        logits, hidden = self.logits_and_layers(params, x, **how)
+        return logits, tuple(each.moments for each in hidden)
 
     def evaluate(self, weights: Weights, x: Array, knobs: Knobs, key: Array | None = None) -> Array:
         """Logits [batch, outputs] as at test time; with a key, units are dropped all the same."""
