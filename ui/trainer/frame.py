@@ -36,8 +36,8 @@ from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
-# Nats, an end of the loss axis. Pixels from 0 to 255 gave untrained networks losses of 12 to 115 in
-# six settings, and none more later: so the axis does not grow when the first look comes.
+# Nats, an end of the loss axis. Pixels from 0 to 255 gave untrained networks losses of 12 to 200 in
+# seven settings, and none more later: so the axis does not grow when the first look comes.
 UNSCALED_TOP = 300.0
 READYING = (Status.PREPARING, Status.COMPILING)
 
