@@ -340,6 +340,17 @@ def test_clipping_is_not_blamed_where_it_seldom_matters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("moved", "wrong", "told"),
+    [(3e-3, 0.3, True), (4e-3, 0.3, False), (3e-3, 0.05, False), (NAN, 0.3, False)],
+)
+def test_clipping_is_blamed_without_a_trial_where_thirty_steps_would_move_little(
+    moved: float, wrong: float, told: bool
+) -> None:
+    seen = look(3, census=Census(wrong, 0, 0), update_norms=np.full(2, moved))  # of 10
+    assert ("clipped" in said(CLIPPED, seen)) == told
+
+
+@pytest.mark.parametrize(
     ("change", "cure"),
     [
         ({"learning_rate": 0.1}, {"clip_norm": 1.0}),

@@ -22,6 +22,10 @@ LARGE = 0.1
 FASTER = 0.5
 SHORTENED = 10  # times as long as clipping leaves it: such a gradient is far above the limit
 OFTEN = 0.9  # of the looks
+# Of a layer's size, in a whole run. In 120 steps a network of 64 units had 14% of ten digits right
+# where clipping let its layers move by up to 0.9%, and 40% where by 4%; without it they moved by up
+# to 42%, and it had 93% (SGD at 0.1; JAX 0.10.2, CPU).
+HARDLY = 0.01
 EACH = "each_norm"  # a row of CLIP_FORMS
 CLEAR = 1e-3  # of the loss: a smaller fall may be rounding, above all in 16 bits
 
@@ -86,7 +90,7 @@ def too_slow(e: Evidence) -> Diagnosis | None:
 
 def clipped(e: Evidence) -> Diagnosis | None:
     """The steps come to little, and clipping leaves a tenth of the gradient or less."""
-    if not (_follows_length(e) and (too_small(e) or too_slow(e))):
+    if not (_follows_length(e) and (too_small(e) or too_slow(e) or _hardly_moves(e))):
         return None
     times = [_shortened(e, look) for look in e.snapshots]
     far = sum(each >= SHORTENED for each in times)
@@ -104,6 +108,15 @@ def clipped(e: Evidence) -> Diagnosis | None:
         f"{number(e.first.loss, 3)} at the start and is {number(e.now.loss, 3)} now.",
         cures.longer_gradients(e.config),
     )
+
+
+def _hardly_moves(e: Evidence) -> bool:
+    """Whether steps like this one, for the whole run, would change no layer much.
+
+    It needs no trial, which short runs do not have.
+    """
+    wrong = e.now.step > 0 and e.now.census.wrong > FEW
+    return wrong and step_size(e.now) * e.config.steps < HARDLY
 
 
 def _follows_length(e: Evidence) -> bool:
