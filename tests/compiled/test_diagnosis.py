@@ -121,8 +121,8 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     "clipped": (
         CLIPPED, [START, look(5, trial=Trial(10, 10, 0.46, 0.2)), SLOW],
         "Clipping holds the steps back: it shortens gradients to 0.01, and at all 3 looks they "
-        "were at least 10 times as long, now 141 times. The loss was 1 at the start and is 0.8 "
-        "now.",
+        "were at least 10 times as long, typically 141 times. The loss was 1 at the start and is "
+        "0.8 now.",
     ),
     "too_small": (
         LOGITS, [START, look(5, loss=1.0, update_norms=np.full(2, 1e-7))],
@@ -336,7 +336,9 @@ def test_clipping_is_not_blamed_where_it_seldom_matters() -> None:
     short = look(3, gradient_norms=np.full(2, 0.01))
     far = look(5, trial=Trial(10, 10, 0.46, 0.2))
     assert "clipped" not in said(CLIPPED, short, far, SLOW)
-    assert "at 20 of 21 looks they were" in said(CLIPPED, short, *[far] * 18, SLOW)["clipped"]
+    for last in (short._replace(census=SLOW.census), SLOW._replace(gradient_norms=np.full(2, NAN))):
+        says = said(CLIPPED, *[far] * 19, last)["clipped"]
+        assert "at 20 of 21 looks they were at least 10 times as long, typically 141 times" in says
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,11 @@ def clipped(e: Evidence) -> Diagnosis | None:
     """The steps come to little, and clipping leaves a tenth of the gradient or less."""
     if not (_follows_length(e) and (too_small(e) or too_slow(e) or _hardly_moves(e))):
         return None
-    times = [_shortened(e, look) for look in e.snapshots]
-    far = sum(each >= SHORTENED for each in times)
-    if not (times[-1] >= SHORTENED and far >= OFTEN * len(times)):
+    times = np.array([_shortened(e, look) for look in e.snapshots])
+    far = int(np.count_nonzero(times >= SHORTENED))
+    if far < OFTEN * len(times):
         return None
-    looks = f"{len(times):,} looks"
+    looks, typical = f"{len(times):,} looks", _counted(float(np.nanmedian(times)))
     which = f"all {looks}" if far == len(times) else f"{far:,} of {looks}"
     each = e.config.clip_form == EACH
     gradients = "the gradient of each variable" if each else "gradients"
@@ -104,7 +104,7 @@ def clipped(e: Evidence) -> Diagnosis | None:
     return Diagnosis(
         f"Clipping holds the steps back: it shortens {gradients} to "
         f"{number(e.config.clip_norm, 3)}, and at {which} {they} at least {SHORTENED} times as "
-        f"long, now {'at least ' * each}{_counted(times[-1])} times. The loss was "
+        f"long, typically {'at least ' * each}{typical} times. The loss was "
         f"{number(e.first.loss, 3)} at the start and is {number(e.now.loss, 3)} now.",
         cures.longer_gradients(e.config),
     )
