@@ -26,6 +26,11 @@ class Report(Row):
     takes_nan: bool = False  # whether NaN counts as an answer
     same: tuple[str, str] | None = None  # a field, and the value with which nothing is wrong
 
+    @property
+    def other_logits(self) -> bool:
+        """Whether the network gives other logits than the true ones, so that the loss differs."""
+        return self.drops or not self.scales
+
 
 def answers(logits: Array) -> Array:
     """The predicted class of each example; for logits [batch, 1] p >= 1/2, so NaN predicts 0."""

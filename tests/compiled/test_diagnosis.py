@@ -11,7 +11,7 @@ from core.config import RunConfig, agree
 from core.data import load
 from core.parts.dropout import DROPOUTS
 from core.parts.losses import losses_for
-from core.run.diagnosis import CAUSES, batches, diagnose, percent
+from core.run.diagnosis import CAUSES, batches, cures, diagnose, percent
 from core.run.diagnosis.evidence import Evidence
 from core.run.snapshot import (
     BINS,
@@ -37,6 +37,7 @@ SERIES = RunConfig(
     source="ou", task="next_value", model="gru", loss="mse_broadcast", train_size=64, batch_size=64
 )
 FEW_LABELS = RunConfig(**{**DIGITS, "data_order": "sorted", "shuffle": "never"})
+CLIPPED = RunConfig(**{**DIGITS, "clip_form": "global_norm", "clip_norm": 0.01})
 DROPPING = RunConfig(**{**DEEP, "dropout": "rate", "dropout_value": 0.7})
 
 
@@ -57,6 +58,7 @@ TEN_SILENT = {
     "gradients": np.where(np.arange(100) < 10, Gradient.ZERO, Gradient.SOME),
 }
 START = look(0, loss=1.0)
+SLOW = look(6, loss=0.8, census=Census(0.3, 0, 0))
 LATER = look(9, **{**TEN_SILENT, "correct": np.arange(100) >= 4})
 
 # cause -> a configuration, the looks so far, and the sentence
@@ -116,6 +118,12 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
         "The loss is divided by its 10 outputs, too: its gradient is 1/10 of that of the mean over "
         "images. The next step changes no layer by more than 0.001 times its size.",
     ),
+    "clipped": (
+        CLIPPED, [START, look(5, trial=Trial(10, 10, 0.46, 0.2)), SLOW],
+        "Clipping holds the steps back: it shortens gradients to 0.01, and at all 3 looks they "
+        "were at least 10 times as long, typically 141 times. The loss was 1 at the start and is "
+        "0.8 now.",
+    ),
     "too_small": (
         LOGITS, [START, look(5, loss=1.0, update_norms=np.full(2, 1e-7))],
         "The steps are too small: the loss is still 1, and the next step changes no layer by more "
@@ -154,7 +162,7 @@ FITTING: dict[str, tuple[RunConfig, list[Snapshot], str]] = {
     ),
     "too_slow": (
         LOGITS, [START, look(5, loss=0.9, trial=Trial(10, 10, 0.86, 0.6)),
-                 look(6, loss=0.8, census=Census(0.3, 0, 0))],
+                 SLOW],
         "It learns slowly: tried on copies of step 5, 10 times the learning rate lowered the loss "
         "7.5 times as much in 10 steps, by 0.3 instead of 0.04.",
     ),
@@ -294,6 +302,69 @@ def test_of_two_labels_the_other_one_is_learned() -> None:
     assert says["shifted_labels"].endswith(
         "90% of the answers are the other label, and 10% are the label itself."
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "norm", "told"),
+    [
+        ({}, 1.0, True),
+        ({"optimizer": "momentum"}, 1.0, True),
+        ({"optimizer": "adam"}, 1.0, False),  # divides by the gradient's size
+        ({"optimizer": "adagrad"}, 1.0, False),
+        ({"optimizer": "lion"}, 1.0, False),
+        ({"clip_form": "off"}, 1.0, False),
+        ({}, 0.08, True),
+        ({}, 0.07, False),  # 9.9 times in two layers
+        ({}, NAN, False),
+        ({"clip_form": "each_norm"}, 0.21, True),
+        ({"clip_form": "each_norm"}, 0.19, False),  # four arrays: twice the limit is certain
+    ],
+)
+def test_clipping_is_blamed_where_it_shortens_steps(
+    change: dict[str, Any], norm: float, told: bool
+) -> None:
+    config = replace(CLIPPED, **change)
+    norms = {"gradient_norms": np.full(2, norm)}
+    tried = [look(step, **norms, trial=Trial(10, 10, 0.46, 0.2)) for step in (3, 4, 5)]
+    looks = [START, *tried, SLOW._replace(**norms)]
+    assert ("clipped" in {found.cause for found in diagnose(config, looks)}) == told
+    learns = looks[-1]._replace(census=Census(0.05, 0, 0))
+    assert "clipped" not in {found.cause for found in diagnose(config, [*looks, learns])}
+
+
+def test_clipping_is_not_blamed_where_it_seldom_matters() -> None:
+    short = look(3, gradient_norms=np.full(2, 0.01))
+    far = look(5, trial=Trial(10, 10, 0.46, 0.2))
+    assert "clipped" not in said(CLIPPED, short, far, SLOW)
+    for last in (short._replace(census=SLOW.census), SLOW._replace(gradient_norms=np.full(2, NAN))):
+        says = said(CLIPPED, *[far] * 19, last)["clipped"]
+        assert "at 20 of 21 looks they were at least 10 times as long, typically 141 times" in says
+
+
+@pytest.mark.parametrize(
+    ("moved", "wrong", "told"),
+    [(3e-3, 0.3, True), (4e-3, 0.3, False), (3e-3, 0.05, False), (NAN, 0.3, False)],
+)
+def test_clipping_is_blamed_without_a_trial_where_thirty_steps_would_move_little(
+    moved: float, wrong: float, told: bool
+) -> None:
+    seen = look(3, census=Census(wrong, 0, 0), update_norms=np.full(2, moved))  # of 10
+    assert ("clipped" in said(CLIPPED, seen)) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "cure"),
+    [
+        ({"learning_rate": 0.1}, {"clip_norm": 1.0}),
+        ({"clip_norm": 5.0, "learning_rate": 0.1}, {"clip_norm": 50.0}),
+        ({"clip_norm": 500.0, "learning_rate": 0.1}, {"clip_form": "off"}),
+        ({"learning_rate": 30.0}, {"clip_norm": 1.0, "learning_rate": 0.1}),
+        ({"scaling": "raw", "learning_rate": 1e-4},
+         {"clip_norm": 1.0, "scaling": "unit", "learning_rate": 0.01}),
+    ],
+)  # fmt: skip
+def test_a_cure_of_clipping_keeps_some(change: dict[str, Any], cure: dict[str, Any]) -> None:
+    assert cures.longer_gradients(replace(CLIPPED, **change)) == cure
 
 
 @pytest.mark.parametrize(("says", "told"), [(0.86, True), (0.88, False), (0.96, True)])

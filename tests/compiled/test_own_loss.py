@@ -1,6 +1,7 @@
 """A visitor's formula computes what the same row of LOSSES computes, and is judged like one."""
 
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -93,13 +94,16 @@ def test_programs_of_formulas_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (loss[0], slope[0]) == (1001, 1)
 
 
-def test_a_run_trains_with_it_as_with_the_row() -> None:
-    own, listed = trained(OWN), trained(tiny(loss="mxnet", epsilon=1e-3))
+def test_a_run_trains_and_reports_with_it_as_with_the_row() -> None:
+    runs = OWN, tiny(loss="mxnet", epsilon=1e-3)
+    own, listed = (trained(replace(each, report="unscaled")) for each in runs)
     assert len(own) == len(listed) > 3
     for mine, others in zip(own, listed, strict=True):
         np.testing.assert_allclose(mine.loss, others.loss, rtol=1e-6)
         np.testing.assert_allclose(mine.margins, others.margins, rtol=1e-5, atol=1e-6)
         assert mine.census == others.census
+        reports = ([look.held_out_loss, look.reported_loss] for look in (mine, others))
+        np.testing.assert_allclose(*reports, rtol=1e-5)
 
 
 def test_its_nan_is_traced_to_an_operation() -> None:

@@ -154,7 +154,31 @@ def _around_the_loss() -> list[dict[str, Any]]:
     for size in (997, 1000):
         few = {"train_size": size, "batch_size": 333, "last_batch": "kept", "epochs": 12}
         changes += [{**DIGITS, **few, "learning_rate": rate} for rate in (0.01, 0.1, 1.0)]
+    changes += [{**LONGER, **CLIPPING, **change} for change in FAR_CLIPPED]
     return changes
+
+
+CLIPPING: dict[str, Any] = {"clip_form": "global_norm", "clip_norm": 1e-3, "learning_rate": 0.1}
+FAR_CLIPPED: tuple[dict[str, Any], ...] = (
+    {"clip_norm": 0.05},
+    {"clip_norm": 1e-4, "learning_rate": 30.0},
+    {"clip_norm": 0.01, "learning_rate": 0.01},
+    {"optimizer": "momentum"},
+    {"optimizer": "averaged", "clip_norm": 0.01},
+    {"optimizer": "adam", "learning_rate": 1e-6},
+    {"clip_form": "each_norm"},
+    {"clip_form": "global_norm_torch", "learning_rate": 1.0},
+    {"scaling": "raw", "clip_norm": 0.01},
+    {"scaling": "raw", "clip_norm": 1.0, "learning_rate": 1e-5},
+    {"scaling": "raw", "clip_norm": 0.01, "learning_rate": 0.01, "loss": "clip"},
+    {"scaling": "standardised"},
+    {"reduction": "sum", "clip_norm": 1.0, "learning_rate": 1e-3},
+    {"initializer": "normal_1", "clip_norm": 0.1},
+    {"precision": "bfloat16"},
+    {"normalisation": "batch_norm"},
+    {"dropout": "rate", "dropout_value": 0.5},
+    {"decay_form": "l2", "weight_decay": 0.05},
+)
 
 
 def probed(config: RunConfig) -> list[tuple[Snapshot, list[Diagnosis]]]:

@@ -354,6 +354,35 @@ def test_a_reported_accuracy_is_drawn_where_it_ever_differs() -> None:
     assert dashes["condition"] == [{"test": 'datum.series == "reported"', "value": [7, 4]}]
 
 
+def test_a_reported_loss_is_drawn_beside_the_true_one_where_it_ever_differs() -> None:
+    losses = [(0.7, 0.7, 33.0), (0.5, NAN, 26.0), (0.3, 0.31, 45.0)]
+    run = [
+        look(step, loss=own, held_out_loss=true, reported_loss=said)
+        for step, (own, true, said) in enumerate(losses)
+    ]
+    same = [each._replace(reported_loss=each.held_out_loss) for each in run]
+    drawing, alike, unsaid = (
+        live.loss(each, [], 2, None, reports=reports, least_top=300.0)
+        for each, reports in ((run, True), (same, True), (run, False))
+    )
+    assert values(drawing, "held out") == [0.7, None, 0.31]
+    assert values(drawing, "reported") == [33.0, 26.0, 45.0]
+    assert values(alike, "reported") == values(unsaid, "reported") == []
+    assert drawing.spec == alike.spec != unsaid.spec, "no axis moves when the curve comes"
+    assert gaps(drawing) == [(1, "NaN", "NaN in held out", "held out")]
+    assert drawing.sentence == (
+        "Loss by step: training from 0.7 nats to 0.3 nats; held out from 0.7 nats to 0.31 nats; "
+        "reported from 33 nats to 45 nats, by step 2."
+    )
+    assert unsaid.sentence == "Loss by step: from 0.7 nats to 0.3 nats, by step 2."
+
+
+@pytest.mark.parametrize("axis", [live.symlog(300.0), live.linear(2.0), live.logarithmic(0.1, 9.0)])
+def test_a_place_on_an_axis_is_that_of_its_value(axis: frame.Along) -> None:
+    places = [0.0, 0.25, 1.0]
+    np.testing.assert_allclose([axis.place(axis.value(each)) for each in places], places)
+
+
 def test_an_accuracy_reported_of_nan_is_drawn_beside_the_gap() -> None:
     nan = Saturation(np.zeros((3, BINS + 5), int), 0, 0, 0, 1.0)
     run = [look(0, reported=0.9), look(1, saturation=nan, test_accuracy=0.1, reported=0.1)]

@@ -17,7 +17,9 @@ from ui.charts.palette import BROKEN, DEAD, HELD_OUT, LAYERS, TRAIN
 
 Snapshots = Sequence[Snapshot]
 ACCURACIES = ("training", "held out")
-REPORTED = "reported"  # the accuracy on held-out images as the program measures it
+REPORTED = "reported"  # what the program measures on held-out images
+LOSS = ("loss",)
+LOSSES = (*ACCURACIES, REPORTED)  # where the program measures another held-out loss
 GRADIENTS = {"has a gradient": TRAIN, "exactly 0": DEAD, "NaN or inf": BROKEN}
 NATS, SQUARED = "nats", "squared error"  # the units of a cross-entropy and of a regression's loss
 PIN_POINTS = 120  # the most that are drawn of a pinned run
@@ -69,31 +71,52 @@ def loss(
     at: int | None,
     pins: Sequence[Pin] = (),
     unit: str = NATS,
+    reports: bool = False,
+    least_top: float = 0.0,
 ) -> Drawing:
-    """Draw the mean loss over the steps; NaN and inf are marked at the foot."""
-    now, then = [s.loss for s in run], [s.loss for s in before]
+    """Draw the mean loss over the steps; NaN and inf are marked at the foot.
+
+    `reports` leaves room for the loss on held-out images and for the one that the program reports,
+    which are drawn if they ever differ. The axis reaches at least to `least_top`.
+    """
+    now, then = (_losses(each, reports) for each in (run, before))
     kept = {each.name: (each.steps, each.loss) for each in pins}
-    top = loss_top if unit == NATS else error_top
-    every = [*now, *then, *(value for each in pins for value in each.loss)]
+    drawn = [*now.values(), *then.values(), *(each.loss for each in pins)]
+    every = [least_top, *(value for curve in drawn for value in curve)]
+    top = (loss_top if unit == NATS else error_top)(every)
+    shown = now if reports else {"": now[LOSS[0]]}
     return Drawing(
         key="loss",
-        spec=_loss_spec(steps, top(every), tuple(kept), unit),
+        spec=_loss_spec(steps, top, tuple(kept), unit, reports),
         tables={
-            "run": curve_table(run, {"loss": now}),
-            "before": curve_table(before, {"loss": then}),
+            "run": curve_table(run, now),
+            "before": curve_table(before, then),
             **kept_table(kept),
-            "gaps": frame.gaps(_steps(run), now),
+            **(frame.names(now, symlog(top), frame.TALL) if reports else {}),
+            "gaps": frame.join_gaps(
+                frame.gaps(_steps(run), curve, series=name) for name, curve in shown.items()
+            ),
             "cursor": frame.cursor(at),
         },
         alt="Loss by step.",
         zoom=True,
         sentence=frame.curves_sentence(
             "Loss by step",
-            {"": now} if ended(run, steps) else {},
+            shown if ended(run, steps) else {},
             steps,
             partial(in_units, unit=unit),
         ),
     )
+
+
+def _losses(run: Snapshots, reports: bool) -> dict[str, list[float]]:
+    """Return the curves of a run's loss, by name."""
+    training = [s.loss for s in run]
+    if not reports:
+        return dict.fromkeys(LOSS, training)
+    true, said = [s.held_out_loss for s in run], [s.reported_loss for s in run]
+    curves = training, *((true, said) if not np.array_equal(true, said, equal_nan=True) else ())
+    return dict(zip(LOSSES, curves, strict=False))
 
 
 def accuracy(
@@ -245,6 +268,7 @@ def _steps(run: Snapshots) -> list[int]:
     return [s.step for s in run]
 
 
+LINEAR = 0.1  # nats, up to which a loss axis is linear; above it is logarithmic
 LOSS_EDGES = (0.0, 3.0, 30.0, 300.0, 3e3, 3e4, 3e6, 3e12, 3e38)
 ERROR_EDGES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, 1e3, 1e6, 1e38)
 GRADIENT_EDGES = (1e-38, 1e-18, 1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e12, 1e38)
@@ -256,7 +280,7 @@ def loss_top(losses: Sequence[float]) -> float:
 
 
 def loss_axis(top: float) -> alt.Y:
-    """Return an axis from 0 to `top`, linear near 0 and logarithmic above 0.1 nats."""
+    """Return an axis from 0 to `top`, linear near 0 and logarithmic above LINEAR."""
     ticks = [
         0.0,
         *(10.0**power for power in frame.powers(-1, math.floor(math.log10(top)), frame.TICKS - 1)),
@@ -264,13 +288,22 @@ def loss_axis(top: float) -> alt.Y:
     return alt.Y(
         "value:Q",
         title=NATS,
-        scale=alt.Scale(type="symlog", constant=0.1, domain=[0, top], nice=False),
+        scale=alt.Scale(type="symlog", constant=LINEAR, domain=[0, top], nice=False),
         axis=alt.Axis(
             values=ticks,
             tickCount=len(ticks),
             labelExpr=frame.power_labels(),
             labelOverlap="greedy",
         ),
+    )
+
+
+def symlog(top: float) -> frame.Along:
+    """Return the axis of `loss_axis`."""
+    span = math.log1p(top / LINEAR)
+    return frame.Along(
+        lambda value: math.log1p(max(value, 0.0) / LINEAR) / span,
+        lambda place: LINEAR * math.expm1(place * span),
     )
 
 
@@ -303,11 +336,16 @@ def error_axis(top: float) -> alt.Y:
 
 
 @frame.built_once(SPECS)
-def _loss_spec(steps: int, top: float, pins: tuple[str, ...], unit: str) -> dict[str, Any]:
+def _loss_spec(
+    steps: int, top: float, pins: tuple[str, ...], unit: str, reports: bool
+) -> dict[str, Any]:
     y = loss_axis(top) if unit == NATS else error_axis(top)
-    lines = frame.curves_over_before(y, steps, ["loss"], [TRAIN], pins=pins)
-    over = frame.gap_marks(steps), frame.cursor_rule(steps)
-    # The axis of nats is linear below 0.1 and logarithmic above.
+    names, colours = (LOSSES, [TRAIN, HELD_OUT, HELD_OUT]) if reports else (LOSS, [TRAIN])
+    dashed = (REPORTED,) * reports
+    lines = frame.curves_over_before(y, steps, names, colours, pins=pins, dashed=dashed)
+    marks = frame.gap_marks(steps, names, colours) if reports else frame.gap_marks(steps)
+    over = marks, frame.cursor_rule(steps)
+    # The axis of nats is linear below LINEAR and logarithmic above.
     title = "Loss by step, log axis" if unit == NATS else "Loss by step"
     return frame.zoomable(title, *lines, *over, height=frame.TALL)
 

@@ -13,6 +13,7 @@ from core.config import RunConfig, agree
 from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
+from core.parts.reports import REPORTS
 from core.run import train
 from core.run.diagnosis import Diagnosis, diagnose
 from core.run.engine import COURTESY_SECONDS
@@ -35,6 +36,9 @@ from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
 COMPILING = "compiling the training step for this network"
+# Nats, an end of the loss axis. Pixels from 0 to 255 gave untrained networks losses of 12 to 200 in
+# seven settings, and none more later: so the axis does not grow when the first look comes.
+UNSCALED_TOP = 300.0
 READYING = (Status.PREPARING, Status.COMPILING)
 
 
@@ -290,8 +294,14 @@ def _image_charts(
     title = f"Probability of {class_name}"
     broken = charts.broken(snapshots)
     last = snapshots[-1] if charts.ended(snapshots, steps) else None
+    report = REPORTS[config.report]
     return [
-        charts.loss(*curves, pins),
+        charts.loss(
+            *curves,
+            pins,
+            reports=report.other_logits,
+            least_top=0.0 if report.scales else UNSCALED_TOP,
+        ),
         charts.accuracy(*curves, ribbon, pins, reports=config.report != "true"),
         saturation.saturation(now, class_name, title, broken, last),
         charts.gradients(*curves),

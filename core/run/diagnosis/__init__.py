@@ -29,6 +29,7 @@ CAUSES: dict[str, Cause] = {
         losses.softmax_twice,
         losses.taken_for_probabilities,
         pieces.lost_in_epsilon,
+        steps.clipped,
         steps.too_small,
         silence.silent,
         numbers.vanishing,

@@ -82,6 +82,23 @@ def larger_steps(config: RunConfig) -> Cure:
     return _rate(usual if config.learning_rate < usual else 10 * config.learning_rate)
 
 
+def longer_gradients(config: RunConfig) -> Cure:
+    """Clipping at the usual norm, or at ten times the run's own where that is more.
+
+    Not none at all, because the run's learning rate has only been seen with short gradients. It
+    becomes a usual one where it is far from that, and pixels go from 0 to 1.
+    """
+    usual = OPTIMIZERS[config.optimizer].learning_rate
+    cure: Cure = {"clip_norm": max(RunConfig.clip_norm, 10 * config.clip_norm)}
+    if FIELDS["clip_norm"].fault(cure["clip_norm"]):
+        cure = {"clip_form": "off"}
+    if config.scaling == "raw" and "scaling" not in config.ignored():
+        cure["scaling"] = "unit"
+    if config.learning_rate > 100 * usual:
+        return cure | _rate(10 * usual)
+    return cure | _no_less_than_usual(config)
+
+
 def tried_steps(config: RunConfig, times: int) -> Cure:
     """The learning rate that a copy of the run was tried with."""
     return _rate(times * config.learning_rate)

@@ -139,7 +139,7 @@ class Looking:
         said, _ = self._reported_logits(weights, images, knobs)
         true = self.step.evaluate(weights, pixels(images, knobs), knobs)
         both = jnp.concatenate([said, true]), jnp.concatenate([labels, labels])
-        losses, _ = losses_and_slopes(self.step.form, *both, knobs)
+        losses, _ = losses_and_slopes(self.step.form, *both, knobs, self.step.shape.formula)
         means = jnp.mean(diagnostics.wide(losses).reshape(2, -1), axis=-1)
         return jnp.concatenate([accuracy[None], means]).astype(jnp.float32)
 
