@@ -350,7 +350,7 @@ def test_orders_are_the_trainer_s(shuffle: str, data_order: str) -> None:
 
 # Keras and PyTorch: whole scripts
 
-# Each with what it is in: its back end or itself.
+# Each with what it is in: its backend or itself.
 ELSEWHERE = [
     ("keras", "jax", replace(DIGITS, loss="keras_jax", epsilon=1e-3, reduction="sum")),
     more("keras", "jax", replace(DECAYING, loss_weight=0.5, loss="clip", epsilon=1e-3)),

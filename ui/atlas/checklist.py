@@ -129,5 +129,5 @@ def _source(item: Item, framework: str) -> str:
 def _live(item: Item, chosen: Setting) -> str:
     """Links to the two runs side by side, one for each context."""
     there, here = (item.piece.defaults[key].value for key in (chosen.there, chosen.here))
-    joined = ", ".join(links(item.piece, there, here))
+    joined = " · ".join(links(item.piece, there, here))
     return f"<p>Train both, side by side: {joined}</p>" if joined else ""

@@ -109,7 +109,7 @@ def _pair(piece: Piece, one: str, other: str, recorded: Recorded) -> str:
     effects = filter(None, map(recorded.effect, compared(piece, one, other)))
     measured = "; ".join(map(gap_words, effects))
     ends = f"{piece.values[one].label} → {piece.values[other].label}"
-    return f"<li>{escape(ends)}: {', '.join(found)}<br>{escape(measured)}</li>"
+    return f"<li>{escape(ends)}: {' · '.join(found)}<br>{escape(measured)}</li>"
 
 
 def agreement(recorded: Recorded) -> None:
