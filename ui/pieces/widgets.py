@@ -30,7 +30,7 @@ class Widget:
       label: its name on pages.
       grid: the values of its slider (or of its menu, for widths); a Choice has its registry's rows.
       text: writes a value of the grid.
-      help: what stands behind its (?).
+      help: what its (?) says.
       group: the fold in which the trainer draws it, in the order of WIDGETS; "" for above them.
       phone: whether a phone's trainer offers it.
     """
