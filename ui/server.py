@@ -92,7 +92,7 @@ def wait_for_scripts() -> None:
 
 
 def middleware() -> list[Middleware]:
-    """Return what stands before Streamlit: the headers of every response, and the gate."""
+    """Return what is in front of Streamlit: the headers of every response, and the gate."""
     headers = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
     if ancestors := os.environ.get(FRAME_ANCESTORS):
         headers["Content-Security-Policy"] = f"frame-ancestors {ancestors}"

@@ -31,7 +31,7 @@ FRAMEWORKS = Registry(
         Framework(
             key="keras",
             label="Keras 3",
-            summary="Its own layers, losses and optimizers, on the back end that the loss is of.",
+            summary="Its own layers, losses and optimizers, on the backend of its loss.",
             reference="Keras 3.15",
             write=in_keras.script,
         ),

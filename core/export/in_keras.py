@@ -1,4 +1,4 @@
-"""A run as a script of Keras 3, on the back end that its loss is of.
+"""A run as a script of Keras 3, on the backend whose loss it has.
 
 It reads the run's initial weights and the order of its images, which Keras would draw otherwise.
 """
@@ -85,7 +85,7 @@ LABELS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
 
 def backend(config: RunConfig) -> str:
-    """The back end whose loss this is."""
+    """The backend whose loss this is."""
     if config.loss_input == "as_probabilities_tf":
         return "tensorflow"
     return "jax" if LOSS_INPUTS[config.loss_input].instead else BACKENDS.get(config.loss, "jax")

@@ -36,7 +36,7 @@ class Script:
         return "\n\n\n".join(parts) + "\n"
 
     def _words(self, bullet: str, under: str) -> str:
-        """What stands at the top."""
+        """The lines at the top."""
         parts = [self.title, _filled(self.needs)]
         if self.cannot:
             parts.append("Its numbers are not those of the run, because:")

@@ -156,7 +156,7 @@ STREAMS = Registry(
     [
         Stream(
             key="original",
-            label="JAX before 0.5, as in the question",
+            label="JAX before 0.5",
             summary="The random numbers that a seed gave in the question's version of JAX.",
             reference="jax.threefry_partitionable(False)",
             partitionable=False,

@@ -36,8 +36,8 @@ BIASES = Registry(
     [
         Biases(
             key="own",
-            label="as the initial weights have them",
-            summary="The biases that belong to the initial weights.",
+            label="chosen with the weights",
+            summary="Those that come with the chosen initial weights.",
             draw=None,
         ),
         Biases(

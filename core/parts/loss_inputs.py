@@ -129,7 +129,7 @@ LOSS_INPUTS = Registry(
             key="as_probabilities_tf",
             label="logits, taken for probabilities, TensorFlow",
             latex=r"L(\log\mathrm{clip}(z))",
-            summary="The same on Keras's TensorFlow back end, with integer labels: logits are "
+            summary="The same on Keras's TensorFlow backend, with integer labels: logits are "
             "clipped to [1e-7, 1 - 1e-7], and the softmax of their logs is taken.",
             reference="sparse_categorical_crossentropy of Keras 3.15 on TensorFlow with "
             "from_logits=False, its default",

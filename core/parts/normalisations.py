@@ -20,7 +20,7 @@ NORM_FIELDS = ("normalisation", "norm_momentum", "norm_epsilon", "norm_variance"
 
 
 class Moments(NamedTuple):
-    """Of each unit of a layer, over a batch or as running averages: float32 or float64 [width]."""
+    """Each unit's moments, over a batch or as running averages: float32 or float64 [width]."""
 
     mean: Array
     variance: Array  # a batch's is the mean square from its mean, over n

@@ -22,6 +22,8 @@ from typing import Any
 
 import jax
 
+from core import command
+from core.command import tell
 from core.config import RunConfig, from_json
 from core.data import DataUnavailable
 from core.presets import PRESETS
@@ -31,26 +33,18 @@ from core.run.snapshot import Snapshot
 
 EVERY = 1.0  # seconds between two lines of progress, where they do not replace each other
 BAR = 30  # characters
-BAD_SETTINGS = 2  # the exit status, as argparse has it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m core.run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("config", help=f"a file, or one of {', '.join(PRESETS)}")
+    parser = command.parser("core.run", __doc__)
+    add_config(parser)
     parser.add_argument("--out", type=Path, help="the file to write the run to")
     options = parser.parse_args(arguments)
     try:
-        config = asked(options.config)
-    except (ValueError, OSError) as error:
-        tell(f"{options.config}: {error}")
-        return BAD_SETTINGS
-    try:
-        text = json.dumps(as_json(config, list(_looks(config))), indent=1, allow_nan=False)
+        text = json.dumps(
+            as_json(options.config, list(_looks(options.config))), indent=1, allow_nan=False
+        )
         if options.out is None:
             print(text)
         else:
@@ -63,19 +57,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def asked(named: str) -> RunConfig:
-    """The configuration in a file, or of a preset.
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Let a command take a RunConfig as its first argument, `config`."""
+    parser.add_argument("config", type=_asked, help=f"a file, or one of {', '.join(PRESETS)}")
+
+
+def _asked(named: str) -> RunConfig:
+    """Return the configuration in a file, or of a preset.
 
     Raises:
-      ValueError: the file is not a configuration; says why.
-      OSError: it cannot be read.
+      argparse.ArgumentTypeError: the file is not a configuration, or cannot be read; says why.
     """
     if named in PRESETS:
         return RunConfig(**PRESETS[named].overrides)
     try:
         return from_json(Path(named).read_text())
     except UnicodeDecodeError as error:
-        raise ValueError(f"this is not a text: {error}") from error
+        raise argparse.ArgumentTypeError(f"{named}: this is not a text: {error}") from error
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{named}: {error}") from error
 
 
 def _looks(config: RunConfig) -> Iterator[Snapshot]:
@@ -142,8 +142,3 @@ def _look(look: Snapshot) -> dict[str, Any]:
 
 def _number(value: float) -> float | str:
     return value if math.isfinite(value) else "NaN" if math.isnan(value) else str(value)
-
-
-def tell(words: str) -> None:
-    """Print on stderr."""
-    print(words, file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@ copy, so that a run can be laid beside another program's recording. Each step is
 compiles it, apart from the loop around it.
 """
 
-import argparse
 import contextlib
 import io
 import sys
@@ -18,12 +17,14 @@ import jax
 import numpy as np
 from jax import Array
 
+from core import command
+from core.command import tell
 from core.config import RunConfig
 from core.data import DataUnavailable
 from core.parts.choices import REDUCTIONS
 from core.parts.losses import LOSSES
 from core.run import train
-from core.run.command import BAD_SETTINGS, asked, tell
+from core.run.command import add_config
 from core.run.prepare import device_data
 from recorders.samenet_jax import Recorder
 
@@ -97,17 +98,12 @@ def _evaluate(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m core.study.record", description=__doc__)
-    parser.add_argument("config", help="a file, as `python -m core.run` takes it, or a preset")
+    parser = command.parser("core.study.record", __doc__)
+    add_config(parser)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     options = parser.parse_args(arguments)
     try:
-        config = asked(options.config)
-    except (ValueError, OSError) as error:
-        tell(f"{options.config}: {error}")
-        return BAD_SETTINGS
-    try:
-        said = record(config, options.out)
+        said = record(options.config, options.out)
     except (DataUnavailable, OSError, MemoryError, RuntimeError) as error:
         tell(str(error))
         return 1

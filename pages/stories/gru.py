@@ -44,7 +44,7 @@ guess.judge(series.nearer(post), series.errors_sentence(pair))
 chapter("inside", "Which prediction is compared with which target")
 series.comparisons(pair)
 diagnoses(pair, "gru_step", at=1.0)
-section("From which step on they differ")
+section("When they begin to differ")
 parting(post, aligned)
 chapter("cause", "Two shapes that NumPy stretches to a third")
 st.markdown(

@@ -103,7 +103,7 @@ def counted(*, broken: float = 0, silent: float = 0, weak: float = 0, kept: floa
         (counted(kept=np.nan), "whole", "Give the whole gradient"),  # no sample is wrong
         (counted(silent=0.001, kept=0.999), "whole", "Give the whole gradient"),
         (counted(silent=0.25, kept=0.5), "silent", "25% of the samples with “Clip, then naive"),
-        (counted(weak=0.25, kept=0.5), "weaker", "get in all 50% with"),
+        (counted(weak=0.25, kept=0.5), "weaker", "should have, the wrong samples get 50% with"),
         (counted(broken=0.001, kept=np.nan), "breaks", "under 1% of the samples"),
     ],
 )

@@ -498,7 +498,7 @@ def test_a_certain_answer_s_loss_is_the_chosen_loss_s_own() -> None:
 
 
 def test_a_certain_answer_s_loss_is_that_of_smoothed_labels() -> None:
-    """Of the sigmoid of 1: half as much as usual from the label, half from the other one."""
+    """The loss at a sigmoid of 1: half as much as usual from the label, half from the other."""
     config = replace(QUESTION, loss="from_logits", loss_input="softmax", label_smoothing=0.5)
     says = said(config, look(census=Census(0.5, 0, 0)))["softmax_twice"]
     right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(1))
@@ -719,7 +719,7 @@ def test_images_that_are_shuffled_are_mixed_and_sorted_ones_are_not(task: str, s
 
 
 def test_too_few_images_tell_nothing() -> None:
-    """Of ten images, all may have one label by chance."""
+    """All of ten images may have one label by chance."""
     few = replace(FEW_LABELS, train_size=100, batch_size=10)
     labels = load("sample", 100).train_labels
     assert not any(said_of(few, np.argsort(labels, kind="stable")))

@@ -350,7 +350,7 @@ def test_orders_are_the_trainer_s(shuffle: str, data_order: str) -> None:
 
 # Keras and PyTorch: whole scripts
 
-# Each with what it is in: its back end or itself.
+# Each with what it is in: its backend or itself.
 ELSEWHERE = [
     ("keras", "jax", replace(DIGITS, loss="keras_jax", epsilon=1e-3, reduction="sum")),
     more("keras", "jax", replace(DECAYING, loss_weight=0.5, loss="clip", epsilon=1e-3)),
@@ -494,13 +494,15 @@ BAD = [
 def test_bad_settings_are_told_with_status_2(
     values: Any, message: str, main: Callable[..., int], tmp_path: Path, capsys: Any
 ) -> None:
-    assert main([written(tmp_path, values), "--out", str(tmp_path / "out")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main([written(tmp_path, values), "--out", str(tmp_path / "out")])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: Any) -> None:
-    assert run_command.main([str(tmp_path / "none.json")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        run_command.main([str(tmp_path / "none.json")])
     assert "none.json" in capsys.readouterr().err
 
 

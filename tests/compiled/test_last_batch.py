@@ -113,7 +113,7 @@ def test_runs_of_which_one_keeps_the_last_batch_are_no_twins() -> None:
 
 
 def test_twins_that_both_keep_it_part_among_its_images() -> None:
-    """Of a network that hardly moves, only an image of the last batch is clipped."""
+    """In a network that hardly moves, only an image of the last batch is clipped."""
     a = replace(KEEPING, shuffle="never", learning_rate=1e-8, seed=59, loss="clip", epsilon=1e-7)
     p = 1 / (1 + np.exp(-trained(a)[0].margins.astype(float)))
     least, *others = np.sort(p)

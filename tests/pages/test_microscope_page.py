@@ -64,7 +64,7 @@ def test_the_calculator_knows_the_limits() -> None:
     page = open_page(PAGE)
     cells, edges = tables(page)
     assert cells["1 - ε is below 1"] == [
-        "yes, needs ε > 2^-25", "NO, needs ε > 2^-12", "NO, needs ε > 2^-9", "yes, needs ε > 2^-54",
+        "yes, needs ε > 2⁻²⁵", "NO, needs ε > 2⁻¹²", "NO, needs ε > 2⁻⁹", "yes, needs ε > 2⁻⁵⁴",
     ]  # fmt: skip
     assert [*edges][2:] == list(DTYPES)
 

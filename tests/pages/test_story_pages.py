@@ -66,7 +66,7 @@ def test_a_story_page_is_short(story: str) -> None:
 
 def test_the_story_of_the_question_has_its_published_figures() -> None:
     page = told(QUESTION, {})
-    assert "and that is right. JAX, clipped ends at" in answers(page)[0]
+    assert "and that is right. “JAX, clipped” ends at" in answers(page)[0]
     assert "**JAX, clipped: its predicted probabilities after step 10**" in said(page)
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
     assert bars(page, "wrong and silent") == {
@@ -320,12 +320,12 @@ def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
     assert radio.options == ["The sum", "The mean", "Neither: they end alike"]
     radio.set_value(radio.options[2]).run()
     page = settled(page)
-    measured = re.search(r"sum ends at ([\d.]+)%, mean ends at ([\d.]+)%", answers(page)[-1])
+    measured = re.search(r"“sum” ends at ([\d.]+)%, “mean” ends at ([\d.]+)%", answers(page)[-1])
     assert measured and min(map(float, measured.groups())) > 80
     assert "An epoch of 4,000 images takes" in said(page)
     page.radio(key="guess_sgd_widget").set_value(TURNS).run()
     page = settled(page)
-    assert "mean ends at" in answers(page)[-1]
+    assert "“mean” ends at" in answers(page)[-1]
 
 
 @pytest.mark.slow

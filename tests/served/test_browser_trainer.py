@@ -313,12 +313,14 @@ def test_junk_in_a_link_gives_a_note(visit: Visit, server: str) -> None:
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["", "/train"])
+@pytest.mark.parametrize("path", ["", "/train", "/atlas"])
 def test_the_page_fits_on_a_phone(visit: Visit, server: str, path: str) -> None:
     page = visit(server + path, width=390, height=844)
     expect(page.get_by_test_id("stMain").get_by_role("heading").first).to_be_visible()
-    if path:
+    if path == "/train":
         expect(chart(page, "Accuracy by step")).to_be_visible()
+    elif path:
+        expect(page.get_by_role("group", name="Every default")).to_be_visible()
     overflow = "[...document.querySelectorAll('html, body, [data-testid=stMain]')].map("
     assert set(page.evaluate(overflow + "e => e.scrollWidth - e.clientWidth)")) == {0}
 

@@ -182,7 +182,7 @@ def test_a_stage_that_is_not_recorded_is_called_so() -> None:
     assert status["gradient of the outputs"] == status["state"] == "not recorded"
     assert status["evaluation"] == "not recorded"
     assert (status["batch"], status["loss"]) == ("same", "differs")
-    assert status["update"] == "behind the first difference"
+    assert status["update"] == "after the first difference"
     assert named(report) == {"labels_shifted"}
     notes = {stage.name: stage.notes for stage in report.stages}
     assert notes["evaluation"] == (

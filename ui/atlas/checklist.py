@@ -69,7 +69,7 @@ def _picture(items: Sequence[Item], recorded: Recorded) -> None:
         f"{recorded.made['date']}. "
         "The axis is logarithmic beyond ±1; lines are the standard deviation of the gap over the "
         "seeds, by which each entry below is judged. Grey is what chance does to the run with "
-        "Adam: dark rounding, light another seed."
+        "Adam: rounding in the inner band, another seed in the outer."
     )
     if missing := [item.piece.label for item in items if not item.effects]:
         st.caption(f"Not measured: {', '.join(missing)}.")
@@ -129,5 +129,5 @@ def _source(item: Item, framework: str) -> str:
 def _live(item: Item, chosen: Setting) -> str:
     """Links to the two runs side by side, one for each context."""
     there, here = (item.piece.defaults[key].value for key in (chosen.there, chosen.here))
-    joined = ", ".join(links(item.piece, there, here))
+    joined = " · ".join(links(item.piece, there, here))
     return f"<p>Train both, side by side: {joined}</p>" if joined else ""

@@ -93,7 +93,7 @@ def closer(recorded: Recorded) -> None:
             for label, code in ((FRAMEWORKS[k].label, code) for k, code in value.write.items())
         )
         if written:
-            st.html(f"<dl>{written}</dl>")
+            st.html(f'<dl class="written">{written}</dl>')
     entries = "".join(_pair(piece, *two, recorded) for two in combinations(piece.values, 2))
     if entries:
         st.html(f"<p>Train two of them, side by side:</p><ul>{entries}</ul>")
@@ -109,7 +109,7 @@ def _pair(piece: Piece, one: str, other: str, recorded: Recorded) -> str:
     effects = filter(None, map(recorded.effect, compared(piece, one, other)))
     measured = "; ".join(map(gap_words, effects))
     ends = f"{piece.values[one].label} → {piece.values[other].label}"
-    return f"<li>{escape(ends)}: {', '.join(found)}<br>{escape(measured)}</li>"
+    return f"<li>{escape(ends)}: {' · '.join(found)}<br>{escape(measured)}</li>"
 
 
 def agreement(recorded: Recorded) -> None:
@@ -141,4 +141,4 @@ def _value(piece: str, value: str) -> str:
 
 
 def _points(gap: float, spread: float) -> str:
-    return f"{100 * gap:+.1f} ± {100 * spread:.1f}"
+    return f"{100 * gap:+z.1f} ± {100 * spread:.1f}"

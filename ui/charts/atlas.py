@@ -37,10 +37,11 @@ class Chance(NamedTuple):
 def gaps_spec(pieces: Labels) -> dict[str, Any]:
     """Draw a dot for each gap, a row for each piece; the grey band is what another seed does."""
     scale = alt.Scale(type="symlog", constant=1, domain=[-150, 150], nice=False)
-    axis = alt.Axis(values=list(TICKS), format="+d", grid=True, orient="top")
+    signed = "datum.value == 0 ? '0' : format(datum.value, '+d')"
+    axis = alt.Axis(values=list(TICKS), labelExpr=signed, grid=True, orient="top")
     x = alt.X("points:Q", scale=scale, axis=axis, title=None)
-    y = alt.Y("piece:N", sort=None, scale=alt.Scale(domain=list(pieces)), title=None,
-              axis=alt.Axis(labelLimit=260, ticks=False, domain=False))  # fmt: skip
+    names = alt.Axis(labelLimit=260, labelFlush=False, ticks=False, domain=False)
+    y = alt.Y("piece:N", sort=None, scale=alt.Scale(domain=list(pieces)), title=None, axis=names)
     colour = alt.Color(
         "run:N",
         scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),

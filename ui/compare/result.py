@@ -24,7 +24,7 @@ CLASSES = {
     "same": "same",
     "differs": "differs",
     "not recorded": "missing",
-    "behind the first difference": "behind",
+    "after the first difference": "behind",
 }
 
 
@@ -123,7 +123,7 @@ def _figure(value: float) -> str:
 
 GUILTY = {
     "outputs": "Examples of the first batch whose outputs differ most",
-    "loss": "Examples whose label a finds least likely: they make most of a loss",
+    "loss": "Examples whose label a finds least likely: most of its loss comes from them",
 }
 
 

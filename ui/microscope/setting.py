@@ -12,7 +12,8 @@ from core.parts.losses import LOSSES, OWN, Form, fault, losses_for
 from core.registry import Registry, Row
 from ui.charts.digits import AxisType
 from ui.pieces import own_loss
-from ui.pieces.widgets import decades, with_box
+from ui.pieces.inputs import with_box
+from ui.pieces.widgets import decades
 from ui.state import PageState, Values
 
 SPANS = (5, 10, 20, 30, 50, 120, 300, 1000)

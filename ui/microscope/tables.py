@@ -11,6 +11,8 @@ from core.study.precision import Edges
 from ui.microscope.setting import Setting
 from ui.pieces.draw import text_table
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def edge_table(setting: Setting) -> None:
     """Draw from which logit on each loss is silent though wrong, in every number format."""
@@ -55,5 +57,6 @@ def calculator(setting: Setting) -> None:
 
 def _limit(holds: bool, sign: str, value: float) -> str:
     power = np.log2(value)
-    exact = f"2^{int(power)}" if power == int(power) else f"{value:.2g}".replace("e-0", "e-")
+    whole, rounded = power == int(power), f"{value:.2g}".replace("e-0", "e-")
+    exact = f"2{str(int(power)).translate(RAISED)}" if whole else rounded
     return f"{'yes' if holds else 'NO'}, needs ε {sign} {exact}"

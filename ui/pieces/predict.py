@@ -57,7 +57,7 @@ def forget(key: str) -> None:
 
 def ends_sentence(ends: Mapping[str, float]) -> str:
     """The sentence that tells at which accuracies runs ended."""
-    return ", ".join(f"{name} ends at {end:.1%}" for name, end in ends.items())
+    return ", ".join(f"“{name}” ends at {end:.1%}" for name, end in ends.items())
 
 
 def highest(ends: Mapping[str, float]) -> str | None:

@@ -24,7 +24,7 @@ def why(twin: Twin, other: Twin) -> None:
     if not len(silent):
         chapter("cause", "Here no wrong image is silent")
         st.markdown(
-            f"At these settings {twin.label} clips {percent(float(first.saturation.clipped))} of "
+            f"At these settings “{twin.label}” clips {percent(float(first.saturation.clipped))} of "
             "its predictions before the first step, and every image that is wrong has a gradient. "
             f"{_sides(twin, run, other, twin_run)}",
             help=explained("clipped", "gradient"),
@@ -34,12 +34,12 @@ def why(twin: Twin, other: Twin) -> None:
     chapter("cause", "Many of the wrong images are silent")
     st.markdown(
         f"Before the first step, half of the logits lie beyond ±{number(_median(first), 3)}"
-        f"{_because_of_pixels(twin, first)}. {twin.label} clips "
+        f"{_because_of_pixels(twin, first)}. “{twin.label}” clips "
         f"{percent(float(first.saturation.clipped))} of the probabilities, many of them 0 or 1 to "
         "the last bit. Where a clip acts, the gradient is exactly zero. So "
         f"{percent(float(first.census.stuck))} of the images are wrong and **silent**: the step "
-        f"learns nothing from them. {other.label} clips "
-        f"{percent(float(twin_run[0].saturation.clipped))}, and there "
+        f"learns nothing from them. “{other.label}” clips "
+        f"{percent(float(twin_run[0].saturation.clipped))}, and with it "
         f"{percent(float(twin_run[0].census.stuck))} are wrong and silent.",
         help=explained("logit", "clipped", "gradient", "silent"),
     )
@@ -84,7 +84,7 @@ def _median(first: Snapshot) -> float:
 
 def _sides(a: Twin, a_run: list[Snapshot], b: Twin, b_run: list[Snapshot]) -> str:
     ends = (
-        f"{t.label} ends at {run[-1].train_accuracy:.1%}" for t, run in ((a, a_run), (b, b_run))
+        f"“{t.label}” ends at {run[-1].train_accuracy:.1%}" for t, run in ((a, a_run), (b, b_run))
     )
     return f"{', '.join(ends)}."
 

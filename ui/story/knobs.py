@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.config import FIELDS, RunConfig, agree
 from core.fields import Choice, parse_query, to_text
-from ui.pieces.widgets import LABELS, knob
+from ui.pieces.inputs import knob
+from ui.pieces.widgets import LABELS
 from ui.state import PageState, Values
 
 

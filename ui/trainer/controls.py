@@ -32,8 +32,9 @@ from ui.microscope import setting as microscope
 from ui.pages import PAGES
 from ui.pieces import own_loss
 from ui.pieces.draw import code
+from ui.pieces.inputs import integer, knob, menu, segments, slider
 from ui.pieces.predict import forget
-from ui.pieces.widgets import LABELS, WIDGETS, integer, knob, menu, segments, slider
+from ui.pieces.widgets import LABELS, WIDGETS
 from ui.state import PageState, Values, bound, key_of, put
 from ui.trainer import lesson, link
 from ui.trainer.link import ASK, END, HIDE, LOOK, NAMES, PINS, UNTIL

@@ -30,9 +30,10 @@ def offer(config: RunConfig) -> None:
     if viewer is None:
         return
     st.markdown(
-        "Its data: each look's loss, accuracies, census and norms; how its predictions lie; every "
-        "image of the look that is shown. A recording of its first steps can be laid beside one of "
-        "your own program, on *Is it happening to you?*"
+        "The run as data: loss, accuracies, silent images and norms at each look (Curves), where "
+        "its predictions are (Histograms), and every image at the look that is shown (Images). A "
+        "recording of its first steps can be compared with your own program's, on *Is it happening "
+        "to you?*"
     )
     at = controls.looked_at()
     with st.container(horizontal=True):

@@ -10,7 +10,8 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.parts.choices import TASKS
-from ui.pieces.widgets import LABELS, WIDGETS, knob
+from ui.pieces.inputs import knob
+from ui.pieces.widgets import LABELS, WIDGETS
 from ui.state import PageState
 from ui.trainer import controls
 

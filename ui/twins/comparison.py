@@ -45,7 +45,7 @@ def first_difference(twins: Twins) -> None:
     a, b = twins
     unlike = [name for name in differing_fields(a.config, b.config) if name not in MAY_DIFFER]
     if not unlike:
-        st.header("From which step on they differ")
+        st.header("When they begin to differ")
         parting(a, b)
         return
     st.header("Where they differ first")

@@ -124,4 +124,4 @@ def gap_words(effect: Effect) -> str:
     ends = f"{effect.original.mean():.1%} → {effect.ported.mean():.1%}"
     if context.of:
         ends += f" {context.of}"
-    return f"{context.label}: {ends} ({100 * effect.gap:+.1f} ± {100 * effect.spread:.1f})"
+    return f"{context.label}: {ends} ({100 * effect.gap:+z.1f} ± {100 * effect.spread:.1f})"

@@ -9,14 +9,14 @@ of device, are not measured again.
 Progress goes to stderr. Started again with the same folder, it goes on with what is missing.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from core import command
+from core.command import tell
 from core.config import RunConfig
 from core.data import DataUnavailable
 from core.run.prepare import TooLong
@@ -28,11 +28,7 @@ from core.study.atlas.pieces import PIECES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m core.study.atlas",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("core.study.atlas", __doc__)
     parser.add_argument("--out", type=Path, default=Path("atlas"), help="the folder of the runs")
     parser.add_argument("--table", type=Path, default=ASSET, help="where the table is written")
     parser.add_argument("--scheduler", help="a Dask cluster, as in tcp://localhost:8786")
@@ -52,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         every = list(dict.fromkeys([*each, *more]))
         pq.write_table(collect(every, options.out, had), options.table)
     except KeyboardInterrupt:
-        _tell("stopped; the same command goes on from here")
+        tell("stopped; the same command goes on from here")
         return 130
     except (ValueError, OSError, MemoryError, TooLong, DataUnavailable, RuntimeError) as error:
-        _tell(str(error))
+        tell(str(error))
         return 1
-    _tell(f"{options.table}")
+    tell(f"{options.table}")
     return 0
 
 
@@ -72,8 +68,4 @@ def _measure_all(
             pass
         seconds = (time.monotonic() - began) / i
         left = seconds * (len(missing) - i) / 60
-        _tell(f"{i} of {len(missing)} runs, {seconds:.1f} s a run, {left:.0f} min left")
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+        tell(f"{i} of {len(missing)} runs, {seconds:.1f} s a run, {left:.0f} min left")

@@ -17,7 +17,7 @@ PIECES = [
         label="shuffling",
         topic="data",
         summary="Every epoch, as Keras's fit does with arrays, or never, as others do unless told. "
-        "With data sorted by label it decides all.",
+        "With data sorted by label it decides everything.",
         contexts=("adam", "sgd", "sorted", "sorted_sgd"),
         values={
             "every_epoch": Value(

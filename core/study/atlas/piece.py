@@ -26,7 +26,7 @@ FRAMEWORKS = Registry(
         Framework(
             key="keras",
             label="Keras",
-            summary="Keras 3 on any of its back ends; tf.keras is the same since TensorFlow 2.16.",
+            summary="Keras 3 on any of its backends; tf.keras is the same since TensorFlow 2.16.",
             versions={"keras": "3.15.1"},
         ),
         Framework(key="torch", label="PyTorch", versions={"torch": "2.13.0"}),

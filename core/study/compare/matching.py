@@ -157,7 +157,7 @@ def _in_place(
     shape: tuple[int, ...],
     beside: Callable[[str], bool],
 ) -> list[str]:
-    """Of parameters that are all one number, one in the same place, else the next by its name."""
+    """Choose among parameters that are all one number: in the same place, else next by its name."""
     alike = [other for other in near if sorted(free[other].shape) == sorted(shape)]
     alike.sort(key=lambda other: (not beside(other), is_recurrent(name) != is_recurrent(other),
                                   natural(other)))  # fmt: skip

@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Status = Literal["same", "differs", "not recorded", "behind the first difference"]
+Status = Literal["same", "differs", "not recorded", "after the first difference"]
 Side = Literal["a", "b", "both"]
 
 # The distance of drawn numbers from a distribution.
@@ -111,7 +111,7 @@ class Report:
 
 def status_words(stage: Stage) -> str:
     """Return a stage's status, and what was judged all the same."""
-    judged = stage.status == "behind the first difference" and stage.verdicts
+    judged = stage.status == "after the first difference" and stage.verdicts
     return f"{stage.status}; each side judged by its own numbers" if judged else stage.status
 
 

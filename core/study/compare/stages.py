@@ -65,10 +65,10 @@ def walked(both: Both, trusted: str = "") -> dict[str, Found]:
     for stage, numbers in parts.items():
         found[stage] = _judged(iter(numbers))
         if parted and found[stage].status == "not recorded" and _recorded(both, stage):
-            found[stage] = Found("behind the first difference")
+            found[stage] = Found("after the first difference")
     evaluation = _judged(_evaluation(both, steps))
     if parted and evaluation.status != "not recorded":
-        evaluation = Found("behind the first difference")
+        evaluation = Found("after the first difference")
     return {**found, "evaluation": evaluation}
 
 

@@ -4,12 +4,12 @@ FILE is a .safetensors, .npz or .csv file (docs/recordings.md). Exit status: 0, 
 cannot be used.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from core import command
 from core.study.compare.recording import Unusable
 from core.study.logits.census import census
 from core.study.logits.report import Report
@@ -18,11 +18,7 @@ from core.study.logits.samples import load
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m core.study.logits",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("core.study.logits", __doc__)
     parser.add_argument("file", type=Path, help="logits and labels")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     options = parser.parse_args(arguments)
@@ -30,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples = load(options.file.name, options.file.read_bytes())
     except (OSError, Unusable) as error:
         fault = error.strerror if isinstance(error, OSError) else error
-        print(f"{options.file}: {fault}", file=sys.stderr)
+        command.tell(f"{options.file}: {fault}")
         return 2
     report = Report(options.file.name, samples, tuple(chain(*census(samples))))
     print(report.json() if options.json else report.markdown(), end="")

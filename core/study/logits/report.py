@@ -152,8 +152,8 @@ def sentences(tallies: Sequence[Tally]) -> Iterator[str]:
         )
     if weaker := [each for each in tallies if each.weak and each.verdict in ("silent", "weaker")]:
         yield (
-            "**Give little.** Of the gradient that is due to them, the wrong samples get in "
-            f"all {_grouped(weaker, 'kept')}."
+            "**Give little.** Of all the gradient that they should have, the wrong samples get "
+            f"{_grouped(weaker, 'kept')}."
         )
     if broken := named["breaks"]:
         yield (

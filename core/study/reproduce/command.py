@@ -20,13 +20,12 @@ reproduced. Such a row says "chaotic" and is judged by what many runs from nudge
 figure stated is one draw. A network that never trained fails it, and so does one that collapsed.
 """
 
-import argparse
 import json
 import math
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from core import command
 from core.data import DataUnavailable
 from core.study.reproduce.cases import CASES
 from core.study.reproduce.finding import Finding
@@ -39,7 +38,7 @@ def reproduce(keys: Iterable[str]) -> Iterator[tuple[str, Finding]]:
             for finding in CASES[key].run():
                 yield key, finding
         except DataUnavailable as reason:
-            print(f"{key} is left out: {reason}", file=sys.stderr)
+            command.tell(f"{key} is left out: {reason}")
 
 
 def as_json(case: str, finding: Finding) -> dict[str, Any]:
@@ -79,12 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{key:17}{case.label}. {case.summary} Source: {case.reference}."
         for key, case in CASES.items()
     )
-    parser = argparse.ArgumentParser(
-        prog="python -m core.reproduce",
-        description=__doc__,
-        epilog="cases:\n" + "\n".join(cases),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("core.reproduce", __doc__, "cases:\n" + "\n".join(cases))
     parser.add_argument("--json", action="store_true", help="print a JSON list and nothing else")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--case", choices=list(CASES), help="run this case only")

@@ -11,12 +11,12 @@ Progress goes to stderr. At the end the folder holds table.parquet. Started agai
 and folder, the sweep goes on with what is missing. To start over, delete the folder.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from core import command
+from core.command import tell
 from core.data import DataUnavailable
 from core.run.prepare import TooLong
 from core.study.sweep.cluster import sweep_on
@@ -30,11 +30,7 @@ EVERY = 1.0  # seconds between two lines of progress
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m core.study.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("core.study.sweep", __doc__)
     parser.add_argument("plan", help=f"a file, or one of {', '.join(SWEEPS)}")
     parser.add_argument("--out", type=Path, help="the folder to keep the table in")
     parser.add_argument("--scheduler", help="a Dask cluster, as in tcp://localhost:8786")
@@ -42,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plan = _plan(options.plan)
         out = options.out or Path(f"sweep-{plan.key}")
-        _tell(f"{plan.size:,} cells, kept in {out}")
+        tell(f"{plan.size:,} cells, kept in {out}")
         store = Folder(out, plan)
         if options.scheduler:
             batches = sweep_on(plan, store, options.scheduler)
@@ -50,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             batches = sweep(plan, store)
         _follow(plan, len(store.done()), batches)
     except KeyboardInterrupt:
-        _tell("stopped; the same command goes on from here")
+        tell("stopped; the same command goes on from here")
         return 130
     except (ValueError, OSError, MemoryError, TooLong, DataUnavailable, RuntimeError) as error:
-        _tell(str(error))
+        tell(str(error))
         return 1
-    _tell(f"{out / WHOLE}, {store.bytes() / 1e6:.2f} MB")
+    tell(f"{out / WHOLE}, {store.bytes() / 1e6:.2f} MB")
     return 0
 
 
@@ -77,8 +73,8 @@ def _follow(plan: Plan, kept: int, batches: Iterator[Rows | None]) -> None:
         now = time.monotonic()
         if batch and done > kept and now - printed > EVERY:
             printed = now
-            _tell(progress(done, plan.size, (now - began) / (done - kept)))
-    _tell(progress(done, plan.size, 0.0))
+            tell(progress(done, plan.size, (now - began) / (done - kept)))
+    tell(progress(done, plan.size, 0.0))
 
 
 def progress(done: int, size: int, seconds: float) -> str:
@@ -89,7 +85,3 @@ def progress(done: int, size: int, seconds: float) -> str:
     left = seconds * (size - done)
     time_left = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
     return f"{words}, {seconds:.2g} s a cell, {time_left} left"
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
