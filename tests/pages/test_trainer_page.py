@@ -152,7 +152,7 @@ def test_a_cure_sets_the_controls() -> None:
 def caption_when_copied(page: AppTest) -> str:
     """The caption under the figures, once the copies of the run are there if they come at all."""
     ended(page)
-    deadline = time.monotonic() + MINUTE
+    deadline = time.monotonic() + 4 * MINUTE
     while True:
         page.run()
         told = next(each.value for each in page.caption if each.value.startswith("Over "))
