@@ -28,6 +28,7 @@ NAMES_GAP = 16  # pixels from the name of one curve to the next
 LETTER = 8  # pixels per letter of a name, at most
 AROUND = 60  # pixels of a chart's height outside its plot
 NAMED = 2  # the most curves that words over a chart name
+KINDS_NAMED = 2  # the most kinds of gap whose curves they name
 FOOT, ROW = 14, 18  # pixels from the plot's foot to the lowest gap markers, and between their rows
 NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
 GAPS = pa.schema(
@@ -140,9 +141,12 @@ def _gap_table(
     """Return the gaps in the order of their steps; only the first has words, so none overlap."""
     order = np.argsort(steps, kind="stable")
     steps, what, series = steps[order], what[order], series[order]
-    curves = series if named else np.full_like(series, "")
-    kinds = [_gap_label(kind, curves[what == kind]) for kind in dict.fromkeys(what.tolist())]
-    label = ("; " if any(curves) else ", ").join(kinds)
+    kinds = list(dict.fromkeys(what.tolist()))
+    curves = series if named and len(kinds) <= KINDS_NAMED else np.full_like(series, "")
+    labels = [_gap_label(kind, curves[what == kind]) for kind in kinds]
+    label = ("; " if any(curves) else ", ").join(labels)
+    if len(kinds) > 1:
+        label = label.replace("exactly 0", "0")  # a phone has no room for both otherwise
     words = [label, *[""] * (len(what) - 1)] if len(what) else []
     columns = (steps, what, words, series)
     return pa.table(
