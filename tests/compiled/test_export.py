@@ -145,8 +145,8 @@ TAUGHT = [
     replace(DIGITS, loss="clip", label_smoothing=0.1, epsilon=1e-3),
     replace(DIGITS, loss="keras_jax", label_smoothing=0.1, epsilon=1e-3),
     *(
-        replace(DIGITS, loss_input=given, label_smoothing=0.3)
-        for given in ("softmax", "as_probabilities", "each_output", "each_probability")
+        replace(DIGITS, loss_input=given, label_smoothing=0.3, learning_rate=rate)
+        for given, rate in (("softmax", 0.5), ("each_output", 0.02), ("each_probability", 0.02))
     ),
 ]
 
