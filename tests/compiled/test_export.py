@@ -146,7 +146,12 @@ TAUGHT = [
     replace(DIGITS, loss="keras_jax", label_smoothing=0.1, epsilon=1e-3),
     *(
         replace(DIGITS, loss_input=given, label_smoothing=0.3, learning_rate=rate)
-        for given, rate in (("softmax", 0.5), ("each_output", 0.02), ("each_probability", 0.02))
+        for given, rate in (
+            ("softmax", 0.5),
+            ("as_probabilities", 1e-4),
+            ("each_output", 0.02),
+            ("each_probability", 0.02),
+        )
     ),
 ]
 
