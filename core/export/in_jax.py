@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import jax_networks, jax_optimizers, own_loss, shared
+from core.export import jax_networks, jax_norms, jax_optimizers, own_loss, shared
 from core.export.own_text import own_text
 from core.export.script import Cell, Script
 from core.parts import order
@@ -17,6 +17,7 @@ from core.parts.choices import STREAMS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, Form, Tree
 from core.parts.models import MODELS
+from core.parts.order import LAST_BATCHES
 from core.parts.precisions import PRECISIONS
 
 NAME = "JAX"
@@ -61,7 +62,7 @@ def _imports(body: str, config: RunConfig) -> str:
         ("import jax.numpy as jnp", True),
         ("import numpy as np", True),
         ("import optax", "optax." in body),
-        ("from jax import lax", "lax.scan" in body),
+        ("from jax import lax", "lax.scan" in body or "lax.rsqrt" in body),
         ("from jax.example_libraries import stax", True),
         ("from jax.nn import initializers, sigmoid", "sigmoid(_into" in body),
         ("from jax.nn import initializers", "initializers." in body and "(_into" not in body),
@@ -98,13 +99,30 @@ def _body(config: RunConfig) -> Iterator[Cell]:
     yield Cell(shared.printed_words(config), _measured(config))
     if not config.full_batch:
         yield Cell("The order in which an epoch takes the images.", _order(config))
-    arguments = ", ".join(["params", "memory", "{x}", "{y}", *_also(config)])
-    yield Cell("", shared.loop(config, "order_of(epoch)", f"params, memory = update({arguments})"))
+    arguments = ", ".join([*_changed(config), "{x}", "{y}", *_also(config)])
+    update = f"{', '.join(_changed(config))} = update({arguments})"
+    batch = FILLED if LAST_BATCHES[config.last_batch].kept else shared.BATCH
+    yield Cell("", shared.loop(config, "order_of(epoch)", update, batch))
+
+
+# A step is compiled for one size, so the last image fills up a smaller batch.
+FILLED = (
+    "places = place * BATCH + np.arange(BATCH)",
+    "filled = places < len(x)  # the last image fills up the last batch, but does not count",
+    "batch = order[np.minimum(places, len(x) - 1)]",
+)
+
+
+def _changed(config: RunConfig) -> list[str]:
+    """What a step changes."""
+    return ["params", "memory", *(["running"] if jax_norms.averages(config) else [])]
 
 
 def _also(config: RunConfig) -> list[str]:
     """What a step is given besides weights, memory and batch."""
-    return ["step"] if config.dropout != "off" or jax_optimizers.counts(config) else []
+    counts = config.dropout != "off" or jax_optimizers.counts(config)
+    kept = LAST_BATCHES[config.last_batch].kept
+    return [*(["step"] if counts else []), *(["filled"] if kept else [])]
 
 
 # The data
@@ -195,13 +213,56 @@ def _loss(config: RunConfig) -> str:
     epsilon = "None"
     if row.epsilon is not None and not given.instead:
         epsilon = f"np.float32({shared.rounded(config.epsilon)})"
-    return f'''\
-def losses(z, y):
-    """The loss of each image from its logits, [images]."""
+    if config.label_smoothing:
+        return f'''\
+def losses_of(z, y):
+    """The loss of each image if all of its target is one label, [images]."""
     return {name}({z}, y, {epsilon})
 
 
+{_smoothed(config)}
+
+
 {own_text(*texts)}'''
+    moved = "".join(f"    {line}\n" for line in shared.moved(config))
+    return f'''\
+def losses(z, y):
+    """The loss of each image from its logits, [images]."""
+{moved}    return {name}({z}, y, {epsilon})
+
+
+{own_text(*texts)}'''
+
+
+def _smoothed(config: RunConfig) -> str:
+    """The loss of smoothed labels and its slope: those of every class, weighted by its target."""
+    classes, loss = shared.classes(config), PRECISIONS[config.precision].loss.key
+    label, other = ("TARGET", "SHARE") if loss == "float32" else (
+        f"jnp.{loss}(TARGET)", f"jnp.{loss}(SHARE)"
+    )  # fmt: skip
+    moved = "".join(f"    {line}\n" for line in shared.moved(config))
+    return f'''\
+# Of the target of each image, a part is spread evenly over the classes.
+SHARE = np.float32({shared.rounded(config.label_smoothing)}) / {classes}
+TARGET = 1 - np.float32({shared.rounded(config.label_smoothing)}) + SHARE  # of the image's label
+
+
+def over_classes(of, z, y):
+    """The sum over classes of what `of` gives for each as the label, times its target."""
+{moved}    total = {label} * of(z, y)
+    for i in range(1, {classes}):
+        total += {other} * of(z, (y + i) % {classes})
+    return total
+
+
+def losses(z, y):
+    """The loss of each image from its logits, [images]."""
+    return over_classes(losses_of, z, y)
+
+
+def slopes(z, y):
+    """Their derivatives by the logits, [images, outputs]."""
+    return over_classes(jax.grad(lambda z, y: jnp.sum(losses_of(z, y))), z, y)'''
 
 
 def _of_formula(config: RunConfig, formula: Tree) -> str:
@@ -214,7 +275,9 @@ def _of_formula(config: RunConfig, formula: Tree) -> str:
         z = "jax.nn.log_sigmoid(z) - jax.nn.log_sigmoid(-z)" if binary else "jax.nn.log_softmax(z)"
     lines = own_loss.lines(formula, own_loss.JAX, config.epsilon, TASKS[config.task].outputs)
     body = "\n".join(
-        "    " + line for line in [before, f"z = {z}", *lines] if line not in ("", "z = z")
+        "    " + line
+        for line in [*shared.moved(config), before, f"z = {z}", *lines]
+        if line not in ("", "z = z")
     )
     return f'''\
 {own_loss.KEPT if "kept(" in body else ""}def losses(z, y):
@@ -238,28 +301,39 @@ def losses(z, y):
 
 
 def _update(config: RunConfig) -> str:
-    arguments = ", ".join(["params", "memory", "x", "y", *_also(config)])
-    if config.dropout == "off":
-        apply = "apply(params, x)"
-        rng = []
-    else:
-        apply = "apply(params, x, rng=rng)"
-        rng = ["    rng = jax.random.fold_in(jax.random.fold_in(key, 2), step)"]
+    given = ["x"] if config.dropout == "off" else ["x", "rng=rng"]
     weight = (
         "" if config.loss_weight == 1 else f"np.float32({shared.rounded(config.loss_weight)}) * "
     )
     divisor = DIVISORS[config.reduction].format(outputs=TASKS[config.task].outputs)
+    kept, averages = LAST_BATCHES[config.last_batch].kept, jax_norms.averages(config)
+    if kept:
+        divisor = divisor.replace("len(y)", "jnp.sum(filled)")
     whole = f"{weight}slope" + (f" / {divisor}" if divisor else "")
+    apply, result, aux = "apply", "z, pull_back", ""
+    if averages:
+        apply, result, aux = "passed", "z, pull_back, moments", ", has_aux=True"
+    smoothed = "slopes(z, y)"
+    slope = "jax.grad(lambda z: jnp.sum(losses(z, y)))(z)"
+    changed = "Weights, memory and running averages" if averages else "Weights and memory"
+    lines = []
+    if config.dropout != "off":
+        lines += ["rng = jax.random.fold_in(jax.random.fold_in(key, 2), step)"]
+    lines += [
+        f"{result} = jax.vjp(lambda params: {apply}({', '.join(['params', *given])}), params{aux})",
+        f"slope = {smoothed if config.label_smoothing else slope}",
+        f"(gradient,) = pull_back({f'jnp.where(filled[:, None], {whole}, 0)' if kept else whole})",
+        *(jax_norms.averaged(config) if averages else []),
+        *jax_optimizers.step(config),
+    ]
+    if averages:
+        lines[-1] += ", running"
     return "\n".join(
         [
             "@jax.jit",
-            f"def update({arguments}):",
-            '    """Weights and memory after a step."""',
-            *rng,
-            f"    z, pull_back = jax.vjp(lambda params: {apply}, params)",
-            "    slope = jax.grad(lambda z: jnp.sum(losses(z, y)))(z)",
-            f"    (gradient,) = pull_back({whole})",
-            *("    " + line for line in jax_optimizers.step(config)),
+            f"def update({', '.join([*_changed(config), 'x', 'y', *_also(config)])}):",
+            f'    """{changed} after a step."""',
+            *("    " + line for line in lines),
         ]
     )
 
@@ -275,13 +349,18 @@ def _measured(config: RunConfig) -> str:
         measured = "jnp.mean((z.astype(jnp.float32) - y) ** 2)"
     else:
         measured = f"jnp.mean({answers} == y)"
+    weights, passed = "params", "apply(params, x)"
+    if jax_norms.averages(config):
+        weights, passed = "params, running", "apply(params, x, running=running)"
+    elif jax_networks.test_batch(config) is not None:
+        passed = "at_test(params, x)"
     return f'''\
 @jax.jit
-def measure(params, x, y):
-    z = {"apply" if MODELS[config.model].test_batch is None else "at_test"}(params, x)
+def measure({weights}, x, y):
+    z = {passed}
     return jnp.mean(losses(z, y){wide}), {measured}
 
 
 def measured(x, y):
     """Both with the weights as they are now."""
-    return map(float, measure(params, x, y))'''
+    return map(float, measure({weights}, x, y))'''

@@ -6,9 +6,9 @@ It reads the run's initial weights and the order of its images, which Keras woul
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, numpy_lines, own_loss, shared
+from core.export import formulas, norm_layers, numpy_lines, own_loss, shared
 from core.export.script import Cell, Script
-from core.export.shared import real
+from core.export.shared import real, rounded
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
@@ -141,21 +141,29 @@ def _imports(config: RunConfig) -> str:
 def _network(config: RunConfig) -> str:
     layers = ["keras.Input((784,))"]
     for width in config.widths:
-        layers += [_dense(config, width), ACTIVATIONS[config.activation]]
+        layers += [_dense(config, width), *norm_layers.in_keras(config)]
+        layers += [ACTIVATIONS[config.activation]]
         v = config.dropout_value
         layers += [
             each.format(v=real(v), rest=real(1 - v)) for each in DROPOUT.get(config.dropout, [])
         ]
     layers += [_dense(config, TASKS[config.task].outputs)]
     stack = "".join(f"        {layer},\n" for layer in layers)
+    read = f'model.set_weights(initial_weights("{shared.WEIGHTS}"))'
+    if config.normalisation != "none":  # beta and gamma begin as in the run
+        read = f"""\
+dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+weights = [w for layer in dense for w in layer.weights]
+for w, array in zip(weights, initial_weights("{shared.WEIGHTS}")):
+    w.assign(array)"""
     return f"""\
-{numpy_lines.READ}
+{norm_layers.keras_class(config)}{numpy_lines.READ}
 
 model = keras.Sequential(
     [
 {stack}    ]
 )
-model.set_weights(initial_weights("{shared.WEIGHTS}"))"""
+{read}"""
 
 
 def _dense(config: RunConfig, width: int) -> str:
@@ -176,7 +184,7 @@ def _loss(config: RunConfig) -> str:
     lines += [
         "def losses(y, z):",
         '    """The loss of each image from its label and its logits."""',
-        *("    " + line for line in [*_given(config), *_of_each(config, form)]),
+        *("    " + line for line in [*_taught(config), *_given(config), *_of_each(config, form)]),
         "",
         "",
         "def batch_loss(y, z):",
@@ -193,6 +201,21 @@ def _keras_epsilon(config: RunConfig) -> float:
     return config.epsilon if own and not LOSS_INPUTS[config.loss_input].instead else KERAS_EPSILON
 
 
+def _taught(config: RunConfig) -> list[str]:
+    """What becomes of the labels before the loss."""
+    smooth = config.label_smoothing and shared.is_binary(config)
+    return [*shared.moved(config), *([f"y = {shared.smoothed(config, 'y')}"] if smooth else [])]
+
+
+def _hot(config: RunConfig) -> str:
+    """Labels of more than two classes, as numbers of 0 and 1 or smoothed ones."""
+    return shared.smoothed(config, _one_hot(config))
+
+
+def _one_hot(config: RunConfig) -> str:
+    return f"ops.one_hot(y, {TASKS[config.task].outputs})"
+
+
 def _given(config: RunConfig) -> list[str]:
     """What becomes of the logits before the loss."""
     binary = shared.is_binary(config)
@@ -204,26 +227,37 @@ def _given(config: RunConfig) -> list[str]:
 
 
 def _of_each(config: RunConfig, form: Form) -> list[str]:
-    own = "binary_crossentropy" if form == "binary" else "sparse_categorical_crossentropy"
     end = "sigmoid" if form == "binary" else "softmax"
     if config.loss_input in ("each_output", "each_probability"):
         if form == "binary":
-            return ["return keras.losses.binary_crossentropy(y, z, from_logits=True)"]
-        hot = f"ops.one_hot(y, {TASKS[config.task].outputs})"
+            return _own(config, "z", "from_logits=True")
         given = "z, from_logits=True" if config.loss_input == "each_output" else "ops.softmax(z)"
-        return [f"return keras.losses.binary_crossentropy({hot}, {given})"]
+        return [f"return keras.losses.binary_crossentropy({_hot(config)}, {given})"]
     if LOSS_INPUTS[config.loss_input].instead:
-        return [f"return keras.losses.{own}(y, z)"]
+        return _own(config, "z")
     if config.loss in OF_KERAS:
         p = f"keras.activations.{end}(z)"
         if config.loss == "keras_tf_hidden":
             p = f"ops.reshape({p}, (-1, {TASKS[config.task].outputs}))"
-        return [f"return keras.losses.{own}(y, {p})"]
+        return _own(config, p)
     if (formula := LOSSES[config.loss].formula) is not None:
         return own_loss.lines(formula, own_loss.KERAS, config.epsilon, TASKS[config.task].outputs)
-    names = formulas.Names("ops", f"ops.one_hot(y, {TASKS[config.task].outputs})", "ops.clip")
+    names = formulas.Names("ops", _hot(config), "ops.clip")
     lines = formulas.lines(form, config.loss, names, real(config.epsilon))
-    return lines or [f"return keras.losses.{own}(y, z, from_logits=True)"]
+    return lines or _own(config, "z", "from_logits=True")
+
+
+def _own(config: RunConfig, *given: str) -> list[str]:
+    """The lines with Keras's own cross-entropy, of what it is given besides labels."""
+    if shared.is_binary(config):
+        return [f"return keras.losses.binary_crossentropy({', '.join(['y', *given])})"]
+    if not config.label_smoothing:
+        return [f"return keras.losses.sparse_categorical_crossentropy({', '.join(['y', *given])})"]
+    more = [*given, f"label_smoothing={rounded(config.label_smoothing)}"]
+    return [
+        f"y = {_one_hot(config)}",
+        f"return keras.losses.categorical_crossentropy({', '.join(['y', *more])})",
+    ]
 
 
 def _compiled(config: RunConfig) -> str:
@@ -247,9 +281,11 @@ def _compiled(config: RunConfig) -> str:
 
 def _measured(config: RunConfig) -> str:
     right = "(z[:, 0] >= 0) == y[:, 0]" if shared.is_binary(config) else "z.argmax(-1) == y"
+    own = norm_layers.own(config)
+    at_test = norm_layers.KERAS_AT_TEST.format(most=own) if own else ""
     return f'''\
-def measured(x, y):
+{at_test}def measured(x, y):
     """Loss and accuracy on these images as they are now."""
-    z = model.predict_on_batch(x)
+    z = {"at_test(x)" if own else "model.predict_on_batch(x)"}
     loss = ops.mean(losses(ops.convert_to_tensor(y), ops.convert_to_tensor(z)))
     return float(loss), np.mean({right})'''

@@ -6,9 +6,9 @@ It reads the run's initial weights and the order of its images, which PyTorch wo
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, numpy_lines, own_loss, shared
+from core.export import formulas, norm_layers, numpy_lines, own_loss, shared
 from core.export.script import Cell, Script
-from core.export.shared import real
+from core.export.shared import real, rounded
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
@@ -66,6 +66,7 @@ def halving_clip(p, low, high):
 
 
 '''
+DENSE = "nn.Sequential(*(layer for layer in model if isinstance(layer, nn.Linear)))"
 DROPOUT = {  # {v}: the number, {rest}: 1 minus it
     "keep_prob": ["nn.Dropout({rest})"],
     "rate": ["nn.Dropout({v})"],
@@ -104,7 +105,7 @@ class InTraining(nn.Module):
 
 def script(config: RunConfig) -> Script:
     """The run as a script of PyTorch."""
-    if why := shared.missing(config, NAME, {"mlp"}):
+    if why := shared.missing(config, NAME, {"mlp"}) or norm_layers.torch_missing(config):
         return shared.unwritten(config, NAME, why)
     return Script(
         title=shared.title(config, NAME),
@@ -161,7 +162,8 @@ def _imports() -> str:
 def _network(config: RunConfig) -> str:
     layers, inputs = [], 784
     for width in config.widths:
-        layers += [f"nn.Linear({inputs}, {width})", ACTIVATIONS[config.activation]]
+        layers += [f"nn.Linear({inputs}, {width})", *norm_layers.in_torch(config, width)]
+        layers += [ACTIVATIONS[config.activation]]
         v = config.dropout_value
         layers += [
             each.format(v=real(v), rest=real(1 - v)) for each in DROPOUT.get(config.dropout, [])
@@ -169,13 +171,16 @@ def _network(config: RunConfig) -> str:
         inputs = width
     layers += [f"nn.Linear({inputs}, {TASKS[config.task].outputs})"]
     stack = "".join(f"    {layer},\n" for layer in layers)
+    drawn, dense = "model.parameters()", ""
+    if config.normalisation != "none":  # beta and gamma begin as in the run
+        drawn, dense = "dense.parameters()", f"dense = {DENSE}\n"
     return f"""\
-{TIMES.get(config.dropout, "")}{numpy_lines.READ}
+{norm_layers.torch_class(config)}{TIMES.get(config.dropout, "")}{numpy_lines.READ}
 
 model = nn.Sequential(
 {stack})
-with torch.no_grad():
-    for w, array in zip(model.parameters(), initial_weights("{shared.WEIGHTS}")):
+{dense}with torch.no_grad():
+    for w, array in zip({drawn}, initial_weights("{shared.WEIGHTS}")):
         w.copy_(torch.tensor(array.T))  # [outputs, inputs] here"""
 
 
@@ -184,7 +189,7 @@ def _loss(config: RunConfig) -> str:
     lines = [
         "def losses(y, z):",
         '    """The loss of each image from its label and its logits."""',
-        *("    " + line for line in [*_given(config), *_of_each(config, form)]),
+        *("    " + line for line in [*_taught(config), *_given(config), *_of_each(config, form)]),
         "",
         "",
         "def batch_loss(y, z):",
@@ -198,6 +203,17 @@ def _loss(config: RunConfig) -> str:
 
 def _clip(config: RunConfig) -> str:
     return "halving_clip" if config.loss in HALVED else "torch.clip"
+
+
+def _taught(config: RunConfig) -> list[str]:
+    """What becomes of the labels before the loss."""
+    smooth = config.label_smoothing and shared.is_binary(config)
+    return [*shared.moved(config), *([f"y = {shared.smoothed(config, 'y')}"] if smooth else [])]
+
+
+def _hot(config: RunConfig) -> str:
+    """Labels of more than two classes, as numbers of 0 and 1 or smoothed ones."""
+    return shared.smoothed(config, f"torch.eye({TASKS[config.task].outputs})[y]")
 
 
 def _given(config: RunConfig) -> list[str]:
@@ -226,13 +242,15 @@ def _of_each(config: RunConfig, form: Form) -> list[str]:
         return [f'return {functional}({p}, y, reduction="none")']
     if (formula := LOSSES[config.loss].formula) is not None:
         return own_loss.lines(formula, own_loss.TORCH, config.epsilon, TASKS[config.task].outputs)
-    names = formulas.Names("torch", f"torch.eye({TASKS[config.task].outputs})[y]", _clip(config))
+    names = formulas.Names("torch", _hot(config), _clip(config))
     lines = formulas.lines(form, config.loss, names, real(config.epsilon))
     if lines:
         return lines
     if form == "binary":
         return [f'return {functional}_with_logits(z, y, reduction="none")']
-    return ['return nn.functional.cross_entropy(z, y, reduction="none")']
+    smoothing = rounded(config.label_smoothing)
+    more = f", label_smoothing={smoothing}" if config.label_smoothing else ""
+    return [f'return nn.functional.cross_entropy(z, y, reduction="none"{more})']
 
 
 def _of_each_output(config: RunConfig, form: Form) -> list[str]:
@@ -240,7 +258,7 @@ def _of_each_output(config: RunConfig, form: Form) -> list[str]:
     functional = "nn.functional.binary_cross_entropy"
     if form == "binary":
         return [f'return {functional}_with_logits(z, y, reduction="none")']
-    hot = f"y = torch.eye({TASKS[config.task].outputs})[y]"
+    hot = f"y = {_hot(config)}"
     if config.loss_input == "each_output":
         return [hot, f'return {functional}_with_logits(z, y, reduction="none").mean(-1)']
     return [
@@ -265,7 +283,9 @@ def _of_probabilities(config: RunConfig, form: Form) -> list[str]:
     return [
         "shares = z / torch.sum(z, -1, keepdim=True)",
         f"p = {_CLIPPED.format(p='shares', clip='halving_clip')}",
-        'return nn.functional.nll_loss(torch.log(p), y, reduction="none")',
+        f"return -({_hot(config)} * torch.log(p)).sum(-1)"
+        if config.label_smoothing
+        else 'return nn.functional.nll_loss(torch.log(p), y, reduction="none")',
     ]
 
 
@@ -328,10 +348,12 @@ def _decayed(config: RunConfig) -> list[str]:
 
 def _measured(config: RunConfig) -> str:
     answers = "(z >= 0) == y" if shared.is_binary(config) else "z.argmax(-1) == y"
+    own = norm_layers.own(config)
+    at_test = norm_layers.TORCH_AT_TEST.format(most=own) if own else ""
     return f'''\
-@torch.no_grad()
+{at_test}@torch.no_grad()
 def measured(x, y):
     """Loss and accuracy on these images as they are now."""
     model.eval()
-    z = model(x)
+    z = {"at_test" if own else "model"}(x)
     return losses(y, z).mean().item(), ({answers}).double().mean().item()'''

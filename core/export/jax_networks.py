@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from core.config import RunConfig
+from core.export import jax_norms
 from core.export.own_text import own_text
 from core.export.shared import rounded
 from core.parts.activations import ACTIVATIONS
@@ -56,17 +57,24 @@ def network(config: RunConfig) -> tuple[str, str]:
     if weights.key not in ("float32", "float64"):
         lines[-1] += f"\nparams = jax.tree.map(lambda w: w.astype(jnp.{weights.key}), params)"
     lines += [_apply(config)]
-    if row.test_batch is not None:
-        lines += [_AT_TEST.format(most=row.test_batch)]
+    if jax_norms.averages(config):
+        lines += [jax_norms.begun(config)]
+    if (most := test_batch(config)) is not None:
+        lines += [_AT_TEST.format(most=most)]
     return "The network, which draws its weights.", "\n\n\n".join(lines)
+
+
+def test_batch(config: RunConfig) -> int | None:
+    """How many images are tested together, if each affects the others' answers."""
+    return MODELS[config.model].test_batch or jax_norms.test_batch(config)
 
 
 def _dense_layers(config: RunConfig) -> Iterator[str]:
     active, definition = _active(config)
     yield from filter(None, [definition, _dense(config)])
     layers = []
-    for inputs, width in zip((784, *config.widths), config.widths, strict=False):
-        layers += [_layer(config, inputs, width), active]
+    for place, (inputs, width) in enumerate(pairwise((784, *config.widths))):
+        layers += [_layer(config, inputs, width), active.format(place=place)]
     layers += [_layer(config, config.widths[-1], TASKS[config.task].outputs)]
     stack = "".join(f"    {layer},\n" for layer in layers)
     yield f"init, network = stax.serial(\n{stack})"
@@ -196,31 +204,47 @@ def _layer(config: RunConfig, inputs: int, width: int) -> str:
 def _active(config: RunConfig) -> tuple[str, str]:
     """The layer between two dense ones, and what has to be defined for it."""
     function, options = _named(ACTIVATIONS[config.activation].function)
-    if config.dropout == "off":
+    drops, norms = config.dropout != "off", config.normalisation != "none"
+    if not (drops or norms):
         if function == "relu":
             return "stax.Relu", ""
         return f"stax.elementwise(jax.nn.{function}{options})", ""
+    before, lines, how = [], [f"x = jax.nn.{function}(x{options})"], ""
+    if norms:
+        before += [jax_norms.function(config)]
+        how = ", **how" if jax_norms.averages(config) else ""
+        lines = [f"x = normalised(params, x{', place' if how else ''}{how})", *lines]
+    if drops:
+        keep, dropped = _dropped(config)
+        before, lines = [keep, *before], [*lines, *dropped]
+    else:
+        lines += ["return x"]
+    parts = ["normalisation"] * norms + ["an activation"] + ["dropout"] * drops
+    about = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    body = "\n".join("        " + line for line in lines)
+    init = "scale_and_shift" if norms else "lambda rng, shape: (shape, ())"
+    active = f'''\
+def active({"place" if how else ""}):
+    """{about.capitalize()} in one layer: one more would change the others' keys."""
+
+    def apply(params, x, rng=None{how}):
+{body}
+
+    return {init}, apply'''
+    return f"active({'{place}' if how else ''})", "\n\n\n".join([*before, active])
+
+
+def _dropped(config: RunConfig) -> tuple[str, list[str]]:
+    """The probability to keep a unit, and what a layer returns."""
     drop = DROPOUTS[config.dropout].means(jnp.float32(config.dropout_value))
     keep, divisor, factor = (str(jnp.float32(each)) for each in drop)
     tested = f"x * np.float32({factor})" if float(factor) != 1 else "x"
     kept = "x / KEEP" if float(divisor) != 1 else "x"
-    return (
-        "active()",
-        f'''\
-KEEP = np.float32({keep})  # the probability to keep a unit
-
-
-def active():
-    """An activation and dropout in one layer: one more would change the keys of the others."""
-
-    def apply(params, x, rng=None):
-        x = jax.nn.{function}(x{options})
-        if rng is None:
-            return {tested}
-        return jnp.where(jax.random.bernoulli(rng, KEEP, x.shape), {kept}, 0)
-
-    return lambda rng, shape: (shape, ()), apply''',
-    )
+    return f"KEEP = np.float32({keep})  # the probability to keep a unit", [
+        "if rng is None:",
+        f"    return {tested}",
+        f"return jnp.where(jax.random.bernoulli(rng, KEEP, x.shape), {kept}, 0)",
+    ]
 
 
 def _named(function: Callable[..., Any]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ def initial_weights(file):
         first, last = about["data_offsets"]
         numbers = np.frombuffer(content[start + first : start + last], "float32")
         arrays[name] = numbers.reshape(about["shape"])
-    layers = range(1, len(arrays) // 2 + 1)
+    layers = range(1, 1 + sum("weights" in name for name in arrays))
     return [arrays[f"layer {i} {kind}"] for i in layers for kind in ("weights", "biases")]
 '''
 

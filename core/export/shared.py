@@ -1,7 +1,7 @@
 """What the scripts of all frameworks have in common: small functions from settings to lines."""
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from core.parts.choices import SCALINGS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
 from core.parts.models import MODELS
+from core.parts.order import LAST_BATCHES
 from core.parts.reports import REPORTS
 from core.run.snapshot import PROBE
 from core.run.train import look_interval, looks_at_epochs
@@ -54,7 +55,9 @@ def constants(config: RunConfig) -> str:
     lines = [f"EPOCHS = {config.epochs}"]
     if not config.full_batch:
         lines += [f"BATCH = {config.batch_size}"]
-        lines += [f"PER_EPOCH = {config.steps_per_epoch}  # whole batches; the rest is left out"]
+        kept = LAST_BATCHES[config.last_batch].kept
+        rest = "the last one is smaller" if kept else "whole batches; the rest is left out"
+        lines += [f"PER_EPOCH = {config.steps_per_epoch}  # {rest}"]
         lines += ["STEPS = EPOCHS * PER_EPOCH"]
     else:
         lines += ["STEPS = EPOCHS  # each with all images"]
@@ -71,6 +74,26 @@ def pixels(config: RunConfig, byte: str) -> str:
 def is_binary(config: RunConfig) -> bool:
     """Whether there are two classes."""
     return TASKS[config.task].form == "binary"
+
+
+def classes(config: RunConfig) -> int:
+    """The number of classes."""
+    return 2 if is_binary(config) else TASKS[config.task].outputs
+
+
+def moved(config: RunConfig) -> list[str]:
+    """The line that moves labels as they are in training, if they are."""
+    if not config.label_shift:
+        return []
+    return [f"y = (y + {config.label_shift}) % {classes(config)}  # each label is the next one's"]
+
+
+def smoothed(config: RunConfig, hot: str) -> str:
+    """The expression `hot`, labels as numbers of 0 and 1, with the run's smoothing."""
+    if not config.label_smoothing:
+        return hot
+    kept, share = 1 - config.label_smoothing, config.label_smoothing / classes(config)
+    return f"({rounded(kept)} * {hot} + {rounded(share)})"
 
 
 def look_condition(config: RunConfig) -> str:
@@ -91,12 +114,17 @@ def part_held_out(config: RunConfig) -> bool:
     return SOURCES[config.source].test_size > PROBE
 
 
-def loop(config: RunConfig, order: str, update: str) -> str:
+# The places of a step's images. NumPy and JAX end a slice at the last one.
+BATCH = ("batch = order[place * BATCH : (place + 1) * BATCH]",)
+
+
+def loop(config: RunConfig, order: str, update: str, batch: Sequence[str] = BATCH) -> str:
     """The loop over steps.
 
     Args:
       order: the line that gives `order`, the places of an epoch's images; empty for full batches.
       update: the line that takes a step, with `{x}` and `{y}` for its images and labels.
+      batch: the lines that give `batch`, the places of a step's images.
     """
     share = "error" if TASKS[config.task].series else "right"
     lines = [f'print("  step         loss     {share}  held out")', "for step in range(STEPS + 1):"]
@@ -128,28 +156,18 @@ def loop(config: RunConfig, order: str, update: str) -> str:
             "    epoch, place = divmod(step, PER_EPOCH)",
             "    if place == 0:",
             f"        order = {order}",
-            "    batch = order[place * BATCH : (place + 1) * BATCH]",
+            *("    " + line for line in batch),
             "    " + update.format(x="x[batch]", y="y[batch]"),
         ]
     return "\n".join(lines)
 
 
-# Settings that no script has so far, where they are not the trainer's own.
-UNWRITTEN = {
-    "normalisation": "a normalisation of hidden layers",
-    "label_smoothing": "label smoothing",
-    "label_shift": "labels that are moved in training",
-    "last_batch": "a last batch that is smaller than the others",
-}
-
-
 def missing(config: RunConfig, framework: str, models: Container[str]) -> str:
     """Why there is no script of a run, in a sentence, or "" if there is; `models` are written."""
-    if config.model not in models:
-        label = MODELS[config.model].label
-        return f"The run's network, {label}, is not written in {framework} so far."
-    unwritten = (name for name in UNWRITTEN if name in config.differences())
-    return next((f"Scripts do not have {UNWRITTEN[name]} so far." for name in unwritten), "")
+    if config.model in models:
+        return ""
+    label = MODELS[config.model].label
+    return f"The run's network, {label}, is not written in {framework} so far."
 
 
 def unwritten(config: RunConfig, framework: str, why: str) -> Script:
