@@ -178,6 +178,13 @@ def printed_words(config: RunConfig) -> str:
     return "What is printed: the mean loss, and the share of right answers."
 
 
+def each_loss(config: RunConfig) -> str:
+    """What the function `losses` of labels and logits gives."""
+    if TASKS[config.task].series:
+        return "The loss of each series from its true values and the predictions."
+    return "The loss of each image from its label and its logits."
+
+
 def loss_words(config: RunConfig) -> str:
     """What stands above the loss."""
     given = LOSS_INPUTS[config.loss_input]
