@@ -421,6 +421,23 @@ def test_what_a_framework_has_not_is_said(framework: str) -> None:
     assert "carried for 333 epochs" in " ".join(script(long, framework).cannot)
 
 
+@pytest.mark.parametrize(
+    ("framework", "config", "words"),
+    [
+        ("keras", replace(STEADY, clip_form="each_norm"), "clipped together"),
+        ("keras", replace(STEADY, model="gru_reset_after", clip_form="global_norm"), "kept at 0"),
+        ("keras", replace(POST_CNN, decay_form="l2_kernels"), "biases of convolutions"),
+        ("torch", replace(POST_CNN, decay_form="l2_kernels"), "biases of convolutions"),
+    ],
+)
+def test_what_a_network_does_otherwise_is_said(
+    framework: str, config: RunConfig, words: str
+) -> None:
+    plain = replace(config, clip_form="off", decay_form="off")
+    assert words in " ".join(script(config, framework).cannot)
+    assert words not in " ".join(script(plain, framework).cannot)
+
+
 # All frameworks
 
 # What a script reads is made from these: the data, and for some frameworks weights and orders.
