@@ -16,7 +16,6 @@ from core.parts import order
 from core.parts.choices import STREAMS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, Form, Tree
-from core.parts.models import MODELS
 from core.parts.order import LAST_BATCHES
 from core.parts.precisions import PRECISIONS
 
@@ -27,8 +26,6 @@ DIVISORS = {"mean": "len(y)", "sum": "", "mean_outputs": "(len(y) * {outputs})"}
 
 def script(config: RunConfig) -> Script:
     """The run as a script of JAX."""
-    if why := shared.missing(config, NAME, MODELS):
-        return shared.unwritten(config, NAME, why)
     body = "\n\n".join(cell.code for cell in _body(config))
     return Script(
         title=shared.title(config, NAME),

@@ -6,7 +6,14 @@ It reads the run's initial weights and the order of its images, which Keras woul
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, norm_layers, numpy_lines, own_loss, shared
+from core.export import (
+    formulas,
+    keras_networks,
+    norm_layers,
+    numpy_lines,
+    own_loss,
+    shared,
+)
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
@@ -69,8 +76,6 @@ DROPOUT = {  # {v}: the number, {rest}: 1 minus it
 
 def script(config: RunConfig) -> Script:
     """The run as a script of Keras."""
-    if why := shared.missing(config, NAME, {"mlp"}):
-        return shared.unwritten(config, NAME, why)
     return Script(
         title=shared.title(config, f"{NAME} 3"),
         needs=f"Needs Keras 3.15 with {LABELS[backend(config)]}, and {shared.DATA} and "
@@ -94,6 +99,7 @@ def backend(config: RunConfig) -> str:
 def _cannot(config: RunConfig) -> Iterator[str]:
     yield from shared.unprinted(config)
     yield from numpy_lines.cannot(config, NAME)
+    yield from keras_networks.cannot(config)
     instead = LOSS_INPUTS[config.loss_input].instead
     if config.loss in formulas.BY_HAND and not instead:
         yield formulas.BY_HAND[config.loss]
@@ -115,11 +121,13 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     yield Cell("", _imports(config))
     yield numpy_lines.data(config)
     yield Cell("", shared.constants(config))
-    yield Cell("The network, with the run's initial weights.", _network(config))
+    network = _network if config.model == "mlp" else keras_networks.network
+    yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     row = OPTIMIZERS[SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))]
     yield Cell(f"The optimizer: {row.label}.", _compiled(config))
-    yield Cell("What is printed: the mean loss, and the share of right answers.", _measured(config))
+    measured = _measured if config.model == "mlp" else keras_networks.measured
+    yield Cell(shared.printed_words(config), measured(config))
     yield Cell("", shared.loop(config, numpy_lines.order(config), "model.train_on_batch({x}, {y})"))
 
 
@@ -183,7 +191,7 @@ def _loss(config: RunConfig) -> str:
         lines += [f"keras.config.set_epsilon({real(_keras_epsilon(config))})", "", ""]
     lines += [
         "def losses(y, z):",
-        '    """The loss of each image from its label and its logits."""',
+        f'    """{shared.each_loss(config)}"""',
         *("    " + line for line in [*_taught(config), *_given(config), *_of_each(config, form)]),
         "",
         "",
@@ -228,6 +236,8 @@ def _given(config: RunConfig) -> list[str]:
 
 def _of_each(config: RunConfig, form: Form) -> list[str]:
     end = "sigmoid" if form == "binary" else "softmax"
+    if form == "regression":
+        return keras_networks.SQUARED[config.loss]
     if config.loss_input in ("each_output", "each_probability"):
         if form == "binary":
             return _own(config, "z", "from_logits=True")

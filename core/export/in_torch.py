@@ -6,7 +6,14 @@ It reads the run's initial weights and the order of its images, which PyTorch wo
 from collections.abc import Iterator
 
 from core.config import RunConfig
-from core.export import formulas, norm_layers, numpy_lines, own_loss, shared
+from core.export import (
+    formulas,
+    norm_layers,
+    numpy_lines,
+    own_loss,
+    shared,
+    torch_networks,
+)
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
@@ -105,7 +112,7 @@ class InTraining(nn.Module):
 
 def script(config: RunConfig) -> Script:
     """The run as a script of PyTorch."""
-    if why := shared.missing(config, NAME, {"mlp"}) or norm_layers.torch_missing(config):
+    if why := norm_layers.torch_missing(config):
         return shared.unwritten(config, NAME, why)
     return Script(
         title=shared.title(config, NAME),
@@ -120,6 +127,7 @@ def script(config: RunConfig) -> Script:
 def _cannot(config: RunConfig) -> Iterator[str]:
     yield from shared.unprinted(config)
     yield from numpy_lines.cannot(config, NAME)
+    yield from torch_networks.cannot(config)
     instead = LOSS_INPUTS[config.loss_input].instead
     if config.loss == "theano_onehot" and not instead:
         yield formulas.BY_HAND[config.loss]
@@ -134,11 +142,13 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     arrays = "x, y, test_x, test_y = map(torch.from_numpy, (x, y, test_x, test_y))"
     yield data._replace(code=f"{data.code}\n{arrays}")
     yield Cell("", shared.constants(config))
-    yield Cell("The network, with the run's initial weights.", _network(config))
+    network = _network if config.model == "mlp" else torch_networks.network
+    yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     yield Cell(f"The optimizer: {OPTIMIZERS[_of_torch(config)].label}.", _optimizer(config))
     yield Cell("One step.", _update(config))
-    yield Cell("What is printed: the mean loss, and the share of right answers.", _measured(config))
+    measured = _measured if config.model == "mlp" else torch_networks.measured
+    yield Cell(shared.printed_words(config), measured(config))
     yield Cell("", shared.loop(config, numpy_lines.order(config), "update({x}, {y})"))
 
 
@@ -188,7 +198,7 @@ def _loss(config: RunConfig) -> str:
     form: Form = TASKS[config.task].form
     lines = [
         "def losses(y, z):",
-        '    """The loss of each image from its label and its logits."""',
+        f'    """{shared.each_loss(config)}"""',
         *("    " + line for line in [*_taught(config), *_given(config), *_of_each(config, form)]),
         "",
         "",
@@ -230,6 +240,8 @@ _CLIPPED = f"{{clip}}({{p}}, {KERAS_EPSILON}, 1 - {KERAS_EPSILON})"
 
 
 def _of_each(config: RunConfig, form: Form) -> list[str]:
+    if form == "regression":
+        return torch_networks.SQUARED[config.loss]
     if LOSS_INPUTS[config.loss_input].each_output:
         return _of_each_output(config, form)
     if LOSS_INPUTS[config.loss_input].instead:

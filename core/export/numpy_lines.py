@@ -6,6 +6,7 @@ from core.config import RunConfig
 from core.export import shared
 from core.export.carried import ordered_epochs
 from core.export.script import Cell
+from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
 
 READ = '''\
@@ -21,6 +22,10 @@ def initial_weights(file):
     layers = range(1, 1 + sum("weights" in name for name in arrays))
     return [arrays[f"layer {i} {kind}"] for i in layers for kind in ("weights", "biases")]
 '''
+# The same, but all arrays by their names.
+NAMED = READ.partition("    layers = ")[0] + "    return arrays\n"
+# The post's convolutions: filters, and rows and columns of the kernel.
+FILTERS = ((32, 5), (32, 5), (10, 3), (10, 3))
 
 
 def cannot(config: RunConfig, framework: str) -> Iterator[str]:
@@ -39,7 +44,13 @@ def cannot(config: RunConfig, framework: str) -> Iterator[str]:
 
 
 def data(config: RunConfig) -> Cell:
-    """Images and labels: float32 [n, 784], and float32 [n, 1] (two classes) or int64 [n]."""
+    """Images and labels: float32 [n, 784], and float32 [n, 1] (two classes) or int64 [n].
+
+    Of series: float32 [n, time], and the same.
+    """
+    order = "" if config.full_batch else _ORDER
+    if TASKS[config.task].series:
+        return Cell(shared.data_words(config), _SERIES + order)
     if shared.is_binary(config):
         about, of_task = (
             "Whether the digit is 5 or more",
@@ -47,7 +58,6 @@ def data(config: RunConfig) -> Cell:
         )
     else:
         about, of_task = "The digit", 'digits.astype("int64")'
-    order = '\n    orders = data["order"].astype("int64")  # of each epoch'
     text = f'''\
 def inputs(images):
     """Numbers for the network, [images, 784]."""
@@ -62,9 +72,14 @@ def labels(digits):
 with np.load("{shared.DATA}") as data:
     x, y = inputs(data["train_images"]), labels(data["train_labels"])
     test_x, test_y = inputs(data["test_images"]), labels(data["test_labels"])'''
-    return Cell(
-        "The data: bytes of pixels, and digits.", text + ("" if config.full_batch else order)
-    )
+    return Cell(shared.data_words(config), text + order)
+
+
+_ORDER = '\n    orders = data["order"].astype("int64")  # of each epoch'
+_SERIES = f'''\
+with np.load("{shared.DATA}") as data:
+    x, y = data["train_images"], data["train_labels"]
+    test_x, test_y = data["test_images"], data["test_labels"]'''
 
 
 def order(config: RunConfig) -> str:

@@ -1,7 +1,7 @@
 """What the scripts of all frameworks have in common: small functions from settings to lines."""
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from core.export.script import Cell, Script
 from core.parts.choices import SCALINGS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
-from core.parts.models import MODELS
 from core.parts.order import LAST_BATCHES
 from core.parts.reports import REPORTS
 from core.run.snapshot import PROBE
@@ -162,14 +161,6 @@ def loop(config: RunConfig, order: str, update: str, batch: Sequence[str] = BATC
     return "\n".join(lines)
 
 
-def missing(config: RunConfig, framework: str, models: Container[str]) -> str:
-    """Why there is no script of a run, in a sentence, or "" if there is; `models` are written."""
-    if config.model in models:
-        return ""
-    label = MODELS[config.model].label
-    return f"The run's network, {label}, is not written in {framework} so far."
-
-
 def unwritten(config: RunConfig, framework: str, why: str) -> Script:
     """What there is in place of a script that cannot be had."""
     return Script(
@@ -194,6 +185,13 @@ def printed_words(config: RunConfig) -> str:
     if TASKS[config.task].series:
         return "What is printed: the mean loss, and the mean squared error of the predictions."
     return "What is printed: the mean loss, and the share of right answers."
+
+
+def each_loss(config: RunConfig) -> str:
+    """What the function `losses` of labels and logits gives."""
+    if TASKS[config.task].series:
+        return "The loss of each series from its true values and the predictions."
+    return "The loss of each image from its label and its logits."
 
 
 def loss_words(config: RunConfig) -> str:

@@ -6,12 +6,20 @@ import pytest
 
 from core.config import RunConfig
 from core.export import REALS, real
-from tests.kit.runs import DIGITS, OWN, trained
+from tests.kit.runs import DIGITS, OWN, POST_CNN, SERIES, trained
 
 
 @pytest.mark.slow  # 20 to 50 s each
 @pytest.mark.parametrize("key", REALS)
-@pytest.mark.parametrize("config", [OWN, replace(DIGITS, loss="keras_jax", epsilon=1e-3)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        OWN,
+        replace(DIGITS, loss="keras_jax", epsilon=1e-3),
+        POST_CNN,
+        replace(SERIES, optimizer="momentum"),
+    ],
+)
 def test_a_real_framework_stays_near_the_run(key: str, config: RunConfig) -> None:
     if lacking := real.missing(REALS[key]):
         pytest.skip(f"needs {' and '.join(lacking)}")

@@ -1,0 +1,206 @@
+"""The networks of a Keras script besides the MLP: convolutions, and GRUs on series."""
+
+from collections.abc import Iterator, Sequence
+
+from core.config import RunConfig
+from core.export import numpy_lines, shared
+from core.export.shared import real
+from core.parts.choices import TASKS
+from core.parts.models import MODELS, STRIDE
+
+# Mean squared errors of each series, from y and z [series, time].
+SQUARED = {
+    "mse_aligned": ["return ops.mean((z - y) ** 2, axis=-1)"],
+    "mse_broadcast": [
+        "return ops.mean((z[:, :, None] - y[:, None, :]) ** 2, axis=(1, 2))  # with all times",
+    ],
+}
+
+
+def cannot(config: RunConfig) -> Iterator[str]:
+    """What these networks do not do as in the run."""
+    row = MODELS[config.model]
+    if config.decay_form == "l2_kernels" and row.test_batch is not None:
+        yield (
+            "The run's decay of kernels moves the biases of convolutions, too, which have four "
+            "axes there; the script's does not."
+        )
+    if row.series and config.clip_form == "each_norm":
+        yield (
+            "Keras joins the weights of a GRU's three gates in one array, so their gradients are "
+            "clipped together."
+        )
+    elif config.model == "gru_reset_after" and config.clip_form != "off":
+        yield (
+            "Keras has second biases in all gates of this GRU. They are kept at 0, but their "
+            "gradients are part of the norm by which all are clipped."
+        )
+
+
+def network(config: RunConfig) -> str:
+    """The network and its weights."""
+    return _recurrent(config) if MODELS[config.model].series else _convolutions(config)
+
+
+def measured(config: RunConfig) -> str:
+    """How the network is measured."""
+    return _OF_SERIES if MODELS[config.model].series else _of_batches(config)
+
+
+def _decayed(config: RunConfig, kernels: Sequence[str], others: Sequence[str] = ()) -> str:
+    """The arguments of a layer that decay its weights, which begin with these words."""
+    names = {"l2": [*kernels, *others], "l2_kernels": kernels}.get(config.decay_form, ())
+    share = config.weight_decay / (2 if config.decay_form == "l2" else 1)  # L2(c) is c times w²
+    decay = f"keras.regularizers.L2({real(share)})"
+    return "".join(f", {name}regularizer={decay}" for name in names)
+
+
+# Convolutions
+
+
+def _convolutions(config: RunConfig) -> str:
+    row = MODELS[config.model]
+    around = config.model == "cnn_around"
+    padding = "" if around else ', padding="same"'
+    layers = ["keras.Input((784,))", f"keras.layers.Reshape({row.axes})"]
+    for place, (filters, size) in enumerate(numpy_lines.FILTERS):
+        if around:
+            layers += [f"keras.layers.ZeroPadding2D({size // 2})"]
+        layers += [f"conv({filters}, {size})"]
+        if place < len(numpy_lines.FILTERS) - 1:
+            layers += ["norm()"]
+        layers += ["keras.layers.ReLU()"]
+    decayed = _decayed(config, ["kernel_"], ["bias_"])
+    layers += [
+        "keras.layers.Flatten()",
+        f"keras.layers.Dense({TASKS[config.task].outputs}{decayed})",
+    ]
+    stack = "".join(f"        {layer},\n" for layer in layers)
+    layer = len(numpy_lines.FILTERS) + 1  # the last one's number
+    of_norm = _decayed(config, [], ["gamma_", "beta_"])
+    return f'''\
+{numpy_lines.NAMED}
+
+def conv(filters, size):
+    """A convolution of stride {STRIDE}."""
+    return keras.layers.Conv2D(filters, size, {STRIDE}{padding}{decayed})
+
+
+def norm():
+    """BatchNorm; Keras's epsilon is 1e-3."""
+    return keras.layers.BatchNormalization(epsilon=1e-5{of_norm})
+
+
+model = keras.Sequential(
+    [
+{stack}    ]
+)
+arrays = initial_weights("{shared.WEIGHTS}")
+kinds = ("weights", "biases", "gamma", "beta")
+names = [f"layer {{i}} {{kind}}" for i in range(1, {layer + 1}) for kind in kinds]
+for w, name in zip(model.trainable_variables, [name for name in names if name in arrays]):
+    w.assign(arrays[name].reshape(w.shape))'''
+
+
+def _of_batches(config: RunConfig) -> str:
+    right = "(z[:, 0] >= 0) == y[:, 0]" if shared.is_binary(config) else "z.argmax(-1) == y"
+    outputs, most = TASKS[config.task].outputs, MODELS[config.model].test_batch
+    return f'''\
+def at_test(x):
+    """Logits of batches of up to {most}, from whose own statistics BatchNorm computes.
+
+    With k batches, the first takes images 0, k, 2k, ...
+    """
+    batches = -(-len(x) // {most})
+    filled = np.concatenate([x, x[: -len(x) % batches]])  # batches of equal sizes
+    z = np.empty((len(filled), {outputs}), np.float32)
+    for i in range(batches):
+        z[i::batches] = ops.convert_to_numpy(model(filled[i::batches], training=True))
+    return z[: len(x)]
+
+
+def measured(x, y):
+    """Loss and accuracy on these images as they are now."""
+    z = at_test(x)
+    loss = ops.mean(losses(ops.convert_to_tensor(y), ops.convert_to_tensor(z)))
+    return float(loss), np.mean({right})'''
+
+
+# Series
+
+
+def _recurrent(config: RunConfig) -> str:
+    time, width, place = TASKS[config.task].inputs, config.widths[-1], len(config.widths)
+    after = config.model == "gru_reset_after"
+    decayed = _decayed(config, ["kernel_"], ["bias_"])
+    dense = "".join(
+        f'units = keras.layers.Dense({each}, activation="relu"{decayed})(units)\n'
+        for each in config.widths[:-1]
+    )
+    constraint = "\n    bias_constraint=one_bias," if after else ""
+    of_gru = "".join(
+        f"\n    {each},"
+        for each in _decayed(config, ["kernel_", "recurrent_"], ["bias_"]).split(", ")[1:]
+    )
+    layers = [i for i in range(1, place + 2) if i != place]
+    biases = _TWO_BIASES.format(place=place, width=width) if after else 'joined("biases")'
+    return f'''\
+{numpy_lines.NAMED}
+
+class Start(keras.layers.Layer):
+    """The state before the first value, which is learnt: a row for each place in the batch."""
+
+    def build(self, shape):
+        self.rows = self.add_weight(({config.batch_size}, {width}), "zeros"{_decayed(config, [""])})
+
+    def call(self, x):
+        return ops.take(self.rows, ops.arange(ops.shape(x)[0]) % {config.batch_size}, axis=0)
+
+
+{_ONE_BIAS.format(width=width) if after else ""}start = Start()
+gru = keras.layers.GRU(
+    {width},
+    reset_after={after},{constraint}{of_gru}
+    return_sequences=True,
+)
+series = keras.Input(({time},))
+units = keras.layers.Reshape(({time}, 1))(series)
+{dense}units = gru(units, initial_state=start(units))
+units = keras.layers.Dense(1{decayed})(units)
+model = keras.Model(series, keras.layers.Reshape(({time},))(units))
+arrays = initial_weights("{shared.WEIGHTS}")
+
+
+def joined(kind):
+    """Weights of the gates, side by side as Keras has them."""
+    gates = ("update", "reset", "candidate")
+    return np.concatenate([arrays[f"layer {place} {{gate}} {{kind}}"] for gate in gates], -1)
+
+
+start.set_weights([arrays["layer {place} start"]])
+gru.set_weights([joined("inputs"), joined("states"), {biases}])
+dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+for i, layer in zip({layers}, dense):
+    layer.set_weights([arrays[f"layer {{i}} weights"], arrays[f"layer {{i}} biases"]])'''
+
+
+_ONE_BIAS = '''\
+def one_bias(biases):
+    """Keep the second biases of the update and the reset gate at 0: the run does not have them."""
+    first, second = np.ones({width}), np.zeros({width})
+    kept = [[*first, *first, *first], [*second, *second, *first]]
+    return biases * ops.convert_to_tensor(kept, "float32")
+
+
+'''
+_TWO_BIASES = """np.stack([
+    joined("biases"),
+    np.concatenate([np.zeros(2 * {width}), arrays["layer {place} candidate state biases"]]),
+])"""
+
+_OF_SERIES = '''\
+def measured(x, y):
+    """Loss and mean squared error on these series as they are now."""
+    z = model.predict_on_batch(x)
+    loss = ops.mean(losses(ops.convert_to_tensor(y), ops.convert_to_tensor(z)))
+    return float(loss), np.mean((z - y) ** 2)'''
