@@ -121,6 +121,8 @@ class RunConfig:
                 continue
             if fault := allowed.fault(value):
                 raise ValueError(f"{name} is {value!r}; {fault}")
+            if isinstance(allowed, Range) and not allowed.whole:
+                object.__setattr__(self, name, float(value))  # JSON may write 1 for 1.0
         for name in BY_SOURCE:
             if (key := getattr(self, name)) not in (rows := rows_for(name, self.source)):
                 raise ValueError(

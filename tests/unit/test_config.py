@@ -83,6 +83,15 @@ def test_fields_must_fit_together(overrides: dict[str, Any], message: str) -> No
         RunConfig(**overrides)
 
 
+def test_a_whole_number_may_stand_for_a_fraction() -> None:
+    given = {"learning_rate": 1, "loss_weight": 2, "label_smoothing": 1, "loss": "from_logits"}
+    config = RunConfig(**given)
+    assert config == RunConfig(**{**given, "learning_rate": 1.0, "label_smoothing": 1.0})
+    numbers = [name for name, each in FIELDS.items() if isinstance(each, Range) and not each.whole]
+    kept = [getattr(config, name) for name in numbers]
+    assert all(value is None or type(value) is float for value in kept)
+
+
 def test_images_beyond_the_last_full_batch_are_left_out() -> None:
     config = RunConfig(train_size=1000, batch_size=300, epochs=4)
     assert (config.steps_per_epoch, config.steps, config.full_batch) == (3, 12, False)
