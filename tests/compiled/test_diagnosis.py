@@ -25,6 +25,7 @@ from core.run.snapshot import (
     Trial,
 )
 from core.run.train import ahead, labels_of
+from tests.kit import more
 from tests.kit.runs import look
 from tests.kit.truth import DEEP, DIGITS
 
@@ -701,7 +702,7 @@ def said_of(config: RunConfig, order: np.ndarray) -> list[bool]:
 
 
 @pytest.mark.parametrize("task", ["binary", "digits"])
-@pytest.mark.parametrize("size", [1, 10, 100, 1999])
+@pytest.mark.parametrize("size", [more(1), 10, 100, 1999])
 def test_images_that_are_shuffled_are_mixed_and_sorted_ones_are_not(task: str, size: int) -> None:
     """However few images a batch has; a batch of half the data has five digits.
 

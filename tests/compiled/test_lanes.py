@@ -101,6 +101,7 @@ def test_vmap_agrees_to_rounding() -> None:
     np.testing.assert_allclose(at_once.loss, collected(configs).loss, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_accelerator_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny()
     data = device_data(config)

@@ -158,6 +158,7 @@ json.dump({"backend": keras.backend.backend(), "ends": ends}, sys.stdout)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("keras") is None,
     reason="needs keras: pip install -r requirements-dev.txt",

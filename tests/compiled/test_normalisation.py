@@ -381,6 +381,7 @@ def test_a_loss_that_other_averages_raise_is_not_put_down_to_the_steps() -> None
 # Twins
 
 
+@pytest.mark.slow
 def test_twins_with_other_averages_train_alike_and_are_tested_otherwise() -> None:
     a, b = NORMED, replace(NORMED, norm_momentum=0.0)
     data = load(a.source, a.train_size)
