@@ -126,8 +126,8 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     yield Cell(shared.loss_words(config), _loss(config))
     row = OPTIMIZERS[SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))]
     yield Cell(f"The optimizer: {row.label}.", _compiled(config))
-    measured = _measured if config.model == "mlp" else keras_networks.measured
-    yield Cell(shared.printed_words(config), measured(config))
+    measured = keras_networks.OF_SERIES if TASKS[config.task].series else _measured(config)
+    yield Cell(shared.printed_words(config), measured)
     yield Cell("", shared.loop(config, numpy_lines.order(config), "model.train_on_batch({x}, {y})"))
 
 
@@ -286,7 +286,7 @@ def _compiled(config: RunConfig) -> str:
         more=more,
         **{name: real(value or 0) for name, value in settings.items()},
     )
-    return f"model.compile(optimizer=keras.optimizers.{call}, loss=batch_loss)"
+    return f"optimizer = keras.optimizers.{call}\nmodel.compile(optimizer, batch_loss)"
 
 
 def _measured(config: RunConfig) -> str:

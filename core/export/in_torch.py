@@ -147,8 +147,8 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     yield Cell(shared.loss_words(config), _loss(config))
     yield Cell(f"The optimizer: {OPTIMIZERS[_of_torch(config)].label}.", _optimizer(config))
     yield Cell("One step.", _update(config))
-    measured = _measured if config.model == "mlp" else torch_networks.measured
-    yield Cell(shared.printed_words(config), measured(config))
+    measured = torch_networks.OF_SERIES if TASKS[config.task].series else _measured(config)
+    yield Cell(shared.printed_words(config), measured)
     yield Cell("", shared.loop(config, numpy_lines.order(config), "update({x}, {y})"))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.config import RunConfig
-from core.export import numpy_lines, shared
+from core.export import norm_layers, numpy_lines, shared
 from core.export.shared import real
 from core.parts.choices import TASKS
 from core.parts.models import MODELS, STRIDE
@@ -42,11 +42,6 @@ def network(config: RunConfig) -> str:
     return _recurrent(config) if MODELS[config.model].series else _convolutions(config)
 
 
-def measured(config: RunConfig) -> str:
-    """How the network is measured."""
-    return _OF_SERIES if MODELS[config.model].series else _of_batches(config)
-
-
 def _decayed(config: RunConfig, kernels: Sequence[str], others: Sequence[str] = ()) -> str:
     """The arguments of a layer that decay its weights, which begin with these words."""
     names = {"l2": [*kernels, *others], "l2_kernels": kernels}.get(config.decay_form, ())
@@ -81,14 +76,14 @@ def _convolutions(config: RunConfig) -> str:
     return f'''\
 {numpy_lines.NAMED}
 
-def conv(filters, size):
+{norm_layers.KERAS_OWN}def conv(filters, size):
     """A convolution of stride {STRIDE}."""
     return keras.layers.Conv2D(filters, size, {STRIDE}{padding}{decayed})
 
 
 def norm():
     """BatchNorm; Keras's epsilon is 1e-3."""
-    return keras.layers.BatchNormalization(epsilon=1e-5{of_norm})
+    return BatchNormalization(epsilon=1e-5{of_norm})
 
 
 model = keras.Sequential(
@@ -100,30 +95,6 @@ kinds = ("weights", "biases", "gamma", "beta")
 names = [f"layer {{i}} {{kind}}" for i in range(1, {layer + 1}) for kind in kinds]
 for w, name in zip(model.trainable_variables, [name for name in names if name in arrays]):
     w.assign(arrays[name].reshape(w.shape))'''
-
-
-def _of_batches(config: RunConfig) -> str:
-    right = "(z[:, 0] >= 0) == y[:, 0]" if shared.is_binary(config) else "z.argmax(-1) == y"
-    outputs, most = TASKS[config.task].outputs, MODELS[config.model].test_batch
-    return f'''\
-def at_test(x):
-    """Logits of batches of up to {most}, from whose own statistics BatchNorm computes.
-
-    With k batches, the first takes images 0, k, 2k, ...
-    """
-    batches = -(-len(x) // {most})
-    filled = np.concatenate([x, x[: -len(x) % batches]])  # batches of equal sizes
-    z = np.empty((len(filled), {outputs}), np.float32)
-    for i in range(batches):
-        z[i::batches] = ops.convert_to_numpy(model(filled[i::batches], training=True))
-    return z[: len(x)]
-
-
-def measured(x, y):
-    """Loss and accuracy on these images as they are now."""
-    z = at_test(x)
-    loss = ops.mean(losses(ops.convert_to_tensor(y), ops.convert_to_tensor(z)))
-    return float(loss), np.mean({right})'''
 
 
 # Series
@@ -198,7 +169,7 @@ _TWO_BIASES = """np.stack([
     np.concatenate([np.zeros(2 * {width}), arrays["layer {place} candidate state biases"]]),
 ])"""
 
-_OF_SERIES = '''\
+OF_SERIES = '''\
 def measured(x, y):
     """Loss and mean squared error on these series as they are now."""
     z = model.predict_on_batch(x)

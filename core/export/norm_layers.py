@@ -2,6 +2,7 @@
 
 from core.config import RunConfig
 from core.export.shared import real, rounded
+from core.parts.models import MODELS
 from core.parts.normalisations import NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 
 TORCH_BIASED = '''\
@@ -68,7 +69,8 @@ def at_test(x):
 def own(config: RunConfig) -> int | None:
     """How many images are tested together, if they are normalised by their own numbers."""
     batch = NORMALISATIONS[config.normalisation].test_batch
-    return batch if NORM_TESTS[config.norm_test].own else None
+    of_layers = batch if NORM_TESTS[config.norm_test].own else None
+    return MODELS[config.model].test_batch or of_layers
 
 
 def _factor(config: RunConfig) -> float:

@@ -33,11 +33,6 @@ def network(config: RunConfig) -> str:
     return _recurrent(config) if MODELS[config.model].series else _convolutions(config)
 
 
-def measured(config: RunConfig) -> str:
-    """How the network is measured."""
-    return _OF_SERIES if MODELS[config.model].series else _of_batches(config)
-
-
 # Convolutions
 
 
@@ -98,27 +93,6 @@ def _pads(shape: tuple[int, int], size: int) -> tuple[int, ...]:
     """Zeros left, right, top and bottom."""
     rows, columns = lax.padtype_to_pads(shape, (size, size), (STRIDE, STRIDE), "SAME")
     return (*map(int, columns), *map(int, rows))
-
-
-def _of_batches(config: RunConfig) -> str:
-    answers = "(z >= 0) == y" if shared.is_binary(config) else "z.argmax(-1) == y"
-    outputs, most = TASKS[config.task].outputs, MODELS[config.model].test_batch
-    return f'''\
-def at_test(x):
-    """Logits of batches of up to {most}; with k batches, the first takes images 0, k, 2k, ..."""
-    batches = -(-len(x) // {most})
-    filled = torch.cat([x, x[: -len(x) % batches]])  # batches of equal sizes
-    z = torch.empty(len(filled), {outputs})
-    for i in range(batches):
-        z[i::batches] = model(filled[i::batches])
-    return z[: len(x)]
-
-
-@torch.no_grad()
-def measured(x, y):
-    """Loss and accuracy on these images as they are now."""
-    z = at_test(x)
-    return losses(y, z).mean().item(), ({answers}).double().mean().item()'''
 
 
 # Series
@@ -206,7 +180,7 @@ with torch.no_grad():
         w.copy_(torch.tensor(array))"""
 
 
-_OF_SERIES = '''\
+OF_SERIES = '''\
 @torch.no_grad()
 def measured(x, y):
     """Loss and mean squared error on these series as they are now."""

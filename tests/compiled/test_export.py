@@ -157,7 +157,8 @@ TAUGHT = [
 ]
 
 
-@pytest.mark.parametrize("config", map(more, [SMOOTHED, *NORMALISED, *TAUGHT]))
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [SMOOTHED, *NORMALISED, *TAUGHT])
 def test_a_jax_script_normalises_and_is_taught_what_the_trainer_is(
     config: RunConfig, tmp_path: Path
 ) -> None:
