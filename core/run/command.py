@@ -6,8 +6,10 @@ The file holds what differs from the trainer's defaults, as JSON:
 
 A preset may be named instead. Progress goes to stderr, and the run to stdout or to the file, as
 JSON: all its settings, and for each look the step, the epoch, the mean loss in nats, the accuracies
-(of a regression the held-out error) and the norm of each layer's gradient. JSON has no NaN and no
-infinity, so they are written as the texts "NaN", "inf" and "-inf".
+(of a regression the held-out error) and the norm of each layer's gradient. Where the run's program
+reports something else than the true accuracy, a look also has the accuracy and the loss that it
+reports of the held-out images, and their true loss. JSON has no NaN and no infinity, so they are
+written as the texts "NaN", "inf" and "-inf".
 """
 
 import argparse
@@ -132,6 +134,8 @@ def _look(look: Snapshot) -> dict[str, Any]:
         results = {"train_accuracy": look.train_accuracy, "test_accuracy": look.test_accuracy}
         if not math.isnan(look.reported):
             results["reported_accuracy"] = look.reported
+            results["reported_loss"] = look.reported_loss
+            results["held_out_loss"] = look.held_out_loss
     measured = {"epoch": look.epoch, "loss": look.loss, **results}
     return {
         "step": look.step,

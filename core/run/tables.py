@@ -25,10 +25,13 @@ GRADIENTS = {Gradient.SOME: "some", Gradient.ZERO: "exactly 0", Gradient.NONFINI
 def curves(run: Sequence[Snapshot]) -> str:
     """One row a look: step, epoch, loss, accuracies or errors, the census, norms of each layer.
 
-    The census is the share of images that are wrong, that have a gradient of exactly 0, and both.
+    Where the run's program reports something else than the true accuracy, a look also has what it
+    reports of the held-out images, and their true loss. The census is the share of images that are
+    wrong, that have a gradient of exactly 0, and both.
     """
     layers = range(1, 1 + max((len(look.gradient_norms) for look in run), default=0))
-    heads = ["step", "epoch", "loss", "train_accuracy", "test_accuracy", "reported_accuracy"]
+    heads = ["step", "epoch", "loss", "train_accuracy", "test_accuracy"]
+    heads += ["reported_accuracy", "reported_loss", "held_out_loss"]
     heads += ["test_error", "copied_error", "wrong", "zero_gradient", "wrong_and_zero_gradient"]
     heads += [f"gradient_norm_{i}" for i in layers] + [f"weight_norm_{i}" for i in layers]
     return _written(heads, (_curves_at(look) for look in run))
@@ -36,10 +39,12 @@ def curves(run: Sequence[Snapshot]) -> str:
 
 def _curves_at(look: Snapshot) -> list[Any]:
     if look.fit is not None:
-        scores = ["", "", "", look.fit.error, look.fit.copied, "", look.census.zero_gradient, ""]
+        errors = [look.fit.error, look.fit.copied]
+        scores = ["", "", "", "", "", *errors, "", look.census.zero_gradient, ""]
     else:
-        reported = "" if math.isnan(look.reported) else look.reported
-        scores = [look.train_accuracy, look.test_accuracy, reported, "", "", *look.census]
+        reports: list[Any] = [look.reported, look.reported_loss, look.held_out_loss]
+        reports = ["", "", ""] if math.isnan(look.reported) else reports
+        scores = [look.train_accuracy, look.test_accuracy, *reports, "", "", *look.census]
     return [look.step, look.epoch, look.loss, *scores, *look.gradient_norms, *look.weight_norms]
 
 

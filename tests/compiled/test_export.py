@@ -458,6 +458,8 @@ ELSEWHERE = [
             replace(POST_CNN, model="cnn_around", decay_form="l2", weight_decay=0.1),
             replace(STEADY, model="gru", loss="mse_aligned", decay_form="l2", weight_decay=0.1),
             replace(STEADY, model="gru_reset_after", decay_form="l2_kernels", weight_decay=0.1),
+            # In a last batch of four series, only four of the learnt first states take part.
+            replace(STEADY, train_size=100, last_batch="kept"),
         )
     ),
 ]
@@ -477,6 +479,20 @@ def test_other_scripts_print_the_trainer_s_losses(
     np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-5)
     there = slice(3 if TASKS[config.task].series else 2, None)  # the trainer's error is held out
     np.testing.assert_allclose(found[:, there], ours[:, there], atol=6e-5)
+
+
+def test_how_much_larger_the_steps_of_pytorch_s_adam_are() -> None:
+    t = np.arange(1, 601)
+    ours = np.asarray(1 - jnp.float32(0.999) ** jnp.float32(t), float)
+    larger = np.sqrt((1 - 0.999**t) / ours) - 1
+    assert 3e-6 < larger.min() < 4e-6 and 9e-6 < larger.max() < 1.1e-5
+
+    def told(**settings: Any) -> bool:
+        lines = script(tiny(**settings), "torch").text.replace("\n# ", " ")
+        return "larger by 3 to 10 millionths" in lines
+
+    assert told(optimizer="adam")
+    assert not told() and not told(optimizer="adam", precision="float64")
 
 
 @pytest.mark.parametrize("row", [in_keras, in_torch], ids=["keras", "torch"])

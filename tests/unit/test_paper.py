@@ -58,3 +58,21 @@ def test_a_figure_has_its_width_and_all_its_charts(size) -> None:  # type: ignor
     texts = [each.text or "" for each in root if each.tag.endswith("text")]
     assert texts[:2] == ["one", "three"] and texts[2] == "Seed 3 & a <b>."
     assert "".join(texts[3:]).count("x") == 300 + len(re.findall("x", "example"))
+
+
+def test_a_figure_has_its_width_in_points_or_dots() -> None:
+    for to_the_inch, width in ((72, "243.78"), (300, "1015.75")):
+        root = ElementTree.fromstring(laid_out([SVG], ["one"], "", SIZES["column"], to_the_inch))
+        assert root.get("width") == width
+        assert root.get("viewBox", "").split()[2] == f"{SIZES['column'].pixels:.2f}"
+
+
+def test_raised_digits_are_small_plain_ones() -> None:
+    """The converter's own font has none, and a server may have no other."""
+    chart = SVG.replace("<rect/>", '<g aria-label="10⁴"/><text>10⁻³ to 10⁴</text><text>100</text>')
+    made = laid_out([chart], ["over β₂"], "", SIZES["column"])
+    texts = [each for each in ElementTree.fromstring(made).iter() if each.tag.endswith("text")]
+    assert ["".join(each.itertext()) for each in texts] == ["over β2", "10−3 to 104", "100"]
+    raised, after, last = (float(each.get("dy", "")[:-2]) for each in texts[1])
+    assert raised == last < 0 < after == pytest.approx(-raised * 0.7)
+    assert 'aria-label="10⁴"' in made

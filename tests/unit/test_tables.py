@@ -31,10 +31,24 @@ def test_curves_have_a_row_a_look_and_say_nan() -> None:
     assert np.float32(last["gradient_norm_2"]) == np.float32(0.1)
 
 
+def test_what_a_program_reports_is_taken_along() -> None:
+    """Its loss may be NaN, which is not the same as that it reports none."""
+    said = look(1, reported=0.25, reported_loss=math.nan, held_out_loss=0.5)
+    names = ("reported_accuracy", "reported_loss", "held_out_loss")
+    looks = as_json(RunConfig(), [look(0), said])["looks"]
+    assert not looks[0].keys() & {*names}
+    assert [looks[1][name] for name in names] == [0.25, "NaN", 0.5]
+    first, last = rows(tables.curves([look(0), said]))
+    assert [first[name] for name in names] == ["", "", ""]
+    assert [last[name] for name in names] == ["0.25", "NaN", "0.5"]
+    assert (last["wrong"], last["weight_norm_1"]) == ("0.1", "10.0")
+
+
 def test_a_regression_has_errors_and_no_accuracies() -> None:
     fit = Fit(0.5, 0.25, *np.zeros((3, 1, 1), np.float32))
     (row,) = rows(tables.curves([look(0, fit=fit)]))
     assert (row["test_error"], row["copied_error"], row["train_accuracy"]) == ("0.5", "0.25", "")
+    assert (row["zero_gradient"], row["wrong"], row["weight_norm_1"]) == ("0", "", "10.0")
 
 
 def test_a_histogram_counts_every_image() -> None:
@@ -55,7 +69,8 @@ def test_images_are_listed_one_by_one() -> None:
 
 @given(configs)
 def test_a_run_as_json_opens_again(config: RunConfig) -> None:
-    text = json.dumps(as_json(config, [look(0, loss=math.inf)]))
+    looks = [look(0, loss=math.inf), look(1, reported=0.5, reported_loss=1.0, held_out_loss=2.0)]
+    text = json.dumps(as_json(config, looks))
     assert from_json(text) == config == data_along.read(text.encode())
 
 

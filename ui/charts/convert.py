@@ -9,7 +9,7 @@ import json
 import sys
 from importlib.util import find_spec
 
-from ui.charts.paper import PIXELS, SIZES, laid_out
+from ui.charts.paper import SIZES, laid_out
 
 FORMATS = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 DOTS, POINTS = 300, 72  # of a PNG and of a PDF, to the inch
@@ -27,14 +27,15 @@ def main() -> None:
     asked = json.load(sys.stdin)
     size = SIZES[asked["size"]]
     svgs = [vl_convert.vegalite_to_svg(spec) for spec in asked["specs"]]
-    pixels = asked["format"] != "svg"  # what is drawn from an SVG takes its unit for a pixel
-    svg = laid_out(svgs, asked["titles"], asked["caption"], size, pixels)
+    # A PNG is drawn with a dot, and a PDF with a point, for each unit of the SVG.
+    to_the_inch = {"png": DOTS, "pdf": POINTS}.get(asked["format"])
+    svg = laid_out(svgs, asked["titles"], asked["caption"], size, to_the_inch)
     if asked["format"] == "svg":
         made = svg.encode()
     elif asked["format"] == "pdf":
-        made = vl_convert.svg_to_pdf(svg, scale=size.zoom * POINTS / PIXELS)
+        made = vl_convert.svg_to_pdf(svg)
     else:
-        made = _with_dots(vl_convert.svg_to_png(svg, scale=size.zoom * DOTS / PIXELS))
+        made = _with_dots(vl_convert.svg_to_png(svg))
     sys.stdout.buffer.write(made)
 
 

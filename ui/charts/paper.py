@@ -21,6 +21,9 @@ GAP, LINE, TITLE = 12, 12, 18  # pixels between charts, of a line of the caption
 LETTER = 5.0  # pixels of a letter of the caption, on average
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK = "#1a2233"
+RAISED, LOWERED = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "₋₀₁₂₃₄₅₆₇₈₉"
+PLAIN = str.maketrans(RAISED + LOWERED, "−0123456789" * 2)
+SHIFTED = 0.7  # the size of such a digit, of the letters before it
 LIGHT: dict[str, Any] = {
     "background": "#ffffff",
     "font": FONT,
@@ -40,7 +43,7 @@ SMALL: dict[str, Any] = {
     "legend": {"labelFontSize": 11, "symbolSize": 60, "labelColor": INK},
 }
 TALLEST = 0.72  # of a chart's width, its height with its legend
-NAME = 7.0  # pixels of a letter in a legend, at most
+NAME = 6.2  # pixels of a letter in a legend, with room to spare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,11 +152,15 @@ def _legend(names: Sequence[str], width: float) -> dict[str, Any]:
 
 
 def laid_out(
-    svgs: Sequence[str], titles: Sequence[str], caption: str, size: Size, pixels: bool = False
+    svgs: Sequence[str],
+    titles: Sequence[str],
+    caption: str,
+    size: Size,
+    to_the_inch: float | None = None,
 ) -> str:
     """Return one SVG of these charts in rows, each below its title, and below them the caption.
 
-    It is as wide as `size` says in millimetres or, with `pixels`, in pixels of the layout.
+    It is as wide as `size` says, in millimetres or in units of which so many go to the inch.
     """
     width, columns = panel_width(size, len(svgs)), min(size.columns, len(svgs))
     parts, top = list[str](), 0.0
@@ -168,13 +175,16 @@ def laid_out(
                 parts.append(_text(left, top + LINE, title, 'font-size="12" font-weight="bold"'))
             place = f'x="{left:.2f}" y="{top + head:.2f}" width="{width:.2f}" height="{height:.2f}"'
             box = f'viewBox="0 0 {own_width} {own_height}"'
-            parts.append(re.sub("<svg[^>]*>", f"<svg {place} {box}>", svg, count=1))
+            parts.append(re.sub("<svg[^>]*>", f"<svg {place} {box}>", _shifted(svg), count=1))
             tallest = max(tallest, head + height)
         top += tallest + GAP
     for line in (line for text in caption.splitlines() for line in _lines(text, size)):
         parts.append(_text(0, top + LINE / 2, line, 'font-size="9.5"'))
         top += LINE
-    scale, unit = (1.0, "") if pixels else (size.width / size.pixels, "mm")
+    width, unit = (
+        (size.width, "mm") if to_the_inch is None else (size.width / INCH * to_the_inch, "")
+    )
+    scale = width / size.pixels
     ends = f'width="{size.pixels * scale:.2f}{unit}" height="{top * scale:.2f}{unit}"'
     box = f'viewBox="0 0 {size.pixels:.2f} {top:.2f}"'
     body = f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}'
@@ -187,7 +197,29 @@ def _lines(text: str, size: Size) -> list[str]:
 
 def _text(left: float, base: float, words: str, style: str) -> str:
     place = f'x="{left:.2f}" y="{base:.2f}" font-family="{FONT}" fill="{INK}"'
-    return f"<text {place} {style}>{html.escape(words)}</text>"
+    return _shifted(f"<text {place} {style}>{html.escape(words)}</text>")
+
+
+def _shifted(svg: str) -> str:
+    """Return an SVG whose raised and lowered digits are smaller plain ones.
+
+    The only font that ui.charts.convert is sure to have, Liberation Sans, has none of those, nor
+    the cross that marks wrong digits.
+    """
+    svg = svg.replace("✖", "×")
+    return re.sub(f">[^<]*[{RAISED}{LOWERED}][^<]*<", lambda found: _in_spans(found[0]), svg)
+
+
+def _in_spans(words: str) -> str:
+    """Return words with each run of shifted digits in a tspan, and in another what follows."""
+
+    def spans(found: re.Match[str]) -> str:
+        digits, rest = found.groups()
+        shift = -0.5 if digits[0] in RAISED else 0.3  # of the small letters' height
+        small = f'<tspan dy="{shift}em" font-size="{SHIFTED:.0%}">{digits.translate(PLAIN)}</tspan>'
+        return small + (f'<tspan dy="{-shift * SHIFTED:.2f}em">{rest}</tspan>' if rest else "")
+
+    return re.sub(f"([{RAISED}]+|[{LOWERED}]+)([^<{RAISED}{LOWERED}]*)", spans, words)
 
 
 def _size(svg: str) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
+from textwrap import shorten
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,7 +35,7 @@ def begin() -> None:
 
 def note(key: str, spec: Mapping[str, Any], tables: Tables, alt: str) -> None:
     """Note a chart that is drawn, so that it can be downloaded."""
-    title = alt.split(":")[0].split(". ")[0].rstrip(".")[:TITLE]
+    title = shorten(alt.split(":")[0].split(". ")[0].rstrip("."), TITLE, placeholder=" …")
     st.session_state.setdefault(NOTED, {})[key] = Panel(title, spec, tables)
 
 
@@ -47,7 +48,10 @@ def offer(page: str) -> None:
     with st.expander(label, key=KEY, icon=icon, on_change="rerun") as box:
         if not box.open:
             return
-        st.markdown("This page's charts, in light colours, at their true width.")
+        st.markdown(
+            "This page's charts, in light colours, at their true width: LaTeX's "
+            f"`\\includegraphics{{{page}.pdf}}` needs no other."
+        )
         left, right = st.columns(2, gap="medium")
         telling = [key for key in drawn if key.endswith(TELLING)][:2] or list(drawn)[:1]
         keys = left.multiselect(
