@@ -1,6 +1,6 @@
 """RunConfig <-> widgets <-> URL: the trainer's controls."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -121,7 +121,7 @@ def config() -> RunConfig:
     if (cure := st.session_state.pop("cure", None)) is not None:
         set_config(cure)
     with st.sidebar:
-        _controls()
+        _controls(agreed(STATE.values()))
         if allowed := limits().sentence():
             st.caption(allowed)
     chosen = agreed(STATE.values())
@@ -130,19 +130,21 @@ def config() -> RunConfig:
     return chosen
 
 
-def _controls() -> None:
+def _controls(now: RunConfig) -> None:
+    """Draw what sets the run; `now` is the run as set before any of it is drawn."""
+    unread = now.ignored()
     if not hides(lesson.PRESET):
-        _preset()
+        _preset(now)
     _loss()
     if not hides("learning_rate"):
         slider(STATE, "learning_rate", on_change=_changed)
     if not hides("seed"):
         integer(STATE, "seed", on_change=_changed)
-    _dropout()
+    _dropout(now, unread)
     for key, group in lesson.FOLDS.items():
         if not hides(key):
             with st.expander(group):
-                _group(group)
+                _group(group, now, unread)
     if hidden := STATE.value(HIDE):
         st.caption(f"The link to this page hides {len(hidden)} of its parts.")
         st.button("Show all of it", key="show_all", type="tertiary", on_click=_show_all)
@@ -198,8 +200,7 @@ def _apply_preset() -> None:
         set_config(RunConfig(**PRESETS[preset].overrides))
 
 
-def _preset() -> None:
-    now = agreed(STATE.values())
+def _preset(now: RunConfig) -> None:
     same = (key for key, row in PRESETS.items() if RunConfig(**row.overrides) == now)
     preset = next(same, None)
     put("preset", preset)
@@ -307,50 +308,39 @@ def _formula_and_code(row: Loss, form: Form) -> None:
     code(marked(row, form), mark=row.kills)
 
 
-def _unread(name: str) -> bool:
-    """True if this setting has no effect on the run."""
-    return name in agreed(STATE.values()).ignored()
-
-
-def _dropout() -> None:
-    if _is_series():
+def _dropout(now: RunConfig, unread: Collection[str]) -> None:
+    if SOURCES[now.source].series:
         return  # a model of series has no dropout
     if not hides("dropout"):
-        segments(STATE, "dropout", on_change=_changed, disabled=_unread("dropout"))
-    off = STATE.value("dropout") == "off"
+        segments(STATE, "dropout", on_change=_changed, disabled="dropout" in unread)
     if not hides("dropout_value"):
-        slider(STATE, "dropout_value", on_change=_changed, disabled=off)
+        slider(STATE, "dropout_value", on_change=_changed, disabled=now.dropout == "off")
 
 
-def _is_series() -> bool:
-    return SOURCES[STATE.value("source")].series
-
-
-def _group(group: str) -> None:
-    unused = (*unused_by(STATE.value("source")), *unused_by_step(STATE.values()))
-    chosen = agreed(STATE.values()).__dict__
-    unused += (*unused_by_norm(chosen), *unused_by_weights(chosen))
-    unused += ("shuffle_buffer",) if _unread("shuffle_buffer") else ()
+def _group(group: str, now: RunConfig, unread: Collection[str]) -> None:
+    unused = (*unused_by(now.source), *unused_by_step(vars(now)))
+    unused += (*unused_by_norm(vars(now)), *unused_by_weights(vars(now)))
+    unused += ("shuffle_buffer",) if "shuffle_buffer" in unread else ()
     for name, row in WIDGETS.items():
         if row.group == group and name not in unused and not hides(name):
-            _folded(name)
+            _folded(name, now, unread)
 
 
-def _folded(name: str) -> None:
+def _folded(name: str, now: RunConfig, unread: Collection[str]) -> None:
     if name in BY_SOURCE:
-        menu(STATE, name, on_change=_changed, keys=rows_for(name, STATE.value("source")))
+        menu(STATE, name, on_change=_changed, keys=rows_for(name, now.source))
     elif name == "source":
         menu(STATE, name, on_change=_changed, keys=limits().data)
     elif name == "report":
-        menu(STATE, name, on_change=_changed, keys=reports_for(STATE.values()))
+        menu(STATE, name, on_change=_changed, keys=reports_for(vars(now)))
     elif name == "optimizer":
         menu(STATE, name, on_change=_optimizer_changed)
     elif isinstance(FIELDS[name], Choice):
-        menu(STATE, name, on_change=_changed, disabled=_unread(name))
+        menu(STATE, name, on_change=_changed, disabled=name in unread)
     elif name == "batch_size":
         _batch_size()
     else:
-        knob(STATE, name, on_change=_changed, disabled=_unread(name))
+        knob(STATE, name, on_change=_changed, disabled=name in unread)
 
 
 def _batch_size() -> None:
