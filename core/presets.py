@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from core.config import RunConfig
 from core.registry import Registry, Row
 
 
@@ -12,6 +14,16 @@ class Preset(Row):
     """A starting point."""
 
     overrides: Mapping[str, Any]
+
+    @property
+    def config(self) -> RunConfig:
+        """The run that it starts."""
+        return _config(tuple(self.overrides.items()))
+
+
+@cache  # a page asks hundreds of times
+def _config(overrides: tuple[tuple[str, Any], ...]) -> RunConfig:
+    return RunConfig(**dict(overrides))
 
 
 _KEEP_OR_DROP = {

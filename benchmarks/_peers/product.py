@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from benchmarks._peers import Data
-from core.config import RunConfig
 from core.data import SOURCES, Dataset
 from core.presets import PRESETS
 from core.run import memory, train
@@ -19,7 +18,7 @@ EPOCHS = 80  # the longest run that has five looks an epoch
 
 def epochs(network: str, data: Data) -> Callable[[], None]:
     memory.keep_buffers()
-    config = RunConfig(**PRESETS[PRESET[network]].overrides)
+    config = PRESETS[PRESET[network]].config
     config = replace(config, train_size=len(data.labels), epochs=EPOCHS)
     random, held_out = np.random.default_rng(0), SOURCES[config.source].test_size
     test = random.integers(0, 256, (held_out, 784), np.uint8), np.zeros(held_out, np.uint8)

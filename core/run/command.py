@@ -71,7 +71,7 @@ def _asked(named: str) -> RunConfig:
       argparse.ArgumentTypeError: the file is not a configuration, or cannot be read; says why.
     """
     if named in PRESETS:
-        return RunConfig(**PRESETS[named].overrides)
+        return PRESETS[named].config
     try:
         return from_json(Path(named).read_text())
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ from core.presets import PRESETS
 from core.run import train
 from core.study.states import compiled_for
 
-POST = RunConfig(**PRESETS["gru"].overrides)
+POST = PRESETS["gru"].config
 ALIGNED = replace(POST, loss="mse_aligned")
 KEYS = {"one key": "gru_reused", "split keys": "gru"}  # rows of MODELS
 

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.config import RunConfig
 from core.presets import PRESETS
 from core.study import basics
 from ui.pieces import predict
@@ -15,7 +14,7 @@ from ui.story.onward import onward
 from ui.story.scale import at_full_size
 from ui.story.twin import twins
 
-start, full = (RunConfig(**PRESETS[key].overrides) for key in ("jax_mlp", "jax_mlp_full"))
+start, full = (PRESETS[key].config for key in ("jax_mlp", "jax_mlp_full"))
 story = knobs("jax_basics", ("seed", "source"), start)
 size = at_full_size(story.config, full)
 pair = summed, mean = twins(size, {"sum": {}, "mean": {"reduction": "mean"}})

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.config import RunConfig
 from core.presets import PRESETS
 from core.study.reproduce import printed
 from ui.pieces import predict
@@ -21,7 +20,7 @@ from ui.story.scale import at_full_size, scale
 from ui.story.twin import twins
 from ui.story.watch import watch
 
-start, full = (RunConfig(**PRESETS[f"jax_cnn_28_channels{on}"].overrides) for on in ("", "_full"))
+start, full = (PRESETS[f"jax_cnn_28_channels{on}"].config for on in ("", "_full"))
 story = knobs("jax_cnn", ("seed", "source"), start)
 size = at_full_size(story.config, full)
 variants = {"axes of the post": {}, "axes put right": {"model": "cnn"}}

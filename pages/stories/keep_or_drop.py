@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.config import RunConfig
 from core.presets import PRESETS
 from ui.pieces import predict
 from ui.pieces.draw import code
@@ -19,9 +18,9 @@ from ui.story.twin import twins
 from ui.story.watch import watch
 from ui.story.what_if import what_if
 
-start = RunConfig(**PRESETS["keep_or_drop"].overrides)
+start = PRESETS["keep_or_drop"].config
 story = knobs("keep_or_drop", ("dropout_value", "seed", "source"), start)
-full = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
+full = PRESETS["keep_or_drop_full"].config
 dropout_value, size = story.config.dropout_value, at_full_size(story.config, full)
 variants = {"kept: TensorFlow 1": {"dropout": "keep_prob"}, "dropped: Keras": {"dropout": "rate"}}
 pair = keeps, drops = twins(size, variants)

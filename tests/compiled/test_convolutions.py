@@ -21,8 +21,8 @@ from core.study.convolutions import FirstLayer, Stage
 from tests.kit import more
 from tests.kit.runs import filled, quick
 
-POST = RunConfig(**PRESETS["jax_cnn_28_channels"].overrides)
-RIGHT = RunConfig(**PRESETS["jax_cnn"].overrides)
+POST = PRESETS["jax_cnn_28_channels"].config
+RIGHT = PRESETS["jax_cnn"].config
 SMALL = {"train_size": 250, "batch_size": 50, "epochs": 1, "optimizer": "adam"}  # as test_cnn.py
 
 

@@ -140,7 +140,7 @@ def test_steps_that_overshoot_with_units_dropped_are_said_to() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("full_mnist")
 def test_dropout_is_too_strong_on_full_mnist() -> None:
-    full = RunConfig(**PRESETS["keep_or_drop_full"].overrides)
+    full = PRESETS["keep_or_drop_full"].config
     assert found_at(TOO_STRONG, full, "rate", 0.7, EARLY) == [50, 80, 120]
     assert found_at(TOO_STRONG, full, "keep_prob", 0.7, EARLY) == []
 

@@ -106,7 +106,7 @@ def test_it_pauses_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("config", "epochs", "rate"),
-    [(CONFIG, 30, 0.5), more(RunConfig(**PRESETS["keep_or_drop"].overrides), 10, 0.7)],
+    [(CONFIG, 30, 0.5), more(PRESETS["keep_or_drop"].config, 10, 0.7)],
     ids=["few images", "the question's network"],
 )
 def test_the_trap_shows_on_the_sample(config: RunConfig, epochs: int, rate: float) -> None:

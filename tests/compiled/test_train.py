@@ -432,7 +432,7 @@ def test_snapshots_include_the_ends_and_epochs_and_are_not_too_many(config: RunC
 
 
 def test_a_long_run_is_looked_at_early() -> None:
-    full = RunConfig(**PRESETS["full_mnist"].overrides)
+    full = PRESETS["full_mnist"].config
     assert train.snapshot_steps(full)[:7] == [0, 1, 4, 16, 64, 120, 240]
     assert train.snapshot_steps(RunConfig()) == list(range(11))
 

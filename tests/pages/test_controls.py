@@ -272,7 +272,7 @@ def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> N
     page = trainer(seed="5")
     assert keyed(page.selectbox, "preset").value is None
     keyed(page.selectbox, "preset").set_value(preset).run()
-    config = RunConfig(**PRESETS[preset].overrides)
+    config = PRESETS[preset].config
     assert chosen[-1] == config and page.query_params == to_query(config)
     assert keyed(page.selectbox, "preset").value == preset
     trainer(**page.query_params)

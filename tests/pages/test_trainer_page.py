@@ -91,7 +91,7 @@ QUICK = ("question", "digits", *(key for key, row in PRESETS.items() if "source"
 @pytest.mark.parametrize("preset", [k if k in QUICK else more(k) for k in PRESETS])
 @pytest.mark.usefixtures("no_full_mnist")
 def test_trainer_opens_on_every_preset(preset: str) -> None:
-    config = RunConfig(**PRESETS[preset].overrides)
+    config = PRESETS[preset].config
     page = trainer(**to_query(config))
     assert viewer(page).config == config
     if config.source.startswith("full"):  # this test pretends that it is not on this machine

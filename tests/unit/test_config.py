@@ -124,7 +124,7 @@ def test_url_restores_every_config(config: RunConfig) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
 def test_url_restores_presets(preset: Any) -> None:
-    config = RunConfig(**preset.overrides)
+    config = preset.config
     query = to_query(config)
     assert from_query(query) == (config, [])
     assert query.keys() == config.differences().keys()  # defaults are left out

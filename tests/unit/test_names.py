@@ -22,7 +22,7 @@ def test_few_differences_are_named_and_nothing_else() -> None:
 
 def test_one_alone_and_runs_far_apart_are_named_by_their_presets() -> None:
     assert names([QUESTION]) == [PRESETS["question"].label]
-    digits = RunConfig(**PRESETS["digits"].overrides)
+    digits = PRESETS["digits"].config
     two = [replace(QUESTION, seed=3), digits]
     assert names(two) == ["The question: 79% or 91%?, seed 3", "Digits on the sample"]
 

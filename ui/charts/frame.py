@@ -31,6 +31,14 @@ NAMED = 2  # the most curves that words over a chart name
 KINDS_NAMED = 2  # the most kinds of gap whose curves they name
 FOOT, ROW = 14, 18  # pixels from the plot's foot to the lowest gap markers, and between their rows
 NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
+CONFIG: dict[str, Any] = {
+    "mark": {"aria": False},  # the chart has a text of its own for screen readers
+    "axis": {"labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": "normal"},
+    "legend": {
+        "labelFontSize": 13, "orient": "top", "title": None, "symbolStrokeWidth": 3,
+        "symbolOpacity": 1, "offset": 8, "columnPadding": 8,
+    },
+}  # fmt: skip
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
@@ -431,23 +439,12 @@ def zoomable(title: str, lowest: alt.Chart, *rest: Any, height: int = TITLED) ->
 
 
 def spec(chart: Any, title: str | alt.ExprRef = "", height: int = TITLED) -> dict[str, Any]:
-    """Return the spec that Streamlit takes, without data; `height` counts only with a title."""
+    """Return the spec that Streamlit takes, without data; `height` counts only with a title.
+
+    What all charts share is added last, because Altair copies a whole chart for each setting.
+    """
+    finished: dict[str, Any] = chart.to_dict(validate=False)
+    finished["config"] = {**finished["config"], **CONFIG}
     if title:
-        chart = chart.properties(title=alt.Title(title, offset=8), height=height)
-    else:
-        chart = chart.properties(height=HEIGHT)
-    finished: dict[str, Any] = (
-        chart.configure_mark(aria=False)  # the chart has a text of its own for screen readers
-        .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal")
-        .configure_legend(
-            labelFontSize=13,
-            orient="top",
-            title=None,
-            symbolStrokeWidth=3,
-            symbolOpacity=1,
-            offset=8,
-            columnPadding=8,
-        )
-        .to_dict(validate=False)
-    )
-    return finished
+        finished["title"] = alt.Title(title, offset=8).to_dict()
+    return {**finished, "height": height if title else HEIGHT}

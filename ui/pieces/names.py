@@ -15,7 +15,7 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
     Different runs have different names.
     """
     differing = [f for f in FIELDS if len({getattr(config, f) for config in configs}) > 1]
-    named_fields = [[f for f in differing if f not in config.ignored()] for config in configs]
+    named_fields = [[f for f in _read(config) if f in differing] for config in configs]
     if differing and all(0 < len(fields) <= FEW for fields in named_fields):
         return [_settings(c, fields) for c, fields in zip(configs, named_fields, strict=True)]
     return [near_preset(config) for config in configs]
@@ -23,16 +23,23 @@ def names(configs: Sequence[RunConfig]) -> list[str]:
 
 def near_preset(config: RunConfig) -> str:
     """Name a run by the preset that it differs least from, and by what differs."""
+    read = _read(config)
     differing, row = min(
-        ((_differing(config, RunConfig(**row.overrides)), row) for row in PRESETS.values()),
+        ((_differing(config, row.config, read), row) for row in PRESETS.values()),
         key=lambda candidate: len(candidate[0]),
     )
     return ", ".join(filter(None, [row.label, _settings(config, differing)]))
 
 
-def _differing(a: RunConfig, b: RunConfig) -> list[str]:
-    """Return the fields in which the first differs from the second, except those it ignores."""
-    return [f for f in FIELDS if getattr(a, f) != getattr(b, f) and f not in a.ignored()]
+def _read(config: RunConfig) -> list[str]:
+    """Return the fields that have an effect on a run."""
+    ignored = config.ignored()
+    return [field for field in FIELDS if field not in ignored]
+
+
+def _differing(a: RunConfig, b: RunConfig, fields: Sequence[str]) -> list[str]:
+    """Return those of the fields in which two runs differ."""
+    return [field for field in fields if getattr(a, field) != getattr(b, field)]
 
 
 def _settings(config: RunConfig, fields: Sequence[str]) -> str:

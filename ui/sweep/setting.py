@@ -161,7 +161,7 @@ def _options(base: RunConfig, name: str) -> list[Any]:
 
 
 def _base(plan: Plan) -> None:
-    presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
+    presets = [row.config for row in PRESETS.values()]
     configs = list(dict.fromkeys([plan.base, *pinned(), *reversed(watched()), *presets]))
     put("sweep_base", plan.base)
     st.selectbox(

@@ -197,11 +197,11 @@ def move(name: str, value: Any) -> None:
 
 def _apply_preset() -> None:
     if preset := st.session_state[key_of("preset")]:
-        set_config(RunConfig(**PRESETS[preset].overrides))
+        set_config(PRESETS[preset].config)
 
 
 def _preset(now: RunConfig) -> None:
-    same = (key for key, row in PRESETS.items() if RunConfig(**row.overrides) == now)
+    same = (key for key, row in PRESETS.items() if row.config == now)
     preset = next(same, None)
     put("preset", preset)
     st.selectbox(

@@ -54,7 +54,7 @@ STATE = PageState("pair", ("a", "b"), _from_query, _to_query, LABELS)
 def choose() -> tuple[RunConfig, RunConfig]:
     """Draw the choice of the two runs and return them."""
     STATE.take_over()
-    presets = [RunConfig(**row.overrides) for row in PRESETS.values()]
+    presets = [row.config for row in PRESETS.values()]
     first: RunConfig = STATE.value("a")
     twins = [replace(first, loss=losses_for(TASKS[first.task].form)[-1])]
     configs = list(

@@ -20,7 +20,7 @@ from core.run import train
 from core.study.states import compiled_for
 from core.study.twins.parting import relative_differences
 
-CONFIG = RunConfig(**PRESETS["epsilon"].overrides)  # raw pixels, Keras's clip
+CONFIG = PRESETS["epsilon"].config  # raw pixels, Keras's clip
 ROWS = ("clip", "theano_onehot", "theano_int", "from_logits")  # keys of LOSSES
 BATCHES = 2
 EPSILON = CONFIG.epsilon  # the issue writes it as 10e-8

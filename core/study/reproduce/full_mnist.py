@@ -32,7 +32,7 @@ def full_mnist() -> Iterator[Finding]:
     are four standard deviations of a mean of four below the mean of the sixteen. Nobody published
     this network. Nothing is downloaded.
     """
-    config = RunConfig(**PRESETS["full_mnist"].overrides)
+    config = PRESETS["full_mnist"].config
     data = local(config)
     ends = [
         {s.step: s.test_accuracy for s in train.run(replace(config, seed=seed), data)}

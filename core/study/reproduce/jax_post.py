@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from core.config import RunConfig
 from core.presets import PRESETS
 from core.run import train
 from core.study.reproduce import printed
@@ -43,7 +42,7 @@ TEST_ACCURACY: dict[str, tuple[Kind, Printed, dict[int, tuple[float, float]]]] =
 @cache
 def _epochs(preset: str, epochs: int) -> list[float]:
     """The test accuracy after each epoch."""
-    config = replace(RunConfig(**PRESETS[preset].overrides), epochs=epochs)
+    config = replace(PRESETS[preset].config, epochs=epochs)
     ends = range(config.steps_per_epoch, config.steps + 1, config.steps_per_epoch)
     accuracy = {s.step: s.test_accuracy for s in train.run(config, local(config))}
     return [accuracy[step] for step in ends]
