@@ -50,16 +50,16 @@ def gaps_spec(pieces: Labels) -> dict[str, Any]:
     band = (
         alt.Chart(alt.NamedData("chance"))
         .mark_rect(opacity=0.25, color="#828da3", description="chance")
-        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", tooltip=["what:N"])
+        .encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), tooltip=[alt.Tooltip("what:N")])
     )
     base = alt.Chart(alt.NamedData("gaps"))
     spread = base.mark_rule(strokeWidth=2, aria=False).encode(
-        x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=colour
+        x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), y=y, color=colour
     )
     dots = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=x, y=y, color=colour,
-        tooltip=["piece:N", "context:N", alt.Tooltip("points:Q", format="+.1f"),
-                 alt.Tooltip("spread:Q", format=".1f")],
+        tooltip=[alt.Tooltip("piece:N"), alt.Tooltip("context:N"),
+                 alt.Tooltip("points:Q", format="+.1f"), alt.Tooltip("spread:Q", format=".1f")],
     )  # fmt: skip
     title = "The port's gain in accuracy, points"
     return frame.spec(alt.layer(band, spread, dots), title, 80 + ROW * len(pieces))

@@ -38,7 +38,11 @@ def spec(sizes: tuple[int, ...]) -> dict[str, Any]:
             x=x,
             y=y,
             color=alt.Color("order:N", scale=scale, legend=None),
-            tooltip=["order:N", "size:Q", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
+            tooltip=[
+                alt.Tooltip("order:N"),
+                alt.Tooltip("size:Q"),
+                alt.Tooltip("accuracy:Q", format=frame.SHARE),
+            ],
         )
     )
     return {**frame.spec(lines), "height": HEIGHT}

@@ -74,11 +74,15 @@ def _spec(top: float, steps: int) -> dict[str, Any]:
         .mark_rule(strokeWidth=2)
         .encode(
             x=frame.step_axis(steps),
-            x2="next:Q",
+            x2=alt.X2("next:Q"),
             y=alt.Y("logit:Q", title="logit of the label", scale=scale, axis=axis),
-            y2="then:Q",
+            y2=alt.Y2("then:Q"),
             color=alt.Color("band:N", scale=bands, legend=None),
-            tooltip=["band:N", "step:Q", alt.Tooltip("logit:Q", format=".4~g")],
+            tooltip=[
+                alt.Tooltip("band:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("logit:Q", format=".4~g"),
+            ],
         )
     )
     return {**frame.spec(alt.layer(lines, frame.cursor_rule(steps))), "height": HEIGHT}

@@ -244,7 +244,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
     """Return the words on either side of the line, and the count of what is NaN."""
     bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
     up = alt.datum.count > 0
-    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text="word:N")
+    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text=alt.Text("word:N"))
     sides = (
         base.transform_filter(up).mark_text(align="left", baseline="top", dx=4, dy=3, **bold),
         base.transform_filter(~up).mark_text(align="left", baseline="bottom", dx=4, dy=-3, **bold),
@@ -254,7 +254,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
         .mark_text(
             align="right", baseline="top", dx=-4, **{**bold, "color": GRADIENTS["NaN or inf"]}
         )
-        .encode(x=alt.value("width"), y=alt.value(3), text="text:N")
+        .encode(x=alt.value("width"), y=alt.value(3), text=alt.Text("text:N"))
     )
     return *sides, lost
 
@@ -287,9 +287,9 @@ def layers(
         .mark_rect(opacity=0.18)
         .encode(
             x=alt.X("left:Q", title=title, scale=scale, axis=axis),
-            x2="right:Q",
+            x2=alt.X2("right:Q"),
             y=y,
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=colour,
         )
     )
@@ -302,18 +302,18 @@ def _bar_layers(
     """Return the bars that can be clicked, and the outlines of the chosen images."""
     stacked = alt.Chart(alt.NamedData("bars")).encode(
         x=alt.X("left:Q", title=title, scale=scale),
-        x2="right:Q",
+        x2=alt.X2("right:Q"),
         y=alt.Y("low:Q", title=what),
     )
     clicked = alt.selection_point(name=CLICKED, fields=list(BAR), on="click", toggle=False)
     bars = (
         stacked.mark_bar(binSpacing=0, cursor="pointer")
         .encode(
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=colour,
             tooltip=[
-                "side:N",
-                "state:N",
+                alt.Tooltip("side:N"),
+                alt.Tooltip("state:N"),
                 alt.Tooltip("images:Q", title=what),
                 alt.Tooltip("left:Q", title="from", format=".3~g"),
                 alt.Tooltip("right:Q", title="to", format=".3~g"),
@@ -326,6 +326,6 @@ def _bar_layers(
     # transparent and not filtered out, because Vega warns at every frame about an empty table.
     outlined = alt.when(alt.datum.marked != alt.datum.low).then(alt.value("currentColor"))
     marked = stacked.mark_bar(binSpacing=0, fill="transparent", strokeWidth=1.5).encode(
-        y2="marked:Q", stroke=outlined.otherwise(alt.value("transparent"))
+        y2=alt.Y2("marked:Q"), stroke=outlined.otherwise(alt.value("transparent"))
     )
     return bars, marked

@@ -118,9 +118,13 @@ def _spec(steps: int, broken: bool) -> dict[str, Any]:
         .encode(
             x=frame.step_axis(steps),
             y=y,
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=alt.Color("band:N", scale=bands, legend=legend),
-            tooltip=["band:N", "step:Q", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[
+                alt.Tooltip("band:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
         )
     )
     title, rule = "Right, wrong and silent images by step", frame.cursor_rule(steps)

@@ -110,11 +110,16 @@ def _spec(rows: tuple[str, ...], steps: int) -> dict[str, Any]:
         .mark_rect(clip=True)
         .encode(
             x=x,
-            x2="next:Q",
+            x2=alt.X2("next:Q"),
             y=y,
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=alt.Color("what:N", scale=colours, legend=alt.Legend(columns=4)),
-            tooltip=["of:N", "what:N", alt.Tooltip("share:Q", format=".1%"), "step:Q"],
+            tooltip=[
+                alt.Tooltip("of:N"),
+                alt.Tooltip("what:N"),
+                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("step:Q"),
+            ],
         )
     )
     rule = alt.Chart(alt.NamedData("cursor")).mark_rule(strokeWidth=2, color=BEFORE).encode(x=x)

@@ -130,13 +130,17 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
             x=x,
             y=alt.value(14),
             color=alt.Color("variant:N", scale=scale, legend=None),
-            tooltip=["variant:N", "what:N", alt.Tooltip("z:Q", format=".9~g")],
+            tooltip=[
+                alt.Tooltip("variant:N"),
+                alt.Tooltip("what:N"),
+                alt.Tooltip("z:Q", format=".9~g"),
+            ],
         )
     )
     kinds = (
         alt.Chart(alt.NamedData("gone"))
         .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
-        .encode(x=x, y=alt.value(14), text="what:N")
+        .encode(x=x, y=alt.value(14), text=alt.Text("what:N"))
     )
     return gone, kinds
 
@@ -199,7 +203,11 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
             x2="z2:Q",
             y=y,
             color=colour,
-            tooltip=["variant:N", "state:N", alt.Tooltip("edge:Q", format=".9~g")],
+            tooltip=[
+                alt.Tooltip("variant:N"),
+                alt.Tooltip("state:N"),
+                alt.Tooltip("edge:Q", format=".9~g"),
+            ],
         ),
         line("variant:N", -16, fontWeight="bold"),
         line("text:N", 1),

@@ -163,18 +163,22 @@ def _saturation_spec(axis_title: str, title: str, broken: bool) -> dict[str, Any
         .mark_bar(binSpacing=0)
         .encode(
             x=_saturation_axis("left:Q", shown_title),
-            x2="right:Q",
+            x2=alt.X2("right:Q"),
             y=y,
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=alt.Color("state:N", scale=states, legend=legend),
-            tooltip=["place:N", "state:N", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[
+                alt.Tooltip("place:N"),
+                alt.Tooltip("state:N"),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
         )
     )
     text = (
         alt.Chart(alt.NamedData("ends"))
         .mark_text(dy=-8, fontSize=13, fontWeight="bold", color=BEFORE)
         # Repeat the same axis: otherwise Vega-Lite joins it with one of its own that hides names.
-        .encode(x=_saturation_axis("at:Q", shown_title), y="top:Q", text="text:N")
+        .encode(x=_saturation_axis("at:Q", shown_title), y=alt.Y("top:Q"), text=alt.Text("text:N"))
     )
     return frame.spec(alt.layer(bars, text), _titled(title) if title else "")
 

@@ -155,8 +155,8 @@ def _following_spec(
             axis=alt.Axis(tickCount=5),
         ),
         color=alt.Color("what:N", scale=scale, legend=legend),
-        detail="series:N",
-        tooltip=["what:N", alt.Tooltip("value:Q", format=frame.NUMBER)],
+        detail=alt.Detail("series:N"),
+        tooltip=[alt.Tooltip("what:N"), alt.Tooltip("value:Q", format=frame.NUMBER)],
     )
     lines = base.transform_filter(alt.datum.what != SEEN).mark_line(strokeWidth=2.5, clip=True)
     dots = base.transform_filter(alt.datum.what == SEEN).mark_point(
@@ -216,7 +216,11 @@ def compared_spec(times: int, highest: float, colour: str) -> dict[str, Any]:
             legend=None,
             scale=alt.Scale(domain=[0, highest], range=[0.15, 1], clamp=True),
         ),
-        tooltip=["prediction:O", "target:O", alt.Tooltip("square:Q", format=frame.NUMBER)],
+        tooltip=[
+            alt.Tooltip("prediction:O"),
+            alt.Tooltip("target:O"),
+            alt.Tooltip("square:Q", format=frame.NUMBER),
+        ],
     )
     own = base.transform_filter(alt.datum.prediction == alt.datum.target)
     return frame.spec(alt.layer(squares, own.mark_rect(filled=False, stroke=BEFORE, strokeWidth=2)))
@@ -257,16 +261,16 @@ def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) ->
         .mark_rect()
         .encode(
             x=x,
-            x2="right:Q",
+            x2=alt.X2("right:Q"),
             y=y,
-            y2="foot:Q",
+            y2=alt.Y2("foot:Q"),
             color=alt.Color("sign:O", scale=signs, legend=None),
             opacity=alt.Opacity(
                 "size:Q",
                 legend=None,
                 scale=alt.Scale(domain=[0, highest], range=[0.05, 1], clamp=True),
             ),
-            tooltip=["gate:N", alt.Tooltip("weight:Q", format=frame.NUMBER)],
+            tooltip=[alt.Tooltip("gate:N"), alt.Tooltip("weight:Q", format=frame.NUMBER)],
         )
     )
     return {**frame.spec(alt.layer(chart)), "height": 240}
@@ -314,7 +318,11 @@ def ends_spec(rows: tuple[str, ...], colours: tuple[str, ...], copied: float) ->
         color=alt.Color(
             "row:N", scale=alt.Scale(domain=list(rows), range=list(colours)), legend=None
         ),
-        tooltip=["row:N", "seed:Q", alt.Tooltip("error:Q", format=frame.NUMBER)],
+        tooltip=[
+            alt.Tooltip("row:N"),
+            alt.Tooltip("seed:Q"),
+            alt.Tooltip("error:Q", format=frame.NUMBER),
+        ],
     )
     rule = base.mark_rule(strokeDash=[4, 4], color=BEFORE).encode(x=alt.XDatum(copied, scale=scale))
     return {**frame.spec(alt.layer(rule, ticks)), "height": 90 + 40 * len(rows)}

@@ -85,7 +85,7 @@ def _curves(
             y=y,
             color=alt.Color("series:N", scale=scale, legend=None),  # the page names the colours
             tooltip=[
-                "series:N",
+                alt.Tooltip("series:N"),
                 alt.Tooltip("z:Q", format=".4~g"),
                 alt.Tooltip("value:Q", format=".4~g"),
             ],
@@ -94,7 +94,7 @@ def _curves(
     silent = (
         alt.Chart(alt.NamedData("silent"))
         .mark_rule(color=DEAD, strokeWidth=7, clip=True)
-        .encode(x=x, x2="end:Q", y=alt.YDatum(0, scale=alt.Scale(**y["scale"].to_dict())))
+        .encode(x=x, x2=alt.X2("end:Q"), y=alt.YDatum(0, scale=alt.Scale(**y["scale"].to_dict())))
     )
     return {**frame.spec(alt.layer(lines, silent)), "height": height}
 

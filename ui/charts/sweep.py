@@ -99,17 +99,25 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
             scale=alt.Scale(scheme=scheme, domain=[0, 1]),
             legend=alt.Legend(format="%", gradientLength=160, tickCount=5),
         ),
-        tooltip=["column:N", "row:N", alt.Tooltip("value:Q", format=frame.SHARE), "runs:Q"],
+        tooltip=[
+            alt.Tooltip("column:N"),
+            alt.Tooltip("row:N"),
+            alt.Tooltip("value:Q", format=frame.SHARE),
+            alt.Tooltip("runs:Q"),
+        ],
     )
     layers: list[Any] = [squares.add_params(picked)]
     if len(columns) <= ROOM:
         size = alt.expr(f"min(12, width / {2 * len(columns)})")
         numbers = base.mark_text(fontSize=size, fontWeight="bold").encode(
-            text="text:N",
+            text=alt.Text("text:N"),
             color=alt.condition("datum.dark", alt.value("#111"), alt.value("#fff")),
         )
         nan = base.transform_filter("!isValid(datum.value)").mark_text(color=BROKEN, fontSize=size)
-        layers += [numbers.transform_filter("isValid(datum.value)"), nan.encode(text="text:N")]
+        layers += [
+            numbers.transform_filter("isValid(datum.value)"),
+            nan.encode(text=alt.Text("text:N")),
+        ]
     height = 120 + 34 * len(rows)
     return {**frame.spec(alt.layer(*layers)), "height": height}
 
@@ -167,7 +175,12 @@ def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
             x=x,
             y=y,
             color=colour,
-            tooltip=["row:N", "name:N", "outcome:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
+            tooltip=[
+                alt.Tooltip("row:N"),
+                alt.Tooltip("name:N"),
+                alt.Tooltip("outcome:N"),
+                alt.Tooltip("accuracy:Q", format=frame.SHARE),
+            ],
         )
         .add_params(picked)
     )

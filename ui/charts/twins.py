@@ -75,8 +75,8 @@ def band_spec(labels: Names, colours: Names, steps: int, low: float) -> dict[str
         axis=alt.Axis(format="%", tickCount=4),
     )
     base = alt.Chart(alt.NamedData("band")).encode(x=frame.step_axis(steps), color=colour)
-    area = base.mark_area(opacity=0.3, clip=True).encode(y=y, y2="high:Q")
-    line = base.mark_line(strokeWidth=2.5, clip=True).encode(y="own:Q")
+    area = base.mark_area(opacity=0.3, clip=True).encode(y=y, y2=alt.Y2("high:Q"))
+    line = base.mark_line(strokeWidth=2.5, clip=True).encode(y=alt.Y("own:Q"))
     return frame.spec(alt.layer(area, line, gap_marks(steps, labels, colours)))
 
 
@@ -115,7 +115,11 @@ def strip_spec(
             x=x,
             y=y,
             color=alt.Color("series:N", scale=alt.Scale(range=list(colours)), legend=None),
-            tooltip=["row:N", "name:N", alt.Tooltip("accuracy:Q", format=frame.SHARE)],
+            tooltip=[
+                alt.Tooltip("row:N"),
+                alt.Tooltip("name:N"),
+                alt.Tooltip("accuracy:Q", format=frame.SHARE),
+            ],
         )
     )
     rules = [layer for value in published for layer in _published(value, scale)]

@@ -99,7 +99,7 @@ def _spec() -> dict[str, Any]:
 
     def boxes(name: str, **style: Any) -> alt.Chart:
         data = alt.Chart(alt.NamedData(name)).mark_rect(**style)
-        return data.encode(x=x, x2="right:Q", y=y, y2="bottom:Q")
+        return data.encode(x=x, x2=alt.X2("right:Q"), y=y, y2=alt.Y2("bottom:Q"))
 
     def shaded(field: str, most: float, ends: tuple[str, str]) -> alt.Color:
         scale = alt.Scale(domain=[0, most], range=list(ends))
@@ -109,7 +109,11 @@ def _spec() -> dict[str, Any]:
     digit = boxes("digit", stroke=None).encode(color=shaded("ink", 255, ("#ffffff", "#000000")))
     pixels = boxes("map", stroke=None, cursor="pointer").encode(
         color=shaded("strength", 1, COLOURS),
-        tooltip=["row:Q", "column:Q", alt.Tooltip("value:Q", format=".3~g")],
+        tooltip=[
+            alt.Tooltip("row:Q"),
+            alt.Tooltip("column:Q"),
+            alt.Tooltip("value:Q", format=".3~g"),
+        ],
     )
     strokes = alt.Scale(domain=list(FRAMES), range=list(FRAMES.values()))
     thin = alt.when(alt.datum.around == "digit").then(alt.value(1))
