@@ -244,7 +244,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
     """Return the words on either side of the line, and the count of what is NaN."""
     bold: dict[str, Any] = {"fontSize": 13, "fontWeight": "bold", "color": "currentColor"}
     up = alt.datum.count > 0
-    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.value(0), y=y, text=alt.Text("word:N"))
+    base = alt.Chart(alt.NamedData("sides")).encode(x=alt.XValue(0), y=y, text=alt.Text("word:N"))
     sides = (
         base.transform_filter(up).mark_text(align="left", baseline="top", dx=4, dy=3, **bold),
         base.transform_filter(~up).mark_text(align="left", baseline="bottom", dx=4, dy=-3, **bold),
@@ -254,7 +254,7 @@ def _notes(y: alt.Y) -> tuple[Any, ...]:
         .mark_text(
             align="right", baseline="top", dx=-4, **{**bold, "color": GRADIENTS["NaN or inf"]}
         )
-        .encode(x=alt.value("width"), y=alt.value(3), text=alt.Text("text:N"))
+        .encode(x=alt.XValue("width"), y=alt.YValue(3), text=alt.Text("text:N"))
     )
     return *sides, lost
 

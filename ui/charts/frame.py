@@ -343,7 +343,7 @@ def curves_over_before(
         .encode(
             x=step_axis(steps, room),
             y=y,
-            color=alt.value(BEFORE),
+            color=alt.ColorValue(BEFORE),
             detail=alt.Detail("series:N"),
             strokeDash=each_its_own(series),
             tooltip=[alt.Tooltip("series:N", title="before"), *tooltip(value)[1:]],
@@ -356,7 +356,7 @@ def curves_over_before(
         alt.Chart(alt.NamedData("names"))
         .mark_text(align="left", fontSize=13, fontWeight="bold")
         .encode(
-            x=alt.value(alt.expr(f"width - {room - 6}")),
+            x=alt.XValue(alt.expr(f"width - {room - 6}")),
             y=y,
             text=alt.Text("series:N"),
             color=_colours(series, colours, pins),
@@ -385,7 +385,7 @@ def gap_marks(
     row = f"min({row_height}, (height - {FOOT + 2 * ROW}) / {len(series)})"
     base = alt.Chart(alt.NamedData("gaps")).encode(
         x=step_axis(steps),
-        y=alt.value("height"),
+        y=alt.YValue("height"),
         tooltip=[alt.Tooltip("series:N"), alt.Tooltip("what:N"), alt.Tooltip("step:Q")],
     )
     crosses = [

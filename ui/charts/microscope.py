@@ -128,7 +128,7 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
         .mark_point(shape="cross", angle=45, size=110, filled=True, opacity=1)
         .encode(
             x=x,
-            y=alt.value(14),
+            y=alt.YValue(14),
             color=alt.Color("variant:N", scale=scale, legend=None),
             tooltip=[
                 alt.Tooltip("variant:N"),
@@ -140,7 +140,7 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
     kinds = (
         alt.Chart(alt.NamedData("gone"))
         .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
-        .encode(x=x, y=alt.value(14), text=alt.Text("what:N"))
+        .encode(x=x, y=alt.YValue(14), text=alt.Text("what:N"))
     )
     return gone, kinds
 
@@ -194,7 +194,7 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
         mark = alt.Chart(alt.NamedData("live")).mark_text(
             align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **style
         )
-        return mark.encode(x=alt.value(4 - AXIS), y=y, text=field)
+        return mark.encode(x=alt.XValue(4 - AXIS), y=y, text=field)
 
     chart = alt.layer(
         live.encode(x=x, x2="z2:Q", y=y),

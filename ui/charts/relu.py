@@ -30,7 +30,7 @@ def spec() -> dict[str, Any]:
         .encode(x=x, y=y, color=colour)
     )
     here = alt.Chart(alt.NamedData("here")).mark_point(filled=True, size=160, opacity=1)
-    layers = alt.layer(lines, here.encode(x=x, y=y, color=alt.value(HELD_OUT)))
+    layers = alt.layer(lines, here.encode(x=x, y=y, color=alt.ColorValue(HELD_OUT)))
     return {**frame.spec(layers), "height": HEIGHT}
 
 

@@ -134,7 +134,7 @@ def _published(value: float, scale: alt.Scale) -> list[alt.Chart]:
     # Aggregate to one row of data: a text for each would be drawn over the others.
     one = base.transform_aggregate(count="count()")
     name = one.mark_text(text=text, baseline="bottom", lineBreak="", color=BEFORE, dy=-18)
-    return [rule.transform_aggregate(count="count()"), name.encode(y=alt.value(0))]
+    return [rule.transform_aggregate(count="count()"), name.encode(y=alt.YValue(0))]
 
 
 def strip_tables(outcomes: Mapping[str, tuple[int, Sequence[float], Sequence[str]]]) -> Tables:
