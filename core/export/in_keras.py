@@ -19,6 +19,7 @@ from core.export.shared import real, rounded
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 
 NAME = "Keras"
@@ -121,7 +122,7 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     yield Cell("", _imports(config))
     yield numpy_lines.data(config)
     yield Cell("", shared.constants(config))
-    network = _network if config.model == "mlp" else keras_networks.network
+    network = _network if MODELS[config.model].kind == "dense" else keras_networks.network
     yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     row = OPTIMIZERS[SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))]

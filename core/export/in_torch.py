@@ -19,6 +19,7 @@ from core.export.shared import real, rounded
 from core.parts.choices import TASKS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 
@@ -147,7 +148,7 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     arrays = "x, y, test_x, test_y = map(torch.from_numpy, (x, y, test_x, test_y))"
     yield data._replace(code=f"{data.code}\n{arrays}")
     yield Cell("", shared.constants(config))
-    network = _network if config.model == "mlp" else torch_networks.network
+    network = _network if MODELS[config.model].kind == "dense" else torch_networks.network
     yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     wide = PRECISIONS[config.precision].wide

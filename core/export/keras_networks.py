@@ -30,7 +30,7 @@ def cannot(config: RunConfig) -> Iterator[str]:
             "Keras joins the weights of a GRU's three gates in one array, so their gradients are "
             "clipped together."
         )
-    elif config.model == "gru_reset_after" and config.clip_form != "off":
+    elif row.reset_after and config.clip_form != "off":
         yield (
             "Keras has second biases in all gates of this GRU. They are kept at 0, but their "
             "gradients are part of the norm by which all are clipped."
@@ -55,11 +55,10 @@ def _decayed(config: RunConfig, kernels: Sequence[str], others: Sequence[str] = 
 
 def _convolutions(config: RunConfig) -> str:
     row = MODELS[config.model]
-    around = config.model == "cnn_around"
-    padding = "" if around else ', padding="same"'
+    padding = "" if row.around else ', padding="same"'
     layers = ["keras.Input((784,))", f"keras.layers.Reshape({row.axes})"]
     for place, (filters, size) in enumerate(numpy_lines.FILTERS):
-        if around:
+        if row.around:
             layers += [f"keras.layers.ZeroPadding2D({size // 2})"]
         layers += [f"conv({filters}, {size})"]
         if place < len(numpy_lines.FILTERS) - 1:
@@ -102,7 +101,7 @@ for w, name in zip(model.trainable_variables, [name for name in names if name in
 
 def _recurrent(config: RunConfig) -> str:
     time, width, place = TASKS[config.task].inputs, config.widths[-1], len(config.widths)
-    after = config.model == "gru_reset_after"
+    after = MODELS[config.model].reset_after
     decayed = _decayed(config, ["kernel_"], ["bias_"])
     dense = "".join(
         f'units = keras.layers.Dense({each}, activation="relu"{decayed})(units)\n'

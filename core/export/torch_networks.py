@@ -42,7 +42,7 @@ def _convolutions(config: RunConfig) -> str:
     layers = ["ChannelsFirst()"]
     for place, (filters, size) in enumerate(numpy_lines.FILTERS):
         pads = _pads((height, width), size)
-        padding = f", padding={size // 2}" if config.model == "cnn_around" else ""
+        padding = f", padding={size // 2}" if row.around else ""
         if not padding:
             layers += [f"nn.ZeroPad2d({pads})"]
         layers += [f"nn.Conv2d({channels}, {filters}, {size}, stride={STRIDE}{padding})"]
@@ -55,7 +55,7 @@ def _convolutions(config: RunConfig) -> str:
     axes = ", ".join(map(str, row.axes))
     layer = len(numpy_lines.FILTERS) + 1  # the last one's number
     last = f"layer {layer} weights"
-    same = "" if config.model == "cnn_around" else _SAME
+    same = "" if row.around else _SAME
     return f'''\
 {numpy_lines.NAMED}
 
@@ -136,7 +136,7 @@ class GRU(nn.Module):
 
 def _gru(config: RunConfig) -> str:
     """The layer: nn.GRU has second biases in all gates, which make steps of the first larger."""
-    if config.model == "gru_reset_after":
+    if MODELS[config.model].reset_after:
         return _GRU.format(
             about="nn.GRU with one bias in the update and the reset gate.",
             more="\n        self.candidate.states = nn.Linear(width, width)  # with biases",
