@@ -17,6 +17,7 @@ from core.export import (
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
+from core.parts.clip_and_decay import DECAY_FORMS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
 from core.parts.models import MODELS
@@ -133,7 +134,6 @@ def script(config: RunConfig) -> Script:
 def _cannot(config: RunConfig) -> Iterator[str]:
     yield from shared.unprinted(config)
     yield from numpy_lines.cannot(config, NAME)
-    yield from torch_networks.cannot(config)
     instead = LOSS_INPUTS[config.loss_input].instead
     if config.loss == "theano_onehot" and not instead:
         yield formulas.BY_HAND[config.loss]
@@ -354,17 +354,20 @@ def _clipped(config: RunConfig) -> list[str]:
 
 
 def _decayed(config: RunConfig) -> list[str]:
-    decay = real(config.weight_decay)
+    decay, row = real(config.weight_decay), DECAY_FORMS[config.decay_form]
     loop = ["with torch.no_grad():", "    for w in model.parameters():"]
-    return {
-        "l2": [*loop, f"        w.grad += {decay} * w"],
-        "l2_kernels": [
-            *loop,
-            "        if w.ndim > 1:  # no biases",
+    if row.penalty:
+        return [
+            loop[0],
+            "    for name, w in model.named_parameters():",
+            '        if name.endswith("weight") and w.ndim > 1:  # a kernel',
             f"            w.grad += 2 * {decay} * w",
-        ],
-        "decoupled": [*loop, f"        w -= {real(config.learning_rate)} * {decay} * w"],
-    }.get(config.decay_form, [])
+        ]
+    if row.in_gradient:
+        return [*loop, f"        w.grad += {decay} * w"]
+    if row.in_step:
+        return [*loop, f"        w -= {real(config.learning_rate)} * {decay} * w"]
+    return []
 
 
 def _measured(config: RunConfig) -> str:

@@ -1,6 +1,5 @@
 """The networks of a PyTorch script besides the MLP: convolutions, and GRUs on series."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 from jax import lax
@@ -17,15 +16,6 @@ SQUARED = {
         "return ((z[:, :, None] - y[:, None, :]) ** 2).mean((1, 2))  # with all times",
     ],
 }
-
-
-def cannot(config: RunConfig) -> Iterator[str]:
-    """What these networks do not do as in the run."""
-    if config.decay_form == "l2_kernels" and MODELS[config.model].test_batch is not None:
-        yield (
-            "The run's decay of kernels moves the biases of convolutions, too, which have four "
-            "axes there; the script's does not."
-        )
 
 
 def network(config: RunConfig) -> str:

@@ -75,6 +75,17 @@ CLIP_FORMS = Registry(
 )
 
 
+def is_kernel(path: tuple[Any, ...], w: Array) -> bool:
+    """Whether weights at this place are multiplied by a layer's inputs, or by a GRU's states.
+
+    Axes do not tell: a convolution's biases are [1, 1, 1, filters].
+    """
+    place = path[-1]
+    if hasattr(place, "name"):
+        return place.name in ("inputs", "states")
+    return place.idx == 0 and w.ndim > 1  # BatchNorm's beta and gamma have one axis
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecayForm(Row):
     """A way to make weights decay, and biases too."""
@@ -88,12 +99,12 @@ class DecayForm(Row):
         if not self.in_gradient:
             return gradients
 
-        def decayed(g: Array, w: Array) -> Array:
+        def decayed(path: tuple[Any, ...], g: Array, w: Array) -> Array:
             if not self.penalty:
                 return g + decay.astype(w.dtype) * w
-            return g + 2 * decay.astype(w.dtype) * w if w.ndim > 1 else g
+            return g + 2 * decay.astype(w.dtype) * w if is_kernel(path, w) else g
 
-        return jax.tree.map(decayed, gradients, params)
+        return jax.tree.map_with_path(decayed, gradients, params)
 
     def step(self, steps: Any, params: Any, decay: Array, rate: Array) -> Any:
         """What is subtracted from the weights."""
@@ -120,7 +131,7 @@ DECAY_FORMS = Registry(
             label="L2 penalty of kernels",
             latex=r"L \leftarrow L + \lambda \sum w^2",
             summary="The penalty of Keras's regularizer: its gradient is 2λw, twice that of the "
-            "same number in PyTorch, and biases have none.",
+            "same number in PyTorch. Biases have none.",
             reference="kernel_regularizer=keras.regularizers.L2(c), Keras 3.15",
             in_gradient=True,
             penalty=True,
