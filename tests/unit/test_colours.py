@@ -1,5 +1,6 @@
 """A variant has one colour wherever it is drawn."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations
 
@@ -7,8 +8,9 @@ import pytest
 
 from core.config import RunConfig, agree
 from core.parts.losses import LOSSES, losses_for
-from ui.charts import series
-from ui.charts.palette import HELD_OUT, TRAIN
+from core.run.snapshot import Health
+from ui.charts import batches, flow, health, real, series
+from ui.charts.palette import HELD_OUT, LAYERS, TRAIN
 from ui.microscope.setting import FIELDS
 from ui.pieces.colours import FIRST, LOSS_COLOURS, loss_colours, run_colours
 
@@ -34,6 +36,23 @@ def test_losses_of_home_and_the_first_story_keep_their_colours(key: str) -> None
     kind = LOSSES[key].works_on
     others = [other for other in losses_for("binary") if LOSSES[other].works_on == kind]
     assert loss_colours([*others[:5], key])[key] == LOSS_COLOURS[kind][0]
+
+
+@pytest.mark.parametrize(
+    ("page", "colours"),
+    [
+        ("trainer", LAYERS[:6]),
+        ("trainer", [flow.BANDS["wrong, with gradient"], health.HEALTH[Health.INF][1]]),
+        ("trainer", set(real.colours("Keras").values()) - {TRAIN}),
+        ("CNN", batches.ORDERS.values()),
+        ("GRU", series.SIGNS.values()),
+    ],
+)
+def test_what_a_page_shows_besides_two_curves_has_other_colours(
+    page: str, colours: Collection[str]
+) -> None:
+    """Training and held out, or the page's two runs, are blue and orange."""
+    assert {*colours}.isdisjoint({TRAIN, HELD_OUT}), page
 
 
 def test_what_is_true_or_seen_has_no_run_s_colour() -> None:
