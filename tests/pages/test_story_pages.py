@@ -67,7 +67,7 @@ def test_a_story_page_is_short(story: str) -> None:
 def test_the_story_of_the_question_has_its_published_figures() -> None:
     page = told(QUESTION, {})
     assert "and that is right. “JAX, clipped” ends at" in answers(page)[0]
-    assert "**JAX, clipped: its predicted probabilities after step 10**" in said(page)
+    assert "**JAX, clipped: predictions after step 10**" in said(page)
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
     assert bars(page, "wrong and silent") == {
         "JAX, clipped": "48.4%",

@@ -31,8 +31,6 @@ NAMED = 2  # the most curves that words over a chart name
 KINDS_NAMED = 2  # the most kinds of gap whose curves they name
 FOOT, ROW = 14, 18  # pixels from the plot's foot to the lowest gap markers, and between their rows
 NUMBER, SHARE = ".5~g", ".1%"  # formats of a value in a tooltip
-# An axis without words, because the chart below has the same with them; a figure gives it its own.
-BARE: dict[str, Any] = {"title": None, "labels": False, "ticks": False}
 GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )

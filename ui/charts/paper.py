@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from core.registry import Registry, Row
-from ui.charts.frame import BARE, Tables
+from ui.charts.axes import BARE
+from ui.charts.frame import Tables
 from ui.charts.letters import wrapped
 
 INCH = 25.4  # millimetres
@@ -129,7 +130,7 @@ def _odd(value: float) -> bool:
 
 
 def _with_axes(node: Any) -> Any:
-    """Give every axis that is bare (ui.charts.frame.BARE) its title and labels."""
+    """Give every axis that is bare (ui.charts.axes.BARE) its title and labels."""
     if isinstance(node, list):
         return [_with_axes(each) for each in node]
     if not isinstance(node, dict):
