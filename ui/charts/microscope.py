@@ -188,9 +188,9 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
     def line(field: str, dy: int, **style: Any) -> alt.Chart:
         room = alt.expr(f"width + {AXIS - 4}")  # otherwise a long name pushes the plot aside
         mark = alt.Chart(alt.NamedData("live")).mark_text(
-            align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **style
+            align="left", baseline="middle", dx=4 - AXIS, dy=dy, fontSize=13, limit=room, **style
         )
-        return mark.encode(x=alt.value(4 - AXIS), y=y, text=field)
+        return mark.encode(x=alt.value(0), y=y, text=field)
 
     chart = alt.layer(
         live.encode(x=x, x2="z2:Q", y=y),
