@@ -17,7 +17,7 @@ CELLS = 480  # the most that are drawn: with more than 2,000 marks a chart is no
 HEALTH = {
     Health.FINE: ("fine", TRAIN),
     Health.ZERO: ("exactly 0", DEAD),
-    Health.INF: ("inf", PINS[2]),
+    Health.INF: ("inf", PINS[1]),
     Health.NAN: ("NaN", BROKEN),
 }
 SAMPLES = "images"
