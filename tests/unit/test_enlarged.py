@@ -52,6 +52,11 @@ def test_room_that_is_left_at_an_edge_grows_with_the_words_in_it() -> None:
     assert larger["title"] == spec["title"]
 
 
+def test_type_grows_as_far_as_there_is_room() -> None:
+    larger = enlarged({"mark": {"type": "text", "fontSize": {"expr": "min(12, width / 20)"}}})
+    assert larger["mark"]["fontSize"]["expr"] == f"min({12 * LARGER:g}, width / 20)"
+
+
 def test_names_on_two_lines_stay_apart() -> None:
     axis, larger = (each["encoding"]["y"]["axis"] for each in _named())
     assert larger["labelLineHeight"] == LARGER * axis["labelLineHeight"]

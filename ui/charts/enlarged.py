@@ -16,6 +16,8 @@ GROWS = ("fontSize", "labelFontSize", "titleFontSize", "strokeWidth", "height", 
          "minExtent", "maxExtent", "titleX")  # fmt: skip
 _FROM_EDGE = re.compile(r"\b(width|height) ([-+]) (\d+(?:\.\d+)?)")
 
+_AT_MOST = re.compile(r"\bmin\((\d+)(?=, width)")  # type that is smaller where there is no room
+
 
 def enlarged(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a finished spec with LARGER type, lines and heights; the same object for the same one.
@@ -63,7 +65,8 @@ def _scaled(part: Any, name: str = "") -> Any:
     if isinstance(part, list):
         return [_scaled(each, name) for each in part]
     if isinstance(part, str):
-        return _FROM_EDGE.sub(lambda m: f"{m[1]} {m[2]} {LARGER * float(m[3]):g}", part)
+        part = _FROM_EDGE.sub(lambda m: f"{m[1]} {m[2]} {LARGER * float(m[3]):g}", part)
+        return _AT_MOST.sub(lambda m: f"min({LARGER * float(m[1]):g}", part)
     if isinstance(part, bool) or not isinstance(part, int | float):
         return part
     if name == "size":
