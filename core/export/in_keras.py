@@ -18,7 +18,7 @@ from core.export.keras_decay import decayed
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
-from core.parts.clip_and_decay import DECAY_FORMS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
 from core.parts.models import MODELS
@@ -114,9 +114,10 @@ def _cannot(config: RunConfig) -> Iterator[str]:
             "Keras has no dropout without rescaling: units that are kept are divided by the "
             "probability to keep one."
         )
-    if config.clip_form == "global_norm_torch":
+    clip = CLIP_FORMS[config.clip_form]
+    if clip.more:
         yield "PyTorch adds 1e-6 to the norm by which it clips; Keras does not."
-    if config.clip_form != "off" and DECAY_FORMS[config.decay_form].in_gradient:
+    if clip.norm != "none" and DECAY_FORMS[config.decay_form].in_gradient:
         yield "Keras adds the decay to the gradient before it is clipped; the run does after."
 
 
@@ -274,8 +275,8 @@ def _compiled(config: RunConfig) -> str:
         if DECAY_FORMS[config.decay_form].in_step
         else ""
     )
-    clip = {"off": "", "each_norm": "clipnorm"}.get(config.clip_form, "global_clipnorm")
-    if clip:
+    named = {"none": "", "all": "global_clipnorm", "each": "clipnorm"}
+    if clip := named[CLIP_FORMS[config.clip_form].norm]:
         more += f", {clip}={real(config.clip_norm)}"
     settings = {
         "m": config.effective("momentum"),

@@ -17,7 +17,7 @@ from core.export import (
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
-from core.parts.clip_and_decay import DECAY_FORMS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
 from core.parts.models import MODELS
@@ -336,15 +336,15 @@ def _update(config: RunConfig) -> str:
 
 
 def _clipped(config: RunConfig) -> list[str]:
-    most = real(config.clip_norm)
-    if config.clip_form == "global_norm_torch":
+    most, row = real(config.clip_norm), CLIP_FORMS[config.clip_form]
+    if row.more:
         return [f"nn.utils.clip_grad_norm_(model.parameters(), {most})"]
-    if config.clip_form == "each_norm":
+    if row.norm == "each":
         return [
             "for w in model.parameters():",
             f"    w.grad *= {most} / torch.clip(w.grad.norm(), min={most})",
         ]
-    if config.clip_form == "global_norm":
+    if row.norm == "all":
         return [
             "norm = torch.sqrt(sum((w.grad**2).sum() for w in model.parameters()))",
             "for w in model.parameters():",

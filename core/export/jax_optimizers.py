@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from core.config import RunConfig
 from core.export.own_text import made_by, own_text
 from core.export.shared import real, rounded
-from core.parts.clip_and_decay import DECAY_FORMS, is_kernel
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS, is_kernel
 from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
@@ -147,9 +147,10 @@ def clipped(config: RunConfig) -> list[str]:
     most = f"most = np.float32({rounded(config.clip_norm)})  # the longest gradient allowed"
     narrow = PRECISIONS[config.precision].weights.dtype.itemsize < 4
     square = f"jnp.sum(jnp.square(g{'.astype(jnp.float32)' if narrow else ''}))"
-    if config.clip_form == "off":
+    row = CLIP_FORMS[config.clip_form]
+    if row.norm == "none":
         return []
-    if config.clip_form == "each_norm":
+    if row.norm == "each":
         return [
             most,
             f"norms = jax.tree.map(lambda g: jnp.sqrt({square}), gradient)",
@@ -158,7 +159,7 @@ def clipped(config: RunConfig) -> list[str]:
             "    gradient, norms,",
             ")",
         ]
-    more = " + np.float32(1e-6)" if config.clip_form == "global_norm_torch" else ""
+    more = f" + np.float32({real(row.more)})" if row.more else ""
     return [
         most,
         "squares = [",

@@ -6,6 +6,7 @@ from core.config import RunConfig
 from core.export import norm_layers, numpy_lines, shared
 from core.export.keras_decay import decayed
 from core.parts.choices import TASKS
+from core.parts.clip_and_decay import CLIP_FORMS
 from core.parts.models import MODELS, STRIDE
 
 # Mean squared errors of each series, from y and z [series, time].
@@ -19,13 +20,13 @@ SQUARED = {
 
 def cannot(config: RunConfig) -> Iterator[str]:
     """What these networks do not do as in the run."""
-    row = MODELS[config.model]
-    if row.series and config.clip_form == "each_norm":
+    row, clip = MODELS[config.model], CLIP_FORMS[config.clip_form]
+    if row.series and clip.norm == "each":
         yield (
             "Keras joins the weights of a GRU's three gates in one array, so their gradients are "
             "clipped together."
         )
-    elif row.reset_after and config.clip_form != "off":
+    elif row.reset_after and clip.norm != "none":
         yield (
             "Keras has second biases in all gates of this GRU. They are kept at 0, but their "
             "gradients are part of the norm by which all are clipped."
