@@ -52,6 +52,13 @@ def test_room_that_is_left_at_an_edge_grows_with_the_words_in_it() -> None:
     assert larger["title"] == spec["title"]
 
 
+def test_lines_grow_whose_width_is_encoded() -> None:
+    wider = {"condition": [{"test": "datum.series == 'a'", "value": 7}], "value": 2}
+    grown = enlarged({"encoding": {"strokeWidth": wider, "x": {"value": 7}}})["encoding"]
+    assert grown["strokeWidth"]["condition"][0]["value"] == 7 * LARGER
+    assert (grown["strokeWidth"]["value"], grown["x"]["value"]) == (2 * LARGER, 7)
+
+
 def test_type_grows_as_far_as_there_is_room() -> None:
     larger = enlarged({"mark": {"type": "text", "fontSize": {"expr": "min(12, width / 20)"}}})
     assert larger["mark"]["fontSize"]["expr"] == f"min({12 * LARGER:g}, width / 20)"

@@ -61,7 +61,8 @@ def _scaled(part: Any, name: str = "") -> Any:
     if isinstance(part, dict):
         if name == "labelOffset" and "expr" in part:
             return {"expr": f"{LARGER} * ({part['expr']})"}
-        return {key: _scaled(value, key) for key, value in part.items()}
+        inside = ("value", "condition") if name in GROWS else ()  # of an encoding
+        return {key: _scaled(value, name if key in inside else key) for key, value in part.items()}
     if isinstance(part, list):
         return [_scaled(each, name) for each in part]
     if isinstance(part, str):
