@@ -13,6 +13,7 @@ from ui.charts import batches, flow, health, real, series
 from ui.charts.palette import HELD_OUT, LAYERS, TRAIN
 from ui.microscope.setting import FIELDS
 from ui.pieces.colours import FIRST, LOSS_COLOURS, loss_colours, run_colours
+from ui.story.keep_or_drop import reporting
 
 CLIPPED = RunConfig(loss="question_stable")
 LOGITS = RunConfig(loss="keras_tf")
@@ -46,6 +47,7 @@ def test_losses_of_home_and_the_first_story_keep_their_colours(key: str) -> None
         ("trainer", set(real.colours("Keras").values()) - {TRAIN}),
         ("CNN", batches.ORDERS.values()),
         ("GRU", series.SIGNS.values()),
+        ("dropout", reporting.SERIES.values()),
     ],
 )
 def test_what_a_page_shows_besides_two_curves_has_other_colours(
