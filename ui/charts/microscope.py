@@ -135,7 +135,7 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
     )
     kinds = (
         alt.Chart(alt.NamedData("gone"))
-        .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
+        .mark_text(dy=20, fontSize=13, fontWeight="bold", color=BROKEN)
         .encode(x=x, y=alt.value(14), text="what:N")
     )
     return gone, kinds
