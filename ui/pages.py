@@ -145,7 +145,7 @@ PAGES = Registry(
             reference="Getting started with JAX (a post)",
             section="Stories",
             file="pages/stories/gru.py",
-            icon=":material/compare_arrows:",
+            icon=":material/show_chart:",
         ),
     ],
 )

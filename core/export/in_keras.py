@@ -14,11 +14,14 @@ from core.export import (
     own_loss,
     shared,
 )
+from core.export.keras_decay import decayed
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 
 NAME = "Keras"
@@ -111,9 +114,10 @@ def _cannot(config: RunConfig) -> Iterator[str]:
             "Keras has no dropout without rescaling: units that are kept are divided by the "
             "probability to keep one."
         )
-    if config.clip_form == "global_norm_torch":
+    clip = CLIP_FORMS[config.clip_form]
+    if clip.more:
         yield "PyTorch adds 1e-6 to the norm by which it clips; Keras does not."
-    if config.clip_form != "off" and config.decay_form in ("l2", "l2_kernels"):
+    if clip.norm != "none" and DECAY_FORMS[config.decay_form].in_gradient:
         yield "Keras adds the decay to the gradient before it is clipped; the run does after."
 
 
@@ -121,7 +125,7 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     yield Cell("", _imports(config))
     yield numpy_lines.data(config)
     yield Cell("", shared.constants(config))
-    network = _network if config.model == "mlp" else keras_networks.network
+    network = _network if MODELS[config.model].kind == "dense" else keras_networks.network
     yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     row = OPTIMIZERS[SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))]
@@ -175,13 +179,7 @@ model = keras.Sequential(
 
 
 def _dense(config: RunConfig, width: int) -> str:
-    decay = {
-        "l2": ("kernel_regularizer", "bias_regularizer"),
-        "l2_kernels": ("kernel_regularizer",),
-    }.get(config.decay_form, ())
-    share = config.weight_decay / (2 if config.decay_form == "l2" else 1)  # L2(c) is c times w²
-    given = "".join(f", {name}=keras.regularizers.L2({real(share)})" for name in decay)
-    return f"keras.layers.Dense({width}{given})"
+    return f"keras.layers.Dense({width}{decayed(config, ['kernel_'], ['bias_'])})"
 
 
 def _loss(config: RunConfig) -> str:
@@ -272,9 +270,13 @@ def _own(config: RunConfig, *given: str) -> list[str]:
 
 def _compiled(config: RunConfig) -> str:
     key = SAME.get(config.optimizer, NEAREST.get(config.optimizer, config.optimizer))
-    more = f", weight_decay={real(config.weight_decay)}" if config.decay_form == "decoupled" else ""
-    clip = {"off": "", "each_norm": "clipnorm"}.get(config.clip_form, "global_clipnorm")
-    if clip:
+    more = (
+        f", weight_decay={real(config.weight_decay)}"
+        if DECAY_FORMS[config.decay_form].in_step
+        else ""
+    )
+    named = {"none": "", "all": "global_clipnorm", "each": "clipnorm"}
+    if clip := named[CLIP_FORMS[config.clip_form].norm]:
         more += f", {clip}={real(config.clip_norm)}"
     settings = {
         "m": config.effective("momentum"),

@@ -17,8 +17,10 @@ from core.export import (
 from core.export.script import Cell, Script
 from core.export.shared import real, rounded
 from core.parts.choices import TASKS
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
 from core.parts.loss_inputs import KERAS_EPSILON, LOSS_INPUTS
 from core.parts.losses import LOSSES, Form
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 
@@ -132,7 +134,6 @@ def script(config: RunConfig) -> Script:
 def _cannot(config: RunConfig) -> Iterator[str]:
     yield from shared.unprinted(config)
     yield from numpy_lines.cannot(config, NAME)
-    yield from torch_networks.cannot(config)
     instead = LOSS_INPUTS[config.loss_input].instead
     if config.loss == "theano_onehot" and not instead:
         yield formulas.BY_HAND[config.loss]
@@ -147,7 +148,7 @@ def _cells(config: RunConfig) -> Iterator[Cell]:
     arrays = "x, y, test_x, test_y = map(torch.from_numpy, (x, y, test_x, test_y))"
     yield data._replace(code=f"{data.code}\n{arrays}")
     yield Cell("", shared.constants(config))
-    network = _network if config.model == "mlp" else torch_networks.network
+    network = _network if MODELS[config.model].kind == "dense" else torch_networks.network
     yield Cell("The network, with the run's initial weights.", network(config))
     yield Cell(shared.loss_words(config), _loss(config))
     wide = PRECISIONS[config.precision].wide
@@ -335,15 +336,15 @@ def _update(config: RunConfig) -> str:
 
 
 def _clipped(config: RunConfig) -> list[str]:
-    most = real(config.clip_norm)
-    if config.clip_form == "global_norm_torch":
+    most, row = real(config.clip_norm), CLIP_FORMS[config.clip_form]
+    if row.more:
         return [f"nn.utils.clip_grad_norm_(model.parameters(), {most})"]
-    if config.clip_form == "each_norm":
+    if row.norm == "each":
         return [
             "for w in model.parameters():",
             f"    w.grad *= {most} / torch.clip(w.grad.norm(), min={most})",
         ]
-    if config.clip_form == "global_norm":
+    if row.norm == "all":
         return [
             "norm = torch.sqrt(sum((w.grad**2).sum() for w in model.parameters()))",
             "for w in model.parameters():",
@@ -353,17 +354,20 @@ def _clipped(config: RunConfig) -> list[str]:
 
 
 def _decayed(config: RunConfig) -> list[str]:
-    decay = real(config.weight_decay)
+    decay, row = real(config.weight_decay), DECAY_FORMS[config.decay_form]
     loop = ["with torch.no_grad():", "    for w in model.parameters():"]
-    return {
-        "l2": [*loop, f"        w.grad += {decay} * w"],
-        "l2_kernels": [
-            *loop,
-            "        if w.ndim > 1:  # no biases",
+    if row.penalty:
+        return [
+            loop[0],
+            "    for name, w in model.named_parameters():",
+            '        if name.endswith("weight") and w.ndim > 1:  # a kernel',
             f"            w.grad += 2 * {decay} * w",
-        ],
-        "decoupled": [*loop, f"        w -= {real(config.learning_rate)} * {decay} * w"],
-    }.get(config.decay_form, [])
+        ]
+    if row.in_gradient:
+        return [*loop, f"        w.grad += {decay} * w"]
+    if row.in_step:
+        return [*loop, f"        w -= {real(config.learning_rate)} * {decay} * w"]
+    return []
 
 
 def _measured(config: RunConfig) -> str:

@@ -50,8 +50,8 @@ def _initial(config: RunConfig) -> tuple[str, str] | None:
 def network(config: RunConfig) -> tuple[str, str]:
     """The network and its weights: (about, lines)."""
     row = MODELS[config.model]
-    layers = _recurrent if row.series else _dense_layers if config.model == "mlp" else _convolutions
-    lines = [*layers(config)]
+    layers = {"dense": _dense_layers, "convolutions": _convolutions, "series": _recurrent}
+    lines = [*layers[row.kind](config)]
     weights = PRECISIONS[config.precision].weights
     lines += [f"key = jax.random.PRNGKey({config.seed})\n{_drawn(config)}"]
     if weights.key not in ("float32", "float64"):
@@ -93,8 +93,8 @@ def _recurrent(config: RunConfig) -> Iterator[str]:
     layers = []
     for inputs, each in pairwise((1, *config.widths[:-1])):
         layers += [dense(inputs, each), "stax.Relu"]
-    how = f"split_keys={config.model != 'gru_reused'}"
-    if config.model == "gru_reset_after":
+    how = f"split_keys={MODELS[config.model].split_keys}"
+    if MODELS[config.model].reset_after:
         how += ", reset_after=True"
     layers += [f"gru({width}, WEIGHTS, {_biases(biases, width)}, {how})"]
     layers += [dense(width, 1)]
@@ -103,7 +103,7 @@ def _recurrent(config: RunConfig) -> Iterator[str]:
 
 
 def _convolutions(config: RunConfig) -> Iterator[str]:
-    padding = "[(size // 2, size // 2)] * 2" if config.model == "cnn_around" else '"SAME"'
+    padding = "[(size // 2, size // 2)] * 2" if MODELS[config.model].around else '"SAME"'
     yield f'''\
 def conv(filters, size):
     """A convolution of stride 2."""
@@ -146,28 +146,29 @@ def _drawn(config: RunConfig) -> str:
 
 def _read(config: RunConfig) -> str:
     """The shape in which the network reads a batch of pictures."""
-    if config.model == "mlp":
+    row = MODELS[config.model]
+    if row.kind == "dense":
         return "(-1, 784)"
-    if MODELS[config.model].series:  # it learns a state for each place in the batch
+    if row.series:  # it learns a state for each place in the batch
         return f"({config.batch_size}, {TASKS[config.task].inputs}, 1)"
-    return f"({', '.join(map(str, (config.batch_size, *MODELS[config.model].axes)))})"
+    return f"({', '.join(map(str, (config.batch_size, *row.axes)))})"
 
 
 def _apply(config: RunConfig) -> str:
     row, given = PRECISIONS[config.precision], "params, x"
-    series = MODELS[config.model].series
-    about = "Predictions, [series, time]" if series else "Logits, [images, outputs]"
+    model = MODELS[config.model]
+    about = "Predictions, [series, time]" if model.series else "Logits, [images, outputs]"
     lines = ["def apply(params, x, **options):", f'    """{about}."""']
     if row.compute.key != "float32":
         lines += [
             f"    params, x = jax.tree.map(lambda a: a.astype(jnp.{row.compute.key}), (params, x))"
         ]
     end = f".astype(jnp.{row.loss.key})" if row.loss.key != row.compute.key else ""
-    if series:
+    if model.series:
         whole = f"network(params, x[..., None], **options)[..., 0]{end}"
         return "\n".join([*lines, f"    return jnp.moveaxis({whole}, 0, 1)"])
-    if config.model != "mlp":
-        given = f"params, x.reshape({', '.join(map(str, (-1, *MODELS[config.model].axes)))})"
+    if model.kind == "convolutions":
+        given = f"params, x.reshape({', '.join(map(str, (-1, *model.axes)))})"
     return "\n".join([*lines, f"    return network({given}, **options){end}"])
 
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from core.config import RunConfig
 from core.export.own_text import made_by, own_text
 from core.export.shared import real, rounded
+from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS, is_kernel
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.precisions import PRECISIONS
 
@@ -43,6 +45,7 @@ def begun(config: RunConfig) -> tuple[str, str]:
     """The optimizer, and its memory before the first step: (about, lines)."""
     row = OPTIMIZERS[config.optimizer]
     about = f"The optimizer: {row.label}."
+    kernels = [own_text(is_kernel)] if _by_place(config) else []
     if by_optax(config):
         call = OPTAX[config.optimizer].format(
             rate=rounded(config.learning_rate),
@@ -50,8 +53,15 @@ def begun(config: RunConfig) -> tuple[str, str]:
             b=real(config.effective("beta_2") or 0),
             e=real(config.effective("optimizer_epsilon") or 0),
         )
-        return about, f"optimizer = {call}\nmemory = optimizer.init(params)"
-    return about, "\n\n\n".join([_rule(config), _numbers(config), _memory(config)])
+        lines = [*kernels, f"optimizer = {call}\nmemory = optimizer.init(params)"]
+    else:
+        lines = [*kernels, _rule(config), _numbers(config), _memory(config)]
+    return about, "\n\n\n".join(lines)
+
+
+def _by_place(config: RunConfig) -> bool:
+    """Whether it takes a weight's place to tell if it decays; else its axes do."""
+    return DECAY_FORMS[config.decay_form].penalty and MODELS[config.model].kind != "dense"
 
 
 def _rule(config: RunConfig) -> str:
@@ -114,7 +124,7 @@ def _memory(config: RunConfig) -> str:
 def step(config: RunConfig) -> list[str]:
     """The lines of a step that follow the gradient, with what it returns."""
     lines = [*clipped(config), *decayed(config)]
-    decoupled = config.decay_form == "decoupled"
+    decoupled = DECAY_FORMS[config.decay_form].in_step
     share = f"{rounded(config.learning_rate)} * {rounded(config.weight_decay)}"
     if by_optax(config):
         lines += ["steps, memory = optimizer.update(gradient, memory, params)"]
@@ -137,9 +147,10 @@ def clipped(config: RunConfig) -> list[str]:
     most = f"most = np.float32({rounded(config.clip_norm)})  # the longest gradient allowed"
     narrow = PRECISIONS[config.precision].weights.dtype.itemsize < 4
     square = f"jnp.sum(jnp.square(g{'.astype(jnp.float32)' if narrow else ''}))"
-    if config.clip_form == "off":
+    row = CLIP_FORMS[config.clip_form]
+    if row.norm == "none":
         return []
-    if config.clip_form == "each_norm":
+    if row.norm == "each":
         return [
             most,
             f"norms = jax.tree.map(lambda g: jnp.sqrt({square}), gradient)",
@@ -148,7 +159,7 @@ def clipped(config: RunConfig) -> list[str]:
             "    gradient, norms,",
             ")",
         ]
-    more = " + np.float32(1e-6)" if config.clip_form == "global_norm_torch" else ""
+    more = f" + np.float32({real(row.more)})" if row.more else ""
     return [
         most,
         "squares = [",
@@ -161,13 +172,20 @@ def clipped(config: RunConfig) -> list[str]:
 
 def decayed(config: RunConfig) -> list[str]:
     """The lines that add the decay to the gradient."""
-    decay = rounded(config.weight_decay)
-    if config.decay_form == "l2":
+    decay, row = rounded(config.weight_decay), DECAY_FORMS[config.decay_form]
+    if not row.in_gradient:
+        return []
+    if not row.penalty:
         return [f"gradient = jax.tree.map(lambda g, w: g + {decay} * w, gradient, params)"]
-    if config.decay_form == "l2_kernels":
+    if _by_place(config):
         return [
-            "gradient = jax.tree.map(",
-            f"    lambda g, w: g + 2 * {decay} * w if w.ndim > 1 else g, gradient, params",
+            "gradient = jax.tree.map_with_path(",
+            f"    lambda path, g, w: g + 2 * {decay} * w if is_kernel(path, w) else g,",
+            "    gradient, params,",
             ")",
         ]
-    return []
+    return [
+        "gradient = jax.tree.map(",
+        f"    lambda g, w: g + 2 * {decay} * w if w.ndim > 1 else g, gradient, params",
+        ")",
+    ]

@@ -1,11 +1,12 @@
 """The networks of a Keras script besides the MLP: convolutions, and GRUs on series."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from core.config import RunConfig
 from core.export import norm_layers, numpy_lines, shared
-from core.export.shared import real
+from core.export.keras_decay import decayed
 from core.parts.choices import TASKS
+from core.parts.clip_and_decay import CLIP_FORMS
 from core.parts.models import MODELS, STRIDE
 
 # Mean squared errors of each series, from y and z [series, time].
@@ -19,18 +20,13 @@ SQUARED = {
 
 def cannot(config: RunConfig) -> Iterator[str]:
     """What these networks do not do as in the run."""
-    row = MODELS[config.model]
-    if config.decay_form == "l2_kernels" and row.test_batch is not None:
-        yield (
-            "The run's decay of kernels moves the biases of convolutions, too, which have four "
-            "axes there; the script's does not."
-        )
-    if row.series and config.clip_form == "each_norm":
+    row, clip = MODELS[config.model], CLIP_FORMS[config.clip_form]
+    if row.series and clip.norm == "each":
         yield (
             "Keras joins the weights of a GRU's three gates in one array, so their gradients are "
             "clipped together."
         )
-    elif config.model == "gru_reset_after" and config.clip_form != "off":
+    elif row.reset_after and clip.norm != "none":
         yield (
             "Keras has second biases in all gates of this GRU. They are kept at 0, but their "
             "gradients are part of the norm by which all are clipped."
@@ -42,43 +38,34 @@ def network(config: RunConfig) -> str:
     return _recurrent(config) if MODELS[config.model].series else _convolutions(config)
 
 
-def _decayed(config: RunConfig, kernels: Sequence[str], others: Sequence[str] = ()) -> str:
-    """The arguments of a layer that decay its weights, which begin with these words."""
-    names = {"l2": [*kernels, *others], "l2_kernels": kernels}.get(config.decay_form, ())
-    share = config.weight_decay / (2 if config.decay_form == "l2" else 1)  # L2(c) is c times w²
-    decay = f"keras.regularizers.L2({real(share)})"
-    return "".join(f", {name}regularizer={decay}" for name in names)
-
-
 # Convolutions
 
 
 def _convolutions(config: RunConfig) -> str:
     row = MODELS[config.model]
-    around = config.model == "cnn_around"
-    padding = "" if around else ', padding="same"'
+    padding = "" if row.around else ', padding="same"'
     layers = ["keras.Input((784,))", f"keras.layers.Reshape({row.axes})"]
     for place, (filters, size) in enumerate(numpy_lines.FILTERS):
-        if around:
+        if row.around:
             layers += [f"keras.layers.ZeroPadding2D({size // 2})"]
         layers += [f"conv({filters}, {size})"]
         if place < len(numpy_lines.FILTERS) - 1:
             layers += ["norm()"]
         layers += ["keras.layers.ReLU()"]
-    decayed = _decayed(config, ["kernel_"], ["bias_"])
+    decay = decayed(config, ["kernel_"], ["bias_"])
     layers += [
         "keras.layers.Flatten()",
-        f"keras.layers.Dense({TASKS[config.task].outputs}{decayed})",
+        f"keras.layers.Dense({TASKS[config.task].outputs}{decay})",
     ]
     stack = "".join(f"        {layer},\n" for layer in layers)
     layer = len(numpy_lines.FILTERS) + 1  # the last one's number
-    of_norm = _decayed(config, [], ["gamma_", "beta_"])
+    of_norm = decayed(config, [], ["gamma_", "beta_"])
     return f'''\
 {numpy_lines.NAMED}
 
 {norm_layers.KERAS_OWN}def conv(filters, size):
     """A convolution of stride {STRIDE}."""
-    return keras.layers.Conv2D(filters, size, {STRIDE}{padding}{decayed})
+    return keras.layers.Conv2D(filters, size, {STRIDE}{padding}{decay})
 
 
 def norm():
@@ -102,17 +89,18 @@ for w, name in zip(model.trainable_variables, [name for name in names if name in
 
 def _recurrent(config: RunConfig) -> str:
     time, width, place = TASKS[config.task].inputs, config.widths[-1], len(config.widths)
-    after = config.model == "gru_reset_after"
-    decayed = _decayed(config, ["kernel_"], ["bias_"])
+    after = MODELS[config.model].reset_after
+    decay = decayed(config, ["kernel_"], ["bias_"])
     dense = "".join(
-        f'units = keras.layers.Dense({each}, activation="relu"{decayed})(units)\n'
+        f'units = keras.layers.Dense({each}, activation="relu"{decay})(units)\n'
         for each in config.widths[:-1]
     )
     constraint = "\n    bias_constraint=one_bias," if after else ""
     of_gru = "".join(
         f"\n    {each},"
-        for each in _decayed(config, ["kernel_", "recurrent_"], ["bias_"]).split(", ")[1:]
+        for each in decayed(config, ["kernel_", "recurrent_"], ["bias_"]).split(", ")[1:]
     )
+    of_start = decayed(config, [], [""])
     layers = [i for i in range(1, place + 2) if i != place]
     biases = _TWO_BIASES.format(place=place, width=width) if after else 'joined("biases")'
     return f'''\
@@ -122,7 +110,7 @@ class Start(keras.layers.Layer):
     """The state before the first value, which is learnt: a row for each place in the batch."""
 
     def build(self, shape):
-        self.rows = self.add_weight(({config.batch_size}, {width}), "zeros"{_decayed(config, [""])})
+        self.rows = self.add_weight(({config.batch_size}, {width}), "zeros"{of_start})
 
     def call(self, x):
         return ops.take(self.rows, ops.arange(ops.shape(x)[0]) % {config.batch_size}, axis=0)
@@ -137,7 +125,7 @@ gru = keras.layers.GRU(
 series = keras.Input(({time},))
 units = keras.layers.Reshape(({time}, 1))(series)
 {dense}units = gru(units, initial_state=start(units))
-units = keras.layers.Dense(1{decayed})(units)
+units = keras.layers.Dense(1{decay})(units)
 model = keras.Model(series, keras.layers.Reshape(({time},))(units))
 arrays = initial_weights("{shared.WEIGHTS}")
 

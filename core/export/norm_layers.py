@@ -1,7 +1,8 @@
 """The layers of Keras and PyTorch that normalise, and how images are tested with them."""
 
 from core.config import RunConfig
-from core.export.shared import real, rounded
+from core.export.keras_decay import decayed
+from core.export.shared import rounded
 from core.parts.models import MODELS
 from core.parts.normalisations import NORM_TESTS, NORM_VARIANCES, NORMALISATIONS
 
@@ -106,7 +107,8 @@ def torch_class(config: RunConfig) -> str:
 
 def in_keras(config: RunConfig) -> list[str]:
     """The layer of Keras that normalises, if units are normalised."""
-    epsilon = f"epsilon={rounded(config.norm_epsilon)}{_decayed(config)}"
+    decay = decayed(config, [], ["beta_", "gamma_"])  # as biases do
+    epsilon = f"epsilon={rounded(config.norm_epsilon)}{decay}"
     if config.normalisation == "layer_norm":
         return [f"keras.layers.LayerNormalization({epsilon})"]
     if config.normalisation == "none":
@@ -114,14 +116,6 @@ def in_keras(config: RunConfig) -> list[str]:
     name = "BatchNormalization" if keras_class(config) else "keras.layers.BatchNormalization"
     momentum = "" if own(config) else f"momentum={rounded(config.norm_momentum)}, "
     return [f"{name}({momentum}{epsilon})"]
-
-
-def _decayed(config: RunConfig) -> str:
-    """What makes beta and gamma decay as biases do."""
-    if config.decay_form != "l2":
-        return ""
-    penalty = f"keras.regularizers.L2({real(config.weight_decay / 2)})"
-    return f", beta_regularizer={penalty}, gamma_regularizer={penalty}"
 
 
 def keras_class(config: RunConfig) -> str:

@@ -1,6 +1,5 @@
 """The networks of a PyTorch script besides the MLP: convolutions, and GRUs on series."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 from jax import lax
@@ -19,15 +18,6 @@ SQUARED = {
 }
 
 
-def cannot(config: RunConfig) -> Iterator[str]:
-    """What these networks do not do as in the run."""
-    if config.decay_form == "l2_kernels" and MODELS[config.model].test_batch is not None:
-        yield (
-            "The run's decay of kernels moves the biases of convolutions, too, which have four "
-            "axes there; the script's does not."
-        )
-
-
 def network(config: RunConfig) -> str:
     """The network and its weights."""
     return _recurrent(config) if MODELS[config.model].series else _convolutions(config)
@@ -42,7 +32,7 @@ def _convolutions(config: RunConfig) -> str:
     layers = ["ChannelsFirst()"]
     for place, (filters, size) in enumerate(numpy_lines.FILTERS):
         pads = _pads((height, width), size)
-        padding = f", padding={size // 2}" if config.model == "cnn_around" else ""
+        padding = f", padding={size // 2}" if row.around else ""
         if not padding:
             layers += [f"nn.ZeroPad2d({pads})"]
         layers += [f"nn.Conv2d({channels}, {filters}, {size}, stride={STRIDE}{padding})"]
@@ -55,7 +45,7 @@ def _convolutions(config: RunConfig) -> str:
     axes = ", ".join(map(str, row.axes))
     layer = len(numpy_lines.FILTERS) + 1  # the last one's number
     last = f"layer {layer} weights"
-    same = "" if config.model == "cnn_around" else _SAME
+    same = "" if row.around else _SAME
     return f'''\
 {numpy_lines.NAMED}
 
@@ -136,7 +126,7 @@ class GRU(nn.Module):
 
 def _gru(config: RunConfig) -> str:
     """The layer: nn.GRU has second biases in all gates, which make steps of the first larger."""
-    if config.model == "gru_reset_after":
+    if MODELS[config.model].reset_after:
         return _GRU.format(
             about="nn.GRU with one bias in the update and the reset gate.",
             more="\n        self.candidate.states = nn.Linear(width, width)  # with biases",

@@ -1,9 +1,8 @@
 """CLIP_FORMS and DECAY_FORMS: what is done to gradients and weights around an optimizer's rule."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +15,22 @@ from core.registry import Registry, Row
 class ClipForm(Row):
     """A way to shorten gradients that are longer than a norm, before all else."""
 
-    clip: Callable[[Any, Array], Any]  # (gradients, the longest norm allowed) -> gradients
+    norm: Literal["none", "all", "each"]  # of what a norm is taken: of all together, or of each
+    more: float = 0.0  # is added to the norm
 
+    def clip(self, gradients: Any, most: Array) -> Any:
+        """The gradients, with norms of at most `most`; what is short enough stays as it is."""
+        if self.norm == "none":
+            return gradients
+        if self.norm == "each":
+            return jax.tree.map(partial(self._shortened, most=most), gradients)
+        return self._shortened(gradients, most)
 
-def _unclipped(gradients: Any, most: Array) -> Any:
-    return gradients
+    def _shortened(self, gradients: Any, most: Array) -> Any:
+        """Scale all by most over the norm of all together."""
+        norm = jnp.sqrt(sum(map(_square, jax.tree.leaves(gradients))))
+        factor = most / jnp.maximum(norm + self.more, most)
+        return jax.tree.map(lambda g: g * factor.astype(g.dtype), gradients)
 
 
 def _square(g: Array) -> Array:
@@ -28,31 +38,17 @@ def _square(g: Array) -> Array:
     return jnp.sum(jnp.square(g.astype(jnp.promote_types(g.dtype, jnp.float32))))
 
 
-def _scaled(gradients: Any, factor: Array) -> Any:
-    return jax.tree.map(lambda g: g * factor.astype(g.dtype), gradients)
-
-
-def _by_global_norm(gradients: Any, most: Array, *, more: float = 0.0) -> Any:
-    """Scale all by most over the norm of all together; what is short enough stays as it is."""
-    norm = jnp.sqrt(sum(map(_square, jax.tree.leaves(gradients))))
-    return _scaled(gradients, most / jnp.maximum(norm + more, most))
-
-
-def _each_by_norm(gradients: Any, most: Array) -> Any:
-    return jax.tree.map(partial(_by_global_norm, most=most), gradients)
-
-
 CLIP_FORMS = Registry(
     "clip_form",
     [
-        ClipForm(key="off", label="off", summary="Gradients are as they are.", clip=_unclipped),
+        ClipForm(key="off", label="off", summary="Gradients are as they are.", norm="none"),
         ClipForm(
             key="global_norm",
             label="all together",
             latex=r"g \leftarrow g\, c / \max(\lVert g \rVert, c)",
             summary="All gradients are scaled by one factor, if their common norm is above c.",
             reference="optax.clip_by_global_norm, optax 0.2.8; global_clipnorm, Keras 3.15",
-            clip=_by_global_norm,
+            norm="all",
         ),
         ClipForm(
             key="global_norm_torch",
@@ -60,7 +56,8 @@ CLIP_FORMS = Registry(
             latex=r"g \leftarrow g\, c / \max(\lVert g \rVert + 10^{-6}, c)",
             summary="The same, with one millionth added to the norm.",
             reference="torch.nn.utils.clip_grad_norm_, PyTorch 2.13",
-            clip=partial(_by_global_norm, more=1e-6),
+            norm="all",
+            more=1e-6,
         ),
         ClipForm(
             key="each_norm",
@@ -69,10 +66,21 @@ CLIP_FORMS = Registry(
             summary="The weights and the biases of each layer have a norm and a factor of their "
             "own.",
             reference="clipnorm, Keras 3.15",
-            clip=_each_by_norm,
+            norm="each",
         ),
     ],
 )
+
+
+def is_kernel(path: tuple[Any, ...], w: Array) -> bool:
+    """Whether weights at this place are multiplied by a layer's inputs, or by a GRU's states.
+
+    Axes do not tell: a convolution's biases are [1, 1, 1, filters].
+    """
+    place = path[-1]
+    if hasattr(place, "name"):
+        return place.name in ("inputs", "states")
+    return place.idx == 0 and w.ndim > 1  # BatchNorm's beta and gamma have one axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +96,12 @@ class DecayForm(Row):
         if not self.in_gradient:
             return gradients
 
-        def decayed(g: Array, w: Array) -> Array:
+        def decayed(path: tuple[Any, ...], g: Array, w: Array) -> Array:
             if not self.penalty:
                 return g + decay.astype(w.dtype) * w
-            return g + 2 * decay.astype(w.dtype) * w if w.ndim > 1 else g
+            return g + 2 * decay.astype(w.dtype) * w if is_kernel(path, w) else g
 
-        return jax.tree.map(decayed, gradients, params)
+        return jax.tree.map_with_path(decayed, gradients, params)
 
     def step(self, steps: Any, params: Any, decay: Array, rate: Array) -> Any:
         """What is subtracted from the weights."""
@@ -120,7 +128,7 @@ DECAY_FORMS = Registry(
             label="L2 penalty of kernels",
             latex=r"L \leftarrow L + \lambda \sum w^2",
             summary="The penalty of Keras's regularizer: its gradient is 2λw, twice that of the "
-            "same number in PyTorch, and biases have none.",
+            "same number in PyTorch. Biases have none.",
             reference="kernel_regularizer=keras.regularizers.L2(c), Keras 3.15",
             in_gradient=True,
             penalty=True,

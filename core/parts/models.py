@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ class Model(Row):
     """`build(widths, outputs, initializer, activation, normalisation)` gives its functions."""
 
     build: Callable[..., "Functions"]
-    series: bool = False  # whether it reads series, [batch, time], instead of images
+    kind: Literal["dense", "convolutions", "series"] = "dense"
     axes: tuple[int, int, int] = (1, 1, 784)  # how it reads a picture: height, width, channels
     ignores: tuple[str, ...] = ()  # the fields of a RunConfig that have no effect on it
     # Looks an epoch: on full MNIST, ten cost 15% of an MLP's training time, five half of that.
@@ -37,6 +37,14 @@ class Model(Row):
     # How many times the memory that XLA tells of a function a CPU takes: for a convolution it lays
     # out the patches beside it (measured: 2.2 to 2.4 times, batches of 1,000 to 5,000, JAX 0.10.2).
     scratch: float = 1.0
+    around: bool = False  # whether its convolutions pad the same on all sides
+    split_keys: bool = False  # whether the gates of its GRU draw with keys of their own
+    reset_after: bool = False  # whether its GRU's reset gate acts after the product
+
+    @property
+    def series(self) -> bool:
+        """Whether it reads series, [batch, time], instead of images."""
+        return self.kind == "series"
 
     def at_test(self, function: Callable[[Array], Any], x: Array) -> Any:
         """Apply `function` to x [n, ...], in batches of at most `test_batch` if the model has one.
@@ -220,7 +228,9 @@ def _cnn(axes: tuple[int, int, int], around: bool = False) -> dict[str, Any]:
     return {
         "latex": r"\mathrm{Conv}_{32}^{5\times5} \to \mathrm{Conv}_{32}^{5\times5} \to "
         r"\mathrm{Conv}_{10}^{3\times3} \to \mathrm{Conv}_{10}^{3\times3} \to \mathrm{Dense}",
+        "kind": "convolutions",
         "axes": axes,
+        "around": around,
         "build": lambda widths, outputs, *_: cnn(axes, outputs, around),
         # The post fixes its sizes, ReLU and stax's own initial weights, and has no dropout. What
         # fills up a last, partial batch would be part of its BatchNorm's statistics.
@@ -280,6 +290,17 @@ def recurrent(
     return Functions(init, apply, passed)
 
 
+def _gru(split_keys: bool, reset_after: bool = False) -> dict[str, Any]:
+    """What the rows of the post's GRU have in common."""
+    return {
+        "kind": "series",
+        "split_keys": split_keys,
+        "reset_after": reset_after,
+        "build": partial(recurrent, split_keys=split_keys, reset_after=reset_after),
+        "ignores": ("activation", "dropout", "dropout_value", *NORM_FIELDS),
+    }
+
+
 MODELS = Registry(
     "model",
     [
@@ -326,9 +347,7 @@ MODELS = Registry(
             summary="A state that is carried along a series and updated by gates; each gate draws "
             "its weights with a key of its own.",
             reference="Getting started with JAX (a post), with split keys",
-            build=partial(recurrent, split_keys=True),
-            series=True,
-            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
+            **_gru(split_keys=True),
         ),
         Model(
             key="gru_reused",
@@ -336,9 +355,7 @@ MODELS = Registry(
             latex=r"W_z = W_r = W,\quad U_z = U_r = U,\quad b_z = b_r = b\quad(t = 0)",
             summary="The same, but one key is used for all three gates, so that they begin equal.",
             reference="Getting started with JAX (a post)",
-            build=partial(recurrent, split_keys=False),
-            series=True,
-            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
+            **_gru(split_keys=False),
         ),
         Model(
             key="gru_reset_after",
@@ -349,9 +366,7 @@ MODELS = Registry(
             "gates, too, which only add to the first.",
             reference="flax.linen.GRUCell, Flax 0.12; keras.layers.GRU, Keras 3.15; torch.nn.GRU, "
             "PyTorch 2.13",
-            build=partial(recurrent, split_keys=True, reset_after=True),
-            series=True,
-            ignores=("activation", "dropout", "dropout_value", *NORM_FIELDS),
+            **_gru(split_keys=True, reset_after=True),
         ),
     ],
 )

@@ -3,7 +3,7 @@
 import csv
 import gzip
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -13,7 +13,11 @@ import optax
 import pytest
 from jax import lax
 
+from core.parts.activations import ACTIVATIONS
 from core.parts.clip_and_decay import CLIP_FORMS, DECAY_FORMS
+from core.parts.initializers import INITIALIZERS
+from core.parts.models import MODELS, parameter_names
+from core.parts.normalisations import NORMALISATIONS
 from core.parts.optimizers import OPTIMIZERS, SETTINGS, Optimizer
 from core.parts.rules import Settings
 from tests.kit import ROOT
@@ -270,6 +274,26 @@ def test_adamw_and_clipping_are_optax_s() -> None:
         theirs, _ = peer.update(gradients, peer.init(params), params)
         for name in "wb":
             np.testing.assert_allclose(-ours[name], theirs[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_penalty_of_kernels_is_optax_s_of_a_mask(model: str) -> None:
+    drawn, active, norm = (
+        INITIALIZERS["keras"].drawing(),
+        ACTIVATIONS["relu"],
+        NORMALISATIONS["batch_norm"],
+    )
+    init, *_ = MODELS[model].build((1, 4), 10, drawn, active, norm)
+    _, params = jax.eval_shape(lambda key: init(key, (2, 784)), jax.random.PRNGKey(0))
+    random = np.random.default_rng(0)
+    params = jax.tree.map(lambda w: jnp.asarray(random.normal(0, 1, w.shape), w.dtype), params)
+    kernels = [name.endswith(("weights", "inputs", "states")) for name in parameter_names(params)]
+    peer = optax.add_decayed_weights(0.2, jax.tree.unflatten(jax.tree.structure(params), kernels))
+    still = jax.tree.map(jnp.zeros_like, params)
+    ours = DECAY_FORMS["l2_kernels"].gradient(still, params, jnp.float32(0.1))
+    theirs, _ = peer.update(still, peer.init(params), params)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), ours, theirs)
+    assert 0 < sum(kernels) < len(kernels)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

@@ -26,6 +26,7 @@ from tests.kit.pages import answers, bars, bodies, go, keyed, open_page, settled
 from tests.kit.runs import look
 from tests.kit.small import SMALL
 from ui.charts import twins as charts
+from ui.charts.palette import HELD_OUT, TRAIN
 from ui.engine import engine
 from ui.pages import PAGES
 from ui.state import key_of
@@ -67,7 +68,7 @@ def test_a_story_page_is_short(story: str) -> None:
 def test_the_story_of_the_question_has_its_published_figures() -> None:
     page = told(QUESTION, {})
     assert "and that is right. “JAX, clipped” ends at" in answers(page)[0]
-    assert "**JAX, clipped: its predicted probabilities after step 10**" in said(page)
+    assert "**JAX, clipped: predictions after step 10**" in said(page)
     assert bars(page, "wrong") == {"JAX, clipped": "56.5%", "Keras on TensorFlow": "56.5%"}
     assert bars(page, "wrong and silent") == {
         "JAX, clipped": "48.4%",
@@ -339,10 +340,11 @@ def test_a_filter_of_the_posts_network_is_a_strip() -> None:
     here = bars(page, "after epoch 1")
     assert [*here] == ["measured here"] and 0 < float(here["measured here"].rstrip("%")) < 100
     assert "Test accuracy of “axes of the post”, measured here" in said(page)
-    post = next(each.value for each in page.caption if "Published at" in each.value)
+    post = next(each.value for each in page.caption if "Published with" in each.value)
     assert "training images 60000" in post and "after epoch 1 96.8%" in post
     cards = re.findall(r'<ol class="shapes">(.*?)</ol>', bodies(page))
     assert "28 × 28, 1 deep" in cards[1] and "1 × 28, 28 deep" in cards[0]
+    assert HELD_OUT in cards[0] and TRAIN in cards[1], "each in the colour of its curves"
     for name, value in {"filter": 3, "row": 5, "column": 4}.items():
         page = keyed(page.slider, f"windows_{name}").set_value(value).run()
     assert looks_at(page) == [

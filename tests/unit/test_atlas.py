@@ -3,6 +3,7 @@
 import json
 from itertools import permutations
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from core.study.atlas.effects import ASSET, KINDS, Effect, Recorded, recorded, v
 from core.study.atlas.measure import collect, known, runs, runs_longer, score
 from core.study.atlas.piece import CONTEXTS, FRAMEWORKS, TOPICS, Piece
 from core.study.atlas.pieces import PIECES
+from ui.charts import atlas
 
 EVERY = pytest.mark.parametrize("piece", PIECES.values(), ids=PIECES)
 STEADY = np.array([0.0010, -0.0005, 0.0001, 0.0, 0.0002])  # what rounding does
@@ -210,3 +212,8 @@ def test_a_difference_is_blamed_on_the_framework_that_does_worse() -> None:
     small = pixels._replace(kind="chance")
     assert kind_words(small, "a", "b") == "cannot be told from chance"
     assert kind_words(small._replace(kind=None), "a", "b") == "not measured"
+
+
+def test_names_of_pieces_have_two_lines_at_most_beside_the_chart() -> None:
+    for piece in PIECES.values():
+        assert len(wrap(piece.label, atlas.LETTERS)) <= 2, piece.label

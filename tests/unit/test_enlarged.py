@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_charts import drawings
+from ui.charts import axes
 from ui.charts.enlarged import GROWS, KEPT, LARGER, enlarged
 
 
@@ -49,3 +50,26 @@ def test_room_that_is_left_at_an_edge_grows_with_the_words_in_it() -> None:
     larger = enlarged(spec)
     assert larger["scale"]["range"][1]["expr"] == f"width - {100 * LARGER:g}"
     assert larger["title"] == spec["title"]
+
+
+def test_lines_grow_whose_width_is_encoded() -> None:
+    wider = {"condition": [{"test": "datum.series == 'a'", "value": 7}], "value": 2}
+    grown = enlarged({"encoding": {"strokeWidth": wider, "x": {"value": 7}}})["encoding"]
+    assert grown["strokeWidth"]["condition"][0]["value"] == 7 * LARGER
+    assert (grown["strokeWidth"]["value"], grown["x"]["value"]) == (2 * LARGER, 7)
+
+
+def test_type_grows_as_far_as_there_is_room() -> None:
+    larger = enlarged({"mark": {"type": "text", "fontSize": {"expr": "min(12, width / 20)"}}})
+    assert larger["mark"]["fontSize"]["expr"] == f"min({12 * LARGER:g}, width / 20)"
+
+
+def test_names_on_two_lines_stay_apart() -> None:
+    axis, larger = (each["encoding"]["y"]["axis"] for each in _named())
+    assert larger["labelLineHeight"] == LARGER * axis["labelLineHeight"]
+    assert larger["labelOffset"]["expr"] == f"{LARGER} * ({axis['labelOffset']['expr']})"
+
+
+def _named() -> tuple[dict[str, Any], dict[str, Any]]:
+    spec = {"encoding": {"y": {"axis": axes.names(["the learning rate of Adam"]).to_dict()}}}
+    return spec, enlarged(spec)

@@ -22,6 +22,7 @@ from core.parts.reports import REPORTS
 from core.presets import PRESETS
 from core.registry import Registry, Row
 from core.study.lasagne import CLAIMS
+from ui.pages import PAGES
 
 TABLES = [
     ACTIVATIONS, CLAIMS, CLIP_FORMS, DATA_ORDERS, DECAY_FORMS, DROPOUT_NAMES, DROPOUTS,
@@ -60,3 +61,8 @@ def test_rows_can_be_shown_and_linked_to(table: Registry) -> None:
         assert re.fullmatch(r"[a-z0-9_.]+", key), "a key is used in URLs unescaped"
         assert each.label.strip()
         assert each.summary[-1:] in (".", "?") or table is CLAIMS
+
+
+def test_no_two_pages_have_one_icon() -> None:
+    icons = [page.icon for page in PAGES.values()]
+    assert len({*icons}) == len(icons)

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 import altair as alt
 import pyarrow as pa
 
-from ui.charts import frame
+from ui.charts import axes, frame
 from ui.charts.frame import Tables
 from ui.charts.palette import BROKEN, HELD_OUT, PINS, TRAIN
 
-ROW = 26  # pixels
+ROW = 30  # pixels, for a name on two lines
+LETTERS = 21  # in a line of a name
 OTHER = "another run, named in the list"
 COLOURS = {"Adam, 0.001": TRAIN, "SGD, 0.1": HELD_OUT, "SGD, 0.01": PINS[0], OTHER: BROKEN}
 TICKS = (-80, -30, -10, -3, -1, 0, 1, 3, 10, 30, 80)
@@ -40,8 +41,8 @@ def gaps_spec(pieces: Labels) -> dict[str, Any]:
     signed = "datum.value == 0 ? '0' : format(datum.value, '+d')"
     axis = alt.Axis(values=list(TICKS), labelExpr=signed, grid=True, orient="top")
     x = alt.X("points:Q", scale=scale, axis=axis, title=None)
-    names = alt.Axis(labelLimit=260, labelFlush=False, ticks=False, domain=False)
-    y = alt.Y("piece:N", sort=None, scale=alt.Scale(domain=list(pieces)), title=None, axis=names)
+    named, rows = axes.names(pieces, LETTERS), alt.Scale(domain=list(pieces))
+    y = alt.Y("piece:N", sort=None, scale=rows, title=None, axis=named)
     colour = alt.Color(
         "run:N",
         scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),

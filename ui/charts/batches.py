@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from ui.charts import frame
 from ui.charts.frame import Tables
-from ui.charts.palette import HELD_OUT, TRAIN
+from ui.charts.palette import PINS
 
-ORDERS = {"mixed": TRAIN, "sorted by class": HELD_OUT}
+ORDERS = {"mixed": PINS[0], "sorted by class": PINS[2]}
 HEIGHT = 240
 
 

@@ -12,8 +12,11 @@ LARGER = 1.6  # for a projector
 # What is given in pixels and grows with the type; a point's `size` is an area.
 GROWS = ("fontSize", "labelFontSize", "titleFontSize", "strokeWidth", "height", "offset", "dx",
          "dy", "columnPadding", "labelLimit", "titleLimit", "limit", "symbolStrokeWidth",
-         "yOffset", "labelPadding", "titlePadding")  # fmt: skip
-_FROM_EDGE = re.compile(r"\b(width|height) - (\d+(?:\.\d+)?)")
+         "yOffset", "labelPadding", "titlePadding", "labelLineHeight", "labelOffset",
+         "minExtent", "maxExtent", "titleX")  # fmt: skip
+_FROM_EDGE = re.compile(r"\b(width|height) ([-+]) (\d+(?:\.\d+)?)")
+
+_AT_MOST = re.compile(r"\bmin\((\d+)(?=, width)")  # type that is smaller where there is no room
 
 
 def enlarged(spec: dict[str, Any]) -> dict[str, Any]:
@@ -56,11 +59,15 @@ _lock = RLock()
 
 def _scaled(part: Any, name: str = "") -> Any:
     if isinstance(part, dict):
-        return {key: _scaled(value, key) for key, value in part.items()}
+        if name == "labelOffset" and "expr" in part:
+            return {"expr": f"{LARGER} * ({part['expr']})"}
+        inside = ("value", "condition") if name in GROWS else ()  # of an encoding
+        return {key: _scaled(value, name if key in inside else key) for key, value in part.items()}
     if isinstance(part, list):
         return [_scaled(each, name) for each in part]
     if isinstance(part, str):
-        return _FROM_EDGE.sub(lambda m: f"{m[1]} - {LARGER * float(m[2]):g}", part)
+        part = _FROM_EDGE.sub(lambda m: f"{m[1]} {m[2]} {LARGER * float(m[3]):g}", part)
+        return _AT_MOST.sub(lambda m: f"min({LARGER * float(m[1]):g}", part)
     if isinstance(part, bool) or not isinstance(part, int | float):
         return part
     if name == "size":

@@ -10,14 +10,14 @@ import pyarrow as pa
 from core.run.snapshot import Snapshot
 from ui.charts import frame, live
 from ui.charts.live import Drawing
-from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
+from ui.charts.palette import BEFORE, BROKEN, DEAD, MORE, TRAIN
 
 STEPS = 120  # the most that are drawn
 # From the bottom up: the line between right and wrong is the accuracy.
 BANDS = {
     "right, silent": BEFORE,
     "right, with gradient": TRAIN,
-    "wrong, with gradient": HELD_OUT,
+    "wrong, with gradient": MORE,
     "wrong, silent": DEAD,
     "NaN or inf": BROKEN,
 }

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ui.charts.dashes import each_its_own, solid_but
-from ui.charts.palette import BEFORE, DEAD, PINS
+from ui.charts.palette import BEFORE, BROKEN, DEAD, PINS
 
 Tables = dict[str, pa.Table]
 Values = Sequence[float] | np.ndarray
@@ -374,7 +374,7 @@ def _line(steps: int, **style: Any) -> dict[str, Any]:
 def gap_marks(
     steps: int,
     series: Sequence[str] = ("",),
-    colours: Sequence[str] = (DEAD,),
+    colours: Sequence[str] = (BROKEN,),
     row_height: float = ROW,
 ) -> Any:
     """Draw a cross at the foot of the chart for each missing value, and above them once its kind.
@@ -400,9 +400,10 @@ def gap_marks(
         )
         for i, (name, colour) in enumerate(zip(series, colours, strict=False))
     ]
-    style: dict[str, Any] = {"color": DEAD, "fontSize": 14, "fontWeight": "bold"}
-    style["dy"] = alt.expr(f"-{2 * FOOT} - {len(series) - 1} * {row}")
-    text, late = base.encode(text=alt.Text("first:N")), f"2 * datum.step > {steps}"
+    dy = alt.expr(f"-{2 * FOOT} - {len(series) - 1} * {row}")
+    style: dict[str, Any] = {"fontSize": 14, "fontWeight": "bold", "dy": dy}
+    broken = alt.condition("test(/NaN|inf/, datum.first)", alt.value(BROKEN), alt.value(DEAD))
+    text, late = base.encode(text=alt.Text("first:N"), color=broken), f"2 * datum.step > {steps}"
     early_words = text.transform_filter(f"!({late})").mark_text(align="left", dx=-4, **style)
     late_words = text.transform_filter(late).mark_text(align="right", dx=4, **style)
     return alt.layer(*crosses, early_words, late_words)

@@ -10,14 +10,14 @@ import pyarrow as pa
 from core.run.snapshot import Health, Snapshot
 from ui.charts import frame
 from ui.charts.live import SPECS, Drawing
-from ui.charts.palette import BEFORE, BROKEN, DEAD, HELD_OUT, TRAIN
+from ui.charts.palette import BEFORE, BROKEN, DEAD, PINS, TRAIN
 
 CELLS = 480  # the most that are drawn: with more than 2,000 marks a chart is no longer SVG
 # In the order in which a row stacks them, from the bottom up.
 HEALTH = {
     Health.FINE: ("fine", TRAIN),
     Health.ZERO: ("exactly 0", DEAD),
-    Health.INF: ("inf", HELD_OUT),
+    Health.INF: ("inf", PINS[1]),
     Health.NAN: ("NaN", BROKEN),
 }
 SAMPLES = "images"

@@ -139,7 +139,7 @@ def _gone(x: alt.X, scale: alt.Scale) -> tuple[Any, Any]:
     )
     kinds = (
         alt.Chart(alt.NamedData("gone"))
-        .mark_text(dy=20, fontSize=13, fontWeight="bold", color=DEAD)
+        .mark_text(dy=20, fontSize=13, fontWeight="bold", color=BROKEN)
         .encode(x=x, y=alt.YValue(14), text=alt.Text("what:N"))
     )
     return gone, kinds
@@ -192,15 +192,15 @@ def strip_spec(labels: tuple[str, ...], span: float, axis: AxisType) -> dict[str
     def line(field: str, dy: int, **style: Any) -> alt.Chart:
         room = alt.expr(f"width + {AXIS - 4}")  # otherwise a long name pushes the plot aside
         mark = alt.Chart(alt.NamedData("live")).mark_text(
-            align="left", baseline="middle", dy=dy, fontSize=13, limit=room, **style
+            align="left", baseline="middle", dx=4 - AXIS, dy=dy, fontSize=13, limit=room, **style
         )
-        return mark.encode(x=alt.XValue(4 - AXIS), y=y, text=field)
+        return mark.encode(x=alt.XValue(0), y=y, text=field)
 
     chart = alt.layer(
-        live.encode(x=x, x2="z2:Q", y=y),
+        live.encode(x=x, x2=alt.X2("z2:Q"), y=y),
         bars.encode(
             x=x,
-            x2="z2:Q",
+            x2=alt.X2("z2:Q"),
             y=y,
             color=colour,
             tooltip=[

@@ -9,16 +9,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 from core.registry import Registry, Row
+from ui.charts.axes import BARE
 from ui.charts.frame import Tables
+from ui.charts.letters import wrapped
 
 INCH = 25.4  # millimetres
 PIXELS = 96  # to the inch
 GAP, LINE, TITLE = 12, 12, 18  # pixels between charts, of a line of the caption, of a title
-LETTER = 5.0  # pixels of a letter of the caption, on average
+LETTERS = 9.5  # pixels of the caption's font
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK = "#1a2233"
 RAISED, LOWERED = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "₋₀₁₂₃₄₅₆₇₈₉"
@@ -94,9 +95,9 @@ def standalone(panel: Panel, width: float) -> dict[str, Any]:
     """Return a chart as a whole Vega-Lite spec of this width, with its data and a legend.
 
     On a page, colours are named beside the chart; here a legend in the chart names them, unless
-    each curve has its name at its end.
+    each curve has its name at its end. An axis that is named in the chart below has its name.
     """
-    spec = dict(panel.spec)
+    spec: dict[str, Any] = _with_axes(panel.spec)
     if "names" not in panel.tables or "pins" in panel.tables:
         spec = _with_legends(spec, width)
     config = _merged(_merged(LIGHT, spec.get("config", {})), SMALL)
@@ -126,6 +127,19 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _odd(value: float) -> bool:
     return not math.isfinite(value)
+
+
+def _with_axes(node: Any) -> Any:
+    """Give every axis that is bare (ui.charts.axes.BARE) its title and labels."""
+    if isinstance(node, list):
+        return [_with_axes(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {name: _with_axes(each) for name, each in node.items()}
+    axis = found.get("axis")
+    if isinstance(axis, dict) and BARE.items() <= axis.items():
+        found["axis"] = {name: value for name, value in axis.items() if name not in BARE}
+    return found
 
 
 def _with_legends(node: Any, width: float) -> Any:
@@ -178,9 +192,10 @@ def laid_out(
             parts.append(re.sub("<svg[^>]*>", f"<svg {place} {box}>", _shifted(svg), count=1))
             tallest = max(tallest, head + height)
         top += tallest + GAP
-    for line in (line for text in caption.splitlines() for line in _lines(text, size)):
-        parts.append(_text(0, top + LINE / 2, line, 'font-size="9.5"'))
-        top += LINE
+    for text in caption.splitlines():
+        for line in wrapped(text, size.pixels / LETTERS):
+            parts.append(_text(0, top + LINE / 2, line, f'font-size="{LETTERS}"'))
+            top += LINE
     width, unit = (
         (size.width, "mm") if to_the_inch is None else (size.width / INCH * to_the_inch, "")
     )
@@ -189,10 +204,6 @@ def laid_out(
     box = f'viewBox="0 0 {size.pixels:.2f} {top:.2f}"'
     body = f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {ends} {box}>{body}</svg>'
-
-
-def _lines(text: str, size: Size) -> list[str]:
-    return wrap(text, int(size.pixels / LETTER), break_on_hyphens=False)
 
 
 def _text(left: float, base: float, words: str, style: str) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 
 from ui.charts import frame, live
 from ui.charts.frame import Tables
-from ui.charts.palette import BEFORE, HELD_OUT, TRAIN
+from ui.charts.palette import BEFORE, MORE, TRAIN
 
 OWN, NUDGED = "this run", "nudged copies, at most"
 Curve = tuple[Sequence[int], Sequence[float]]  # steps, and a value at each
@@ -18,14 +18,14 @@ TOPS = (1e-5, 1e-3, 1e-1, 1e1, 1e3)
 
 def colours(name: str) -> dict[str, str]:
     """The colour of each curve; `name` is the framework's."""
-    return {OWN: TRAIN, name: HELD_OUT, NUDGED: BEFORE}
+    return {OWN: TRAIN, name: MORE, NUDGED: BEFORE}
 
 
 @frame.built_once(live.SPECS)
 def loss_spec(steps: int, top: float, name: str, unit: str) -> dict[str, Any]:
     """Return both losses by step; the framework's line is dashed, because it may hide the other."""
     y = live.loss_axis(top) if unit == live.NATS else live.error_axis(top)
-    lines = frame.curves(y, steps, [OWN, name], [TRAIN, HELD_OUT], dashed=(name,))
+    lines = frame.curves(y, steps, [OWN, name], [TRAIN, MORE], dashed=(name,))
     title = "Loss by step, log axis" if unit == live.NATS else "Loss by step"
     return frame.spec(alt.layer(lines, frame.gap_marks(steps)), title)
 
@@ -45,7 +45,7 @@ def difference_spec(steps: int, top: float, name: str) -> dict[str, Any]:
             labelOverlap="greedy",
         ),
     )
-    lines = frame.curves(y, steps, [name, NUDGED], [HELD_OUT, BEFORE], ".2g")
+    lines = frame.curves(y, steps, [name, NUDGED], [MORE, BEFORE], ".2g")
     title = "Difference from this run, log axis"
     return frame.spec(alt.layer(lines, frame.gap_marks(steps)), title)
 

@@ -12,8 +12,9 @@ from core.run.snapshot import SHOWN, Fit, Snapshot
 from ui.charts import frame, live, twins
 from ui.charts.frame import Ribbon, Tables
 from ui.charts.live import Drawing, Pin, Snapshots
-from ui.charts.palette import BEFORE, HELD_OUT, PINS, TRAIN
+from ui.charts.palette import BEFORE, HELD_OUT, MORE, PINS, TRAIN
 
+SIGNS = {"above 0": PINS[3], "below 0": MORE}  # of a weight
 ERRORS = {"held out": TRAIN, "copying the input": HELD_OUT}
 TRUE, SEEN = "true", "noisy"
 VALUES = {TRUE: PINS[0], SEEN: BEFORE}  # unlike any run's predictions
@@ -242,8 +243,8 @@ def compared_tables(squares: np.ndarray) -> Tables:
 
 @frame.built_once()
 def gates_spec(names: tuple[str, ...], rows: int, width: int, highest: float) -> dict[str, Any]:
-    """Draw each gate's weights, [rows, width], side by side: blue above 0, orange below."""
-    signs = alt.Scale(domain=[1, -1], range=[TRAIN, HELD_OUT])
+    """Draw each gate's weights, [rows, width], side by side, in the colours of SIGNS."""
+    signs = alt.Scale(domain=[1, -1], range=list(SIGNS.values()))
     each = width + 1
     middles = {each * i + (width - 1) / 2: name for i, name in enumerate(names)}
     label = " : ".join(f"datum.value == {at} ? '{name}'" for at, name in middles.items()) + " : ''"

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pyarrow as pa
 
-from ui.charts import digits, frame
+from ui.charts import axes, digits, frame
 from ui.charts.frame import Tables
 from ui.charts.palette import BEFORE, DEAD, HELD_OUT, PINS
 
@@ -64,8 +64,8 @@ def tables(curves: Sequence[Curve], silent: Sequence[tuple[float, float]] = ()) 
 def _x(top: float) -> alt.X:
     """Return the logit axis without labels, which only the lowest plot has."""
     scale, axis = digits.symlog(top)
-    bare = alt.Axis(**{**axis.to_dict(), "labels": False, "ticks": False})
-    return alt.X("z:Q", title=None, scale=scale, axis=bare)
+    bare = alt.Axis(**{**axis.to_dict(), **axes.BARE})
+    return alt.X("z:Q", title="logit z", scale=scale, axis=bare)
 
 
 def _curves(

@@ -1,20 +1,17 @@
 """A sweep: its results on a grid, and where each run ended."""
 
-import json
 import math
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import pyarrow as pa
 
-from ui.charts import frame
+from ui.charts import axes, frame
 from ui.charts.frame import Tables
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
 PICKED = "picked"  # the name of the click's selection, which returns the cell of a run
-WIDTH, LINE = 18, 13  # letters in a line of a name; its height in pixels
 ROOM = 12  # the most columns whose squares have room for a number
 DARK = 0.5  # where the numbers on squares change between dark and light
 OUTCOMES = {"trains": TRAIN, "silent": DEAD, "broken": BROKEN}
@@ -50,22 +47,6 @@ class End(NamedTuple):
     cell: int
 
 
-def _names(labels: Labels) -> alt.Axis:
-    """Return an axis of names, the long ones on several lines."""
-    lines = json.dumps({label: wrap(label, WIDTH) for label in labels})
-    own = f"{lines}[datum.label]"
-    middle = alt.expr(f"-{LINE / 2} * (length({own}) - 1)")  # Vega centres only the first line
-    return alt.Axis(
-        labelExpr=own,
-        labelOffset=middle,
-        labelLineHeight=LINE,
-        labelLimit=140,
-        labelFlush=False,
-        ticks=False,
-        domain=False,
-    )
-
-
 @frame.built_once()
 def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str, Any]:
     """Draw a square per column and row, coloured by its share; `x` is the title of the columns."""
@@ -89,7 +70,7 @@ def grid_spec(columns: Labels, rows: Labels, x: str, scheme: Scheme) -> dict[str
             title=None,
             sort=None,
             scale=alt.Scale(domain=list(rows)),
-            axis=_names(rows),
+            axis=axes.names(rows),
         ),
     )
     picked = alt.selection_point(name=PICKED, fields=["cell"], on="click", toggle=False)
@@ -151,7 +132,9 @@ GRID = pa.schema(
 def ends_spec(rows: Labels, low: float) -> dict[str, Any]:
     """Draw each run as a tick at its accuracy, from `low` up, in a row per variant; NaN at left."""
     at_nan = low + AT_NAN * (1 - low)
-    y = alt.Y("row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)), axis=_names(rows))
+    y = alt.Y(
+        "row:N", title=None, sort=None, scale=alt.Scale(domain=list(rows)), axis=axes.names(rows)
+    )
     spacing = 20 if low < 0.5 else 10
     marks = [percent / 100 for percent in range(100, round(100 * low) - 1, -spacing)]
     label = f"datum.value < {low - 1e-9} ? 'NaN' : format(datum.value, '.0%')"

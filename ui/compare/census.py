@@ -33,7 +33,7 @@ from core.study.logits.samples import Samples, load
 from ui.charts import logits as charts
 from ui.charts.digits import Placed, Zone
 from ui.charts.live import GRADIENTS
-from ui.charts.palette import BEFORE, BROKEN, DEAD, LAYERS, PINS, TRAIN
+from ui.charts.palette import BEFORE, BROKEN, DEAD, MORE, PINS, TRAIN
 from ui.compare.files import Given, Held, held
 from ui.compare.result import plain
 from ui.compare.setting import Setting
@@ -55,7 +55,7 @@ PARTS = {  # the shares of a Tally, as the bars name them
 FULL = "has its gradient"
 COLOURS = {
     FULL: TRAIN,
-    **dict(zip(PARTS.values(), (BEFORE, DEAD, PINS[1], LAYERS[-1], PINS[2], BROKEN), strict=True)),
+    **dict(zip(PARTS.values(), (BEFORE, DEAD, PINS[1], MORE, PINS[2], BROKEN), strict=True)),
 }
 
 

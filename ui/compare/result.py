@@ -123,7 +123,7 @@ def _figure(value: float) -> str:
 
 GUILTY = {
     "outputs": "Examples of the first batch whose outputs differ most",
-    "loss": "Examples whose label a finds least likely: most of its loss comes from them",
+    "loss": "The examples that most of the loss of a comes from",
 }
 
 

@@ -6,16 +6,16 @@ from core.config import FIELDS, RunConfig
 from core.fields import Choice
 from core.parts.losses import LOSSES, WorksOn
 from core.study.twins import differing_fields
-from ui.charts.palette import HELD_OUT, LAYERS, PINS, TRAIN
+from ui.charts.palette import HELD_OUT, MORE, PINS, TRAIN, VARIANTS
 
 LOSS_COLOURS: dict[WorksOn, tuple[str, ...]] = {  # by what a loss works on, its first choice first
     "probability": (PINS[2],),
-    "clipped probability": (HELD_OUT, LAYERS[-1]),
+    "clipped probability": (HELD_OUT, MORE),
     "logits": (TRAIN, PINS[0], PINS[3]),
     "predictions": (TRAIN, HELD_OUT),
 }
 FIRST = ("question_stable", "from_logits")  # these choose before others of their kind
-SPARE = [each for each in LAYERS if each not in {own for own, *_ in LOSS_COLOURS.values()}]
+SPARE = [each for each in VARIANTS if each not in {own for own, *_ in LOSS_COLOURS.values()}]
 
 
 def loss_colours(keys: Collection[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from html import escape
 from core.config import RunConfig
 from core.fields import number
 from core.parts.choices import TASKS
+from core.parts.models import MODELS
 from core.run.snapshot import Snapshot
 from ui.charts.palette import BROKEN, DEAD, TRAIN
 
@@ -59,7 +60,7 @@ def _layer(config: RunConfig, now: Snapshot, layer: int) -> str:
 
 def _widths(config: RunConfig) -> list[str]:
     """Return how many units each layer of an MLP has; nothing for other networks."""
-    if config.model != "mlp":
+    if MODELS[config.model].kind != "dense":
         return []
     return [f"{width:,}" for width in (*config.widths, OUTPUTS[TASKS[config.task].form])]
 

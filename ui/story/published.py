@@ -49,7 +49,7 @@ def beside_measured(findings: Sequence[Finding], title: str, elsewhere: str) -> 
         st.markdown(f"**{title}, {measured}**")
         bars([Bars(f.quantity, {measured: f.measured}) for f in findings], COLOURS)
         figures = ", ".join(f"{f.quantity} {f.published:.1%}" for f in findings)
-        st.caption(f"Published at {elsewhere}: {figures}.")
+        st.caption(f"Published with {elsewhere}: {figures}.")
         return
     st.markdown(f"**{title}**")
     colour_key(COLOURS)

@@ -18,7 +18,7 @@ from core.study import series
 from ui.charts import live
 from ui.charts import series as charts
 from ui.charts.frame import curves_sentence
-from ui.charts.palette import HELD_OUT, TRAIN
+from ui.charts.palette import PINS
 from ui.engine import engine
 from ui.pieces.draw import chart, code, colour_key
 from ui.pieces.glossary import explained
@@ -142,7 +142,7 @@ def gates(config: RunConfig) -> None:
     }
     drawn = {keys: {n: _square(g) for n, g in each.items()} for keys, each in by_keys.items()}
     highest = max(float(np.abs(m).max()) for each in drawn.values() for m in each.values())
-    colour_key({"above 0": TRAIN, "below 0": HELD_OUT})
+    colour_key(charts.SIGNS)
     for column, (keys, each) in zip(st.columns(2, gap="medium"), drawn.items(), strict=True):
         first, *others = each.values()
         rows, width = first.shape
@@ -199,7 +199,7 @@ def _key_reuse(errand: Errand) -> None:
         )
     if not ends:
         return
-    spec = charts.ends_spec(tuple(series.KEYS), (HELD_OUT, TRAIN), ends[0].copied)
+    spec = charts.ends_spec(tuple(series.KEYS), (PINS[2], PINS[1]), ends[0].copied)
     rows = [(end.keys, end.seed, end.error) for end in ends]
     chart("key_reuse", spec, charts.ends_tables(rows), "Squared errors at the end, seed by seed.")
     if errand.done:

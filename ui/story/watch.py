@@ -128,7 +128,7 @@ def _saturation(twin: Twin, run: Sequence[Snapshot], ended: bool, key: str) -> N
     now = run[-1] if run else None
     after = f" after step {now.step:,}" if now else ""
     st.markdown(
-        f"**{twin.label}: its predicted probabilities{after}**",
+        f"**{twin.label}: predictions{after}**",
         help=explained("saturated", "clipped", "zero gradient"),
     )
     drawing = saturation.saturation(now, "predicted probability", "", last=now if ended else None)

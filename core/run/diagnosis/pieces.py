@@ -9,6 +9,7 @@ from core.config import RunConfig
 from core.fields import number
 from core.parts.choices import TASKS
 from core.parts.clip_and_decay import DECAY_FORMS
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.run.diagnosis import cures
 from core.run.diagnosis.evidence import Diagnosis, Evidence, percent
@@ -51,7 +52,8 @@ def _epsilon_by_gradient(e: Evidence) -> float | None:
     row, epsilon = OPTIMIZERS[e.config.optimizer], e.config.effective("optimizer_epsilon")
     recent = row.beta_2 is not None and row.momentum is not None and epsilon
     norms = np.asarray(e.now.gradient_norms, float)
-    if not recent or e.config.model != "mlp" or not np.all(np.isfinite(norms) & (norms > 0)):
+    dense = MODELS[e.config.model].kind == "dense"
+    if not (recent and dense and np.all(np.isfinite(norms) & (norms > 0))):
         return None
     task = TASKS[e.config.task]
     sizes = (task.inputs, *e.config.widths, task.outputs)

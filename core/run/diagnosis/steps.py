@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from core.fields import number
+from core.parts.clip_and_decay import CLIP_FORMS
 from core.parts.optimizers import OPTIMIZERS
 from core.run.diagnosis import cures
 from core.run.diagnosis.evidence import Diagnosis, Evidence
@@ -26,7 +27,6 @@ OFTEN = 0.9  # of the looks
 # where clipping let its layers move by up to 0.9%, and 40% where by 4%; without it they moved by up
 # to 42%, and it had 93% (SGD at 0.1; JAX 0.10.2, CPU).
 HARDLY = 0.01
-EACH = "each_norm"  # a row of CLIP_FORMS
 CLEAR = 1e-3  # of the loss: a smaller fall may be rounding, above all in 16 bits
 
 
@@ -98,7 +98,7 @@ def clipped(e: Evidence) -> Diagnosis | None:
         return None
     looks, typical = f"{len(times):,} looks", _counted(float(np.nanmedian(times)))
     which = f"all {looks}" if far == len(times) else f"{far:,} of {looks}"
-    each = e.config.clip_form == EACH
+    each = CLIP_FORMS[e.config.clip_form].norm == "each"
     gradients = "the gradient of each variable" if each else "gradients"
     they = "that of each layer was" if each else "they were"
     return Diagnosis(
@@ -136,7 +136,7 @@ def _shortened(e: Evidence, look: Snapshot) -> float:
     norm of its arrays together is known: those of n arrays have at most sqrt(n) times the limit.
     """
     norms, limit = np.asarray(look.gradient_norms, float), e.config.clip_norm
-    if e.config.clip_form != EACH:
+    if CLIP_FORMS[e.config.clip_form].norm != "each":
         return float(np.linalg.norm(norms) / limit)
     return float(np.min(norms) / (limit * math.sqrt(len(look.health))))
 

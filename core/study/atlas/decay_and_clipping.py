@@ -13,8 +13,9 @@ kernels = [w for w in model.parameters() if w.ndim > 1]
 biases = [w for w in model.parameters() if w.ndim == 1]
 optimizer = torch.optim.Adam(
     [{"params": kernels, "weight_decay": 0.02}, {"params": biases}], lr=0.001)"""
+# In Equinox, a convolution's biases have three axes.
 _L2_KERNELS_OPTAX = """\
-kernels = lambda params: jax.tree.map(lambda w: w.ndim > 1, params)
+kernels = lambda params: jax.tree.map(lambda w: w.ndim > 1, params)  # of dense layers
 optimizer = optax.chain(optax.add_decayed_weights(0.02, kernels), optax.adam(0.001))"""
 _EACH_TORCH = """\
 for w in model.parameters():

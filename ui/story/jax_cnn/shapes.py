@@ -22,8 +22,11 @@ def shapes(twins: Twins) -> None:
     for column, twin in zip(st.columns(len(twins), gap="medium"), twins, strict=True):
         layers = _stages(twin.config)
         axes = MODELS[twin.config.model].axes
-        cards = [_card("the picture, as the network reads it", axes)]
-        cards += [_card(f"layer {i}", stage.gives, stage) for i, stage in enumerate(layers, 1)]
+        cards = [_card("the picture, as the network reads it", twin.colour, axes)]
+        cards += [
+            _card(f"layer {i}", twin.colour, stage.gives, stage)
+            for i, stage in enumerate(layers, 1)
+        ]
         with column:
             numbers = sum(stage.numbers for stage in layers)
             st.markdown(f"**{twin.label}**: {numbers:,} weights and biases")
@@ -43,13 +46,13 @@ def solution(config: RunConfig) -> tuple[str, str]:
     return right, f"The first kernel has the shape {first.kernel}, and its output {first.gives}"
 
 
-def _card(name: str, gives: tuple[int, ...], stage: Stage | None = None) -> str:
+def _card(name: str, colour: str, gives: tuple[int, ...], stage: Stage | None = None) -> str:
     height, width, depth = gives if len(gives) == 3 else (1, 1, gives[0])
     dimensions = f"{height} × {width}, {depth} deep" if len(gives) == 3 else f"{depth} logits"
     kernel = ""
     if stage is not None:
         sides = " × ".join(map(str, stage.kernel))
         kernel = f"<small>kernel {sides}; {stage.numbers:,} numbers</small>"
-    size = f"width: {PIXEL * width}px; height: {PIXEL * height}px"
+    style = f"width: {PIXEL * width}px; height: {PIXEL * height}px; background: {colour}"
     text = f"<b>{escape(name)}</b><span>{dimensions}</span>{kernel}"
-    return f'<li><i style="{size}"></i><div>{text}</div></li>'
+    return f'<li><i style="{style}"></i><div>{text}</div></li>'

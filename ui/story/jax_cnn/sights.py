@@ -19,7 +19,7 @@ from ui.story.twin import Twin, Twins
 
 SHOWN = 10  # digits to choose from
 WIDE = 2  # a sheet of pictures is about this many times as wide as high
-COLOURS = {"negative": (215, 115, 15), "0": (205, 212, 226), "positive": (31, 87, 187)}
+COLOURS = {"negative": (125, 88, 56), "0": (205, 212, 226), "positive": (18, 106, 142)}
 MOVED = "entries of the first kernel that training has moved"
 SHUFFLE = np.random.default_rng(0).permutation(28)
 

@@ -11,7 +11,7 @@ from core.parts.losses import LOSSES
 from core.run.job import Status, Viewer
 from core.study import real_keras
 from ui.charts import twins as charts
-from ui.charts.palette import LAYERS
+from ui.charts.palette import MORE, PINS
 from ui.engine import engine
 from ui.pieces.bars import Bars, bars
 from ui.pieces.colours import LOSS_COLOURS
@@ -82,8 +82,8 @@ def real(shared: RunConfig) -> None:
     run = engine().wait(viewer, snapshots=config.steps + 1, timeout=5.0).snapshots
     measured = (list(range(len(keras_run.accuracy))), keras_run.accuracy.tolist())
     curves = {theirs: measured, ours: curve(run, "accuracy")}
-    spec = charts.curves_spec((theirs, ours), tuple(LAYERS[:2]), config.steps)
-    colour_key({theirs: LAYERS[0], ours: LAYERS[1]})
+    spec = charts.curves_spec((theirs, ours), (PINS[3], MORE), config.steps)
+    colour_key({theirs: PINS[3], ours: MORE})
     alt = f"Accuracy of {theirs} and of {ours}."
     chart("twins_keras", spec, charts.curves_tables(curves), alt)
 

@@ -56,7 +56,7 @@ def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> Non
     draw_until(done, lambda drawn_done: _repetitions(twins, beside, drawn_done), POLL_SECONDS)
     if elsewhere:
         figures = " and ".join(f"{value:.1%}" for value in published)
-        st.caption(f"Published at {elsewhere}: {figures}.")
+        st.caption(f"Published with {elsewhere}: {figures}.")
 
 
 def _errands(twins: Twins) -> dict[tuple[str, str], Errand]:

@@ -11,15 +11,15 @@ from core.run.errands import Errand
 from core.run.prepare import device_data
 from core.study import reporting
 from ui.charts import twins as charts
-from ui.charts.palette import HELD_OUT, PINS, TRAIN
+from ui.charts.palette import PINS
 from ui.engine import engine
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.waiting import draw_until
 from ui.story.twin import Twin, Twins
 
 SERIES = {
-    "in training, with units dropped: what Keras's fit prints": HELD_OUT,
-    "the same batches after the update, all units: what the TensorFlow loop prints": TRAIN,
+    "in training, with units dropped: what Keras's fit prints": PINS[2],
+    "the same batches after the update, all units: what the TensorFlow loop prints": PINS[3],
     "the test images, all units": PINS[0],
 }
 
