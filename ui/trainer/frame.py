@@ -1,11 +1,12 @@
 """One frame of the live panel: what is said and drawn of a run, several times a second."""
 
+import operator
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import streamlit as st
 
@@ -15,20 +16,19 @@ from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
 from core.parts.reports import REPORTS
 from core.run import train
-from core.run.diagnosis import Diagnosis, diagnose
+from core.run.diagnosis import diagnose
 from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
-from ui import projector
 from ui.charts import digits, flow, health, saturation, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
 from ui.engine import device, engine, losses_ready
-from ui.pieces import chosen, figures
-from ui.pieces.draw import colour_key
+from ui.pieces import chosen
+from ui.pieces.draw import chart, colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
@@ -44,10 +44,14 @@ READYING = (Status.PREPARING, Status.COMPILING)
 
 def waits(config: RunConfig, view: View) -> bool:
     """True if something is on its way that is computed behind everybody's runs."""
-    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
-    losses_known = form == "regression" or losses_ready(form, dtype, config.loss)
     computed = nudged.waits(config, view) or origin.waits(config, view)
-    return runs.training() or not losses_known or computed
+    return runs.training() or not _loss_known(config) or computed
+
+
+def _loss_known(config: RunConfig) -> bool:
+    """Return whether the charts can be told where the loss is silent."""
+    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
+    return form == "regression" or losses_ready(form, dtype, config.loss)
 
 
 class Frame(NamedTuple):
@@ -113,11 +117,26 @@ def _frame(frame: Frame) -> None:
         if frame.pins:
             pin_names = zip((pin.name for pin in frame.pins), PINS, strict=False)
             colour_key({"this run": TRAIN, **dict(pin_names)})
-    run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
-    scrubbed = now.step if now and at < config.steps else None
-    ribbon = nudged.ribbon(copies)
-    drawn = drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
+    last = view.snapshots[-1] if view.snapshots else None
+    chance_known = copies is not None and copies.done
+    made_of = (frame, last, st.session_state.get("before"), chance_known, _loss_known(config))
+    drawn = _once("drawn", made_of, lambda: _drawn(frame, view, now, nudged.ribbon(copies)))
     _charts(frame.viewer, drawn)
+
+
+T = TypeVar("T")
+
+
+def _once(name: str, made_of: Sequence[object], make: Callable[[], T]) -> T:
+    """Return what this visitor's last frame made of the very same objects, or make it.
+
+    A paused run, or one whose steps are slow, shows the same in many frames.
+    """
+    known, made = st.session_state.get(name, ((), None))
+    if len(known) != len(made_of) or not all(map(operator.is_, known, made_of)):
+        made = make()
+        st.session_state[name] = made_of, made
+    return made
 
 
 def buttons(status: Status) -> Status:
@@ -160,7 +179,8 @@ def _diagnosis(
 
     Where a NaN comes from, once that is known, is said below in the place of the others.
     """
-    diagnoses = _diagnoses(config, shown)
+    made_of = config, shown[-1] if shown else None
+    diagnoses = _once("diagnosed", made_of, lambda: diagnose(config, shown) if shown else [])
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
         if view.status is Status.REFUSED:
@@ -182,18 +202,6 @@ def _diagnosis(
             if cure and view.status is not Status.FAILED and not any(map(controls.hides, cure)):
                 _offer(config, cure)
             origin.ask(config, view, until_broken)
-
-
-def _diagnoses(config: RunConfig, shown: Sequence[Snapshot]) -> list[Diagnosis]:
-    """Diagnose a run as far as it is shown, once for each look: that takes a tenth of a frame."""
-    if not shown:
-        return []
-    last, of, known = st.session_state.get("diagnosed", (None, None, []))
-    if last is shown[-1] and of == config:
-        return known
-    diagnoses = diagnose(config, shown)
-    st.session_state["diagnosed"] = shown[-1], config, diagnoses
-    return diagnoses
 
 
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
@@ -250,6 +258,13 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
 def before() -> list[Snapshot]:
     """Return the snapshots of the run before."""
     return st.session_state.get("before", [])
+
+
+def _drawn(frame: Frame, view: View, now: Snapshot | None, ribbon: Ribbon | None) -> list[Drawing]:
+    config = frame.viewer.config
+    run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
+    scrubbed = now.step if now and frame.at < config.steps else None
+    return drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
 
 
 def drawings(
@@ -341,14 +356,10 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
     for i, drawing in enumerate(drawn):
         key = f"chart_{drawing.key}"
-        figures.note(key, drawing.spec, drawing.tables, drawing.alt)
         click = chosen.clicked("train", key, viewer, digits.at_margins)
-        columns[i % 2].vega_lite_chart(
-            {**projector.chart(drawing.spec), "datasets": drawing.tables},
-            key=key,
-            alt=drawing.alt,
-            on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
-        )
+        clicked = click if drawing.key == "digits" else None
+        with columns[i % 2]:
+            chart(key, drawing.spec, drawing.tables, drawing.alt, clicked, zoom=drawing.zoom)
     # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
     sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
     st.html(f'<ul class="unseen">{sentences}</ul>')
