@@ -221,11 +221,14 @@ def extremes(values: np.ndarray, most: int) -> np.ndarray:
     if n <= most:
         return np.arange(n)
     stretches = (most - 2) // (2 * series)
-    kept = [0, n - 1]
-    for stretch in np.array_split(np.arange(n), stretches):
-        inside = values[:, stretch]
-        kept += [*stretch[inside.argmin(axis=1)], *stretch[inside.argmax(axis=1)]]
-    return np.unique(kept)
+    length, longer = divmod(n, stretches)
+    starts = length * np.arange(stretches + 1) + np.minimum(np.arange(stretches + 1), longer)
+    # The columns of each stretch, in shorter ones the last column again: int [stretches, longest].
+    places = starts[:-1, None] + np.arange(np.diff(starts).max())
+    places = np.minimum(places, starts[1:, None] - 1)
+    inside, row = values[:, places], np.arange(stretches)
+    kept = [places[row, found] for found in (inside.argmin(axis=2), inside.argmax(axis=2))]
+    return np.unique([0, n - 1, *np.ravel(kept)])
 
 
 def cursor(step: int | None) -> pa.Table:

@@ -10,7 +10,7 @@ import streamlit as st
 from ui import projector
 from ui.charts.frame import Tables
 from ui.pieces import figures
-from ui.streamlit_chart import OnSelect, Size, vega_lite_chart
+from ui.streamlit_chart import Size, vega_lite_chart
 
 
 def chart(
@@ -21,16 +21,14 @@ def chart(
     clicked: Callable[[], None] | None = None,
     height: Size = "content",
     width: Size = "stretch",
-    zoom: bool = False,
 ) -> None:
     """Draw a constant spec with this run's tables; `key` keeps its place in the browser.
 
     `clicked` is called after a click that selects; the session state has the selection under `key`.
-    With `zoom`, the browser keeps the part of an axis that it shows.
     """
-    figures.note(key, spec, tables, alt)
-    on_select: OnSelect = clicked or ("rerun" if zoom else "ignore")
-    vega_lite_chart(projector.chart(spec), tables, key, alt, on_select, width, height)
+    figures.note({key: (spec, tables, alt)})
+    drawn = projector.chart(spec)
+    vega_lite_chart(drawn, tables, key, alt, clicked or "ignore", width, height)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:

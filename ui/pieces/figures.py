@@ -33,9 +33,10 @@ def begin() -> None:
     st.session_state[NOTED] = {}
 
 
-def note(key: str, spec: Mapping[str, Any], tables: Tables, alt: str) -> None:
-    """Note a chart that is drawn, so that it can be downloaded."""
-    st.session_state.setdefault(NOTED, {})[key] = Panel(_title(alt), spec, tables)
+def note(drawn: Mapping[str, tuple[Mapping[str, Any], Tables, str]]) -> None:
+    """Note charts that are drawn, so that they can be downloaded: key -> spec, tables, alt."""
+    noted = {key: Panel(_title(alt), spec, tables) for key, (spec, tables, alt) in drawn.items()}
+    st.session_state.setdefault(NOTED, {}).update(noted)
 
 
 @lru_cache(256)

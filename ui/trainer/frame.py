@@ -21,17 +21,19 @@ from core.run.engine import COURTESY_SECONDS
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
+from ui import projector
 from ui.charts import digits, flow, health, saturation, series
 from ui.charts import live as charts
 from ui.charts.frame import Ribbon
 from ui.charts.live import Drawing, Pin
 from ui.charts.palette import PINS, TRAIN
 from ui.engine import device, engine, losses_ready
-from ui.pieces import chosen
-from ui.pieces.draw import chart, colour_key
+from ui.pieces import chosen, figures
+from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
+from ui.streamlit_chart import OnSelect, vega_lite_chart
 from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
@@ -354,12 +356,15 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
 
 def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
-    for i, drawing in enumerate(drawn):
-        key = f"chart_{drawing.key}"
-        click = chosen.clicked("train", key, viewer, digits.at_margins)
-        clicked = click if drawing.key == "digits" else None
+    keyed = {f"chart_{drawing.key}": drawing for drawing in drawn}
+    figures.note({key: (each.spec, each.tables, each.alt) for key, each in keyed.items()})
+    specs = projector.charts([drawing.spec for drawing in drawn])
+    for i, ((key, drawing), spec) in enumerate(zip(keyed.items(), specs, strict=True)):
+        on_select: OnSelect = "rerun" if drawing.zoom else "ignore"
+        if drawing.key == "digits":
+            on_select = chosen.clicked("train", key, viewer, digits.at_margins)
         with columns[i % 2]:
-            chart(key, drawing.spec, drawing.tables, drawing.alt, clicked, zoom=drawing.zoom)
+            vega_lite_chart(spec, drawing.tables, key, drawing.alt, on_select)
     # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
     sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
     st.html(f'<ul class="unseen">{sentences}</ul>')
