@@ -28,7 +28,7 @@ def chart(
     """
     figures.note({key: (spec, tables, alt)})
     drawn = projector.chart(spec)
-    vega_lite_chart(drawn, tables, key, alt, clicked or "ignore", width, height)
+    vega_lite_chart(drawn, tables, key, alt, clicked, width=width, height=height)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from core.parts.reports import REPORTS
 from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.engine import COURTESY_SECONDS
+from core.run.errands import Errand
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
@@ -33,7 +34,7 @@ from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
-from ui.streamlit_chart import OnSelect, vega_lite_chart
+from ui.streamlit_chart import vega_lite_chart
 from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
@@ -111,18 +112,15 @@ def _frame(frame: Frame) -> None:
     _progress(view)
     _diagnosis(config, view, shown, until_broken)
     origin.first_nan(config, view, until_broken)
-    _numbers(config, now)
     copies = nudged.copies(config, view)
+    drawn = _drawn(frame, view, now, copies)
+    _numbers(config, now, drawn)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
         _caption(config, now, nudged.sentence(view, copies))
         nudged.ask(config, view, copies)
         if frame.pins:
             pin_names = zip((pin.name for pin in frame.pins), PINS, strict=False)
             colour_key({"this run": TRAIN, **dict(pin_names)})
-    last = view.snapshots[-1] if view.snapshots else None
-    chance_known = copies is not None and copies.done
-    made_of = (frame, last, st.session_state.get("before"), chance_known, _loss_known(config))
-    drawn = _once("drawn", made_of, lambda: _drawn(frame, view, now, nudged.ribbon(copies)))
     _charts(frame.viewer, drawn)
 
 
@@ -214,8 +212,8 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
         rerun()
 
 
-def _numbers(config: RunConfig, now: Snapshot | None) -> None:
-    """Draw the figures of the snapshot, and the network."""
+def _numbers(config: RunConfig, now: Snapshot | None, drawn: Sequence[Drawing]) -> None:
+    """Draw the figures of the snapshot, and the network; for screen readers, also the charts."""
     names: tuple[str, ...] = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
@@ -231,7 +229,10 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     # One element instead of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
-    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>')
+    # Not in the charts' `alt`: for another text, the browser builds a chart again.
+    sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
+    spoken = f'<ul class="unseen">{sentences}</ul>'
+    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>{spoken}')
 
 
 def _accuracy(now: Snapshot, value: float) -> str:
@@ -262,11 +263,20 @@ def before() -> list[Snapshot]:
     return st.session_state.get("before", [])
 
 
-def _drawn(frame: Frame, view: View, now: Snapshot | None, ribbon: Ribbon | None) -> list[Drawing]:
+def _drawn(frame: Frame, view: View, now: Snapshot | None, copies: Errand | None) -> list[Drawing]:
+    """Return the charts of a frame, made again only if something that they show is new."""
     config = frame.viewer.config
-    run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
-    scrubbed = now.step if now and frame.at < config.steps else None
-    return drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
+
+    def make() -> list[Drawing]:
+        run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
+        scrubbed = now.step if now and frame.at < config.steps else None
+        ribbon = nudged.ribbon(copies)
+        return drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
+
+    last = view.snapshots[-1] if view.snapshots else None
+    chance_known = copies is not None and copies.done
+    then = st.session_state.get("before")
+    return _once("drawn", (frame, last, then, chance_known, _loss_known(config)), make)
 
 
 def drawings(
@@ -360,11 +370,7 @@ def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     figures.note({key: (each.spec, each.tables, each.alt) for key, each in keyed.items()})
     specs = projector.charts([drawing.spec for drawing in drawn])
     for i, ((key, drawing), spec) in enumerate(zip(keyed.items(), specs, strict=True)):
-        on_select: OnSelect = "rerun" if drawing.zoom else "ignore"
-        if drawing.key == "digits":
-            on_select = chosen.clicked("train", key, viewer, digits.at_margins)
+        click = chosen.clicked("train", key, viewer, digits.at_margins)
+        clicked = click if drawing.key == "digits" else None
         with columns[i % 2]:
-            vega_lite_chart(spec, drawing.tables, key, drawing.alt, on_select)
-    # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
-    sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
-    st.html(f'<ul class="unseen">{sentences}</ul>')
+            vega_lite_chart(spec, drawing.tables, key, drawing.alt, clicked, drawing.zoom)
