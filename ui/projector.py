@@ -4,7 +4,7 @@
 writes carries it, as far as `apart` and `carried` have it (ui/state.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,4 +58,10 @@ def toggle() -> None:
 
 def chart(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a chart's spec as this view has it."""
-    return enlarged(spec) if on() else spec
+    (drawn,) = charts([spec])
+    return drawn
+
+
+def charts(specs: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return charts' specs as this view has them."""
+    return [enlarged(spec) for spec in specs] if on() else specs

@@ -1,4 +1,4 @@
-"""All that the app takes from Streamlit 1.67 without a promise that it stays.
+"""All that the app takes from Streamlit 1.67 without a promise that it stays, but for its charts.
 
 Each entry says what is seen without it, and which test says when it may go. The rest is kept where
 Streamlit looks for it: two options of .streamlit/config.toml that its documentation leaves out,

@@ -7,6 +7,7 @@ import re
 import time
 import zipfile
 from functools import partial
+from typing import Any, cast
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,9 +21,10 @@ from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
 from tests.kit.pages import go, keyed, open_page, settled
 from tests.kit.runs import tiny, trained
+from ui.charts.live import Drawing
 from ui.engine import engine
 from ui.pages import PAGES
-from ui.trainer import data_along, frame, nudged, phone, take_along
+from ui.trainer import controls, data_along, frame, nudged, phone, take_along
 
 FAST = to_query(tiny())
 LONG = to_query(tiny(epochs=1000))
@@ -337,6 +339,47 @@ def test_a_phone_has_the_panel_s_charts_in_the_same_order() -> None:
     run = trained(config)
     drawn = frame.drawings(config, run, [], run[-1], None)
     assert [drawing.key for drawing in drawn] == list(phone.CHARTS)
+
+
+def _frame() -> None:
+    import streamlit as st
+
+    from ui.trainer import frame
+
+    frame.in_turn(st.session_state["frame"])
+
+
+def test_a_frame_without_a_new_look_makes_no_chart_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, made = tiny(), [0]
+    run = trained(config)
+    looks = run[:2]
+
+    class Watching:
+        config = tiny()
+
+        def view(self) -> View:
+            return View(Status.PAUSED, list(looks), config.steps)
+
+    def drawings(*args: Any) -> list[Drawing]:
+        made[0] += 1
+        return drawn(*args)
+
+    drawn = frame.drawings
+    monkeypatch.setattr(frame, "drawings", drawings)
+    monkeypatch.setattr(frame, "waits", lambda config, view: False)
+    monkeypatch.setattr(frame, "losses_ready", lambda *args: False)
+    monkeypatch.setattr(controls, "hides", lambda name: False)
+    page = AppTest.from_function(_frame, default_timeout=MINUTE)
+    watching = frame.Frame(cast("Viewer", Watching()), Status.PAUSED, False, 10**9, [], None)
+    page.session_state["frame"] = watching
+    charts = [[each.proto for each in page.run().get("vega_lite_chart")] for _ in range(3)]
+    assert not page.exception and len(charts[0]) == 6
+    assert made == [1] and charts[0] == charts[1] == charts[2]
+    looks.append(run[2])
+    after = [each.proto for each in page.run().get("vega_lite_chart")]
+    assert made == [2] and after != charts[0], "a new look is drawn"
+    page.session_state["frame"] = watching._replace(at=0)
+    assert page.run().get("vega_lite_chart") and made == [3], "so is an older one"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ Here and nowhere else, because charts are built once, for all visitors.
 """
 
 import re
-from collections import OrderedDict
-from threading import RLock
 from typing import Any
+
+from ui.charts.once import once_for_each
 
 LARGER = 1.6  # for a projector
 # What is given in pixels and grows with the type; a point's `size` is an area.
@@ -19,27 +19,22 @@ _FROM_EDGE = re.compile(r"\b(width|height) ([-+]) (\d+(?:\.\d+)?)")
 _AT_MOST = re.compile(r"\bmin\((\d+)(?=, width)")  # type that is smaller where there is no room
 
 
+KEPT = 128  # specs
+
+
+@once_for_each(KEPT)
 def enlarged(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a finished spec with LARGER type, lines and heights; the same object for the same one.
 
     Specs are constants, so what is made of one is kept with it.
     """
-    key = id(spec)
-    with _lock:
-        if key in _enlarged and _enlarged[key][0] is spec:
-            _enlarged.move_to_end(key)
-            return _enlarged[key][1]
-        larger = _scaled(spec)
-        config = larger.setdefault("config", {})
-        for part, given in _DEFAULTS.items():
-            config[part] = {**given, **config.get(part, {})}
-        _enlarged[key] = spec, larger
-        while len(_enlarged) > KEPT:
-            _enlarged.popitem(last=False)
-        return larger
+    larger: dict[str, Any] = _scaled(spec)
+    config = larger.setdefault("config", {})
+    for part, given in _DEFAULTS.items():
+        config[part] = {**given, **config.get(part, {})}
+    return larger
 
 
-KEPT = 128  # specs
 # What Streamlit's theme sets otherwise: small, or too pale to be read across a room.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "title": {"fontSize": 15 * LARGER},
@@ -53,8 +48,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "header": {"labelFontSize": 13 * LARGER, "labelColor": "currentColor"},
     "text": {"fontSize": 12 * LARGER},
 }  # fmt: skip
-_enlarged: OrderedDict[int, tuple[dict[str, Any], dict[str, Any]]] = OrderedDict()
-_lock = RLock()
 
 
 def _scaled(part: Any, name: str = "") -> Any:

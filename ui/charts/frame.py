@@ -44,6 +44,10 @@ GAPS = pa.schema(
     [("step", pa.int64()), ("what", pa.string()), ("first", pa.string()), ("series", pa.string())]
 )
 NO_GAPS = GAPS.empty_table()
+CURVES = pa.schema([("step", pa.int64()), ("value", pa.float64()), ("series", pa.string())])
+NO_CURVES = CURVES.empty_table()
+CURSOR = pa.schema([("step", pa.int64())])
+NO_CURSOR = CURSOR.empty_table()
 RIBBON = pa.schema([("step", pa.int64()), ("low", pa.float64()), ("high", pa.float64())])
 
 
@@ -107,16 +111,14 @@ def finite(values: Iterable[float]) -> list[float | None]:
 def table(named: Mapping[str, tuple[Sequence[int], Values]]) -> pa.Table:
     """Turn curves, name -> (steps, values), into rows of step, value and series (the name)."""
     assert all(len(steps) == len(values) for steps, values in named.values())
+    if not any(len(steps) for steps, _ in named.values()):
+        return NO_CURVES
     steps = np.concatenate([np.asarray(each, np.int64) for each, _ in named.values()])
     values = np.concatenate([np.asarray(each, np.float64) for _, each in named.values()])
-    names = np.repeat(list(named), [len(each) for each, _ in named.values()])
-    return pa.table(
-        {
-            "step": pa.array(steps),
-            "value": pa.array(values, mask=~np.isfinite(values)),  # drawn as a gap
-            "series": pa.array(names, pa.string()),
-        }
-    )
+    names = [pa.repeat(name, len(each)) for name, (each, _) in named.items()]
+    # What is masked is drawn as a gap.
+    columns = [steps, pa.array(values, mask=~np.isfinite(values)), pa.concat_arrays(names)]
+    return pa.Table.from_arrays(columns, schema=CURVES)
 
 
 def gaps(steps: Sequence[int], values: Values, zero: bool = False, series: str = "") -> pa.Table:
@@ -228,16 +230,19 @@ def extremes(values: np.ndarray, most: int) -> np.ndarray:
     if n <= most:
         return np.arange(n)
     stretches = (most - 2) // (2 * series)
-    kept = [0, n - 1]
-    for stretch in np.array_split(np.arange(n), stretches):
-        inside = values[:, stretch]
-        kept += [*stretch[inside.argmin(axis=1)], *stretch[inside.argmax(axis=1)]]
-    return np.unique(kept)
+    length, longer = divmod(n, stretches)
+    starts = length * np.arange(stretches + 1) + np.minimum(np.arange(stretches + 1), longer)
+    # The columns of each stretch, in shorter ones the last column again: int [stretches, longest].
+    places = starts[:-1, None] + np.arange(np.diff(starts).max())
+    places = np.minimum(places, starts[1:, None] - 1)
+    inside, row = values[:, places], np.arange(stretches)
+    kept = [places[row, found] for found in (inside.argmin(axis=2), inside.argmax(axis=2))]
+    return np.unique([0, n - 1, *np.ravel(kept)])
 
 
 def cursor(step: int | None) -> pa.Table:
     """Return a table of the step that the visitor looks back to, or an empty one."""
-    return pa.table({"step": pa.array([] if step is None else [step], pa.int64())})
+    return NO_CURSOR if step is None else pa.table([[step]], CURSOR)
 
 
 def step_axis(steps: int, room: int = 0) -> alt.X:

@@ -47,6 +47,13 @@ def _places() -> tuple[Place, ...]:
 
 PLACES = _places()
 MARKED = np.array([bool(place.label) for place in PLACES])  # their share is written above the bar
+# The columns that are the same in all histograms: a row per gradient and place.
+SAME = {
+    "place": pa.array([place.name for place in PLACES] * len(GRADIENTS)),
+    "left": pa.array([place.left for place in PLACES] * len(GRADIENTS)),
+    "right": pa.array([place.right for place in PLACES] * len(GRADIENTS)),
+    "state": pa.array([state for state in GRADIENTS for _ in PLACES]),
+}
 
 
 # In the order of core.run.snapshot.Gradient.
@@ -76,13 +83,10 @@ def saturation(
         tables={
             "run": pa.table(
                 {
-                    "place": [place.name for place in PLACES] * len(GRADIENTS),
-                    "left": np.tile([place.left for place in PLACES], len(GRADIENTS)),
-                    "right": np.tile([place.right for place in PLACES], len(GRADIENTS)),
+                    **SAME,
                     "share": shares.ravel(),
                     "low": (high - shares).ravel(),
                     "high": high.ravel(),
-                    "state": np.repeat(list(GRADIENTS), len(PLACES)),
                     "step": pa.repeat(snapshot and snapshot.step, shares.size).cast(pa.int64()),
                 }
             ),

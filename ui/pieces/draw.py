@@ -3,13 +3,14 @@
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
 from ui import projector
 from ui.charts.frame import Tables
 from ui.pieces import figures
+from ui.streamlit_chart import Size, vega_lite_chart
 
 
 def chart(
@@ -18,17 +19,16 @@ def chart(
     tables: Tables,
     alt: str,
     clicked: Callable[[], None] | None = None,
-    height: Literal["content", "stretch"] = "content",
-    width: Literal["content", "stretch"] = "stretch",
+    height: Size = "content",
+    width: Size = "stretch",
 ) -> None:
     """Draw a constant spec with this run's tables; `key` keeps its place in the browser.
 
     `clicked` is called after a click that selects; the session state has the selection under `key`.
     """
-    figures.note(key, spec, tables, alt)
-    drawn = {**projector.chart(spec), "datasets": tables}
-    on_select: Any = clicked or "ignore"
-    st.vega_lite_chart(drawn, key=key, alt=alt, height=height, width=width, on_select=on_select)
+    figures.note({key: (spec, tables, alt)})
+    drawn = projector.chart(spec)
+    vega_lite_chart(drawn, tables, key, alt, clicked, width=width, height=height)
 
 
 def colour_key(colours: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from textwrap import shorten
 from typing import Any
@@ -33,10 +33,15 @@ def begin() -> None:
     st.session_state[NOTED] = {}
 
 
-def note(key: str, spec: Mapping[str, Any], tables: Tables, alt: str) -> None:
-    """Note a chart that is drawn, so that it can be downloaded."""
-    title = shorten(alt.split(":")[0].split(". ")[0].rstrip("."), TITLE, placeholder=" …")
-    st.session_state.setdefault(NOTED, {})[key] = Panel(title, spec, tables)
+def note(drawn: Mapping[str, tuple[Mapping[str, Any], Tables, str]]) -> None:
+    """Note charts that are drawn, so that they can be downloaded: key -> spec, tables, alt."""
+    noted = {key: Panel(_title(alt), spec, tables) for key, (spec, tables, alt) in drawn.items()}
+    st.session_state.setdefault(NOTED, {}).update(noted)
+
+
+@lru_cache(256)
+def _title(alt: str) -> str:
+    return shorten(alt.split(":")[0].split(". ")[0].rstrip("."), TITLE, placeholder=" …")
 
 
 def offer(page: str) -> None:

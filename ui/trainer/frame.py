@@ -1,11 +1,12 @@
 """One frame of the live panel: what is said and drawn of a run, several times a second."""
 
+import operator
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import streamlit as st
 
@@ -15,8 +16,9 @@ from core.parts.choices import TASKS
 from core.parts.precisions import PRECISIONS
 from core.parts.reports import REPORTS
 from core.run import train
-from core.run.diagnosis import Diagnosis, diagnose
+from core.run.diagnosis import diagnose
 from core.run.engine import COURTESY_SECONDS
+from core.run.errands import Errand
 from core.run.job import Status, View, Viewer
 from core.run.snapshot import Snapshot
 from core.study import precision
@@ -32,6 +34,7 @@ from ui.pieces.draw import colour_key
 from ui.pieces.network import network
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
+from ui.streamlit_chart import vega_lite_chart
 from ui.trainer import controls, lesson, nudged, origin, runs
 
 NOTABLE_SECONDS = 2.0  # a shorter time to the end is not shown
@@ -44,10 +47,14 @@ READYING = (Status.PREPARING, Status.COMPILING)
 
 def waits(config: RunConfig, view: View) -> bool:
     """True if something is on its way that is computed behind everybody's runs."""
-    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
-    losses_known = form == "regression" or losses_ready(form, dtype, config.loss)
     computed = nudged.waits(config, view) or origin.waits(config, view)
-    return runs.training() or not losses_known or computed
+    return runs.training() or not _loss_known(config) or computed
+
+
+def _loss_known(config: RunConfig) -> bool:
+    """Return whether the charts can be told where the loss is silent."""
+    form, dtype = TASKS[config.task].form, PRECISIONS[config.precision].loss.dtype
+    return form == "regression" or losses_ready(form, dtype, config.loss)
 
 
 class Frame(NamedTuple):
@@ -105,19 +112,31 @@ def _frame(frame: Frame) -> None:
     _progress(view)
     _diagnosis(config, view, shown, until_broken)
     origin.first_nan(config, view, until_broken)
-    _numbers(config, now)
     copies = nudged.copies(config, view)
+    drawn = _drawn(frame, view, now, copies)
+    _numbers(config, now, drawn)
     with st.container(horizontal=True, vertical_alignment="center", key="chance", gap="small"):
         _caption(config, now, nudged.sentence(view, copies))
         nudged.ask(config, view, copies)
         if frame.pins:
             pin_names = zip((pin.name for pin in frame.pins), PINS, strict=False)
             colour_key({"this run": TRAIN, **dict(pin_names)})
-    run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
-    scrubbed = now.step if now and at < config.steps else None
-    ribbon = nudged.ribbon(copies)
-    drawn = drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
     _charts(frame.viewer, drawn)
+
+
+T = TypeVar("T")
+
+
+def _once(name: str, made_of: Sequence[object], make: Callable[[], T]) -> T:
+    """Return what this visitor's last frame made of the very same objects, or make it.
+
+    A paused run, or one whose steps are slow, shows the same in many frames.
+    """
+    known, made = st.session_state.get(name, ((), None))
+    if len(known) != len(made_of) or not all(map(operator.is_, known, made_of)):
+        made = make()
+        st.session_state[name] = made_of, made
+    return made
 
 
 def buttons(status: Status) -> Status:
@@ -160,7 +179,8 @@ def _diagnosis(
 
     Where a NaN comes from, once that is known, is said below in the place of the others.
     """
-    diagnoses = _diagnoses(config, shown)
+    made_of = config, shown[-1] if shown else None
+    diagnoses = _once("diagnosed", made_of, lambda: diagnose(config, shown) if shown else [])
     key = "words_broken" if until_broken else "words"
     with st.container(horizontal=True, vertical_alignment="center", key=key, gap="small"):
         if view.status is Status.REFUSED:
@@ -184,18 +204,6 @@ def _diagnosis(
             origin.ask(config, view, until_broken)
 
 
-def _diagnoses(config: RunConfig, shown: Sequence[Snapshot]) -> list[Diagnosis]:
-    """Diagnose a run as far as it is shown, once for each look: that takes a tenth of a frame."""
-    if not shown:
-        return []
-    last, of, known = st.session_state.get("diagnosed", (None, None, []))
-    if last is shown[-1] and of == config:
-        return known
-    diagnoses = diagnose(config, shown)
-    st.session_state["diagnosed"] = shown[-1], config, diagnoses
-    return diagnoses
-
-
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """Draw a button that sets the controls to what may help."""
     changes = ", ".join(setting_text(name, value) for name, value in cure.items())
@@ -204,8 +212,8 @@ def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
         rerun()
 
 
-def _numbers(config: RunConfig, now: Snapshot | None) -> None:
-    """Draw the figures of the snapshot, and the network."""
+def _numbers(config: RunConfig, now: Snapshot | None, drawn: Sequence[Drawing]) -> None:
+    """Draw the figures of the snapshot, and the network; for screen readers, also the charts."""
     names: tuple[str, ...] = ("squared error, held out", "of copying the input", "zero gradient")
     if not TASKS[config.task].series:
         names = ("training accuracy", "held-out accuracy", "zero gradient", "wrong, silent")
@@ -221,7 +229,10 @@ def _numbers(config: RunConfig, now: Snapshot | None) -> None:
     # One element instead of five metrics, which took a tenth of a frame's time.
     rows = (f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in numbers.items())
     numbers_of = f'<dl class="numbers">{"".join(rows)}</dl>'
-    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>')
+    # Not in the charts' `alt`: for another text, the browser builds a chart again.
+    sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
+    spoken = f'<ul class="unseen">{sentences}</ul>'
+    st.html(f'<div class="look">{numbers_of}{network(config, now)}</div>{spoken}')
 
 
 def _accuracy(now: Snapshot, value: float) -> str:
@@ -250,6 +261,22 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
 def before() -> list[Snapshot]:
     """Return the snapshots of the run before."""
     return st.session_state.get("before", [])
+
+
+def _drawn(frame: Frame, view: View, now: Snapshot | None, copies: Errand | None) -> list[Drawing]:
+    """Return the charts of a frame, made again only if something that they show is new."""
+    config = frame.viewer.config
+
+    def make() -> list[Drawing]:
+        run_before = [s for s in before() if (s.fit is None) != TASKS[config.task].series]
+        scrubbed = now.step if now and frame.at < config.steps else None
+        ribbon = nudged.ribbon(copies)
+        return drawings(config, view.snapshots, run_before, now, scrubbed, ribbon, frame.pins)
+
+    last = view.snapshots[-1] if view.snapshots else None
+    chance_known = copies is not None and copies.done
+    then = st.session_state.get("before")
+    return _once("drawn", (frame, last, then, chance_known, _loss_known(config)), make)
 
 
 def drawings(
@@ -339,16 +366,11 @@ def _zones(config: RunConfig) -> list[digits.Zone]:
 
 def _charts(viewer: Viewer, drawn: Sequence[Drawing]) -> None:
     columns = st.columns(2, gap="medium")  # two rows of two would take two more blocks a frame
-    for i, drawing in enumerate(drawn):
-        key = f"chart_{drawing.key}"
-        figures.note(key, drawing.spec, drawing.tables, drawing.alt)
+    keyed = {f"chart_{drawing.key}": drawing for drawing in drawn}
+    figures.note({key: (each.spec, each.tables, each.alt) for key, each in keyed.items()})
+    specs = projector.charts([drawing.spec for drawing in drawn])
+    for i, ((key, drawing), spec) in enumerate(zip(keyed.items(), specs, strict=True)):
         click = chosen.clicked("train", key, viewer, digits.at_margins)
-        columns[i % 2].vega_lite_chart(
-            {**projector.chart(drawing.spec), "datasets": drawing.tables},
-            key=key,
-            alt=drawing.alt,
-            on_select=click if drawing.key == "digits" else "rerun" if drawing.zoom else "ignore",
-        )
-    # Beside the charts and not in their `alt`: for another text, the browser builds a chart again.
-    sentences = "".join(f"<li>{drawing.sentence}</li>" for drawing in drawn if drawing.sentence)
-    st.html(f'<ul class="unseen">{sentences}</ul>')
+        clicked = click if drawing.key == "digits" else None
+        with columns[i % 2]:
+            vega_lite_chart(spec, drawing.tables, key, drawing.alt, clicked, drawing.zoom)
