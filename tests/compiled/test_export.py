@@ -235,13 +235,13 @@ def test_losses_and_slopes_are_the_trainer_s(task: str) -> None:
     z = jnp.asarray(random.normal(0, 30, (40, 1 if task == "binary" else 10)), jnp.float32)
     y = jnp.asarray(random.integers(0, z.shape[1] + 1 if task == "binary" else 10, 40))
     pairs = [(loss, "logits") for loss in losses_for(form)]
+    # As in the trainer: with the numbers as arguments, because XLA folds those it knows.
+    both = jax.jit(partial(train.losses_and_slopes, form))
     for loss, given_input in [*pairs, *(("from_logits", each) for each in LOSS_INPUTS)]:
         config = RunConfig(task=task, loss=loss, loss_input=given_input, epsilon=1e-3)
         losses = executed(in_jax._loss(config))["losses"]
         labels = y.astype(jnp.float32) if task == "binary" else y
         slope = jax.grad(lambda z, losses=losses, y=labels: jnp.sum(losses(z, y)))(z)
-        # As in the trainer: with the numbers as arguments, because XLA folds those it knows.
-        both = jax.jit(partial(train.losses_and_slopes, form))
         ours, slopes = both(z, y, train.knobs(config))
         named = f"{loss} {given_input}"
         np.testing.assert_allclose(losses(z, labels), ours, rtol=1e-6, err_msg=named)

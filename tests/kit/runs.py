@@ -32,8 +32,8 @@ def tiny(**overrides: Any) -> RunConfig:
     return RunConfig(**{**small, "loss": "from_logits", **overrides})
 
 
-# For functions that a test calls only a few times: compiled with little optimization.
-quick = partial(jax.jit, compiler_options=ONCE)
+# For functions that a test calls only a few times: hardly optimized, so soon compiled.
+quick = partial(jax.jit, compiler_options={**ONCE, "xla_backend_optimization_level": "0"})
 
 
 @contextmanager
