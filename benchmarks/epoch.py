@@ -10,7 +10,8 @@ project; see benchmarks/_bare.py. `product` is core.run.train.run with everythin
 looks at the network and one test over all held-out images. `steps` is the same run with no look
 between its first and its last, so that product less steps is what looks cost. `engine` (with
 --engine) is the product's run through core.run.engine.Engine while a viewer polls it every 0.3 s.
-The first epoch of each includes compilation and is not counted.
+The first epoch of each includes compilation and is not counted. SAMENET_CONVOLUTIONS fixes the form
+of a convolution's gradient, see docs/hosting.md.
 
 JSON:
   network      the one that was trained

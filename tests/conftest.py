@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits its environment
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("compiled"))
+        os.environ.setdefault("SAMENET_CONVOLUTIONS", "residues")  # none is timed
         # The workers share few cores. A program compiled in one piece instead of 32 takes an eighth
         # less CPU time, and gives the same bits.
         flags = (os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1")

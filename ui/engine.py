@@ -24,6 +24,7 @@ from core.run.budget import Budget
 from core.run.engine import Engine
 from core.run.job import Status
 from core.run.prepare import ahead
+from core.run.train.forms import asked
 from core.study import lanes, precision
 from ui.server import wait_for_scripts
 
@@ -36,6 +37,7 @@ def engine() -> Engine:
 
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
+    asked()  # a mistyped variable stops the start, as those of the limits do
     memory.keep_buffers()  # if app.py runs as a script, no lifespan has done this
     set_by_host = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if set_by_host is None:  # the variable of that name takes precedence

@@ -12,6 +12,8 @@ from jax.example_libraries import stax
 
 from core.config import RunConfig
 from core.data import load
+from core.parts.convolution import BY_INPUT, by_input
+from core.parts.models import MODELS
 from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.snapshot import Snapshot
@@ -78,6 +80,23 @@ def test_training_against_the_post_s_own_loop(config: RunConfig) -> None:
     found = [np.argmax(answers(params, pictures(test_images[i::10])), axis=1) for i in range(10)]
     right = np.mean([each == test_labels[i::10] for i, each in enumerate(found)])
     assert run[-1].test_accuracy == pytest.approx(right, abs=0.02)
+
+
+@pytest.mark.parametrize("model", [key for key in MODELS if key.startswith("cnn")])
+def test_every_form_gives_the_same_gradients_up_to_rounding(model: str) -> None:
+    config = replace(POST, model=model)
+    step, knobs, data = train.Step(train.shape(config)), train.knobs(config), device_data(config)
+    given = data.train_images, data.train_labels, order_of(config), knobs
+
+    def gradients(form: str) -> list[np.ndarray]:
+        with by_input(lambda place: form):
+            found = quick(lambda *given: step.backprop(*given))(step.init(knobs), *given)
+        return jax.device_get(jax.tree.leaves((found.logits, found.gradients)))
+
+    first, *others = map(gradients, BY_INPUT)
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(a).max(), 1), err_msg=model)
 
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)

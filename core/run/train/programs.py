@@ -17,6 +17,7 @@ from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS
 from core.run.price import operations
 from core.run.snapshot import PROBE
+from core.run.train.forms import in_fastest
 from core.run.train.pieces import ONCE, SELDOM, Pieces, loops_lock
 from core.run.train.vocabulary import Knobs, Shape, State, Weights
 
@@ -38,6 +39,7 @@ class Program:
         )
         self._shared = _shared.get(any_optimizer) or Pieces(any_optimizer)
         _shared[any_optimizer] = self._shared
+        self._advance = in_fastest(self._own.step.advance)
         self._looked = False  # whether all that a first look needs is compiled
         self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
 
@@ -108,11 +110,11 @@ class Program:
     def advance(self) -> Callable[..., State]:
         """`Step.advance`, compiled; the arrays of its first argument are gone afterwards."""
         own = self._own
-        return own.compiled(own.step.advance, *self._step_types(), lock=loops_lock, donate=(0,))
+        return own.compiled(self._advance, *self._step_types(), lock=loops_lock, donate=(0,))
 
     def whole(self) -> bool:
         """Whether all that a run needs is compiled, including the steps between looks."""
-        return self._looked and self._own.has(self._own.step.advance)
+        return self._looked and self._own.has(self._advance)
 
     def held_out(self, examples: int) -> Callable[..., Any]:
         """`Looking.held_out`, compiled for this many images."""
@@ -133,7 +135,7 @@ class Program:
     def step_operations(self) -> float:
         """The floating-point operations of a step; nothing is compiled to know them."""
         own = self._own
-        return operations(own.lowered(own.step.advance, *self._step_types(), donate=(0,)))
+        return operations(own.lowered(self._advance, *self._step_types(), donate=(0,)))
 
     @cached_property
     def look_operations(self) -> float:
