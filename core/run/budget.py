@@ -149,21 +149,21 @@ class Budget:
 
     def full(self, new: int = 1) -> bool:
         """Whether there is no room for a run, or other work, with `new` programs to compile."""
-        return self.used() + self._reserved(new) >= self.bytes
+        return self.used() + self._reserved(self.coming() + new) >= self.bytes
 
-    def _reserved(self, new: int) -> float:
-        """The bytes to keep free for a run with `new` programs, beside those that are coming."""
+    def _reserved(self, programs: int) -> float:
+        """The bytes that a run may take until it trains and so many programs are compiled."""
 
         def most(limit: tuple[int, float]) -> float:
             return min(limit[0], limit[1] * self.bytes)
 
-        programs = self.coming() + new
         return most(RUN) + programs * most(PROGRAM) + (most(XLA) if programs else 0)
 
     def keep(self) -> bool:
         """Look once, and let things go if the budget is near; return whether that was enough.
 
-        It is near when something new would not be taken any more.
+        It is near where nothing new would fit, even if nothing were coming. What is coming was
+        taken on because it fits, and the process already has some of it.
         """
         with self._lock:
             near = min(NEAR * self.bytes, self.bytes - self._reserved(1))
