@@ -27,6 +27,7 @@ from core.run.prepare import ahead
 from core.run.train.forms import asked
 from core.study import lanes, precision
 from ui.server import wait_for_scripts
+from ui.streamlit_privates import presence
 
 COMPILED = Path.home() / ".cache" / "samenet" / "xla"
 
@@ -48,7 +49,7 @@ def engine() -> Engine:
     # everything for 150 ms, and one that does not for 33 ms.
     gc.collect()
     gc.freeze()
-    made = Engine(capacity=limits().runs, budget=_budget())
+    made = Engine(capacity=limits().runs, budget=_budget(), presence=presence)
     made.budget.add(lambda: None if made.errands.waiting() else lanes.let_go())
     # Registered again, because what is registered last is called first: no page is at work when the
     # engine closes, and neither is inside JAX when JAX cleans up.

@@ -8,9 +8,10 @@ beside which there is no folder called `pages` (tests/served/test_imports.py).
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -174,6 +175,18 @@ def session() -> str:
     """Return the id of the session that this thread works for; "" without one."""
     context = get_script_run_ctx()
     return context.session_id if context else ""
+
+
+def presence() -> Callable[[], bool]:
+    """Return what tells whether the visitor for whom this thread works has a tab connected.
+
+    Streamlit keeps a session for two minutes after its tab is closed, for a tab that connects
+    again. Work without a session, such as a warm-up, is for nobody in particular, who stays.
+    """
+    mine = session()
+    if not mine or not runtime.exists():
+        return lambda: True
+    return partial(runtime.get_instance().is_active_session, mine)
 
 
 def forget_files(session: str, ids: Sequence[str]) -> None:

@@ -24,8 +24,10 @@ EVERY, FRUITLESS = 1.0, 5.0  # seconds between two looks, and after one that fre
 # measured: giving memory back takes 10 ms, too long to do it for each small thing.
 LEAST = 1 * MB
 
-# What something new takes before it can be measured: a shape's programs, and XLA while it compiles.
-NEW, NEW_SHARE = 50 * MB, 0.05  # no more than this share of the budget
+# What is kept free, of which each is no more than the share of the budget behind it: for a run, its
+# arrays and snapshots; for each shape that is still to be compiled, its programs; and once, because
+# loops over steps are compiled one after the other, for XLA at work (docs/hosting.md).
+RUN, PROGRAM, XLA = (20 * MB, 0.02), (60 * MB, 0.06), (70 * MB, 0.07)
 
 FULL = (
     "This server is full: its memory is taken by what others train. Their runs go on, and a new "
@@ -134,6 +136,7 @@ class Budget:
     ) -> None:
         self.bytes, self.used, self._give_back = bytes, used, give_back
         self.stores: list[LetGo] = []
+        self.coming: Callable[[], int] = lambda: 0  # programs still to be compiled for what began
         self.freed = 0  # things that were let go so far
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -144,24 +147,36 @@ class Budget:
         if store not in self.stores:
             self.stores.append(store)
 
-    def full(self) -> bool:
-        """Whether there is no room for anything new."""
-        return self.used() + min(NEW, NEW_SHARE * self.bytes) >= self.bytes
+    def full(self, new: int = 1) -> bool:
+        """Whether there is no room for a run, or other work, with `new` programs to compile."""
+        return self.used() + self._reserved(self.coming() + new) >= self.bytes
+
+    def _reserved(self, programs: int) -> float:
+        """The bytes that a run may take until it trains and so many programs are compiled."""
+
+        def most(limit: tuple[int, float]) -> float:
+            return min(limit[0], limit[1] * self.bytes)
+
+        return most(RUN) + programs * most(PROGRAM) + (most(XLA) if programs else 0)
 
     def keep(self) -> bool:
-        """Look once, and let things go if the budget is near; return whether that was enough."""
+        """Look once, and let things go if the budget is near; return whether that was enough.
+
+        It is near where nothing new would fit, even if nothing were coming. What is coming was
+        taken on because it fits, and the process already has some of it.
+        """
         with self._lock:
-            if self.used() < NEAR * self.bytes:
+            near = min(NEAR * self.bytes, self.bytes - self._reserved(1))
+            if self.used() < near:
                 return True
             self._give_back()
-            gone = shrink(
-                lambda: int(self.used() - AFTER * self.bytes), self.stores, self._give_back
-            )
+            enough = near - (NEAR - AFTER) * self.bytes
+            gone = shrink(lambda: int(self.used() - enough), self.stores, self._give_back)
             self.freed += gone
             now = self.used()
             if gone:
                 log.info("memory: %d things let go, now %s", gone, self.words())
-            return now < NEAR * self.bytes
+            return now < near
 
     def words(self) -> str:
         """The memory used, of how much."""

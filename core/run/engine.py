@@ -11,8 +11,8 @@ import atexit
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
 
@@ -20,13 +20,15 @@ from core.config import RunConfig, refusal
 from core.run import memory, own_process
 from core.run.budget import FULL, Budget, bytes_in
 from core.run.errands import Errands
-from core.run.job import Job, Prepare, Status, View, Viewer
+from core.run.job import Abandoned, Job, Prepare, Status, View, Viewer
+from core.run.jobs import Jobs
 from core.run.prepare import (
     at_hand,
     explain,
     let_go_of_first_look,
     let_go_of_program,
     prepare,
+    to_compile,
 )
 from core.run.price import LONG
 from core.run.turn import Turn
@@ -35,13 +37,8 @@ __all__ = ["Engine", "Status", "View", "Viewer"]
 
 log = logging.getLogger("samenet.engine")
 
-
 COURTESY_SECONDS = 2.0  # how long answering one click may hold up work that can wait
 FIRST_LOOK_SECONDS = 10.0  # how long the rest of a run's program waits for the first look
-
-
-class Abandoned(Exception):
-    """Raised inside a preparation that nobody is waiting for any more."""
 
 
 class Engine:
@@ -56,7 +53,9 @@ class Engine:
       keep: finished runs kept for the next visitor who asks for the same.
       prepare: makes a configuration ready to run.
       at_hand: whether `prepare` takes only a moment, and so needs no thread of its own.
+      to_compile: the shape that a configuration needs compiled; None if it is compiled.
       budget: the memory for all of it; without it, as much as there is.
+      presence: returns what tells whether the visitor of this thread is still there.
     """
 
     def __init__(
@@ -67,12 +66,14 @@ class Engine:
         keep: int = 64,
         prepare: Prepare = prepare,
         at_hand: Callable[[RunConfig], bool] = at_hand,
+        to_compile: Callable[[RunConfig], Hashable] = to_compile,
         budget: Budget | None = None,
+        presence: Callable[[], Callable[[], bool]] = lambda: lambda: True,
     ) -> None:
         self._capacity, self._lease, self._forget, self._keep = capacity, lease, forget, keep
-        self._prepare, self._at_hand = prepare, at_hand
+        self._prepare, self._at_hand, self._presence = prepare, at_hand, presence
         self._changed = threading.Condition(threading.RLock())
-        self._jobs: OrderedDict[RunConfig, Job] = OrderedDict()  # least recently used first
+        self._jobs = Jobs(to_compile)  # least recently used first
         self._line: deque[Job] = deque()  # admitted runs, the next to advance first
         # Lane False has the runs with short steps, lane True those with long ones.
         self._current: dict[bool, Job | None] = {False: None, True: None}
@@ -80,8 +81,7 @@ class Engine:
         self._preparing: WeakSet[threading.Thread] = WeakSet()
         self._answering: dict[int, float] = {}  # thread -> until when it goes first
         self._delivered = 0.0  # when the last answer will have been sent
-        self._turn = Turn()
-        self._closed = False
+        self._turn, self._closed = Turn(), False
         self.budget = budget or Budget()
         self.errands = Errands(self.idle, self.budget.full)
         self.budget.stores += [
@@ -91,6 +91,7 @@ class Engine:
             lambda: self._let_go_of(lambda job: job.ended and not job.looked_at(time.monotonic())),
             self.errands.let_go,
         ]
+        self.budget.coming = self._to_come
         self.budget.watch()
         atexit.register(self.close)
 
@@ -105,7 +106,7 @@ class Engine:
                 job = self._jobs[config] = Job(config)
                 log.info("run started: %s", config.differences())
             self._jobs.move_to_end(config)
-            viewer = Viewer(self, job, limit=until)
+            viewer = Viewer(self, job, until, self._presence())
             job.visitors.add(viewer)
             self._look(viewer)
         if new and self._at_hand(config):
@@ -118,7 +119,9 @@ class Engine:
 
     def refusal(self, config: RunConfig) -> str:
         """Say why a run of this configuration cannot begin now, or "" if it can."""
-        return refusal(config) or (FULL if self.budget.full() else "")
+        with self._changed:
+            new = len(self._jobs.to_compile(config)) - len(self._jobs.to_compile())
+        return refusal(config) or (FULL if self.budget.full(new) else "")
 
     def view(self, viewer: Viewer) -> View:
         """Return what a viewer sees now, and renew its lease."""
@@ -199,7 +202,7 @@ class Engine:
         """How many visitors are looking at a run that is going on or being prepared."""
         now = time.monotonic()
         with self._changed:
-            jobs = [*self._runnable(), *self._unready()]
+            jobs = [*self._runnable(), *self._jobs.unready()]
             return sum(viewer.lease > now for job in jobs for viewer in job.viewers)
 
     def running(self) -> int:
@@ -211,7 +214,7 @@ class Engine:
         """Return whether, within `timeout` seconds, nobody waits for a run or a page any more."""
 
         def nobody_waits() -> bool:
-            return not (self._answering or self._runnable() or self._readying())
+            return not (self._answering or self._runnable() or self._jobs.awaited())
 
         with self._changed:
             return self._changed.wait_for(nobody_waits, timeout)
@@ -225,7 +228,12 @@ class Engine:
 
     def _unended(self) -> list[RunConfig]:
         with self._changed:
-            return [config for config, job in self._jobs.items() if not job.ended]
+            return self._jobs.unended()
+
+    def _to_come(self) -> int:
+        """How many programs are still to be compiled for what has been taken on."""
+        with self._changed:
+            return len(self._jobs.to_compile()) + self.errands.beginning
 
     def _let_go_of(self, which: Callable[[Job], bool]) -> int | None:
         """Free the run of this kind that was used longest ago; its snapshots' bytes, or None."""
@@ -281,14 +289,6 @@ class Engine:
         now = time.monotonic()
         return [job for job in self._line if job.wanted(now)]
 
-    def _unready(self) -> list[Job]:
-        return [job for job in self._jobs.values() if job.unready]
-
-    def _readying(self) -> bool:
-        """Whether a run is being prepared for somebody."""
-        now = time.monotonic()
-        return any(viewer.lease > now for job in self._unready() for viewer in job.viewers)
-
     def _goes_first(self) -> bool:
         """Whether this thread is answering a click, or need not wait for another that is."""
         now = time.monotonic()
@@ -328,15 +328,11 @@ class Engine:
                 log.info("run paused, nobody looks: %s", job.config.differences())
             if not job.unready:  # a run in preparation keeps viewers that merely look late
                 job.viewers = looking
-            if self._forgotten(job):
+            if job.forgotten(self._forget):
                 self._drop(job)
         finished = [job for job in self._jobs.values() if job.ended]
         for job in finished[: max(0, len(finished) - self._keep)]:
             self._drop(job)
-
-    def _forgotten(self, job: Job) -> bool:
-        """Whether nobody has looked at an unfinished run for so long that it is to be freed."""
-        return not (job.ended or job.compiling) and time.monotonic() - job.last_seen > self._forget
 
     def _drop(self, job: Job) -> None:
         log.info("run freed: %s", job.config.differences())
@@ -362,8 +358,8 @@ class Engine:
                 self.quiet(COURTESY_SECONDS)  # a page is drawn before its charts are filled
             with self._changed:
                 # A compilation is not given up, so that the next visitor finds it done.
-                left = not (job.viewers or job.compiling)
-                if self._closed or left or self._forgotten(job) or not self.holds(job):
+                left = not (job.viewers or job.compiling) or self._in_the_way(job)
+                if self._closed or left or job.forgotten(self._forget) or not self.holds(job):
                     self._drop(job)  # before it cleans up: a new visitor gets a new run
                     raise Abandoned("Nobody waits for this run any more.")
                 if status is not job.status:
@@ -392,10 +388,17 @@ class Engine:
         if ready.finish is not None:
             self._finish(job, ready.finish)
 
+    def _in_the_way(self, job: Job) -> bool:
+        """Whether there is no room to compile for a run that everybody has left."""
+        return job.left and self.budget.full(0)
+
     def _finish(self, job: Job, finish: Callable[[], float]) -> None:
         """Compile the rest of a run's program, after its first look: both may share one core."""
         with self._changed:
             self._changed.wait_for(lambda: job.snapshots or job.ticks is None, FIRST_LOOK_SECONDS)
+            if self._in_the_way(job):
+                self._drop(job)
+                return
         try:
             step_seconds = finish()
         except Exception as error:

@@ -56,6 +56,7 @@ class Errands:
         self._works: OrderedDict[Hashable, _Work] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.beginning = False  # whether an errand is at its first piece, for which most compile
 
     def look(
         self, key: Hashable, make: Callable[[], Iterator[Any]], lease: float = LEASE
@@ -139,6 +140,7 @@ class Errands:
 
     def _advance(self, work: _Work) -> None:
         work.turn = time.monotonic()
+        self.beginning = work.iterator is None
         try:
             work.iterator = work.iterator or work.make()
             piece = next(work.iterator)
@@ -152,3 +154,5 @@ class Errands:
         else:
             if piece is not None:
                 work.pieces.append(piece)
+        finally:
+            self.beginning = False

@@ -25,6 +25,10 @@ class Status(StrEnum):
     REFUSED = "not taken"  # the server is full, or its host allows less; the message says which
 
 
+class Abandoned(Exception):
+    """Raised inside a preparation that nobody is waiting for any more."""
+
+
 class Ready(NamedTuple):
     """A run that can begin."""
 
@@ -108,9 +112,18 @@ class Job:
         return any(viewer.lease > now for viewer in self.viewers)
 
     @property
+    def left(self) -> bool:
+        """Whether everybody has left it, or is not there any more."""
+        return not any(visitor.present() for visitor in self.visitors)
+
+    @property
     def abandoned(self) -> bool:
         """Whether it is left unfinished by everybody."""
-        return not (self.ended or self.compiling or self.visitors)
+        return self.left and not (self.ended or self.compiling)
+
+    def forgotten(self, seconds: float) -> bool:
+        """Whether it is unfinished and nobody has looked for so long; never while it compiles."""
+        return not (self.ended or self.compiling) and time.monotonic() - self.last_seen > seconds
 
     def wanted(self, now: float) -> bool:
         """Whether a viewer with a lease wants a step that is not there yet."""
@@ -204,8 +217,11 @@ class Viewer:
     A viewer changes nothing itself: its engine does so for it, holding the lock.
     """
 
-    def __init__(self, desk: Desk, job: Job, limit: float) -> None:
+    def __init__(
+        self, desk: Desk, job: Job, limit: float, present: Callable[[], bool] = lambda: True
+    ) -> None:
         self.desk, self.job = desk, job
+        self.present = present  # whether the visitor is still there
         self.limit = limit  # the step this visitor wants to see, at most
         self.lease = 0.0  # until when the visitor counts as looking
         self.stopped = False

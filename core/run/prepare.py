@@ -69,6 +69,12 @@ def at_hand(config: RunConfig) -> bool:
     return key in _loaded and train.program(train.shape(config)).whole()
 
 
+def to_compile(config: RunConfig) -> train.Shape | None:
+    """Return the shape whose program is still to be compiled for a run; None if it is compiled."""
+    shape = train.shape(config)
+    return None if train.compiled(shape) else shape
+
+
 def ahead(config: RunConfig) -> Iterator[None]:
     """Load and compile what a run needs, piece by piece, so that it is `at_hand`."""
     device_data(config)

@@ -130,7 +130,7 @@ def test_nothing_left_to_let_go_ends_it() -> None:
 
 def test_far_from_the_budget_nothing_goes() -> None:
     process = Process([10 * MB] * 8)
-    small = Budget(90 * MB, lambda: process.measured, process.give_back)
+    small = Budget(95 * MB, lambda: process.measured, process.give_back)
     small.add(process.let_go(0))
     assert small.keep() and process.log == [] and not small.full()
 
@@ -141,8 +141,8 @@ def test_near_the_budget_things_go_until_there_is_room_again() -> None:
     small.add(let_go := process.let_go(0))
     small.add(let_go)
     assert len(small.stores) == 1
-    assert small.keep() and process.measured == 80 * MB and small.freed == 1
-    assert small.words() == "80 MB of 100"
+    assert small.keep() and process.measured == 70 * MB and small.freed == 2
+    assert small.words() == "70 MB of 100"
 
 
 def test_memory_that_was_only_not_given_back_costs_nothing() -> None:
@@ -160,13 +160,35 @@ def test_a_server_that_cannot_free_enough_is_full() -> None:
     assert not small.keep() and small.full() and process.stores == ([],)
 
 
-def test_a_server_is_full_a_little_before_the_budget_because_what_is_new_takes_some() -> None:
-    used = [940 * MB]
+@pytest.mark.parametrize(
+    ("coming", "new", "room"),
+    [(0, 0, 20), (0, 1, 150), (1, 0, 150), (1, 1, 210), (3, 0, 270)],
+)
+def test_room_is_kept_for_a_run_for_each_program_to_come_and_for_xla(
+    coming: int, new: int, room: int
+) -> None:
+    used = [0]
     small = Budget(1000 * MB, lambda: used[0], lambda: None)
-    assert not small.full()
-    used[0] = 950 * MB
-    assert small.full()
+    small.coming = lambda: coming
+    used[0] = (1000 - room) * MB - 1
+    assert not small.full(new)
+    used[0] += 1
+    assert small.full(new)
+
+
+def test_a_smaller_budget_keeps_less_free_and_none_keeps_nothing() -> None:
+    assert not Budget(100 * MB, lambda: 85 * MB - 1, lambda: None).full()
+    assert Budget(100 * MB, lambda: 85 * MB, lambda: None).full()
+    assert not Budget(10**12, lambda: 10**12 - 151 * MB, lambda: None).full()
     assert not Budget(used=lambda: 10**15).full()
+
+
+def test_what_was_taken_on_makes_nothing_go_before_it_has_come() -> None:
+    process = Process([10 * MB] * 8)
+    small = Budget(100 * MB, lambda: process.measured, process.give_back)
+    small.add(process.let_go(0))
+    small.coming = lambda: 2
+    assert small.full() and small.keep() and process.measured == 80 * MB
 
 
 def test_a_watch_outlives_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +206,7 @@ def test_a_watch_outlives_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) ->
     small.add(fails_at_first)
     small.add(process.let_go(0))
     small.watch()
-    until(lambda: process.measured == 80 * MB)
+    until(lambda: process.measured == 70 * MB)
     small.close()
 
 
@@ -194,7 +216,7 @@ def test_a_watch_looks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Budget(100 * MB, lambda: process.measured, process.give_back)
     small.add(process.let_go(0))
     small.watch()
-    until(lambda: process.measured == 80 * MB)
+    until(lambda: process.measured == 70 * MB)
     small.close()
 
 

@@ -89,7 +89,11 @@ def make(runs: Runs) -> Iterator[Callable[..., Engine]]:
         def ready(config: RunConfig, *others: Any) -> Ready:
             return Ready(prepare(config, *others), step_seconds(config))
 
-        own = {"prepare": prepare_whole or ready, "at_hand": lambda config: False}
+        own = {
+            "prepare": prepare_whole or ready,
+            "at_hand": lambda config: False,
+            "to_compile": lambda config: config.widths,
+        }
         made.append(Engine(**{**own, "lease": SOON, **settings}))
         return made[-1]
 
@@ -559,7 +563,7 @@ def test_a_viewer_who_looks_late_keeps_what_is_being_prepared(
     """A tab in the background looks late; only a visitor who leaves lets go at once."""
 
     def prepare(config: RunConfig, report: Any, _: Any) -> Iterator[Snapshot | None]:
-        until(lambda: not engine._readying())  # the lease has run out
+        until(lambda: not engine._jobs.awaited())  # the lease has run out
         with engine._changed:
             engine._sweep()
         assert engine.viewers() == 0
@@ -680,8 +684,95 @@ def test_a_full_server_takes_no_new_run_and_ends_none(
     assert engine.submit(config(1)).job is training.job  # one that trains can be joined
     runs.gate.set()
     assert done(engine, training).status is Status.DONE
-    used[0] = 94  # where there is room for something new
+    used[0] = 84  # where there is room for something new
     assert done(engine, engine.submit(config(2))).status is Status.DONE
+
+
+class Compilations:
+    """A `prepare` that waits for `begun`, with a first look for `look`, and the rest for `end`."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self.begun, self.look, self.end = threading.Event(), threading.Event(), threading.Event()
+        self.widths: set[tuple[int, ...]] = set()  # those that are compiled
+
+    def __call__(self, config: RunConfig, report: Any, next_look: NextLook) -> Ready:
+        report(Status.COMPILING, 0.0, "")
+        assert self.begun.wait(SOON)
+        report(Status.COMPILING, 0.5, "")
+
+        def finish() -> float:
+            assert self.end.wait(SOON)
+            self.widths.add(config.widths)
+            return 0.0
+
+        def ticks() -> Iterator[Snapshot | None]:
+            assert self.look.wait(SOON)
+            yield from self.runs(config, report, next_look)
+
+        return Ready(ticks(), finish=finish)
+
+    def to_compile(self, config: RunConfig) -> tuple[int, ...] | None:
+        return None if config.widths in self.widths else config.widths
+
+
+def test_room_is_kept_until_what_was_taken_is_compiled(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    slow, used = Compilations(runs), [80]
+    engine = make(prepare_whole=slow, to_compile=slow.to_compile)
+    filled(engine, used)  # a run takes 2, a program 6, and XLA 7
+    first = engine.submit(config(1))
+    assert engine.refusal(RunConfig(widths=(7,)))[:19] == "This server is full"
+    second = engine.submit(config(2))  # of the same shape
+    slow.begun.set()
+    slow.look.set()
+    assert engine.wait(first, 1, SOON).snapshots
+    assert engine.refusal(RunConfig(widths=(7,)))
+    slow.end.set()
+    assert done(engine, first).status is done(engine, second).status is Status.DONE
+    assert not engine.refusal(RunConfig(widths=(7,)))
+    used[0] = 97  # which leaves room for a run, and for no program
+    assert engine.refusal(RunConfig(widths=(7,))) and not engine.refusal(config(3))
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_full_server_compiles_nothing_for_those_who_have_gone(
+    make: Callable[..., Engine], runs: Runs, ready: bool
+) -> None:
+    slow, used, there = Compilations(runs), [0], [True]
+    engine = make(prepare_whole=slow, presence=lambda: lambda: there[0])
+    filled(engine, used)
+    viewer = engine.submit(config(1))
+    until(lambda: viewer.job.compiling)
+    if ready:  # for its first look; the rest is still to be compiled
+        slow.begun.set()
+        until(lambda: viewer.job.ticks is not None)
+    used[0], there[0] = 100, False
+    for event in (slow.begun, slow.look, slow.end):
+        event.set()
+    until(lambda: not viewer.alive())
+    assert not slow.widths
+
+
+def test_an_errand_counts_as_a_program_to_come_until_its_first_piece(
+    make: Callable[..., Engine],
+) -> None:
+    engine, first, second = make(), threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        assert first.wait(SOON)
+        yield 1
+        assert second.wait(SOON)
+
+    look = engine.errands.look
+    look("slow", slow)
+    until(lambda: engine.budget.coming() == 1)
+    first.set()
+    until(lambda: look("slow", slow).pieces)
+    assert engine.budget.coming() == 0
+    second.set()
+    until(lambda: look("slow", slow).done)
 
 
 def test_runs_are_counted_by_what_they_do(make: Callable[..., Engine], runs: Runs) -> None:
@@ -728,7 +819,7 @@ def test_what_goes_are_abandoned_runs_then_ended_ones_that_nobody_looks_at_then_
         done(engine, engine.submit(config(seed)))
     kept = [engine.submit(config(5), until=0), engine.submit(config(6), until=0)]
     until(lambda: all(viewer.looks() for viewer in kept))
-    kept.pop().stop()
+    kept[1].present = lambda: False  # its tab is closed
     until(lambda: engine.errands.look("done", lambda: iter([])).done)
     engine.errands._works["done"].lease = 0.0
     runs.gate.clear()

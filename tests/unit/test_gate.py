@@ -200,3 +200,22 @@ def test_a_browser_sends_numbers_of_both_kinds(sent: WidgetState) -> None:
         id=sent.id, deserializer=int, serializer=float, value_type="double_value"
     )
     assert WStates({sent.id: Serialized(sent)}, {sent.id: widget})[sent.id] == 5
+
+
+# Who is there
+
+
+def test_a_visitor_is_there_as_long_as_a_tab_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Runtime:
+        def is_active_session(self, session: str) -> bool:
+            return session in connected
+
+    connected, server = {"mine"}, Runtime()
+    monkeypatch.setattr(streamlit_privates.runtime, "exists", lambda: True)
+    monkeypatch.setattr(streamlit_privates.runtime, "get_instance", lambda: server)
+    assert streamlit_privates.presence()()  # without a session, there is nobody who could go
+    monkeypatch.setattr(streamlit_privates, "session", lambda: "mine")
+    there = streamlit_privates.presence()
+    assert there()
+    connected.clear()
+    assert not there()

@@ -19,7 +19,7 @@ from core.run.train.loop import (
     ticks,
 )
 from core.run.train.pieces import SELDOM, for_this_host
-from core.run.train.programs import Program, let_go_of_program, program, programs_kept
+from core.run.train.programs import Program, compiled, let_go_of_program, program, programs_kept
 from core.run.train.step import Step, bytes_needed, numerics, parameters, start_types
 from core.run.train.vocabulary import (
     DeviceData,
@@ -38,8 +38,9 @@ from core.run.train.vocabulary import (
 
 __all__ = [
     "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
-    "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "dropping", "first_look",
-    "for_this_host", "knobs", "labels_of", "let_go_of_program", "look_interval", "looks_at_epochs",
-    "looks_of", "losses_and_slopes", "norming", "numerics", "on_device", "parameters", "pixels",
-    "program", "programs_kept", "run", "shape", "snapshot_steps", "start_types", "ticks",
+    "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "compiled", "dropping",
+    "first_look", "for_this_host", "knobs", "labels_of", "let_go_of_program", "look_interval",
+    "looks_at_epochs", "looks_of", "losses_and_slopes", "norming", "numerics", "on_device",
+    "parameters", "pixels", "program", "programs_kept", "run", "shape",
+    "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

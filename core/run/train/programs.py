@@ -173,6 +173,12 @@ def program(shape: Shape) -> Program:
         return _programs[shape]
 
 
+def compiled(shape: Shape) -> bool:
+    """Whether all that a run of this shape needs is compiled."""
+    kept = _programs.get(shape)
+    return kept is not None and kept.whole()
+
+
 def let_go_of_program(in_use: Collection[Shape]) -> int | None:
     """Forget the program used longest ago that no shape in use needs; its bytes, or None."""
     with _making:
