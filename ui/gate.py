@@ -7,6 +7,7 @@ the log.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
         if scope["type"] == "websocket":
-            await self.app(scope, partial(_message, receive, send), send)
+            await self.app(scope, partial(_message, receive, send), partial(_sent, send))
         elif self._is_too_much(scope):
             from core.run.budget import FULL  # numpy, which the socket has not waited for
 
@@ -62,6 +63,16 @@ async def _message(receive: Receive, send: Send) -> Message:
             return {"type": "websocket.disconnect", "code": PROTOCOL_ERROR}
         if kind in SENT_BY_PAGES:
             return message
+
+
+async def _sent(send: Send, message: Message) -> None:
+    """Send a message; for a visitor who has gone it is dropped, and what is received next says so.
+
+    Otherwise the socket counts as never accepted, which Streamlit 1.67 takes for a frame of text,
+    and answers with a traceback.
+    """
+    with suppress(OSError):
+        await send(message)
 
 
 def _length(scope: Scope) -> int:

@@ -173,7 +173,7 @@ def _value(states: WStates, id: str) -> Any:
 
 def session() -> str:
     """Return the id of the session that this thread works for; "" without one."""
-    context = get_script_run_ctx()
+    context = get_script_run_ctx(suppress_warning=True)
     return context.session_id if context else ""
 
 

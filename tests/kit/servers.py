@@ -213,7 +213,7 @@ def started(folder: Path, command: tuple[str, ...] = APP, **environment: str) ->
         running = server.process.poll() is None
         code = server.stop(signal.SIGTERM) if running else server.wait()
     assert code == 0, f"the server did not end cleanly: {code}\n{server.said()}"
-    assert server.faults() == []
+    assert not (faults := server.faults()), "\n".join(faults)
 
 
 @contextmanager

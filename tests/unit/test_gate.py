@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.state.common import WidgetMetadata
@@ -50,6 +51,32 @@ def passed(*frames: bytes | str) -> tuple[list[Any], list[Any]]:
 
     together(lambda: Gate(endpoint, lambda size: True)({"type": "websocket"}, receive, send))
     return got, sent
+
+
+def test_a_visitor_who_goes_while_the_server_sends_is_told_of_as_one_who_left() -> None:
+    """Starlette's socket, as Streamlit uses it: a failed `send` must not end what it receives."""
+    ends: list[object] = []
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        socket = WebSocket(scope, receive, send)
+        await socket.accept()
+        await socket.send_bytes(b"a chart")
+        try:
+            await socket.receive_bytes()
+        except WebSocketDisconnect as end:
+            ends.append(end.code)
+
+    waiting: list[Any] = [{"type": "websocket.connect"}, DISCONNECT]
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(told: Any) -> None:
+        if told["type"] == "websocket.send":
+            raise OSError("the visitor has gone")
+
+    together(lambda: Gate(endpoint, lambda size: True)({"type": "websocket"}, receive, send))
+    assert ends == [1000]
 
 
 def test_what_a_page_sends_passes() -> None:
