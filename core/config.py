@@ -285,18 +285,21 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     source = values.get("source", RunConfig.source)
     if source not in host.data:
         values["source"] = host.data[0]
-        notes.append(f"source is now {host.data[0]}: this server does not offer {source}")
+        offered, asked = _label("source", host.data[0]), _label("source", source)
+        notes.append(f"source is now {offered}: this server does not offer {asked}")
         source = host.data[0]
     for name in BY_SOURCE:
         if values.get(name, getattr(RunConfig, name)) not in (rows := rows_for(name, source)):
             values[name] = rows[0]
-            notes.append(f"{name} is now {rows[0]}: the other does not fit {SOURCES[source].label}")
-    limit("train_size", SOURCES[source].train_size, f"source {source} has no more")
+            fits = f"the other does not fit {_label('source', source)}"
+            notes.append(f"{name} is now {_label(name, rows[0])}: {fits}")
+    limit("train_size", SOURCES[source].train_size, f"{_label('source', source)} has no more")
     limit("batch_size", values.get("train_size", RunConfig.train_size), "the whole training set")
     task = values.get("task", RunConfig.task)
     if not _fits(values.get("loss", RunConfig.loss), task):
         values["loss"] = losses_for(TASKS[task].form)[-1]
-        notes.append(f"loss is now {values['loss']}: the other cannot be used for this task")
+        loss = _label("loss", values["loss"])
+        notes.append(f"loss is now {loss}: the other cannot be used for this task")
     widths = values.get("widths", RunConfig.widths)
     unused = "widths" in MODELS[values.get("model", RunConfig.model)].ignores
     if max(widths) > host.width and not unused:
@@ -306,9 +309,17 @@ def agree(values: Mapping[str, Any]) -> tuple[RunConfig, list[str]]:
     config = RunConfig(**values)
     asked = values.get("report", config.report)
     if asked != config.report and "report" not in config.ignored():
-        notes.append(f"report is now {config.report}: with these settings {asked} is the same")
+        own, other = _label("report", config.report), _label("report", asked)
+        notes.append(f"report is now {own}: with these settings {other} is the same")
     config, shortened = _short_enough(config, host)
     return config, notes + shortened
+
+
+def _label(name: str, key: str) -> str:
+    """What the menu of a field calls one of its rows, quoted."""
+    field = FIELDS[name]
+    assert isinstance(field, Choice)
+    return f"“{field.registry[key].label}”"
 
 
 def _short_enough(config: RunConfig, host: Limits) -> tuple[RunConfig, list[str]]:

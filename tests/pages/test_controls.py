@@ -230,7 +230,7 @@ def test_only_reports_that_differ_are_offered(chosen: list[RunConfig]) -> None:
     widget(page, "dropout").set_value("off").run()
     assert chosen[-1] == RunConfig() and not page.exception
     assert notes(page) == [
-        "reported accuracy is now true: with these settings dropout_on is the same"
+        "reported accuracy is now “as it is”: with these settings “with units dropped” is the same"
     ]
 
 
@@ -311,7 +311,7 @@ def test_another_task_moves_the_loss_and_says_so(chosen: list[RunConfig]) -> Non
     page = trainer()
     widget(page, "task").set_value("digits").run()
     assert (chosen[-1].task, chosen[-1].loss) == ("digits", "from_logits")
-    assert notes(page) == ["loss is now from_logits: the other cannot be used for this task"]
+    assert notes(page) == ["loss is now “From logits”: the other cannot be used for this task"]
 
 
 def test_fewer_images_move_the_batch_and_say_so(chosen: list[RunConfig]) -> None:

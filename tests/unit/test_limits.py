@@ -65,7 +65,8 @@ def test_a_link_beyond_the_limits_is_moved_to_them_with_a_note(
     assert (config.source, config.widths) == ("sample", (300, 100))
     assert (config.batch_size, config.epochs, config.steps) == (20, 1, 50)
     assert notes == [
-        "source is now sample: this server does not offer full",
+        "source is now “Sample (5,000 images)”: this server does not offer "
+        "“Full MNIST (70,000 images)”",
         "widths is now 300-100: this server trains layers of up to 300 units",
         "batch_size is now 20: this server trains up to 50 steps",
         "epochs is now 1: this server trains up to 50 steps",
