@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from core.config import RunConfig, refusal
-from core.run import memory, own_process
+from core.run import memory, own_process, traces
 from core.run.budget import FULL, Budget, bytes_in
 from core.run.errands import Errands
 from core.run.job import Abandoned, Job, Prepare, Status, View, Viewer
@@ -87,6 +87,7 @@ class Engine:
         self.budget.stores += [
             lambda: self._let_go_of(lambda job: job.abandoned),
             lambda: let_go_of_program(self._unended()),
+            traces.let_go,
             let_go_of_first_look,
             lambda: self._let_go_of(lambda job: job.ended and not job.looked_at(time.monotonic())),
             self.errands.let_go,

@@ -1,13 +1,17 @@
-"""Memory that the process keeps between two calls of a compiled program, and gives back."""
+"""Memory that the C library and JAX keep between two calls, and what gives it back."""
 
 import os
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from core.run import memory
+from core.data import load
+from core.run import memory, traces, train
 from tests.kit import ROOT
+from tests.kit.runs import tiny, trained
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
@@ -55,3 +59,29 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     memory.keep_buffers()
     memory.give_back()
+
+
+def test_a_run_goes_on_without_the_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny()
+    whole = trained(config)
+    going_on = train.run(config, load(config.source, config.train_size))
+    seen = [next(going_on), next(going_on)]
+    monkeypatch.setattr(traces, "_seconds", traces.WORTH)
+    assert traces.let_go() is not None and traces.let_go() is None
+    seen += going_on
+    assert [look.loss for look in seen] == [look.loss for look in whole]
+    assert all(np.array_equal(a.margins, b.margins) for a, b in zip(seen, whole, strict=True))
+
+
+def test_what_jax_traces_is_counted_and_forgotten(
+    monkeypatch: pytest.MonkeyPatch, compilations: list[float]
+) -> None:
+    monkeypatch.setattr(traces, "_seconds", 0.0)
+    monkeypatch.setattr(traces, "WORTH", 1e-9)
+    assert traces.let_go() is None
+    doubled, x = jax.jit(lambda x: 2 * x), np.float32(3)
+    for _ in range(2):
+        doubled(x)
+    assert len(compilations) == 1 and traces._seconds > 0
+    assert traces.let_go() is not None
+    assert float(doubled(x)) == 6 and len(compilations) == 2

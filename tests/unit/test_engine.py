@@ -837,7 +837,7 @@ def test_what_goes_are_abandoned_runs_then_ended_ones_that_nobody_looks_at_then_
         gone.append([each.seed for each in engine._jobs])
 
     engine.budget._give_back = give_back
-    del engine.budget.stores[1:3]  # programs and first looks, which are this whole process's
+    del engine.budget.stores[1:4]  # what is this whole process's: programs, traces, first looks
     assert not engine.budget.keep()
     # Used longest ago first. Of those that stay, 2 is looked at, and 4 and 5 are not at their ends.
     ends = [[1, 2, 3, 5, 4], [2, 3, 5, 4], [2, 5, 4]]  # after each that went
