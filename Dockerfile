@@ -12,6 +12,7 @@ COPY . .
 RUN python -m compileall -q core ui pages app.py
 USER samenet
 ENV PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=1 \
     STREAMLIT_SERVER_ADDRESS=0.0.0.0 \
     STREAMLIT_SERVER_PORT=8501 \
     STREAMLIT_SERVER_HEADLESS=true
