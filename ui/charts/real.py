@@ -58,4 +58,4 @@ def top(differences: Sequence[float]) -> float:
 def tables(curves: Mapping[str, Curve], zero: bool = False) -> Tables:
     """Return curves by name; NaN, infinities and, if asked, zeros are marked at the foot."""
     marked = [frame.gaps(*curve, zero=zero) for curve in curves.values()]
-    return {"run": frame.table(curves), "gaps": frame.join_gaps(marked, named=False)}
+    return {"run": frame.table(curves), "gaps": frame.join_gaps(marked)}
