@@ -20,7 +20,7 @@ from tests.kit.visitor import CHART, DONE, RUNNING, TRAIN, Session
 from ui.main import FAILED
 
 ANSWER = 60.0  # seconds after which a question counts as not answered
-QUOTED = ("text_input", "text_area")  # they hold what was typed, as text
+QUOTED = ("text_input", "text_area", "code")  # they show what was typed, as text
 COOKIE = "_streamlit_xsrf"
 TRAINING = ("queued", RUNNING, DONE)
 

@@ -12,12 +12,15 @@ from collections.abc import Callable, Hashable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
+from core.data import DataUnavailable
 from core.run.budget import bytes_in
+from core.run.price import TooLong
 
 log = logging.getLogger("samenet.errands")
 
 LEASE = 20.0  # seconds for which one look keeps an errand going
 LEFT = 120.0  # seconds without a look after which an errand that is not done may be forgotten
+REFUSALS = (MemoryError, TooLong, DataUnavailable)  # they say why in words, and are no fault
 KEEP = 64  # errands whose pieces are kept for the next visitor who asks for the same
 
 
@@ -149,7 +152,10 @@ class Errands:
         except Exception as error:
             if self._closed:  # it fails because the server is ending, which is no fault of it
                 return
-            log.exception("an errand failed")
+            if isinstance(error, REFUSALS):
+                log.warning("an errand was refused: %s", error)
+            else:
+                log.exception("an errand failed")
             work.failure, work.done = f"{type(error).__name__}: {error}", True
         else:
             if piece is not None:

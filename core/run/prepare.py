@@ -19,7 +19,7 @@ from core.parts.optimizers import SETTINGS
 from core.run import budget, memory, own_process, train
 from core.run.job import Ready, ReportStatus, Status
 from core.run.own_process import Failed, OwnProcess
-from core.run.price import LONG, free_bytes, seconds
+from core.run.price import LONG, TooLong, free_bytes, seconds
 
 SMALL = 100 * budget.MB  # a run that takes less may go beyond the budget
 PROCESS = 300 * budget.MB  # a process has nearly as much before it trains (two cores, JAX 0.10.2)
@@ -90,10 +90,6 @@ def _finish(program: train.Program) -> float:
     _ = program.advance
     _check_memory(program)
     return seconds(operations)
-
-
-class TooLong(Exception):
-    """A step of this run would hold the machine for too long; the message says what fits."""
 
 
 _seconds: list[float] = []  # the last compilation's, if it was long enough to notice

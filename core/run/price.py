@@ -15,6 +15,10 @@ SIDE, TIMES = 512, 20
 LONG = 0.25  # seconds: a step that takes longer keeps others waiting
 
 
+class TooLong(Exception):
+    """A step of this run would hold the machine for too long; the message says what fits."""
+
+
 def operations(lowered: Any) -> float:
     """Floating-point operations of a function, as XLA counts them; a loop counts as one turn."""
     return float(lowered.cost_analysis()["flops"])

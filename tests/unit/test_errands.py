@@ -77,6 +77,22 @@ def test_a_failure_is_reported(queue: Errands) -> None:
     until(lambda: queue.look("b", lambda: count(1)), lambda errand: errand.done)
 
 
+@pytest.mark.parametrize(
+    ("error", "faults"), [(MemoryError("3 GB, and 1 GB are free"), 0), (ValueError("none"), 1)]
+)
+def test_the_log_has_a_traceback_of_a_fault_and_not_of_a_refusal(
+    queue: Errands, caplog: pytest.LogCaptureFixture, error: Exception, faults: int
+) -> None:
+    def fail() -> Iterator[int]:
+        raise error
+        yield 1
+
+    found = until(lambda: queue.look("a", fail), lambda errand: errand.done)
+    assert found.failure == f"{type(error).__name__}: {error}"
+    assert len(caplog.records) == 1 and str(error) in caplog.text
+    assert caplog.text.count("Traceback") == faults
+
+
 def test_only_the_newest_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errands, "KEEP", 2)
     for key in "abc":

@@ -19,7 +19,7 @@ from core import command
 from core.command import tell
 from core.config import RunConfig
 from core.data import DataUnavailable
-from core.run.prepare import TooLong
+from core.run.price import TooLong
 from core.study.atlas.comparisons import controls
 from core.study.atlas.effects import ASSET, Recorded
 from core.study.atlas.measure import collect, known, measure, nudge, runs, runs_longer

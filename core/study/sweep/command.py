@@ -18,7 +18,7 @@ from pathlib import Path
 from core import command
 from core.command import tell
 from core.data import DataUnavailable
-from core.run.prepare import TooLong
+from core.run.price import TooLong
 from core.study.sweep.cluster import sweep_on
 from core.study.sweep.plan import Plan, from_json
 from core.study.sweep.presets import SWEEPS

@@ -8,8 +8,8 @@ from core.config import RunConfig
 from core.fields import number
 from core.limits import limits
 from core.run import train
-from core.run.prepare import TooLong, device_data, free
-from core.run.price import seconds
+from core.run.prepare import device_data, free
+from core.run.price import TooLong, seconds
 from core.study import lanes
 from core.study.sweep.plan import Plan
 from core.study.sweep.store import Store
