@@ -204,7 +204,7 @@ class Engine:
         now = time.monotonic()
         with self._changed:
             jobs = [*self._runnable(), *self._jobs.unready()]
-            return sum(viewer.lease > now for job in jobs for viewer in job.viewers)
+            return len([each for job in jobs for each in job.viewers if each.looks_at(now)])
 
     def running(self) -> int:
         """How many runs are going on for somebody."""
@@ -324,7 +324,7 @@ class Engine:
         """Free runs that nobody has looked at for a long time, and the oldest finished ones."""
         now = time.monotonic()
         for job in list(self._jobs.values()):
-            looking = {viewer for viewer in job.viewers if viewer.lease > now}
+            looking = {viewer for viewer in job.viewers if viewer.looks_at(now)}
             if job.viewers and not looking and job.ticks is not None:
                 log.info("run paused, nobody looks: %s", job.config.differences())
             if not job.unready:  # a run in preparation keeps viewers that merely look late

@@ -72,7 +72,7 @@ class Job:
         self.fraction, self.message = 0.0, ""
         self.ticks: Iterator[Snapshot | None] | None = None
         self.snapshots: list[Snapshot] = []
-        self.viewers: set[Viewer] = set()  # those whose lease goes on
+        self.viewers: set[Viewer] = set()  # those who look
         # Those that may look again, until they leave, or their session ends.
         self.visitors: WeakSet[Viewer] = WeakSet()
         self.last_seen = 0.0  # when somebody last looked, or when it became ready
@@ -108,8 +108,8 @@ class Job:
         return self.status is Status.COMPILING or (self.ticks is not None and not self.whole)
 
     def looked_at(self, now: float) -> bool:
-        """Whether a viewer's lease goes on."""
-        return any(viewer.lease > now for viewer in self.viewers)
+        """Whether a viewer looks."""
+        return any(viewer.looks_at(now) for viewer in self.viewers)
 
     @property
     def left(self) -> bool:
@@ -126,8 +126,8 @@ class Job:
         return not (self.ended or self.compiling) and time.monotonic() - self.last_seen > seconds
 
     def wanted(self, now: float) -> bool:
-        """Whether a viewer with a lease wants a step that is not there yet."""
-        return any(viewer.limit > self.step and viewer.lease > now for viewer in self.viewers)
+        """Whether a viewer who looks wants a step that is not there yet."""
+        return any(viewer.limit > self.step and viewer.looks_at(now) for viewer in self.viewers)
 
     def can_go_on(self) -> bool:
         """Whether everything that its next step needs is compiled."""
@@ -223,7 +223,7 @@ class Viewer:
         self.desk, self.job = desk, job
         self.present = present  # whether the visitor is still there
         self.limit = limit  # the step this visitor wants to see, at most
-        self.lease = 0.0  # until when the visitor counts as looking
+        self.lease = 0.0  # until when a visitor who is still there counts as looking
         self.stopped = False
 
     @property
@@ -234,6 +234,14 @@ class Viewer:
     def alive(self) -> bool:
         """Whether the run has ended or can go on; False once it was freed."""
         return self.job.ended or self.desk.holds(self.job)
+
+    def looks_at(self, now: float) -> bool:
+        """Whether the lease goes on at this time and the visitor is there.
+
+        Whoever closes the tab makes room at once: thirty who left a page, with 20 s of lease each,
+        had thirty who came wait for 12 s.
+        """
+        return self.lease > now and self.present()
 
     def view(self) -> View:
         """Return what there is to see now, and renew the lease."""

@@ -736,6 +736,23 @@ def test_room_is_kept_until_what_was_taken_is_compiled(
     assert engine.refusal(RunConfig(widths=(7,))) and not engine.refusal(config(3))
 
 
+def test_those_who_have_closed_their_tabs_make_room_at_once(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    there = [True]
+    engine = make(capacity=1, lease=1e6)
+    leaver = engine.submit(config(1, 1000))
+    leaver.present = lambda: there[0]
+    engine.wait(leaver, 1, SOON)
+    there[0] = False
+    newcomer = engine.submit(config(2))
+    assert done(engine, newcomer).status is Status.DONE
+    assert not leaver.job.ended and engine.viewers() == engine.running() == 0
+    there[0] = True
+    until(lambda: leaver.view().status is Status.RUNNING)  # a tab that connects again goes on
+    until(lambda: leaver.job.step > 0)
+
+
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_full_server_compiles_nothing_for_those_who_have_gone(
     make: Callable[..., Engine], runs: Runs, ready: bool
