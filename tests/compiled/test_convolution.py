@@ -10,6 +10,7 @@ import pytest
 from jax import Array, lax
 
 from core.parts.convolution import BY_INPUT, by_input, convolve, xla
+from core.run.train.options import ON_ALL_CORES
 from tests.kit import more
 from tests.kit.runs import quick
 
@@ -94,3 +95,11 @@ def test_in_a_loop_all_convolutions_are_in_the_fast_order() -> None:
     # is a plain product.
     assert in_a_loop(convolve) == [FAST] * (1 + 1 + 3)
     assert set(in_a_loop(xla)) != {FAST}, "XLA reorders by itself now: `convolve` may go"
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="accelerators have their own options")
+def test_on_all_cores_no_convolution_is_left_to_a_library_that_takes_one() -> None:
+    lowered = jax.jit(lambda x, w: convolve(x, w, 2)).lower(
+        normal(0, 4, 14, 14, 8), normal(1, 5, 5, 8, 8)
+    )
+    assert "__ynn_fusion" not in lowered.compile(ON_ALL_CORES).as_text()

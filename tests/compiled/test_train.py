@@ -1,6 +1,7 @@
 """Training: the question's figures, independent loops, and what makes runs comparable."""
 
 import gc
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +34,8 @@ from core.run.price import free_bytes
 from core.run.snapshot import Snapshot, silent_and_wrong
 from core.run.train import loop, programs
 from core.run.train.gradient import backprop, clip_range
-from core.run.train.pieces import ONCE
+from core.run.train.options import ON_ALL_CORES, ONCE
+from core.run.train.pieces import Pieces
 from core.study.states import states
 from tests.kit import more
 from tests.kit.runs import (
@@ -601,3 +603,20 @@ def test_an_accelerator_does_not_get_a_cpu_s_options(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert train.for_this_host(ONCE) == {"xla_backend_optimization_level": "1"}
     assert train.for_this_host(train.SELDOM) == {}
+    assert train.for_this_host({}, convolves=True) == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not tell cores")
+@pytest.mark.parametrize(("cores", "where"), [(1, False), (2, True), (16, True)])
+def test_where_there_are_several_cores_convolutions_take_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int, where: bool
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    assert (ON_ALL_CORES.items() <= train.for_this_host({}, convolves=True).items()) is where
+    assert not ON_ALL_CORES.keys() & train.for_this_host({}).keys()
+
+
+@pytest.mark.parametrize(("model", "convolves"), [("cnn", True), ("mlp", False)])
+def test_only_networks_with_convolutions_are_compiled_so(model: str, convolves: bool) -> None:
+    assert Pieces(train.shape(tiny(model=model))).convolves is convolves

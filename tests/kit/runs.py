@@ -21,7 +21,7 @@ from core.presets import PRESETS
 from core.run import train
 from core.run.prepare import device_data
 from core.run.snapshot import BINS, Census, Gradient, Largest, Saturation, Snapshot
-from core.run.train.pieces import ONCE
+from core.run.train.options import ONCE
 from core.study.lasagne import CONFIG
 from tests.kit.small import SMALL
 

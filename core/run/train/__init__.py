@@ -18,7 +18,7 @@ from core.run.train.loop import (
     snapshot_steps,
     ticks,
 )
-from core.run.train.pieces import SELDOM, for_this_host
+from core.run.train.options import SELDOM, for_this_host
 from core.run.train.programs import Program, compiled, let_go_of_program, program, programs_kept
 from core.run.train.step import Step, bytes_needed, numerics, parameters, start_types
 from core.run.train.vocabulary import (

@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array
 
 from core.parts.convolution import BY_INPUT, DEFAULT, Place, by_input
+from core.run.train.options import for_this_host
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +120,8 @@ def _call(place: Place, key: str) -> Callable[[], float]:
     def gradient(slope: Array, kernel: Array) -> Array:
         return BY_INPUT[key].gradient(slope, kernel, place)
 
-    compiled = jax.jit(gradient).lower(*arguments).compile(ONE_CORE)
+    options = for_this_host(ONE_CORE, convolves=True)
+    compiled = jax.jit(gradient).lower(*arguments).compile(options)
 
     def once() -> float:
         # Other programs make the first of these longer, this server's other threads the second.

@@ -18,7 +18,8 @@ from core.parts.order import DATA_ORDERS
 from core.run.price import operations
 from core.run.snapshot import PROBE
 from core.run.train.forms import in_fastest
-from core.run.train.pieces import ONCE, SELDOM, Pieces, loops_lock
+from core.run.train.options import ONCE, SELDOM
+from core.run.train.pieces import Pieces, loops_lock
 from core.run.train.vocabulary import Knobs, Shape, State, Weights
 
 # Kept for the next who asks, the newest in any case, because the two of a comparison take turns.
