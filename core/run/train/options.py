@@ -17,8 +17,8 @@ ONCE: dict[str, Any] = {**SELDOM, "xla_backend_optimization_level": "1"}
 # bits; on two cores there is no difference, and on many the pieces go side by side.
 FEW_CORES = 2
 IN_ONE_PIECE: dict[str, Any] = {"xla_cpu_parallel_codegen_split_count": "1"}
-# XLA gives a convolution to YNNPACK, and that computes it on one core; Eigen, which it had before,
-# takes all of them. With only products left to YNNPACK a step of the CNN took 0.72 to 0.84 of the
+# XLA gives nearly all of the CNN's convolutions to YNNPACK, which computes each on one core; Eigen
+# takes all cores. With only products left to YNNPACK a step of the CNN took 0.72 to 0.84 of the
 # time, and 1.09 to 1.26 of the CPU seconds (two cores, JAX 0.10.2; eight runs side by side).
 ON_ALL_CORES: dict[str, Any] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
