@@ -740,17 +740,21 @@ def test_those_who_have_closed_their_tabs_make_room_at_once(
     make: Callable[..., Engine], runs: Runs
 ) -> None:
     there = [True]
+    runs.gate.clear()
     engine = make(capacity=1, lease=1e6)
-    leaver = engine.submit(config(1, 1000))
+    leaver = engine.submit(config(1))
     leaver.present = lambda: there[0]
     engine.wait(leaver, 1, SOON)
     there[0] = False
     newcomer = engine.submit(config(2))
+    runs.gate.set()
     assert done(engine, newcomer).status is Status.DONE
     assert not leaver.job.ended and engine.viewers() == engine.running() == 0
-    there[0] = True
-    until(lambda: leaver.view().status is Status.RUNNING)  # a tab that connects again goes on
-    until(lambda: leaver.job.step > 0)
+    runs.gate.clear()
+    there[0] = True  # a tab that connects again goes on
+    until(lambda: leaver.view().status is Status.RUNNING)
+    runs.gate.set()
+    assert done(engine, leaver).status is Status.DONE
 
 
 @pytest.mark.parametrize("ready", [False, True])
