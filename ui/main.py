@@ -23,7 +23,7 @@ def failed(_error: Exception) -> bool:
 
 def main() -> None:
     """Draw the page that the visitor is on."""
-    st.session_state.pop(OWN, None)
+    st.session_state[OWN] = None
     imports.load()  # already done, unless nothing warmed this server up
     projector.take_over()
     st.set_page_config(

@@ -25,9 +25,10 @@ from ui.projector import apart, carried
 from ui.streamlit_privates import brought_widgets
 
 Values = dict[str, Any]
-OWN = "own_query"  # the query that the shown page has written, until its script runs again
+OWN = "own_query"  # the query that the shown page has written; None until it writes one
 TURNS = "turns"  # name of a widget -> how often it has been replaced
 KNOWN = "said"  # key of a widget -> the value that the page knows it to have
+NO_NOTES: tuple[list[str], Any] = [], "long"  # and for how long they are shown
 
 
 def key_of(name: str) -> str:
@@ -171,12 +172,13 @@ class PageState:
 
     def note(self, notes: list[str]) -> None:
         """Add notes to those that will be shown next."""
-        before, duration = st.session_state.get(self.key("notes"), ([], "long"))
+        before, duration = st.session_state.get(self.key("notes"), NO_NOTES)
         st.session_state[self.key("notes")] = ([*before, *notes], duration)
 
     def tell_notes(self) -> None:
         """Show once what could not be used of the URL or of the last change."""
-        notes, duration = st.session_state.pop(self.key("notes"), ([], "long"))
+        notes, duration = st.session_state.get(self.key("notes"), NO_NOTES)
+        st.session_state[self.key("notes")] = NO_NOTES
         if notes:
             texts = (in_words(note, self.labels) for note in notes)
             st.toast("  \n".join(texts), icon=":material/info:", duration=duration)

@@ -42,6 +42,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.initializers import INITIALIZERS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES, losses_for, with_grad
+from core.parts.models import MODELS
 from core.parts.optimizers import OPTIMIZERS
 from core.parts.order import DATA_ORDERS, SHUFFLES
 from core.run import command as run_command
@@ -480,7 +481,9 @@ def test_other_scripts_print_the_trainer_s_losses(
     assert abs(ours[-1, 1] - ours[0, 1]) > 1e-3 * ours[0, 1], "it learns something"
     np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-5)
     there = slice(3 if TASKS[config.task].series else 2, None)  # the trainer's error is held out
-    np.testing.assert_allclose(found[:, there], ours[:, there], atol=6e-5)
+    # Rounding may turn an image in four convolutions and BatchNorms: 5e-3 is one of 250 images.
+    close = 5e-3 if MODELS[config.model].kind == "convolutions" else 6e-5
+    np.testing.assert_allclose(found[:, there], ours[:, there], atol=close)
 
 
 def test_how_much_larger_the_steps_of_pytorch_s_adam_are() -> None:

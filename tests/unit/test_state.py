@@ -1,10 +1,12 @@
 """A widget that the page sets too: which of its changes are the visitor's."""
 
+import re
 from typing import Any
 
 import pytest
 import streamlit as st
 
+from tests.kit import ROOT
 from ui.state import bound, key_of, put
 
 Changes = list[Any]
@@ -56,3 +58,12 @@ def test_a_widget_that_was_replaced_changes_nothing(session: dict[str, Any]) -> 
     session[key_of("loss")] = "from_logits"
     now()
     assert changes == ["from_logits"]
+
+
+def test_no_key_is_taken_out_of_a_session() -> None:
+    """A run of the script that the next one interrupts may be at a widget, where Streamlit lists
+    the session's keys and then reads each: if one has gone, that is an error (Streamlit 1.67).
+    """
+    takes = re.compile(r"session_state\.pop\(|del st\.session_state")
+    files = [*ROOT.glob("ui/**/*.py"), *ROOT.glob("pages/**/*.py")]
+    assert [file for file in files if takes.search(file.read_text())] == []

@@ -62,9 +62,9 @@ def held(given: Sequence[Given], work: Work, name: str = HELD) -> Held | None:
     engine().budget.add(let_go)
     if getattr(st.session_state.get(name), "gone", False):
         st.info(GONE, icon=":material/memory:")
-        del st.session_state[name]
+        st.session_state[name] = None
     if not given:
-        st.session_state.pop(name, None)
+        st.session_state[name] = None
         return None
     known: Held | None = st.session_state.get(name)
     if known is None or known.same != [each.key for each in given]:

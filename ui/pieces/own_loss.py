@@ -32,7 +32,7 @@ def box(
 
     def take() -> None:
         text = st.session_state[key_of(text_name)].strip()
-        st.session_state.pop(tried, None)
+        st.session_state[tried] = None
         if not text and empty:
             state.put(name, "")
         elif fault(text, form):
@@ -43,7 +43,7 @@ def box(
         on_change()
 
     value, shown = state.value(name), st.session_state.get(key_of(text_name), "")
-    wrong, meanwhile = st.session_state.get(tried, ("", None))
+    wrong, meanwhile = st.session_state.get(tried) or ("", None)
     if meanwhile != value:
         wrong = ""
     if not wrong and (LOSSES.spelled(shown.strip()) if shown.strip() else "") != value:

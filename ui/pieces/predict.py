@@ -52,7 +52,7 @@ def guessed(key: str) -> str | None:
 def forget(key: str) -> None:
     """Forget what was predicted under this key, so that it is asked again."""
     for kept in (f"guess_{key}", f"guess_{key}_widget"):
-        st.session_state.pop(kept, None)
+        st.session_state[kept] = None
 
 
 def ends_sentence(ends: Mapping[str, float]) -> str:

@@ -211,7 +211,8 @@ def arrive() -> None:
 
 def unpick() -> None:
     """Forget what was clicked, and give charts new keys: an old chart keeps its selection."""
-    if st.session_state.pop(PICKED, ()):
+    if st.session_state.get(PICKED):
+        st.session_state[PICKED] = ()
         st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 

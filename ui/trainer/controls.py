@@ -118,7 +118,8 @@ def config() -> RunConfig:
     """Draw the controls in the sidebar and return what they say."""
     if STATE.take_over():  # a link: its question has not been asked yet
         forget(QUESTION)
-    if (cure := st.session_state.pop("cure", None)) is not None:
+    if cure := st.session_state.get("cure"):
+        st.session_state["cure"] = None
         set_config(cure)
     with st.sidebar:
         _controls(agreed(STATE.values()))

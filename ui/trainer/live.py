@@ -112,7 +112,8 @@ def _hold_at(move: Callable[[Viewer], None]) -> None:
 
 def _reset() -> None:
     controls.set_until(0)
-    if viewer := st.session_state.pop("viewer", None):
+    if viewer := st.session_state.get("viewer"):
+        st.session_state["viewer"] = None
         _leave(viewer)
 
 

@@ -21,7 +21,7 @@ from ui.story.twin import Twin, snapshots, viewers_of
 
 PAGE = "spine"
 STEP = "spine_step"  # the step that the slider is at
-PLAYS = "spine_plays"  # the step to show next; absent unless the figure plays
+PLAYS = "spine_plays"  # the step to show next; None unless the figure plays
 PLAY_SECONDS = 0.8
 
 
@@ -32,13 +32,13 @@ def spine(twin: Twin) -> None:
         "**The probability and slope of each logit, and the logits of the digits**",
         help=explained("logit", "label"),
     )
-    plays = PLAYS in st.session_state
+    plays = st.session_state.get(PLAYS) is not None
     st.fragment(_figure, run_every=PLAY_SECONDS if plays else None)(twin, run, plays)
 
 
 def _figure(twin: Twin, run: list[Snapshot], drawn_playing: bool) -> None:
     """Draw the charts at the slider's step or, while it plays, at one step after another."""
-    playing = PLAYS in st.session_state
+    playing = st.session_state.get(PLAYS) is not None
     if playing != drawn_playing:
         rerun()  # because the fragment needs another timer
     steps = [snapshot.step for snapshot in run]
@@ -86,7 +86,7 @@ def _play(step: int) -> None:
 
 def _stop(step: int) -> None:
     """Stop playing, and put the slider at this step."""
-    st.session_state.pop(PLAYS, None)  # the key is gone if the last step was reached
+    st.session_state[PLAYS] = None
     st.session_state[STEP] = step
 
 
