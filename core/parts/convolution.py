@@ -55,6 +55,33 @@ def convolve(x: Array, kernel: Array, stride: int, around: bool = False) -> Arra
     return _in_order(x, kernel[rows, columns], stride, left)
 
 
+def add_biases(x: Array, biases: Array) -> Array:
+    """x [batch, height, width, filters] + biases [1, 1, 1, filters], with a gradient fast here."""
+    return _biased(x, biases) if by_product(x) else x + biases
+
+
+def by_product(x: Array) -> bool:
+    """Whether `total` is to sum x: on a CPU, where x is not so short that rounding would tell."""
+    return jax.default_backend() == "cpu" and x.dtype.itemsize >= jnp.dtype(jnp.float32).itemsize
+
+
+def total(x: Array) -> Array:
+    """The sums over all axes but the last, as a product with ones; XLA sums in small windows."""
+    rows = x.reshape(-1, x.shape[-1])
+    return jnp.ones(len(rows), x.dtype) @ rows
+
+
+@jax.custom_vjp
+def _biased(x: Array, biases: Array) -> Array:
+    return x + biases
+
+
+_biased.defvjp(
+    lambda x, biases: (x + biases, biases),
+    lambda biases, slope: (slope, total(slope).reshape(biases.shape)),
+)
+
+
 def reach(output: int, pixels: int, places: int, stride: int) -> range:
     """The pixels along one direction that an output is computed from, "SAME" padding included."""
     ((before, _),) = lax.padtype_to_pads((pixels,), (places,), (stride,), "SAME")
@@ -83,25 +110,35 @@ def _convolved(x: Array, kernel: Array, stride: int, pads: Pads, **dilation: Any
 
 
 def _as_a_product(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
-    """Convolve pictures of one channel: for each place in the kernel the pixels that it meets.
+    """Convolve pictures of one channel as one product, which sums over the kernel's places.
 
-    The product sums over the kernel's places. Eigen's convolution is made for many channels: for
-    the CNN's first pictures it took 2.4 ms of CPU, and this 0.9 (two cores, JAX 0.10.2).
+    Eigen's convolution is made for many channels: for the CNN's first pictures it took 2.4 ms of
+    CPU, and this 0.9 (two cores, JAX 0.10.2).
+    """
+    filters = kernel.shape[-1]
+    met = _met_by_each(x, kernel.shape[:2], stride, pads)
+    product = met.reshape(len(met), -1).T @ kernel.reshape(-1, filters)
+    return product.reshape(*met.shape[1:], filters)
+
+
+def _met_by_each(x: Array, sizes: tuple[int, ...], stride: int, pads: Pads) -> Array:
+    """For each place in a kernel the pixels that it meets, [places, batch, height, width].
+
+    The pictures have one channel; height and width are those of the result.
     """
     padded = jnp.pad(x[..., 0], ((0, 0), *pads))
-    rows, columns, _, filters = kernel.shape
+    rows, columns = sizes
     height, width = (
         (pixels - places) // stride + 1
-        for pixels, places in zip(padded.shape[1:], (rows, columns), strict=True)
+        for pixels, places in zip(padded.shape[1:], sizes, strict=True)
     )
-    met = [
-        padded[:, row:, column:][:, : stride * height : stride, : stride * width : stride]
-        for row in range(rows)
-        for column in range(columns)
-    ]
-    patches = jnp.stack(met).reshape(rows * columns, -1)
-    product = patches.T @ kernel.reshape(rows * columns, filters)
-    return product.reshape(-1, height, width, filters)
+    return jnp.stack(
+        [
+            padded[:, row:, column:][:, : stride * height : stride, : stride * width : stride]
+            for row in range(rows)
+            for column in range(columns)
+        ]
+    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -129,8 +166,14 @@ def _backwards(
 def _by_kernel(x: Array, slope: Array, sizes: tuple[int, ...], stride: int, pads: Pads) -> Array:
     """The gradient by the kernel: x convolved with the slopes, `stride` pixels apart.
 
-    Channels take the place of examples, and examples that of channels.
+    Channels take the place of examples, and examples that of channels; of one channel it is a
+    product, as `_as_a_product`. With this and `add_biases`, a step of the CNN took 0.94 to 0.97 of
+    the time (two cores, JAX 0.10.2; two runs of 15 rounds).
     """
+    if x.shape[-1] == 1:
+        met = _met_by_each(x, sizes, stride, pads)
+        product = met.reshape(len(met), -1) @ slope.reshape(-1, slope.shape[-1])
+        return product.reshape(*sizes, 1, -1)
     around = tuple(
         (before, stride * (outputs - 1) + places - pixels - before)
         for (before, _), pixels, places, outputs in zip(

@@ -12,7 +12,7 @@ from jax.example_libraries import stax
 
 from core.parts.activations import ACTIVATIONS, Activation
 from core.parts.batch_norm import batch_norm
-from core.parts.convolution import convolve
+from core.parts.convolution import add_biases, convolve
 from core.parts.dropout import NOTHING, Drop, dropout
 from core.parts.gru import gru
 from core.parts.initializers import Drawing, Initializer
@@ -187,7 +187,7 @@ def _conv(
 
     def apply(params: tuple[Array, Array], x: Array, **_: Any) -> Array:
         kernel, biases = params
-        return convolve(x, kernel, STRIDE, around) + biases
+        return add_biases(convolve(x, kernel, STRIDE, around), biases)
 
     return init, apply
 
