@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         flags = (os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1")
         os.environ["XLA_FLAGS"] = " ".join(flags).strip()
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 # Files that take minutes begin first; otherwise one worker would be left to finish alone. The one

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from core.config import RunConfig
 from core.data import load
 from core.run import train
 from core.study import band, lanes
-from tests.kit.runs import tiny, trained
+from tests.kit.runs import compiling, tiny, trained
 
 STABLE = RunConfig()
 LOGITS = RunConfig(loss="from_logits")
@@ -75,16 +74,10 @@ def test_changed_knobs_compile_nothing() -> None:
     changed = replace(
         WHOLE, seed=7, learning_rate=0.5, loss="clip", epsilon=1e-3, scaling="raw", epochs=5
     )
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
-    )
-    try:
+    with compiling() as compiled:
         band.collect(
             band.rounding_band(changed, load("sample", 100), perturbations=2, magnitude=1e-8)
         )
-    finally:
-        jax.monitoring.clear_event_listeners()
     assert compiled == []
 
 

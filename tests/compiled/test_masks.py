@@ -18,7 +18,7 @@ from core.parts.models import layers
 from core.run import train
 from core.study import masks
 from core.study.states import compiled_for, states
-from tests.kit.runs import DROPPING, order_of, tiny
+from tests.kit.runs import DROPPING, compiling, order_of, tiny
 
 CONFIG = replace(DROPPING, dropout_value=0.6)  # 12 steps an epoch, with 10 images left over
 FULL_BATCH = tiny(batch_size=100, dropout="keep_prob", dropout_value=0.3)
@@ -105,15 +105,9 @@ def test_a_step_that_is_not_in_the_run_is_refused(steps: list[int]) -> None:
 def test_changed_knobs_compile_nothing() -> None:
     data = device_data(CONFIG)
     masks.multipliers(CONFIG, data, 0)
-    compiled: list[Any] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
-    )
-    try:
+    with compiling() as compiled:
         for form in DROPOUTS:
             masks.multipliers(replace(CONFIG, dropout=form, dropout_value=0.1, seed=3), data, 5)
-    finally:
-        jax.monitoring.clear_event_listeners()
     assert compiled == []
 
 

@@ -16,6 +16,7 @@ from core.study import reporting
 from core.study.states import compiled_for, states
 from tests.kit import more
 from tests.kit.runs import DROPPING as CONFIG
+from tests.kit.runs import compiling
 
 
 def device_data(config: RunConfig) -> train.DeviceData:
@@ -123,12 +124,6 @@ def test_the_trap_shows_on_the_sample(config: RunConfig, epochs: int, rate: floa
 
 def test_changed_knobs_compile_nothing() -> None:
     reported(CONFIG)
-    compiled: list[Any] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
-    )
-    try:
+    with compiling() as compiled:
         reported(replace(CONFIG, dropout="older", dropout_value=0.2, seed=4, loss="clip"))
-    finally:
-        jax.monitoring.clear_event_listeners()
     assert compiled == []

@@ -47,8 +47,10 @@ def compiling(others: Container[int | None] = ()) -> Iterator[list[float]]:
             seen.append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def filled(init: Any, inputs: tuple[int, ...], seed: int = 0, spread: float = 0.03) -> Any:
