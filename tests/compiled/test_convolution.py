@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import Array, lax
 
-from core.parts.convolution import BY_INPUT, by_input, convolve, xla
+from core.parts.convolution import BY_INPUT, add_biases, by_input, convolve, xla
 from core.run.train.options import ON_ALL_CORES
 from tests.kit import more
 from tests.kit.runs import quick
@@ -73,6 +73,24 @@ def test_padding_around_is_a_frame_of_zeros(pixels: int, size: int) -> None:
     ours = both_ways(lambda x, weights: convolve(x, weights, 2, around=True))
     for a, b in zip(ours, both_ways(framed), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(np.abs(b).max(), 1))
+
+
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-5), ("float16", 0)])
+def test_biases_have_the_gradient_of_a_sum(dtype: str, close: float) -> None:
+    x, slope = normal(0, 5, 4, 3, 2).astype(dtype), normal(1, 5, 4, 3, 2).astype(dtype)
+    biases = normal(2, 1, 1, 1, 2).astype(dtype)
+
+    def both_ways(function: Any) -> list[np.ndarray]:
+        def run(x: Array, biases: Array) -> list[Array]:
+            y, back = jax.vjp(function, x, biases)
+            return [y, *back(slope)]
+
+        return jax.device_get(quick(run)(x, biases))
+
+    expected = both_ways(lambda x, biases: x + biases)
+    for ours, theirs in zip(both_ways(add_biases), expected, strict=True):
+        assert ours.dtype == theirs.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=close, atol=close)
 
 
 def in_a_loop(function: Any) -> list[str]:
