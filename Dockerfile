@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir --no-compile -r requirements.txt && python -m com
 
 COPY . .
 RUN python -m compileall -q core ui pages app.py
-USER samenet
+USER 1000
 ENV PYTHONUNBUFFERED=1 \
     MALLOC_ARENA_MAX=1 \
     STREAMLIT_SERVER_ADDRESS=0.0.0.0 \
