@@ -90,17 +90,22 @@ def losses_and_slopes(
 
     classes = 2 if binary else z.shape[-1]
     taught = (labels.astype(jnp.int32) + knobs.label_shift) % classes
-    loss, slope = smoothed(of_labels, taught, classes, knobs.label_smoothing)
+    loss, slope = smoothed(of_labels, z, taught, classes, knobs.label_smoothing)
     return loss, slope[:, None] if binary else slope
 
 
 def smoothed(
-    of_labels: Callable[[Array], tuple[Array, Array]], labels: Array, classes: int, smoothing: Array
+    of_labels: Callable[[Array], tuple[Array, Array]],
+    z: Array,
+    labels: Array,
+    classes: int,
+    smoothing: Array,
 ) -> tuple[Array, Array]:
     """The loss and slope of smoothed labels: those of every class, weighted by its target.
 
-    A cross-entropy is linear in its targets. Only a loop's body is compiled, and without smoothing
-    it runs once, for the labels themselves, and multiplies by nothing.
+    `of_labels` gives losses [like labels] and slopes [like the logits z], both in z's format. A
+    cross-entropy is linear in its targets. Only a loop's body is compiled, and without smoothing it
+    runs once, for the labels themselves, and multiplies by nothing.
     """
     share = smoothing / classes
 
@@ -114,7 +119,7 @@ def smoothed(
 
         return i + 1, jax.tree.map(added, totals, of_labels((labels + i) % classes))
 
-    nothing = jax.tree.map(lambda t: jnp.zeros(t.shape, t.dtype), jax.eval_shape(of_labels, labels))
+    nothing = jnp.zeros(labels.shape, z.dtype), jnp.zeros_like(z)
     last = jnp.where(smoothing == 0, 1, classes)
     start: tuple[Array, Any] = jnp.int32(0), nothing
     totals: tuple[Array, Array] = lax.while_loop(lambda carry: carry[0] < last, add, start)[1]
