@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks._workers import Epoch, Seconds, now, serve, since
 from core.config import RunConfig, from_query
 from core.data import Dataset
-from core.run import memory, train
+from core.run import entry, train
 from core.run.engine import Engine
 from core.run.job import Ready, ReportStatus, Status, Viewer
 from core.run.snapshot import Snapshot
@@ -89,7 +89,7 @@ HOW = {
 }
 
 if __name__ == "__main__":
-    memory.keep_buffers()
+    entry.begin()
     how, query, file = sys.argv[1:]
     config, _ = from_query(dict(parse_qsl(query)))
     with np.load(file) as arrays:

@@ -29,7 +29,7 @@ import psutil
 from benchmarks._server import say
 from core.config import RunConfig
 from core.data import load
-from core.run import memory, train
+from core.run import entry, train
 from core.run.prepare import device_data
 from core.study import lanes, states
 from core.study.sweep import Memory, Plan, sweep
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", action="store_true")
     options = parser.parse_args()
-    memory.keep_buffers()
+    entry.begin()
     base = NETWORKS[options.network]
     plan = Plan(base=base, axes={"seed": tuple(range(options.cells))})
     for loop in LOOPS.values():

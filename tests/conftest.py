@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from core.run import entry
 from core.run.train.pieces import Pieces
 from tests.kit import MNIST_VARIABLE, ROOT, official_mnist
 from tests.kit.runs import SHAPES, compiling
@@ -31,8 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("SAMENET_CONVOLUTIONS", "residues")  # none is timed
         # The workers share few cores. A program compiled in one piece instead of 32 takes an eighth
         # less CPU time, and gives the same bits.
-        flags = (os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1")
-        os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+        flags = (os.environ.get(entry.FLAGS, ""), "--xla_cpu_parallel_codegen_split_count=1")
+        os.environ[entry.FLAGS] = " ".join(flags).strip()
+        entry.keep_loops()
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

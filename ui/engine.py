@@ -19,7 +19,7 @@ from core.limits import limits
 from core.parts.choices import TASKS
 from core.parts.losses import LOSSES, Form
 from core.parts.precisions import PRECISIONS
-from core.run import budget, memory, own_process, train
+from core.run import budget, entry, memory, own_process, train
 from core.run.budget import Budget
 from core.run.engine import Engine
 from core.run.job import Status
@@ -39,7 +39,7 @@ def engine() -> Engine:
     Compiled programs are kept on disk: a restarted server is ready in a third of the time.
     """
     asked()  # a mistyped variable stops the start, as those of the limits do
-    memory.keep_buffers()  # if app.py runs as a script, no lifespan has done this
+    entry.begin()  # if app.py runs as a script, no lifespan has done this
     set_by_host = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if set_by_host is None:  # the variable of that name takes precedence
         jax.config.update("jax_compilation_cache_dir", str(COMPILED))

@@ -21,7 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.run import memory
+from core.run import entry
 from ui import gate, imports, logs, streamlit_privates
 
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
@@ -32,10 +32,10 @@ SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
-    """Set the allocator, open a browser and warm up; at the end, stop the engine."""
+    """Set the process up, open a browser and warm up; at the end, stop the engine."""
     logs.guard()
     streamlit_privates.refuse_impossible_values()
-    memory.keep_buffers()
+    entry.begin()
     _exit_with_zero()
     streamlit_privates.open_browser()
     imports.load(imports.SWAPPING)

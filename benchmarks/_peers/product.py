@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks._peers import Data
 from core.data import SOURCES, Dataset
 from core.presets import PRESETS
-from core.run import memory, train
+from core.run import entry, train
 
 VERSION = f"Samenet on JAX {jax.__version__}"
 PRESET = {"mlp": "jax_mlp_full", "cnn": "jax_cnn_full"}
@@ -17,7 +17,7 @@ EPOCHS = 80  # the longest run that has five looks an epoch
 
 
 def epochs(network: str, data: Data) -> Callable[[], None]:
-    memory.keep_buffers()
+    entry.begin()
     config = PRESETS[PRESET[network]].config
     config = replace(config, train_size=len(data.labels), epochs=EPOCHS)
     random, held_out = np.random.default_rng(0), SOURCES[config.source].test_size

@@ -27,7 +27,7 @@ from core.export.frameworks import files, script
 from core.fields import number
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.registry import Registry, Row
-from core.run import memory
+from core.run import entry, memory
 
 PATIENCE = 60.0  # seconds for which a process goes on though nobody asks for its looks
 SECOND_LOOK = (
@@ -273,7 +273,7 @@ class _Process(Iterator[Look | None]):
 def _environment(given: Mapping[str, str], backend: str, folder: Path) -> dict[str, str]:
     """This process's, without what is ours; Keras writes no settings into anyone's home."""
     ours = ("PYTHONPATH", "PYTHONSTARTUP", "STREAMLIT_", "SAMENET_")
-    kept = {name: value for name, value in given.items() if not name.startswith(ours)}
+    kept = {n: value for n, value in entry.plain(given).items() if not n.startswith(ours)}
     own = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": str(folder), "PYTHONUNBUFFERED": "1"}
     return kept | own | ({"KERAS_BACKEND": backend} if backend else {})
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from core.run import memory
+from core.run import entry
 from core.run.own_process import READY, Failed
 from core.run.prepare import explain, prepare
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Do what standard input says until it ends; anything printed goes to standard error."""
     hear, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
-    memory.keep_buffers()
+    entry.begin()
     if hasattr(os, "nice"):
         os.nice(10)
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.run import entry
+
 if TYPE_CHECKING:  # the Keras process imports this module, but must not need JAX
     from core.config import RunConfig
     from core.data import Dataset
@@ -114,7 +116,7 @@ def _write(folder: Path, config: "RunConfig", data: "Dataset") -> None:
 
 def _call(folder: str, backend: str, timeout: float) -> None:
     """Run `main` in a process of its own; raise KerasError if it fails or takes too long."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**entry.plain(os.environ), "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         subprocess.run(
             [sys.executable, "-m", "core.study.real_keras", folder],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.data import load
-from core.run import memory, traces, train
+from core.run import entry, memory, traces, train
 from tests.kit import ROOT
 from tests.kit.runs import tiny, trained
 
@@ -31,8 +31,8 @@ def test_the_c_library_accepts_our_settings(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 ASKED = """
-import asyncio
-from core.run import memory
+import asyncio, os
+from core.run import entry, memory
 asked = []
 memory._glibc = asked.append
 import benchmarks.epoch, core.reproduce, core.run.child, core.run.engine, core.study.sweep
@@ -42,17 +42,19 @@ async def serve():
     async with server.lifespan(None):
         print(*asked)
 
-print(*asked, "nothing yet")
+print(*asked, entry.LOOPS in os.environ.get(entry.FLAGS, ""))
 asyncio.run(serve())
+print(os.environ[entry.FLAGS])
 """
 
 
-def test_a_server_sets_the_allocator_and_no_import_does() -> None:
+def test_a_server_sets_its_process_up_and_no_import_does() -> None:
+    given = {**entry.plain(os.environ), "SAMENET_WARM_UP": "0", entry.FLAGS: "--xla_of_the_host=1"}
     ran = subprocess.run(
-        [sys.executable, "-c", ASKED],
-        cwd=ROOT, env={**os.environ, "SAMENET_WARM_UP": "0"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert ran.stdout.splitlines() == ["nothing yet", "mallopt"], ran.stderr
+        [sys.executable, "-c", ASKED], cwd=ROOT, env=given, capture_output=True, text=True
+    )
+    flags = f"--xla_of_the_host=1 {entry.LOOPS}"
+    assert ran.stdout.splitlines() == ["False", "mallopt", flags], ran.stderr
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,53 @@
+"""What an entry point sets for its process."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import Array
+
+from core.run import entry
+from tests.kit import ROOT
+
+
+@pytest.mark.parametrize(
+    ("host", "then"),
+    [
+        ("", entry.LOOPS),
+        ("--xla_cpu_max_isa=AVX2", f"--xla_cpu_max_isa=AVX2 {entry.LOOPS}"),
+        (f"{entry.EXTRA}=-inline-threshold=1", f"{entry.EXTRA}=-inline-threshold=1"),
+    ],
+)
+def test_flags_of_the_host_are_kept(host: str, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(entry.FLAGS, host)
+    for _ in range(2):
+        entry.keep_loops()
+        assert os.environ[entry.FLAGS] == then
+    assert entry.plain(os.environ).get(entry.FLAGS, "") == host
+
+
+def test_a_framework_that_is_not_ours_gets_no_flags_where_the_host_has_none() -> None:
+    assert entry.plain({"HOME": "/", entry.FLAGS: entry.LOOPS}) == {"HOME": "/"}
+    assert entry.plain({"HOME": "/"}) == {"HOME": "/"}
+
+
+def size() -> int:
+    """The bytes of a compiled function with a loop over ten classes."""
+
+    def loss(z: Array) -> Array:
+        return jnp.sum(jnp.exp(z) * jnp.log(z), axis=-1)
+
+    compiled = jax.jit(loss).lower(jnp.zeros((100, 10))).compile()
+    return len(compiled.runtime_executable().serialize())
+
+
+def test_loops_are_kept_as_loops() -> None:
+    told = "from tests.compiled.test_entry import size; print(size())"
+    plain = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=ROOT, env=entry.plain(os.environ), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert size() < int(plain.stdout), "this JAX no longer passes the option on to LLVM"
