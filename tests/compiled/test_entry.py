@@ -34,6 +34,13 @@ def test_a_framework_that_is_not_ours_gets_no_flags_where_the_host_has_none() ->
     assert entry.plain({"HOME": "/"}) == {"HOME": "/"}
 
 
+def test_no_entry_point_begins_with_a_part_of_it() -> None:
+    rooms = (ROOT / room for room in ("core", "ui", "benchmarks", "scripts"))
+    files = (file for room in rooms for file in room.rglob("*.py"))
+    calls = [file for file in files if "memory.keep_buffers(" in file.read_text()]
+    assert calls == [ROOT / "core/run/entry.py"]
+
+
 def size() -> int:
     """The bytes of a compiled function with a loop over ten classes."""
 

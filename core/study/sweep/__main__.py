@@ -2,9 +2,9 @@
 
 import sys
 
-from core.run import memory
+from core.run import entry
 from core.study.sweep.command import main
 
 if __name__ == "__main__":
-    memory.keep_buffers()
+    entry.begin()
     sys.exit(main())

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from core.config import RunConfig
-from core.run import memory
+from core.run import entry
 from core.study.sweep.plan import Plan
 from core.study.sweep.run import Rows, families, measure_runs
 from core.study.sweep.store import Store
@@ -88,9 +88,9 @@ def work(configs: list[dict[str, Any]], made: dict[str, str]) -> tuple[list[RunR
     Raises:
       RuntimeError: this worker computes with something else than the sweep was `made` with.
     """
+    entry.begin()  # a worker starts here
     if (own := computed_with()) != made:
         raise RuntimeError(f"a worker computes with {own}, the sweep with {made}")
-    memory.keep_buffers()  # a worker starts here
     runs = [RunConfig(**config) for config in configs]
     rows: dict[RunConfig, RunRow] = {}
     started = time.perf_counter()
