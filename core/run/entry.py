@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from importlib import util
 
 from core.run import memory
 
+ACCELERATORS = ("jax_plugins", "libtpu")  # JAX finds a GPU by the first, a TPU by the second
 FLAGS = "XLA_FLAGS"
 EXTRA = "--xla_backend_extra_options"
 # LLVM would write a loop over ten classes out ten times, in each loss of the table. Without that a
@@ -20,9 +22,12 @@ def begin() -> None:
 
 
 def keep_loops() -> None:
-    """Let LLVM keep long loops as loops; a host that gives LLVM options of its own keeps those."""
+    """Let LLVM keep long loops as loops; a host that gives LLVM options of its own keeps those.
+
+    LLVM also compiles for accelerators, whose programs are left as they are.
+    """
     flags = os.environ.get(FLAGS, "")
-    if EXTRA not in flags:
+    if EXTRA not in flags and _only_cpu():
         os.environ[FLAGS] = f"{flags} {LOOPS}".strip()
 
 
@@ -31,3 +36,10 @@ def plain(environment: Mapping[str, str]) -> dict[str, str]:
     flags = environment.get(FLAGS, "").replace(LOOPS, "").strip()
     others = {name: value for name, value in environment.items() if name != FLAGS}
     return others | ({FLAGS: flags} if flags else {})
+
+
+def _only_cpu() -> bool:
+    """Whether JAX will compute on a CPU; asking JAX itself would be too late for its flags."""
+    if named := os.environ.get("JAX_PLATFORMS"):
+        return named == "cpu"
+    return not any(map(util.find_spec, ACCELERATORS))

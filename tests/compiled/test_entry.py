@@ -23,10 +23,30 @@ from tests.kit import ROOT
 )
 def test_flags_of_the_host_are_kept(host: str, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(entry.FLAGS, host)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     for _ in range(2):
         entry.keep_loops()
         assert os.environ[entry.FLAGS] == then
     assert entry.plain(os.environ).get(entry.FLAGS, "") == host
+
+
+@pytest.mark.parametrize(
+    ("platforms", "plugins", "added"),
+    [
+        ("", (), True),
+        ("", ("no_such_plugin", "json"), False),
+        ("cpu", ("json",), True),
+        ("cuda", (), False),
+    ],
+)
+def test_programs_of_an_accelerator_are_left_as_they_are(
+    platforms: str, plugins: tuple[str, ...], added: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    monkeypatch.setattr(entry, "ACCELERATORS", plugins)
+    monkeypatch.delenv(entry.FLAGS, raising=False)
+    entry.keep_loops()
+    assert (os.environ.get(entry.FLAGS) == entry.LOOPS) is added
 
 
 def test_a_framework_that_is_not_ours_gets_no_flags_where_the_host_has_none() -> None:
@@ -51,6 +71,7 @@ def size() -> int:
     return len(compiled.runtime_executable().serialize())
 
 
+@pytest.mark.skipif(not entry._only_cpu(), reason="an accelerator's programs are left as they are")
 def test_loops_are_kept_as_loops() -> None:
     told = "from tests.compiled.test_entry import size; print(size())"
     plain = subprocess.run(
