@@ -102,7 +102,7 @@ def _smoothed(smoothing: float) -> np.ndarray:
         def of_labels(labels: Any) -> Any:
             return with_grad(exact.log_softmax_one_hot)(z, labels, jnp.asarray(0.0))
 
-        return array(smoothed(of_labels, labels, CLASSES, jnp.asarray(smoothing))[0].mean())
+        return array(smoothed(of_labels, z, labels, CLASSES, jnp.asarray(smoothing))[0].mean())
 
 
 _GIVEN = _softmax(_RNG.normal(size=(5, CLASSES)))  # may be taken for logits, too
