@@ -10,8 +10,8 @@ ACCELERATORS = ("jax_plugins", "libtpu")  # JAX finds a GPU by the first, a TPU 
 FLAGS = "XLA_FLAGS"
 EXTRA = "--xla_backend_extra_options"
 # LLVM would write a loop over ten classes out ten times, in each loss of the table. Without that a
-# look at ten classes takes half as long to compile (a CNN's and an MLP's, 17 to 9 s of CPU on two
-# cores, JAX 0.10.2). JAX has no way to say so for one program.
+# look at ten classes takes about half as long to compile: an MLP's and a CNN's 8 to 11 s of CPU
+# instead of 16 to 17 (two cores with AVX2, JAX 0.10.2). JAX has no way to say so for one program.
 LOOPS = f"{EXTRA}=-unroll-full-max-count=8"
 
 

@@ -14,12 +14,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 def keep_buffers() -> None:
     """Keep XLA's buffers from one call to the next, where the C library is glibc.
 
-    By default glibc
-    returns large buffers to Linux after a call and asks for them again page by page. For the ten
-    steps of the question that was 44,000 page faults and 0.63 to 0.78 s of CPU; with the buffers
-    kept it is under 800 faults and 0.52 to 0.66 s, but the process holds 230 MB more. An MLP and a
-    CNN with batches of 100 take the same time either way. Use one malloc arena: every other is
-    capped at 64 MB. Threads that already own one keep it (two cores, glibc 2.36).
+    By default glibc returns large buffers to Linux after a call and asks for them again page by
+    page. For the ten steps of the question that was 44,000 page faults and 0.63 to 0.78 s of CPU;
+    with the buffers kept it is under 800 faults and 0.52 to 0.66 s, but the process holds 230 MB
+    more. An MLP and a CNN with batches of 100 take the same time either way. Use one malloc arena:
+    every other is capped at 64 MB. Threads that already own one keep it (two cores, glibc 2.36).
     """
     if option := _glibc("mallopt"):
         option(M_ARENA_MAX, 1)

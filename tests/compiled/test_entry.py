@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import Array
 
+from core.export import real
 from core.run import entry
 from tests.kit import ROOT
 
@@ -49,9 +51,11 @@ def test_programs_of_an_accelerator_are_left_as_they_are(
     assert (os.environ.get(entry.FLAGS) == entry.LOOPS) is added
 
 
-def test_a_framework_that_is_not_ours_gets_no_flags_where_the_host_has_none() -> None:
+def test_a_framework_that_is_not_ours_gets_no_flag_of_ours(tmp_path: Path) -> None:
     assert entry.plain({"HOME": "/", entry.FLAGS: entry.LOOPS}) == {"HOME": "/"}
     assert entry.plain({"HOME": "/"}) == {"HOME": "/"}
+    given = {"HOME": "/", entry.FLAGS: entry.LOOPS}
+    assert entry.FLAGS not in real._environment(given, "jax", tmp_path)
 
 
 def test_no_entry_point_begins_with_a_part_of_it() -> None:
