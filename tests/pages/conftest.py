@@ -2,14 +2,28 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 
 from core.study import lasagne, series
 from core.study.lasagne import claims
 from tests.kit.small import SMALL, few_steps
 from ui.engine import engine
 from ui.trainer import nudged
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_scan() -> Iterator[None]:
+    """Let Streamlit read what the installed packages say of themselves once.
+
+    It does so for every AppTest, to find components, and that took a fifth of the trainer's tests.
+    """
+    scan = cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
