@@ -5,6 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
+from types import CodeType
 from typing import Any
 
 from core.parts.losses.row import Form, Loss, LossFunction
@@ -36,7 +37,13 @@ def marked(row: Loss, form: Form) -> str:
 
 def text_of(function: Callable[..., Any]) -> str:
     """The source of one function, as if it stood in no other."""
-    return textwrap.dedent(inspect.getsource(function)).strip()
+    plain: Any = inspect.unwrap(function)
+    return _text(plain.__code__)
+
+
+@cache
+def _text(code: CodeType) -> str:
+    return textwrap.dedent(inspect.getsource(code)).strip()
 
 
 def _called(function: Any, seen: set[int], package: str) -> Iterator[Callable[..., Any]]:
@@ -55,10 +62,11 @@ def _called(function: Any, seen: set[int], package: str) -> Iterator[Callable[..
             yield from _called(other, seen, package)
 
 
-def names_in(text: str) -> list[str]:
+@cache
+def names_in(text: str) -> tuple[str, ...]:
     """The names used in a piece of source, in order, without those after a dot."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)]
-    return [node.id for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset))]
+    return tuple(node.id for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset)))
 
 
 def _is_function(thing: Any) -> bool:
