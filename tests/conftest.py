@@ -1,5 +1,6 @@
 """How the tests run: one folder of compiled programs, the longest files first, shared fixtures."""
 
+import gc
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -59,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place[ROOT / "tests" / f"{name}.py"] = i - len(LONGEST)
     place[ROOT / "tests" / f"{LATER}.py"] = 0.4
     items.sort(key=lambda item: place[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector never look again at what is imported and collected by now.
+
+    To look at them took 1.1 of the 45 CPU seconds of two files' tests.
+    """
+    gc.freeze()
 
 
 def _served(file: Path) -> bool:

@@ -14,6 +14,13 @@ from tests.kit.servers import SMALL, served
 expect.set_options(timeout=1000 * MINUTE)
 # Not with a route of Playwright, which would keep the browser from caching any file.
 NOT_OUTSIDE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+# Streamlit's placeholders do not pulse. Two dozen of them take half a core to draw without a GPU,
+# while the network that they wait for is compiled.
+STILL = """document.addEventListener("DOMContentLoaded", () => {
+    const style = document.createElement("style");
+    style.textContent = "[data-testid=stSkeleton] { animation: none !important; }";
+    document.head.append(style);
+})"""
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +32,7 @@ def browser_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         profile = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"), executable_path=found, args=[*FLAGS, NOT_OUTSIDE]
         )
+        profile.add_init_script(STILL)
         page = profile.pages[0]
         page.set_default_timeout(1000 * MINUTE)
         yield page
