@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner import script_runner
 
 from core.study import lasagne, series
 from core.study.lasagne import claims
@@ -15,14 +16,17 @@ from ui.trainer import nudged
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_scan() -> Iterator[None]:
-    """Let Streamlit read what the installed packages say of themselves once.
+def no_chores() -> Iterator[None]:
+    """Spare Streamlit two chores that took a fifth and more than half of the trainer's tests.
 
-    It does so for every AppTest, to find components, and that took a fifth of the trainer's tests.
+    For every AppTest it reads what all installed packages say of themselves, to find components;
+    here it does so once. And after every run of a page it lets Keras collect the garbage, where
+    tests of real frameworks have imported Keras into this process; no page does.
     """
     scan = cache(manifest_scanner.scan_component_manifests)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        patch.setattr(script_runner, "_clean_problem_modules", lambda: None)
         yield
 
 
