@@ -35,13 +35,12 @@ def marked(row: Loss, form: Form) -> str:
     return "\n".join(lines)
 
 
-def text_of(function: Callable[..., Any]) -> str:
-    """The source of one function, as if it stood in no other."""
-    plain: Any = inspect.unwrap(function)
-    return _text(plain.__code__)
+def text_of(function: Any) -> str:
+    """The source of one plain function, such as `called` yields, as if it stood in no other."""
+    return _text(function.__code__)
 
 
-@cache
+@cache  # by its code, because a function that another one makes is a new one each time
 def _text(code: CodeType) -> str:
     return textwrap.dedent(inspect.getsource(code)).strip()
 
