@@ -35,6 +35,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Set the process up, open a browser and warm up; at the end, stop the engine."""
     logs.guard()
     streamlit_privates.refuse_impossible_values()
+    streamlit_privates.let_callbacks_end()
     entry.begin()
     _exit_with_zero()
     streamlit_privates.open_browser()

@@ -20,6 +20,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.runtime.state.common import WidgetMetadata, user_key_from_element_id
+from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.runtime.state.session_state import Serialized, Value, WStates
 from streamlit.web.server import server_util
 
@@ -131,6 +132,29 @@ def refuse_impossible_values() -> None:
 
 
 _deserialized = WStates.__getitem__
+
+
+def let_callbacks_end() -> None:
+    """Have callbacks run to their end, even if the visitor changes something else meanwhile.
+
+    Otherwise Streamlit ends a callback where it next uses the session's state, and never calls it
+    again. A loss came without its epsilon, and a run was not pinned
+    (tests/pages/test_quick_visitor.py; https://github.com/streamlit/streamlit/issues/10578).
+    """
+    SafeSessionState.on_script_will_rerun = _call_whole  # type: ignore[assignment, method-assign]
+
+
+_call_callbacks = SafeSessionState.on_script_will_rerun
+
+
+def _call_whole(state: SafeSessionState, *args: Any, **others: Any) -> None:
+    end_if_asked = state._yield_callback
+    end_if_asked()
+    object.__setattr__(state, "_yield_callback", lambda: None)  # its own would set an entry
+    try:
+        _call_callbacks(state, *args, **others)
+    finally:
+        object.__setattr__(state, "_yield_callback", end_if_asked)
 
 
 # What the keys contain of menus in which a visitor may type what is not offered.

@@ -14,6 +14,7 @@ from core.run.errands import LEASE, Errand
 from core.run.job import Status, Viewer
 from tests.kit import MINUTE, ROOT
 from ui.engine import engine
+from ui.pieces.on_screen import OnScreen
 from ui.state import TURNS
 
 
@@ -79,6 +80,13 @@ def keyed(widgets: Iterable[Any], name: str) -> Any:
     """The widget of this name, which has a new key each time the page sets it (ui/state.py)."""
     (found,) = (each for each in widgets if each.key and re.fullmatch(rf"{name}(-\d+)?", each.key))
     return found
+
+
+def viewer(page: AppTest) -> Viewer:
+    """The view of the run that the trainer shows."""
+    on_screen: OnScreen = page.session_state["on_screen"]
+    assert on_screen.viewer is not None
+    return on_screen.viewer
 
 
 def stated(page: AppTest, name: str) -> Any:

@@ -9,7 +9,7 @@ from core.config import RunConfig, to_query
 from core.presets import PRESETS
 from core.study.series import End
 from tests.kit import MINUTE, small
-from tests.kit.pages import answers, bodies, open_page, settled
+from tests.kit.pages import answers, bodies, open_page, settled, viewer
 from tests.pages.test_story_pages import said, told
 from ui.engine import engine
 from ui.pages import PAGES
@@ -62,7 +62,7 @@ def test_the_verdict_on_the_key_follows_from_the_measured_errors(
 
 def test_the_trainer_shows_errors_of_series_and_no_accuracy() -> None:
     page = open_page("pages/lab/train.py", **to_query(SMALL), until="end")
-    engine().wait(page.session_state["viewer"], 10**9, 4 * MINUTE)
+    engine().wait(viewer(page), 10**9, 4 * MINUTE)
     page.run()
     assert not page.exception
     assert "step 12 of 12" in str([each.proto.text for each in page.get("progress")])

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.run.job import Status
 from tests.kit import MINUTE
-from tests.kit.pages import answers, keyed, open_page, settled, stated, without_widgets
+from tests.kit.pages import answers, keyed, open_page, settled, stated, viewer, without_widgets
 from tests.kit.runs import tiny
 from ui.engine import engine
 from ui.trainer import runs
@@ -23,7 +23,7 @@ def opened(link: Opened) -> AppTest:
 
 
 def ended(page: AppTest) -> AppTest:
-    view = engine().wait(page.session_state["viewer"], 10**9, 4 * MINUTE)
+    view = engine().wait(viewer(page), 10**9, 4 * MINUTE)
     assert view.status is Status.DONE
     return settled(page)
 
@@ -63,10 +63,10 @@ def test_what_a_link_hides_keeps_its_value() -> None:
     ]
     assert not [key for key in drawn if key.startswith(("control_learning", "control_seed"))]
     assert "Optimizer" not in [each.label for each in page.expander]
-    assert page.session_state["viewer"].config == config
+    assert viewer(page).config == config
     assert not [each for each in page.info if each.value.startswith("After step")]
     keyed(page.select_slider, "control_epochs").set_value(3).run()
-    assert page.session_state["viewer"].config == tiny(learning_rate=1.0, seed=3, epochs=3)
+    assert viewer(page).config == tiny(learning_rate=1.0, seed=3, epochs=3)
     assert page.query_params["hide"] == ".".join(hide)
     page.button(key="show_all").click().run()
     assert keyed(page.number_input, "control_seed").value == 3
@@ -75,7 +75,7 @@ def test_what_a_link_hides_keeps_its_value() -> None:
 
 def test_a_question_comes_before_the_run_and_its_answer_after() -> None:
     page = opened(Opened(A, ask="accuracy"))
-    assert len(page.radio) == 1 and "viewer" not in page.session_state
+    assert len(page.radio) == 1 and "on_screen" not in page.session_state
     page.radio[0].set_value("95% or more").run()
     assert not page.radio and page.query_params["ask"] == "accuracy"
     assert "Train the run to its end" in page.info[0].value and not answers(page)

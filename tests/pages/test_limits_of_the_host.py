@@ -7,7 +7,7 @@ import pytest
 from core.config import RunConfig, to_query
 from core.run.budget import FULL
 from core.study.sweep import Plan
-from tests.kit.pages import open_page
+from tests.kit.pages import open_page, viewer
 from tests.kit.runs import tiny
 from ui import home
 from ui.engine import engine
@@ -22,7 +22,7 @@ def test_the_trainer_keeps_to_the_limits_and_says_so(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SAMENET_DATA", "ou")
     page = open_page("pages/lab/train.py", **to_query(config))
     assert not page.exception and not page.error
-    assert page.session_state["viewer"].config == tiny(epochs=5)
+    assert viewer(page).config == tiny(epochs=5)
     assert f"epochs is now 5: this server trains up to {most} steps" in page.toast[0].value
     assert f"This server trains up to {most} steps." in [text.value for text in page.caption]
     offered = next(menu for menu in page.selectbox if menu.label == "data").options
@@ -84,7 +84,7 @@ def test_a_full_server_tells_its_visitor_and_takes_the_run_when_there_is_room(
     assert [text.value for text in page.warning] == [FULL]
     monkeypatch.setattr(engine().budget, "bytes", 2)
     page.run()
-    assert not page.warning and page.session_state["viewer"].alive()
+    assert not page.warning and viewer(page).alive()
 
 
 @pytest.mark.usefixtures("full")

@@ -14,7 +14,7 @@ from core.run.snapshot import Gradient, Snapshot
 from core.study import precision
 from core.study.lasagne import CLAIMS
 from tests.kit import MINUTE
-from tests.kit.pages import go, keyed, open_page, tables
+from tests.kit.pages import go, keyed, open_page, tables, viewer
 from tests.kit.runs import DIGITS, look, trained
 from ui.charts import digits
 from ui.charts import microscope as charts
@@ -78,7 +78,7 @@ def test_the_samples_are_those_of_the_question_s_first_network() -> None:
 
 def test_the_samples_are_those_of_the_run_in_the_trainer() -> None:
     page = open_page("pages/lab/train.py", loss="from_logits")
-    engine().wait(page.session_state["viewer"], 1, MINUTE)
+    engine().wait(viewer(page), 1, MINUTE)
     page.run()
     go(page, PAGE)
     assert any("the network in the trainer" in text.value for text in page.markdown)

@@ -37,14 +37,13 @@ def frameworks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _real(query: dict[str, str]) -> None:
-    import streamlit as st
-
     from core.config import from_query
     from ui.engine import engine
+    from ui.pieces.on_screen import on_screen
     from ui.trainer.real import offer
 
     config = from_query(query)[0]
-    st.session_state["viewer"] = engine().submit(config)
+    on_screen().viewer = engine().submit(config)
     offer(config)
 
 

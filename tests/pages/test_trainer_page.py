@@ -19,7 +19,7 @@ from core.presets import PRESETS
 from core.run.command import as_json
 from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
-from tests.kit.pages import go, keyed, open_page, settled
+from tests.kit.pages import go, keyed, open_page, settled, viewer
 from tests.kit.runs import tiny, trained
 from ui.charts.live import Drawing
 from ui.engine import engine
@@ -33,10 +33,6 @@ LONG = to_query(tiny(epochs=1000))
 def trainer(**query: str) -> AppTest:
     page = open_page("pages/lab/train.py", **query)
     return seen(page, 1)
-
-
-def viewer(page: AppTest) -> Viewer:
-    return page.session_state["viewer"]
 
 
 def seen(page: AppTest, snapshots: int) -> AppTest:
@@ -139,7 +135,7 @@ def test_moving_the_loss_slider_trains_another_run() -> None:
     assert ended(page).status is Status.DONE, "the new run plays too"
     page.run()
     assert metrics(page)["training accuracy"] == "90.9%"
-    assert page.session_state["before"][-1].step == 10, "the run before is drawn in grey"
+    assert page.session_state["on_screen"].before[-1].step == 10, "the run before is drawn in grey"
 
 
 def test_a_cure_sets_the_controls() -> None:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import RunConfig, to_query
 from core.study.twins import differing_fields, nearest_twin, twin_differences
 from tests.kit import MINUTE
-from tests.kit.pages import bars, go, keyed, open_page, settled, stated
+from tests.kit.pages import bars, go, keyed, open_page, settled, stated, viewer
 from tests.kit.runs import configs, tiny
 from tests.kit.runs import trained as trained_looks
 from ui.charts.palette import PINS
@@ -26,7 +26,7 @@ def said(page: AppTest) -> str:
 
 
 def trained(page: AppTest) -> AppTest:
-    engine().wait(page.session_state["viewer"], 10**9, MINUTE)
+    engine().wait(viewer(page), 10**9, MINUTE)
     page.run()
     assert not page.exception
     return page
@@ -143,7 +143,7 @@ def test_a_pinned_run_can_be_opened_again_and_unpinned() -> None:
     second = replace(A, learning_rate=1.0)
     assert stated(page, "control_pins") == (A, second)
     page.selectbox(key="shelf_open").set_value(A).run()
-    assert not page.exception and page.session_state["viewer"].config == A
+    assert not page.exception and viewer(page).config == A
     page.button(key="pin").click().run()
     assert stated(page, "control_pins") == (second,), "a second press unpins"
     keyed(page.multiselect, "shelf_pinned").set_value([A, second]).run()

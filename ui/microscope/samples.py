@@ -9,7 +9,6 @@ import streamlit as st
 from core.config import RunConfig
 from core.parts.dtypes import DTYPES
 from core.parts.losses import LOSSES
-from core.run.job import Viewer
 from core.run.snapshot import Answers
 from core.study import precision
 from core.study.initial import initial_answers
@@ -21,6 +20,7 @@ from ui.microscope.curves import Examined
 from ui.microscope.setting import Setting
 from ui.pieces.chosen import AppliedLoss, Look, Run, clicked, gallery, mark, own_loss, zones
 from ui.pieces.draw import chart, colour_key
+from ui.pieces.on_screen import on_screen
 
 
 class _Initial(NamedTuple):
@@ -35,7 +35,7 @@ class _Initial(NamedTuple):
 
 def _network() -> tuple[Run, int, str]:
     """Return the run to show, its last step to show, and its name; the trainer's run if any."""
-    viewer: Viewer | None = st.session_state.get("viewer")
+    viewer = on_screen().viewer
     if viewer is not None and viewer.looks():
         return viewer, viewer.config.steps, "the network in the trainer"
     return _Initial(RunConfig()), 0, "the question's initial network"

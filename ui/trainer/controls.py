@@ -118,9 +118,6 @@ def config() -> RunConfig:
     """Draw the controls in the sidebar and return what they say."""
     if STATE.take_over():  # a link: its question has not been asked yet
         forget(QUESTION)
-    if cure := st.session_state.get("cure"):
-        st.session_state["cure"] = None
-        set_config(cure)
     with st.sidebar:
         _controls(agreed(STATE.values()))
         if allowed := limits().sentence():
@@ -152,7 +149,7 @@ def _controls(now: RunConfig) -> None:
 
 
 def set_config(chosen: RunConfig) -> None:
-    """Set every widget, as far as the host allows; only before they are drawn, or in a callback."""
+    """Set every widget, as far as the host allows; only in a callback."""
     _set(*agree(asdict(chosen)))
 
 

@@ -16,6 +16,7 @@ from core.run.command import as_json
 from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.pieces import aside
+from ui.pieces.on_screen import on_screen
 from ui.trainer import controls
 from ui.trainer.link import END
 
@@ -26,7 +27,7 @@ RECORDABLE = 400e6  # bytes of weights, gradients and slots
 
 def offer(config: RunConfig) -> None:
     """Draw what there is to download of the run that is shown, and where to open one."""
-    viewer: Viewer | None = st.session_state.get("viewer")
+    viewer = on_screen().viewer
     if viewer is None:
         return
     st.markdown(

@@ -32,6 +32,7 @@ from ui.engine import device, engine, losses_ready
 from ui.pieces import chosen, figures
 from ui.pieces.draw import colour_key
 from ui.pieces.network import network
+from ui.pieces.on_screen import on_screen
 from ui.pieces.widgets import setting_text
 from ui.state import rerun
 from ui.streamlit_chart import vega_lite_chart
@@ -93,7 +94,7 @@ def in_turn(frame: Frame) -> None:
 
 def _give_way() -> None:
     """End this frame if its visitor has clicked: Streamlit checks when the state is accessed."""
-    _ = "viewer" in st.session_state
+    _ = "on_screen" in st.session_state
 
 
 def _frame(frame: Frame) -> None:
@@ -207,8 +208,13 @@ def _diagnosis(
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """Draw a button that sets the controls to what may help."""
     changes = ", ".join(setting_text(name, value) for name, value in cure.items())
-    if st.button(f"Try {changes}", key="try_cure", icon=":material/healing:"):
-        st.session_state["cure"] = agree({**asdict(config), **cure})[0]
+    if st.button(
+        f"Try {changes}",
+        key="try_cure",
+        icon=":material/healing:",
+        on_click=controls.set_config,
+        args=[agree({**asdict(config), **cure})[0]],
+    ):
         rerun()
 
 
@@ -260,7 +266,7 @@ def _caption(config: RunConfig, now: Snapshot | None, on_chance: str) -> None:
 
 def before() -> list[Snapshot]:
     """Return the snapshots of the run before."""
-    return st.session_state.get("before", [])
+    return on_screen().before
 
 
 def _drawn(frame: Frame, view: View, now: Snapshot | None, copies: Errand | None) -> list[Drawing]:
@@ -275,7 +281,7 @@ def _drawn(frame: Frame, view: View, now: Snapshot | None, copies: Errand | None
 
     last = view.snapshots[-1] if view.snapshots else None
     chance_known = copies is not None and copies.done
-    then = st.session_state.get("before")
+    then = before()
     return _once("drawn", (frame, last, then, chance_known, _loss_known(config)), make)
 
 

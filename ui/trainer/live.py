@@ -15,6 +15,7 @@ from ui.engine import engine
 from ui.pieces import chosen
 from ui.pieces.glossary import explained
 from ui.pieces.names import names
+from ui.pieces.on_screen import OnScreen, on_screen
 from ui.trainer import controls, frame, phone, runs
 from ui.trainer.link import END
 from ui.twins import pair
@@ -54,13 +55,11 @@ def panel(title: str, config: RunConfig) -> None:
 
 def _viewer(config: RunConfig) -> Viewer:
     """Return the session's viewer, with a new run if a control has changed."""
-    viewer: Viewer | None = st.session_state.get("viewer")
-    if viewer is not None and viewer.config == config and viewer.alive():
-        return viewer
-    if viewer is not None:
-        _leave(viewer)
-    st.session_state["viewer"] = viewer = engine().submit(config, until=controls.until())
-    return viewer
+    mine, until = on_screen(), controls.until()
+    if mine.viewer is None or mine.viewer.config != config or not mine.viewer.alive():
+        _leave(mine)
+        mine.viewer = engine().submit(config, until)
+    return mine.viewer
 
 
 def _first_frame(viewer: Viewer) -> View:
@@ -70,13 +69,15 @@ def _first_frame(viewer: Viewer) -> View:
     return engine().wait(viewer, snapshots=1, timeout=FIRST_FRAME_SECONDS)
 
 
-def _leave(viewer: Viewer) -> None:
-    """Leave a run; its curves stay in grey behind those of the next one."""
+def _leave(mine: OnScreen) -> None:
+    """Leave the run; its curves stay in grey behind those of the next one."""
+    if (viewer := mine.viewer) is None:
+        return
+    _remember(viewer)
     if snapshots := viewer.view().snapshots:
-        st.session_state["before"] = snapshots
-        st.session_state["shown_config"] = viewer.config
-        _remember(viewer)
+        mine.before, mine.config = snapshots, viewer.config
     viewer.stop()
+    mine.viewer = None
 
 
 def _remember(viewer: Viewer) -> None:
@@ -97,13 +98,13 @@ def _poll_seconds(status: Status) -> float | None:
 
 def _train() -> None:
     controls.set_until(END)
-    if viewer := st.session_state.get("viewer"):
+    if viewer := on_screen().viewer:
         viewer.resume()
 
 
 def _hold_at(move: Callable[[Viewer], None]) -> None:
     """Move the viewer to a step where it stays, and put that step into the link."""
-    if viewer := st.session_state.get("viewer"):
+    if viewer := on_screen().viewer:
         move(viewer)
         controls.set_until(viewer.limit)
     else:
@@ -112,14 +113,12 @@ def _hold_at(move: Callable[[Viewer], None]) -> None:
 
 def _reset() -> None:
     controls.set_until(0)
-    if viewer := st.session_state.get("viewer"):
-        st.session_state["viewer"] = None
-        _leave(viewer)
+    _leave(on_screen())
 
 
 def _pin() -> None:
     """Keep the run in the charts, or remove it from them."""
-    if viewer := st.session_state.get("viewer"):
+    if viewer := on_screen().viewer:
         runs.toggle(viewer.config, viewer.view().snapshots)
 
 
@@ -132,7 +131,7 @@ def _open(config: RunConfig) -> None:
 def _abandon() -> None:
     """Go back to the last settings that had something to show."""
     _reset()
-    controls.set_config(st.session_state.get("shown_config", RunConfig()))
+    controls.set_config(on_screen().config or RunConfig())
 
 
 def _transport(title: str, status: Status) -> None:

@@ -10,13 +10,13 @@ from core.export import REALS, real, recorded, script
 from core.limits import limits
 from core.parts.choices import TASKS
 from core.run.errands import Errand
-from core.run.job import Viewer
 from core.run.snapshot import Snapshot
 from ui.charts import live
 from ui.charts import real as charts
 from ui.engine import engine
 from ui.pieces.draw import chart, colour_key
 from ui.pieces.glossary import explained
+from ui.pieces.on_screen import on_screen
 from ui.state import rerun
 from ui.trainer import nudged
 
@@ -110,7 +110,7 @@ def _shown(config: RunConfig, key: str, known_done: bool) -> None:
     if not errand.done:
         at = f"step {looks[-1].step:,} of {config.steps:,}" if looks else "it starts"
         st.caption(f"{real.version(REALS[key])}: {at}. Everybody's runs go first.")
-    viewer: Viewer | None = st.session_state.get("viewer")
+    viewer = on_screen().viewer
     if looks and viewer is not None and viewer.config == config:
         view = viewer.view()
         _compared(config, key, looks, view.snapshots)

@@ -5,8 +5,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from core.config import RunConfig
-from core.run.job import Status, Viewer
+from core.run.job import Status
 from ui.pieces.copy_link import copy_link
+from ui.pieces.on_screen import on_screen
 from ui.pieces.predict import Guess, guessed, predict
 from ui.state import rerun
 from ui.trainer import controls
@@ -35,7 +36,7 @@ def asked(title: str, config: RunConfig) -> Guess | None:
 
 def judge(guess: Guess | None) -> None:
     """Say whether the guess was right, once the run that is shown has ended."""
-    viewer: Viewer | None = st.session_state.get("viewer")
+    viewer = on_screen().viewer
     if guess is None or viewer is None:
         return
     question, view = QUESTIONS[controls.question()], viewer.view()

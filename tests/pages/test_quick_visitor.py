@@ -1,0 +1,89 @@
+"""The trainer when its visitor is quicker than the page.
+
+The browser's next request ends the script's run where that next uses the session's state.
+"""
+
+from typing import Any
+
+import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+from streamlit.runtime.state.safe_session_state import SafeSessionState
+from streamlit.testing.v1 import AppTest
+
+from core.config import to_query
+from core.parts.losses import LOSSES
+from core.run.engine import Engine
+from core.run.job import Viewer
+from tests.kit.pages import keyed, open_page, viewer
+from tests.kit.runs import tiny
+from ui.state import PageState
+from ui.streamlit_privates import let_callbacks_end
+
+CONFIG = tiny(epochs=1000)
+
+
+@pytest.fixture(autouse=True)
+def as_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = SafeSessionState.on_script_will_rerun
+    monkeypatch.setattr(SafeSessionState, "on_script_will_rerun", whole)
+    let_callbacks_end()
+
+
+def trainer() -> AppTest:
+    page = open_page("pages/lab/train.py", **to_query(CONFIG), until="end")
+    assert viewer(page).config == CONFIG
+    return page
+
+
+def asked_for_meanwhile(
+    patch: pytest.MonkeyPatch, owner: Any, name: str, widgets: WidgetStates
+) -> list[Any]:
+    """Have the browser's next request come while `owner.name` is called for the first time.
+
+    Returns a list, which that call adds its result to.
+    """
+    returned, function = list[Any](), getattr(owner, name)
+
+    def slow(*args: Any, **others: Any) -> Any:
+        patch.setattr(owner, name, function)
+        context = get_script_run_ctx()
+        assert context is not None and context.script_requests is not None
+        context.script_requests.request_rerun(
+            RerunData(context.query_string, widgets, context.page_script_hash)
+        )
+        returned.append(function(*args, **others))
+        return returned[-1]
+
+    patch.setattr(owner, name, slow)
+    return returned
+
+
+def test_going_back_to_a_run_while_the_next_one_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = trainer()
+    asked: list[Viewer] = asked_for_meanwhile(
+        monkeypatch, Engine, "submit", page._tree.get_widget_states()
+    )
+    keyed(page.number_input, "control_seed").set_value(5).run()
+    assert not page.exception
+    assert asked[0].config == tiny(epochs=1000, seed=5) and asked[0].stopped
+    assert viewer(page).config == CONFIG and not viewer(page).stopped
+
+
+def test_a_loss_brings_its_epsilon_whatever_is_changed_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = trainer()
+    loss, seed = keyed(page.select_slider, "control_loss"), keyed(page.number_input, "control_seed")
+    loss.set_value("mxnet")
+    seed.set_value(5)
+    both = page._tree.get_widget_states()
+    seed.set_value(CONFIG.seed)
+    asked_for_meanwhile(monkeypatch, PageState, "value", both)
+    page.run()
+    assert not page.exception
+    own = LOSSES["mxnet"].epsilon
+    assert own != CONFIG.epsilon
+    assert viewer(page).config == tiny(epochs=1000, loss="mxnet", epsilon=own, seed=5)
