@@ -235,14 +235,13 @@ def _scrubbed(steps: int) -> None:
 
 def _scrubber(config: RunConfig) -> None:
     st.slider(
-        "look back to step",
+        "look back to step (far right: the newest)",
         0,
         config.steps,
         st.session_state["scrubber"],
         key="scrubber",
         on_change=_scrubbed,
         args=[config.steps],
-        help="Drag it fully right to follow the run.",
     )
 
 
