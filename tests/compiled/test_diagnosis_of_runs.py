@@ -16,7 +16,7 @@ from core.run.diagnosis import Diagnosis, diagnose
 from core.run.train import shape
 from tests.kit import more
 from tests.kit.runs import DIGITS as FEW_DIGITS
-from tests.kit.runs import KEEP_OR_DROP, SHAPES, tiny, trained
+from tests.kit.runs import KEEP_OR_DROP, SHAPES, righted, tiny, trained
 from tests.kit.truth import DEEP, DIGITS, settings, verdicts
 
 QUESTION = RunConfig()
@@ -32,8 +32,10 @@ def said(config: RunConfig, step: int) -> Diagnosis:
 def test_the_question_has_the_measured_causes() -> None:
     assert "48% of the images are wrong and silent" in said(QUESTION, 0).sentence
     assert said(QUESTION, 0).cure == {"loss": "from_logits"}
-    later = said(QUESTION, 10)
-    assert "Of the 484 that were so at the start, 3" in later.sentence  # 341 where it was noted
+    now = righted(trained(QUESTION))
+    assert 100 < now < 484  # 341 where it was noted, and 416 with another compiler's rounding
+    later = f"Of the 484 that were so at the start, {now} are right by now."
+    assert later in said(QUESTION, 10).sentence
 
 
 @pytest.mark.parametrize(

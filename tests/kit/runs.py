@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -124,6 +124,13 @@ SHAPES = tuple(dict.fromkeys(train.shape(config) for config in _shapes()))
 def trained(config: RunConfig) -> list[Snapshot]:
     """The snapshots of a run, which is trained once however many tests look at it."""
     return list(train.run(config, load(config.source, config.train_size)))
+
+
+def righted(snapshots: Sequence[Snapshot]) -> int:
+    """How many of the images that were wrong and silent at the start are right at the end."""
+    start, end = snapshots[0], snapshots[-1]
+    silent = ~start.correct & (start.gradients == Gradient.ZERO)
+    return int(np.count_nonzero(silent & end.correct))
 
 
 def order_of(config: RunConfig, epoch: int = 0) -> jax.Array:
