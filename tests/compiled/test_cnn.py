@@ -96,7 +96,8 @@ def test_every_form_gives_the_same_gradients_up_to_rounding(model: str) -> None:
     first, *others = map(gradients, BY_INPUT)
     for other in others:
         for a, b in zip(first, other, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(a).max(), 1), err_msg=model)
+            # The gradient of biases before a norm is 0 but for rounding, which is 1e-4 here.
+            np.testing.assert_allclose(a, b, atol=1e-4 * max(np.abs(a).max(), 1), err_msg=model)
 
 
 @pytest.mark.parametrize("config", [POST, RIGHT], ids=lambda config: config.model)
