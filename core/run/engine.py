@@ -143,11 +143,12 @@ class Engine:
             viewer.stopped = True
             viewer.job.viewers.discard(viewer)
             viewer.job.visitors.discard(viewer)
+            self._changed.notify_all()
 
     def wait(self, viewer: Viewer, snapshots: int, timeout: float) -> View:
         """Wait until the view has that many snapshots or the run is over, at most `timeout` s.
 
-        A run that was freed is over, too.
+        A run that was freed is over, too, and one that the viewer has left.
         """
         lent = self._turn.end()
         view = self._wait(viewer, snapshots, time.monotonic() + timeout)
@@ -160,7 +161,7 @@ class Engine:
             while True:
                 view = viewer.view()
                 left = deadline - time.monotonic()
-                over = viewer.job.ended or not viewer.alive()
+                over = viewer.job.ended or viewer.stopped or not viewer.alive()
                 if len(view.snapshots) >= snapshots or over or left <= 0:
                     return view
                 self._changed.wait(min(left, self._lease / 2))  # soon enough to keep the lease
@@ -339,7 +340,8 @@ class Engine:
         log.info("run freed: %s", job.config.differences())
         if self.holds(job):
             del self._jobs[job.config]
-        self._end(job, Status.PAUSED)
+        if not job.ended:  # whoever still looks at one that has ended goes on seeing its end
+            self._end(job, Status.PAUSED)
         self._changed.notify_all()
 
     def _end(self, job: Job, status: Status, message: str = "") -> None:
@@ -396,7 +398,11 @@ class Engine:
     def _finish(self, job: Job, finish: Callable[[], float]) -> None:
         """Compile the rest of a run's program, after its first look: both may share one core."""
         with self._changed:
-            self._changed.wait_for(lambda: job.snapshots or job.ticks is None, FIRST_LOOK_SECONDS)
+            self._changed.wait_for(
+                lambda: job.snapshots or job.ticks is None or self._closed, FIRST_LOOK_SECONDS
+            )
+            if self._closed or job.ended:
+                return
             if self._in_the_way(job):
                 self._drop(job)
                 return
@@ -438,11 +444,11 @@ class Engine:
                     continue
                 job.seconds += time.monotonic() - started
                 if snapshot is not None:
-                    job.snapshots.append(snapshot)
-                    job.times.append((time.monotonic(), snapshot.step))
+                    job.add(snapshot)
                     over = snapshot.step == job.config.steps
                 if over:
                     self._end(job, Status.DONE)
+                    self._jobs.move_to_end(job.config)
                 else:
                     self._take_turns(job)
                 self._changed.notify_all()

@@ -149,6 +149,17 @@ class Job:
             self.requested_step = min(int(step) + 1, self.config.steps)
         return self.requested_step if at_hand is None else at_hand
 
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a look.
+
+        Whoever has asked for one further step, while the run was already past it, is shown this.
+        """
+        for viewer in self.visitors:
+            if self.step < viewer.limit == self.requested_step < snapshot.step:
+                viewer.limit = snapshot.step
+        self.snapshots.append(snapshot)
+        self.times.append((time.monotonic(), snapshot.step))
+
     def pace(self) -> float | None:
         """Recent steps per second, or None if not known."""
         if len(self.times) < 2 or self.ended:

@@ -403,6 +403,46 @@ def test_the_newest_finished_runs_are_kept(make: Callable[..., Engine], runs: Ru
     assert [each.seed for each in runs.prepared] == [1, 2, 3, 1]
 
 
+def test_a_run_that_has_just_ended_is_kept_and_whoever_looks_at_another_still_sees_its_end(
+    make: Callable[..., Engine], runs: Runs
+) -> None:
+    engine = make(keep=1)
+    long = engine.submit(config(1), until=0)
+    engine.wait(long, 1, SOON)
+    short = engine.submit(config(2))
+    done(engine, short)
+    long.resume()
+    done(engine, long)
+    until(lambda: len(engine._jobs) == 1)
+    for viewer in (long, short, engine.submit(config(1))):
+        assert viewer.alive() and viewer.view().status is Status.DONE
+        assert steps(viewer.view()) == list(range(11))
+    assert [each.seed for each in runs.prepared] == [1, 2]
+
+
+def test_a_step_that_the_run_has_passed_already_shows_the_next_look(
+    make: Callable[..., Engine],
+) -> None:
+    passed, gate = threading.Event(), threading.Event()
+
+    def ticks(config: RunConfig, report: Any, next_look: NextLook) -> Iterator[Snapshot | None]:
+        yield snapshot(0)
+        passed.set()
+        assert gate.wait(SOON)
+        yield None  # after step 5
+        yield snapshot(max(5, next_look(0)))
+
+    engine = make(ticks)
+    viewer, other = engine.submit(config()), engine.submit(config(), until=0)
+    assert passed.wait(SOON)
+    viewer.pause()
+    viewer.step()
+    assert viewer.limit == 1
+    gate.set()
+    assert steps(engine.wait(viewer, 2, SOON)) == [0, 5]
+    assert viewer.limit == 5 and steps(other.view()) == [0]
+
+
 # What goes wrong
 
 
@@ -541,7 +581,8 @@ def test_a_wait_ends_with_a_run_that_is_freed(make: Callable[..., Engine], runs:
         target=lambda: found.append(engine.wait(viewer, 1, 9 * SOON)), daemon=True
     )
     wait.start()
-    viewer.stop()
+    with engine._changed:
+        engine._drop(viewer.job)
     wait.join(SOON)
     assert not viewer.alive()
     assert [view.snapshots for view in found] == [[]]
@@ -608,6 +649,43 @@ def test_a_run_is_not_freed_while_it_compiles_nor_as_soon_as_it_is_ready(
     assert viewer.alive()
     assert done(engine, newcomer).status is Status.DONE
     assert runs.prepared == [config()]
+
+
+def test_a_wait_ends_when_its_viewer_leaves(make: Callable[..., Engine]) -> None:
+    engine = make()
+    viewer = engine.submit(config(), until=0)
+    engine.wait(viewer, 1, SOON)
+    waiting = threading.Thread(target=engine.wait, args=(viewer, 2, 10 * SOON))
+    waiting.start()
+    viewer.stop()
+    waiting.join(SOON)
+    assert not waiting.is_alive()
+
+
+def test_nothing_more_is_compiled_for_a_run_once_the_engine_closes(
+    make: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "FIRST_LOOK_SECONDS", 10 * SOON)
+    looking, gate, finished = threading.Event(), threading.Event(), []
+
+    def ticks() -> Iterator[Snapshot | None]:
+        looking.set()
+        assert gate.wait(SOON)
+        yield snapshot(0)
+
+    def finish() -> float:
+        finished.append(True)
+        return 0.0
+
+    engine = make(prepare_whole=lambda *_: Ready(ticks(), finish=finish))
+    engine.submit(config())
+    assert looking.wait(SOON)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    until(lambda: not any(thread.is_alive() for thread in list(engine._preparing)))
+    gate.set()
+    closing.join(SOON)
+    assert not closing.is_alive() and not finished
 
 
 def test_close_ends_the_worker(make: Callable[..., Engine]) -> None:
