@@ -119,7 +119,11 @@ class Failure(NamedTuple):
 
 
 def looks(
-    config: RunConfig, key: str, seconds: float, full: Callable[[], bool]
+    config: RunConfig,
+    key: str,
+    seconds: float,
+    full: Callable[[], bool],
+    wanted: Callable[[], bool] = lambda: False,
 ) -> Iterator[Look | Failure | None]:
     """Train a run in a real framework; yields its looks, None between them, a Failure at its end.
 
@@ -129,6 +133,7 @@ def looks(
     Args:
       seconds: that the process may take.
       full: whether the server has no memory left for it.
+      wanted: whether somebody waits for the looks, though they are not asked for at present.
     """
     row = REALS[key]
     with tempfile.TemporaryDirectory(prefix="samenet_real_") as name:
@@ -145,7 +150,7 @@ def looks(
             yield None
         last = -1
         while True:
-            process = yield from _begun(folder, row, seconds, full)
+            process = yield from _begun(folder, row, seconds, full, wanted)
             try:
                 for look in process:
                     if look is None or look.step > last:
@@ -163,14 +168,14 @@ _turn = threading.Semaphore(1)
 
 
 def _begun(
-    folder: Path, row: Real, seconds: float, full: Callable[[], bool]
+    folder: Path, row: Real, seconds: float, full: Callable[[], bool], wanted: Callable[[], bool]
 ) -> Generator[None, None, "_Process"]:
     """Begin the process when no other runs."""
     while not _turn.acquire(blocking=False):
         time.sleep(SECOND_LOOK)
         yield None
     try:
-        return _Process(folder, row.backend, seconds, full)
+        return _Process(folder, row.backend, seconds, full, wanted)
     except BaseException:
         _turn.release()
         raise
@@ -199,10 +204,15 @@ class _Process(Iterator[Look | None]):
     """
 
     def __init__(
-        self, folder: Path, backend: str, seconds: float, full: Callable[[], bool]
+        self,
+        folder: Path,
+        backend: str,
+        seconds: float,
+        full: Callable[[], bool],
+        wanted: Callable[[], bool],
     ) -> None:
         self.left, self.why = False, ""
-        self._seconds, self._full = seconds, full
+        self._seconds, self._full, self._wanted = seconds, full, wanted
         self._asked = time.monotonic()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors = folder / "errors.txt"
@@ -238,6 +248,8 @@ class _Process(Iterator[Look | None]):
     def watched(self, since: float) -> bool:
         """End the process if there is a reason to, and return whether it goes on."""
         now = time.monotonic()
+        if self._wanted():
+            self._asked = now
         if now - self._asked > PATIENCE:
             self.left = True
         elif now - since > self._seconds:

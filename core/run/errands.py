@@ -21,7 +21,7 @@ log = logging.getLogger("samenet.errands")
 LEASE = 20.0  # seconds for which one look keeps an errand going
 LEFT = 120.0  # seconds without a look after which an errand that is not done may be forgotten
 REFUSALS = (MemoryError, TooLong, DataUnavailable)  # they say why in words, and are no fault
-KEEP = 64  # errands whose pieces are kept for the next visitor who asks for the same
+KEEP = 64  # errands kept for the next visitor who asks for the same, and all that are looked at
 
 
 class Errand(NamedTuple):
@@ -70,13 +70,24 @@ class Errands:
         """
         with self._lock:
             work = self._works.setdefault(key, _Work(make))
-            work.lease = max(work.lease, time.monotonic() + lease)
-            while len(self._works) > KEEP:
-                self._works.popitem(last=False)
+            self._works.move_to_end(key)
+            now = time.monotonic()
+            work.lease = max(work.lease, now + lease)
+            left = [key for key, work in self._works.items() if work.lease < now]
+            surplus = max(0, len(self._works) - KEEP)
+            gone = [self._works.pop(key) for key in left[:surplus]]
             if not work.done and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._run, daemon=True, name="errands")
                 self._thread.start()
-            return Errand(list(work.pieces), work.done, work.failure)
+            errand = Errand(list(work.pieces), work.done, work.failure)
+        del gone  # closing what they have open may take a while
+        return errand
+
+    def wanted(self, key: Hashable) -> bool:
+        """Whether somebody looks at an errand."""
+        with self._lock:
+            work = self._works.get(key)
+            return work is not None and work.lease > time.monotonic()
 
     def peek(self, key: Hashable) -> Errand | None:
         """Return how far an errand is, without keeping it going; None if unknown."""
@@ -93,7 +104,8 @@ class Errands:
     def forget(self, key: Hashable) -> None:
         """End an errand after its current piece; asked for again, it starts from the beginning."""
         with self._lock:
-            self._works.pop(key, None)
+            gone = self._works.pop(key, None)
+        del gone
 
     def waiting(self) -> bool:
         """Whether somebody looks at an errand that is not done."""
@@ -111,7 +123,8 @@ class Errands:
             left = (key for key, work in works if not work.done and work.lease < now - LEFT)
             if (key := next(chain(done, left), None)) is None:
                 return None
-            return bytes_in(self._works.pop(key).pieces)
+            work = self._works.pop(key)
+        return bytes_in(work.pieces)
 
     def count(self) -> tuple[int, int]:
         """How many errands are kept, and how many of them go on for somebody."""

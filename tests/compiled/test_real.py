@@ -31,11 +31,16 @@ Looks = Iterator[Look | Failure | None]
 def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Looks]]:
     """Begin a script of these lines; all of them have ended after the test."""
 
-    def begin(lines: str, seconds: float = SOON, full: Callable[[], bool] = lambda: False) -> Looks:
+    def begin(
+        lines: str,
+        seconds: float = SOON,
+        full: Callable[[], bool] = lambda: False,
+        wanted: Callable[[], bool] = lambda: False,
+    ) -> Looks:
         monkeypatch.setattr(real, "script", lambda *_: SimpleNamespace(text=lines))
         monkeypatch.setattr(real, "files", lambda *_: {"data.npz": b"123"})
         monkeypatch.setattr(real, "SECOND_LOOK", 0.02)
-        return real.looks(CONFIG, "torch", seconds, full)
+        return real.looks(CONFIG, "torch", seconds, full, wanted)
 
     yield begin
     until(lambda: real._turn.acquire(blocking=False))
@@ -142,6 +147,24 @@ def test_one_that_is_left_ends_and_begins_again_when_it_is_asked_for(
     until(lambda: not scripts())
     monkeypatch.setattr(real, "PATIENCE", SOON)
     assert near([SEEN[0], *told(looks)], SEEN), "no look comes twice"
+
+
+def test_one_that_is_looked_at_goes_on_though_there_is_no_turn_for_its_errand(
+    begun: Callable[..., Looks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = PRINTED.replace("flush=True)", "flush=True); import time; time.sleep(0.05)")
+    asked: list[float] = []
+
+    def wanted() -> bool:
+        asked.append(time.monotonic())
+        return True
+
+    looks = begun(slow, wanted=wanted)
+    monkeypatch.setattr(real, "PATIENCE", 0.0)
+    until(lambda: next(looks) is not None)
+    (script,) = scripts()
+    until(lambda: not script.is_running() or script.status() == psutil.STATUS_ZOMBIE)
+    assert len(asked) > 1 and near(told(looks), SEEN[1:]), "it was not begun again"
 
 
 def test_data_that_cannot_be_had_is_told(

@@ -25,7 +25,7 @@ def frameworks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(real, "missing", lambda row: [m for m in row.modules if m in lacking])
     monkeypatch.setattr(real, "version", lambda row: f"{row.label} 9")
 
-    def looks(config: RunConfig, key: str, seconds: float, full: Any) -> Iterator[Any]:
+    def looks(config: RunConfig, key: str, *_: Any) -> Iterator[Any]:
         yield None
         for each in trained(config):
             yield real.Look(each.step, each.loss * (1 + 9e-5 * (each.step == 5)), 0.5, 0.5)

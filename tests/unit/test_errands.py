@@ -97,7 +97,22 @@ def test_only_the_newest_are_kept(queue: Errands, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(errands, "KEEP", 2)
     for key in "abc":
         until(lambda key=key: queue.look(key, lambda: count(1)), lambda errand: errand.done)
+        queue.rest(key)
     assert list(queue._works) == ["b", "c"]
+
+
+def test_what_somebody_looks_at_is_kept_and_what_was_looked_at_last(
+    queue: Errands, idle: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errands, "KEEP", 1)
+    idle.clear()
+    for key in "abca":
+        queue.look(key, lambda: count(1))
+    assert list(queue._works) == ["b", "c", "a"] and queue.wanted("b")
+    queue.rest("b")
+    assert not queue.wanted("b") and not queue.wanted("none")
+    queue.look("d", lambda: count(1))
+    assert list(queue._works) == ["c", "a", "d"]
 
 
 def test_errands_take_turns(queue: Errands, idle: threading.Event) -> None:

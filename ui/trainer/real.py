@@ -98,9 +98,10 @@ def _asked(config: RunConfig, key: str) -> None:
 
 def _shown(config: RunConfig, key: str, known_done: bool) -> None:
     """Draw how far it is; when it is done, the page runs again, and has no timer then."""
+    name, errands = ("real", config, key), engine().errands
     seconds, full = limits().framework_seconds, engine().budget.full
-    make = partial(real.looks, config, key, seconds, full)
-    errand = engine().errands.look(("real", config, key), make)
+    make = partial(real.looks, config, key, seconds, full, partial(errands.wanted, name))
+    errand = errands.look(name, make)
     looks = [piece for piece in errand.pieces if isinstance(piece, real.Look)]
     failures = [piece.why for piece in errand.pieces if isinstance(piece, real.Failure)]
     if errand.failure:
