@@ -53,11 +53,11 @@ class Pieces:
         self, function: Callable[..., Any], *types: Any, donate: tuple[int, ...] = ()
     ) -> Any:
         """A function as XLA is given it; its price is known before it is compiled."""
-        if function not in self._lowered:
+        if (lowered := self._lowered.get(function)) is None:
             with numerics(self.shape):
                 jitted = jax.jit(function, donate_argnums=donate)
-                self._lowered[function] = jitted.lower(*types)
-        return self._lowered[function]
+                lowered = self._lowered[function] = jitted.lower(*types)
+        return lowered
 
     def compiled(
         self,
