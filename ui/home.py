@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core.config import RunConfig
-from core.run.job import Status, Viewer
+from core.run.job import Status
 from core.run.snapshot import Snapshot
 from ui.charts import home
 from ui.charts.frame import curves_sentence
@@ -48,8 +48,10 @@ def race() -> bool:
     Return whether another race may begin.
     """
     if (seed := st.session_state.get(SEED)) is not None:
-        racing = viewers({name: replace(config, seed=seed) for name, config in RUNS.items()})
-        return draw_until(partial(all_done, racing), partial(_live, racing), POLL_SECONDS)
+        racing = {name: replace(config, seed=seed) for name, config in RUNS.items()}
+        return draw_until(
+            lambda: all_done(viewers(racing)), partial(_live, racing, seed), POLL_SECONDS
+        )
     recorded = json.loads(RECORDED.read_text())
     _draw(recorded["rows"], ended=True)
     st.caption(
@@ -59,15 +61,14 @@ def race() -> bool:
     return True
 
 
-def _live(racing: Mapping[str, Viewer], drawn_ended: bool) -> None:
-    views = {label: viewer.view() for label, viewer in racing.items()}
+def _live(racing: Mapping[str, RunConfig], seed: int, drawn_ended: bool) -> None:
+    views = {label: viewer.view() for label, viewer in viewers(racing).items()}
     rows = [row(label, snapshot) for label, view in views.items() for snapshot in view.snapshots]
     _draw(rows, drawn_ended)
     refused = {view.message for view in views.values() if view.status is Status.REFUSED}
     for message in sorted(refused):
         st.warning(message, icon=":material/block:")
     status = "done" if drawn_ended else next(iter(views.values())).status
-    seed = st.session_state[SEED]
     st.caption(f"Live, seed {seed}, {status}: JAX on this server's {device()}.")
 
 

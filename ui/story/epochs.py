@@ -33,8 +33,7 @@ def by_epoch(twins: Twins, post: Printed, full: RunConfig) -> None:
     """
     st.markdown("**Test images that are wrong, by epoch**", help=explained("held out", "epoch"))
     colour_key({PRINTED: BEFORE, **{twin.label: twin.colour for twin in twins}})
-    viewers = viewers_of(twins)
-    if draw_until(lambda: all_done(viewers), lambda _: _by_epoch(twins, post)):
+    if draw_until(lambda: all_done(viewers_of(twins)), lambda _: _by_epoch(twins, post)):
         _, here = _ends(twins[0], snapshots(twins[0]))
         title = f"Test accuracy of “{twins[0].label}”"
         beside_measured(_findings(post.test, here), title, settings(full, twins[0].config))

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.parts.choices import TASKS
-from core.run.job import Status, Viewer
+from core.run.job import Status
 from core.run.snapshot import Snapshot
 from ui.charts import live as live_charts
 from ui.charts import saturation
@@ -32,19 +32,16 @@ def watch(twins: Twins, key: str = "twins", predictions: bool = True) -> bool:
       key: keeps its charts apart from those of other twins on the page.
       predictions: whether to draw each run's predicted probabilities as well.
     """
-    viewers = viewers_of(twins)
     colour_key({twin.label: twin.colour for twin in twins})
     return draw_until(
-        lambda: all_done(viewers),
-        lambda ended: _watch(twins, viewers, ended, key, predictions),
+        lambda: all_done(viewers_of(twins)),
+        lambda ended: _watch(twins, ended, key, predictions),
         POLL_SECONDS,
     )
 
 
-def _watch(
-    twins: Twins, viewers: Mapping[str, Viewer], drawn_ended: bool, key: str, predictions: bool
-) -> None:
-    views = {label: viewer.view() for label, viewer in viewers.items()}
+def _watch(twins: Twins, drawn_ended: bool, key: str, predictions: bool) -> None:
+    views = {label: viewer.view() for label, viewer in viewers_of(twins).items()}
     for view in views.values():
         if view.status is Status.REFUSED:
             st.warning(view.message, icon=":material/block:")

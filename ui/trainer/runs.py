@@ -97,6 +97,8 @@ def training() -> bool:
     """True while pinned runs are being trained; each look renews their leases."""
     going: dict[RunConfig, Viewer] = st.session_state.get(TRAINED, {})
     for config, viewer in list(going.items()):
+        if not viewer.alive():
+            viewer = going[config] = engine().submit(config)
         view = viewer.view()
         if view.status is Status.DONE:
             remember(config, view.snapshots)
