@@ -52,6 +52,9 @@ def main() -> None:
         wait_until_sent()
         raise
     wait_until_sent()
+    # If another run has begun meanwhile, this one ends here, before Streamlit takes the fragments
+    # that are there for its own.
+    _ = OWN in st.session_state
 
 
 if __name__ == "__main__":  # run by Streamlit, not imported by app.py

@@ -47,16 +47,9 @@ def wait_until_sent() -> None:
     draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
     (tests/served/test_slow_host.py). So a page's run ends only when all of it has been sent.
     """
-    context = get_script_run_ctx()
-    server = runtime.get_instance() if runtime.exists() else None
-    sessions = getattr(server, "_session_mgr", None)  # an AppTest has no server, or a fake one
-    if context is None or sessions is None:
-        return
-    if (visitor := sessions.get_active_session_info(context.session_id)) is None:
-        return
-    session = visitor.session
-    if session._event_loop.is_closed():  # the server is ending
-        return
+    session = _session()
+    if session is None or _replaced(session) or session._event_loop.is_closed():
+        return  # without a server, another run has begun, or the server is ending
     # This waits behind all that this thread has handed to the loop.
     sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
     try:
@@ -70,6 +63,26 @@ async def _empty(queue: Any) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
+def _session() -> Any:
+    """Return Streamlit's session for which this thread runs; None in an AppTest."""
+    context = get_script_run_ctx()
+    server = runtime.get_instance() if runtime.exists() else None
+    sessions = getattr(server, "_session_mgr", None)  # an AppTest has no server, or a fake one
+    if context is None or sessions is None:
+        return None
+    visitor = sessions.get_active_session_info(context.session_id)
+    return visitor and visitor.session
+
+
+def _replaced(session: Any) -> bool:
+    """Return whether the session has begun another run since this thread's, which is to end.
+
+    Streamlit does not wait for its end: it lets both go on, each in a thread of its own.
+    """
+    context, runner = get_script_run_ctx(), session._scriptrunner
+    return runner is None or context is None or runner._requests is not context.script_requests
+
+
 def forget_what_was_not_drawn() -> None:
     """Drop the fragments that this run did not draw; Streamlit does so only without `st.stop()`.
 
@@ -77,8 +90,12 @@ def forget_what_was_not_drawn() -> None:
     those fragments. If a request of such a fragment's timer is still on its way, the server answers
     it with something that has no place on the page any more: the browser shows "Bad delta path",
     and the page is dead until it is loaded again (tests/pages/test_main.py).
+
+    A run that has been replaced ends in the same way, but by then the fragments are its
+    successor's: without them the live panel stood still (tests/unit/test_privates.py).
     """
-    if context := get_script_run_ctx():
+    session = _session()
+    if (context := get_script_run_ctx()) and not (session and _replaced(session)):
         drawn = context.shared.new_fragment_ids.snapshot()
         context.fragment_storage.clear(new_fragment_ids=drawn)
 
@@ -140,6 +157,7 @@ def let_callbacks_end() -> None:
     Otherwise Streamlit ends a callback where it next uses the session's state, and never calls it
     again. A loss came without its epsilon, and a run was not pinned
     (tests/pages/test_quick_visitor.py; https://github.com/streamlit/streamlit/issues/10578).
+    The callbacks of the next request wait for that, because both use the same state.
     """
     SafeSessionState.on_script_will_rerun = _call_whole  # type: ignore[assignment, method-assign]
 
@@ -149,12 +167,13 @@ _call_callbacks = SafeSessionState.on_script_will_rerun
 
 def _call_whole(state: SafeSessionState, *args: Any, **others: Any) -> None:
     end_if_asked = state._yield_callback
-    end_if_asked()
-    object.__setattr__(state, "_yield_callback", lambda: None)  # its own would set an entry
-    try:
-        _call_callbacks(state, *args, **others)
-    finally:
-        object.__setattr__(state, "_yield_callback", end_if_asked)
+    with state._state._old_state.setdefault("callbacks", threading.Lock()):
+        end_if_asked()
+        object.__setattr__(state, "_yield_callback", lambda: None)  # its own would set an entry
+        try:
+            _call_callbacks(state, *args, **others)
+        finally:
+            object.__setattr__(state, "_yield_callback", end_if_asked)
 
 
 # What the keys contain of menus in which a visitor may type what is not offered.

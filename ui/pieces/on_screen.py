@@ -1,5 +1,6 @@
 """The run that the trainer shows; other parts of the app look at it, too."""
 
+import threading
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -19,6 +20,7 @@ class OnScreen:
     it stand still (tests/pages/test_quick_visitor.py).
     """
 
+    lock: threading.RLock = field(default_factory=threading.RLock)  # for a change of the run
     viewer: Viewer | None = None
     before: list[Snapshot] = field(default_factory=list)  # of the run before
     config: RunConfig | None = None  # the last settings that had something to show

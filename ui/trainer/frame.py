@@ -208,14 +208,18 @@ def _diagnosis(
 def _offer(config: RunConfig, cure: Mapping[str, Any]) -> None:
     """Draw a button that sets the controls to what may help."""
     changes = ", ".join(setting_text(name, value) for name, value in cure.items())
-    if st.button(
+    st.button(
         f"Try {changes}",
         key="try_cure",
         icon=":material/healing:",
-        on_click=controls.set_config,
+        on_click=_try,
         args=[agree({**asdict(config), **cure})[0]],
-    ):
-        rerun()
+    )
+
+
+def _try(chosen: RunConfig) -> None:
+    controls.set_config(chosen)
+    rerun()
 
 
 def _numbers(config: RunConfig, now: Snapshot | None, drawn: Sequence[Drawing]) -> None:

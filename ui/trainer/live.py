@@ -55,11 +55,13 @@ def panel(title: str, config: RunConfig) -> None:
 
 def _viewer(config: RunConfig) -> Viewer:
     """Return the session's viewer, with a new run if a control has changed."""
-    mine, until = on_screen(), controls.until()
-    if mine.viewer is None or mine.viewer.config != config or not mine.viewer.alive():
-        _leave(mine)
-        mine.viewer = engine().submit(config, until)
-    return mine.viewer
+    mine = on_screen()
+    with mine.lock:
+        until = controls.until()  # ends this run of the script if another has begun meanwhile
+        if mine.viewer is None or mine.viewer.config != config or not mine.viewer.alive():
+            _leave(mine)
+            mine.viewer = engine().submit(config, until)
+        return mine.viewer
 
 
 def _first_frame(viewer: Viewer) -> View:
@@ -71,13 +73,14 @@ def _first_frame(viewer: Viewer) -> View:
 
 def _leave(mine: OnScreen) -> None:
     """Leave the run; its curves stay in grey behind those of the next one."""
-    if (viewer := mine.viewer) is None:
-        return
-    _remember(viewer)
-    if snapshots := viewer.view().snapshots:
-        mine.before, mine.config = snapshots, viewer.config
-    viewer.stop()
-    mine.viewer = None
+    with mine.lock:
+        if (viewer := mine.viewer) is None:
+            return
+        _remember(viewer)
+        if snapshots := viewer.view().snapshots:
+            mine.before, mine.config = snapshots, viewer.config
+        viewer.stop()
+        mine.viewer = None
 
 
 def _remember(viewer: Viewer) -> None:

@@ -85,7 +85,9 @@ def ask(config: RunConfig, view: View, errand: Errand | None, key: str = "copies
         return
     label = f"Measure it: {COPIES} nudged copies, about {view.seconds * COPIES:.0f} s"
     later = "They train after everybody's runs."
-    if st.button(label, key=key, icon=":material/casino:", help=later):
-        wanted = st.session_state.get("copies_asked", ())
-        st.session_state["copies_asked"] = (*wanted, config)
-        rerun()
+    st.button(label, key=key, icon=":material/casino:", help=later, on_click=_asked, args=[config])
+
+
+def _asked(config: RunConfig) -> None:
+    st.session_state["copies_asked"] = (*st.session_state.get("copies_asked", ()), config)
+    rerun()

@@ -25,9 +25,18 @@ def ask(config: RunConfig, view: View, snapshots: list[Snapshot] | None) -> None
     """Draw a button that asks where the NaN comes from that the last of `snapshots` has."""
     if snapshots is None or view.long or _search(config, snapshots):
         return
-    if st.button("Where does the NaN come from?", key="origin", icon=":material/search:"):
-        st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
-        rerun()
+    st.button(
+        "Where does the NaN come from?",
+        key="origin",
+        icon=":material/search:",
+        on_click=_asked,
+        args=[config],
+    )
+
+
+def _asked(config: RunConfig) -> None:
+    st.session_state[ASKED] = (*st.session_state.get(ASKED, ()), config)
+    rerun()
 
 
 def first_nan(config: RunConfig, view: View, snapshots: list[Snapshot] | None) -> None:
