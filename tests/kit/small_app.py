@@ -1,14 +1,16 @@
 """app.py as most tests serve it: with the stories in few steps.
 
 `SAMENET_TESTS_SEND_EVERY=0.3` makes it send as seldom as a slow host does (in seconds; Streamlit's
-own value is 0.005). If `SAMENET_TESTS_RUNS` names a file, the query of each run that a page asks
-for is added to it. On SIGUSR1 the names of all loaded modules are written to the file
-`SAMENET_TESTS_MODULES`.
+own value is 0.005). With `SAMENET_TESTS_WAIT=3`, a page waits at least that many seconds for the
+first look of a run whose seed is not 0. If `SAMENET_TESTS_RUNS` names a file, the query of each run
+that a page asks for is added to it. On SIGUSR1 the names of all loaded modules are written to the
+file `SAMENET_TESTS_MODULES`.
 """
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +21,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.config import RunConfig, to_query
 from core.run.engine import Engine
-from core.run.job import Viewer
+from core.run.job import View, Viewer
 from tests.kit.small import few_steps
 from ui import main, server, status
 
@@ -27,6 +29,15 @@ few_steps()
 
 if seconds := os.environ.get("SAMENET_TESTS_SEND_EVERY"):
     runtime.MESSAGE_FLUSH_INTERVAL_SECS = float(seconds)
+
+if seconds := os.environ.get("SAMENET_TESTS_WAIT"):
+    wait, least = Engine.wait, float(seconds)
+
+    def _late(self: Engine, viewer: Viewer, snapshots: int, timeout: float) -> View:
+        time.sleep(least if viewer.config.seed else 0.0)
+        return wait(self, viewer, snapshots, timeout)
+
+    Engine.wait = _late  # type: ignore[method-assign]
 
 if runs := os.environ.get("SAMENET_TESTS_RUNS"):
     submit = Engine.submit

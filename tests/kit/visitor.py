@@ -157,6 +157,11 @@ class Session:
         """Ask for the page again, as it is."""
         await self._rerun()
 
+    async def go(self, query: str) -> None:
+        """Open the page by a link with this query; do not wait for it."""
+        self._values, self.query = {}, query
+        await self._rerun()
+
     async def guess(self, place: int) -> None:
         """Choose the option at this place of the page's first radio buttons."""
         radios = [path for path, (_, e) in self._elements.items() if _kind(e) == "radio"]

@@ -26,7 +26,7 @@ from core.parts.dropout import DROPOUTS
 from core.parts.losses import LOSSES
 from tests.kit import MINUTE, MNIST_VARIABLE, more, official_mnist
 from tests.kit.browser import expect_page
-from tests.kit.servers import APP, COLD, SCRIPT, Server, script_elsewhere, served, started
+from tests.kit.servers import APP, COLD, SCRIPT, SMALL, Server, script_elsewhere, served, started
 from tests.kit.visitor import (
     LEARNING_RATE,
     PATIENCE,
@@ -202,6 +202,30 @@ def test_a_signal_ends_a_server_while_a_page_compiles(
         server.wait_until_healthy()
         together(leave)
     assert server.complaints() == []
+
+
+@pytest.mark.slow
+def test_a_page_that_was_replaced_leaves_its_successor_a_live_panel(tmp_path: Path) -> None:
+    """While a page waits for the first look of its run, the visitor goes back to the run before."""
+    link, runs = "epochs=1000&learning_rate=0.000001&until=end", tmp_path / "runs"
+
+    async def go_back() -> None:
+        visitor = Session(server.url, link)
+        await visitor.open()
+        await visitor.go(f"seed=1&{link}")
+        while "seed=1" not in runs.read_text():
+            await asyncio.sleep(0.02)
+        finished = visitor.finished
+        await visitor.go(link)
+        await visitor.until(lambda: visitor.finished > finished, PATIENCE)
+        frames = visitor.frames + 20  # in which the page before ends, too
+        await visitor.until(lambda: visitor.frames > frames, PATIENCE)
+        await visitor.close()
+        assert visitor.errors == []
+
+    slow = {"SAMENET_TESTS_RUNS": str(runs), "SAMENET_TESTS_WAIT": "3"}
+    with served(tmp_path, SMALL, **slow) as server:
+        together(go_back)
 
 
 @pytest.mark.slow
