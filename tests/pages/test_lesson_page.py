@@ -48,9 +48,9 @@ def test_a_link_says_what_step_is_looked_at() -> None:
     page = ended(opened(Opened(A, until=float("inf"), step=3)))
     assert any("After step 3:" in info.value for info in page.info)
     assert page.query_params["step"] == "3"
-    page.slider(key="scrubber").set_value(10).run()
+    keyed(page.slider, "scrubber").set_value(10).run()
     assert "step" not in page.query_params
-    page.slider(key="scrubber").set_value(4).run()
+    keyed(page.slider, "scrubber").set_value(4).run()
     assert page.query_params["step"] == "4"
 
 

@@ -19,6 +19,7 @@ from tests.kit.pages import keyed, open_page, viewer
 from tests.kit.runs import tiny
 from ui.state import PageState
 from ui.streamlit_privates import let_callbacks_end
+from ui.trainer.link import LOOK
 
 CONFIG = tiny(epochs=1000)
 
@@ -87,3 +88,16 @@ def test_a_loss_brings_its_epsilon_whatever_is_changed_meanwhile(
     own = LOSSES["mxnet"].epsilon
     assert own != CONFIG.epsilon
     assert viewer(page).config == tiny(epochs=1000, loss="mxnet", epsilon=own, seed=5)
+
+
+def test_a_new_run_is_followed_though_the_browser_still_says_that_the_visitor_looks_back() -> None:
+    page = trainer()
+    keyed(page.slider, "scrubber").set_value(3).run()
+    assert page.query_params[LOOK] == "3"
+    keyed(page.number_input, "control_seed").set_value(5)
+    before = page._tree.get_widget_states()
+    page.run()
+    assert LOOK not in page.query_params
+    page._run(before)
+    assert not page.exception and viewer(page).config == tiny(epochs=1000, seed=5)
+    assert LOOK not in page.query_params

@@ -271,9 +271,9 @@ def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     page.run()
     assert pictures(page) == shown
     assert re.search("Of these 484 images, [1-9]\\d+ are right at step 10", held(page))
-    page.slider(key="scrubber").set_value(0).run()
+    keyed(page.slider, "scrubber").set_value(0).run()
     assert "0 are right at step 0" in held(page)
-    page.slider(key="scrubber").set_value(10).run()
+    keyed(page.slider, "scrubber").set_value(10).run()
     keyed(page.select_slider, "control_loss").set_value("from_logits").run()
     ended(page)
     page.run()
@@ -293,9 +293,9 @@ def test_the_scrubber_looks_back() -> None:
     ended(page)
     page.run()
     last = metrics(page)
-    page.slider(key="scrubber").set_value(3).run()
+    keyed(page.slider, "scrubber").set_value(3).run()
     assert "After step 3:" in text(page) and metrics(page) != last
-    page.slider(key="scrubber").set_value(10).run()
+    keyed(page.slider, "scrubber").set_value(10).run()
     assert metrics(page) == last
 
 

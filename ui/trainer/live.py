@@ -5,6 +5,7 @@ fragment. When the run ends, one full rerun removes the timer.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from ui.pieces import chosen
 from ui.pieces.glossary import explained
 from ui.pieces.names import names
 from ui.pieces.on_screen import OnScreen, on_screen
+from ui.state import bound, key_of, put
 from ui.trainer import controls, frame, phone, runs
 from ui.trainer.link import END
 from ui.twins import pair
@@ -47,7 +49,7 @@ def panel(title: str, config: RunConfig) -> None:
         pins = runs.pins(TASKS[config.task].series)
         drawn_from = frame.Frame(viewer, status, waits, at, pins, chosen.chosen_images())
         st.fragment(frame.in_turn, run_every=every)(drawn_from)
-    _scrubber(config)
+    _scrubber(config.steps, at)
     if not TASKS[config.task].series:
         chosen.gallery("train", viewer, at, every, chosen.own_loss(config))
     _shelf(viewer)
@@ -225,27 +227,19 @@ def _terms_explained() -> None:
 def _looking_at(config: RunConfig) -> int:
     """Return the step to look at; the run's last step means the newest snapshot."""
     at = int(min(controls.looked_at(), config.steps))
-    if st.session_state.get("scrubber") != at:  # Streamlit drops it on other pages
-        st.session_state["scrubber"] = at
+    put("scrubber", at)
     return at
 
 
 def _scrubbed(steps: int) -> None:
     """Put the step that is looked at into the link; the last step follows the run."""
-    at = st.session_state["scrubber"]
+    at = st.session_state[key_of("scrubber")]
     controls.set_look(END if at == steps else at)
 
 
-def _scrubber(config: RunConfig) -> None:
-    st.slider(
-        "look back to step (far right: the newest)",
-        0,
-        config.steps,
-        st.session_state["scrubber"],
-        key="scrubber",
-        on_change=_scrubbed,
-        args=[config.steps],
-    )
+def _scrubber(steps: int, at: int) -> None:
+    label = "look back to step (far right: the newest)"
+    st.slider(label, 0, steps, at, **bound("scrubber", partial(_scrubbed, steps)))
 
 
 def _shelf(viewer: Viewer) -> None:
