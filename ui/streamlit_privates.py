@@ -47,7 +47,7 @@ def wait_until_sent() -> None:
     draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
     (tests/served/test_slow_host.py). So a page's run ends only when all of it has been sent.
     """
-    session = _session()
+    session = _app_session()
     if session is None or _replaced(session) or session._event_loop.is_closed():
         return  # without a server, another run has begun, or the server is ending
     # This waits behind all that this thread has handed to the loop.
@@ -63,7 +63,7 @@ async def _empty(queue: Any) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _session() -> Any:
+def _app_session() -> Any:
     """Return Streamlit's session for which this thread runs; None in an AppTest."""
     context = get_script_run_ctx()
     server = runtime.get_instance() if runtime.exists() else None
@@ -94,7 +94,7 @@ def forget_what_was_not_drawn() -> None:
     A run that has been replaced ends in the same way, but by then the fragments are its
     successor's: without them the live panel stood still (tests/unit/test_privates.py).
     """
-    session = _session()
+    session = _app_session()
     if (context := get_script_run_ctx()) and not (session and _replaced(session)):
         drawn = context.shared.new_fragment_ids.snapshot()
         context.fragment_storage.clear(new_fragment_ids=drawn)

@@ -20,7 +20,8 @@ class OnScreen:
     it stand still (tests/pages/test_quick_visitor.py).
     """
 
-    lock: threading.RLock = field(default_factory=threading.RLock)  # for a change of the run
+    # Two runs of the script may overlap: a new one does not wait for the end of the old one.
+    lock: threading.RLock = field(default_factory=threading.RLock)
     viewer: Viewer | None = None
     before: list[Snapshot] = field(default_factory=list)  # of the run before
     config: RunConfig | None = None  # the last settings that had something to show
