@@ -7,7 +7,7 @@ import streamlit as st
 from ui import imports, projector
 from ui.pages import ROOT, navigation
 from ui.state import OWN
-from ui.streamlit_privates import Stopped, forget_what_was_not_drawn, wait_until_sent
+from ui.streamlit_privates import Stopped, forget_what_was_not_drawn, mend
 
 FAILED = (
     "This page met something that it does not expect. Open it again by its link; if it stays so, "
@@ -23,6 +23,7 @@ def failed(_error: Exception) -> bool:
 
 def main() -> None:
     """Draw the page that the visitor is on."""
+    mend()  # already done, unless this server runs a plain script
     st.session_state[OWN] = None
     imports.load()  # already done, unless nothing warmed this server up
     projector.take_over()
@@ -49,9 +50,7 @@ def main() -> None:
             figures.offer(page.url_path or "home")
     except Stopped:
         forget_what_was_not_drawn()
-        wait_until_sent()
         raise
-    wait_until_sent()
     # If another run has begun meanwhile, this one ends here, before Streamlit takes the fragments
     # that are there for its own.
     _ = OWN in st.session_state

@@ -34,8 +34,7 @@ SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Set the process up, open a browser and warm up; at the end, stop the engine."""
     logs.guard()
-    streamlit_privates.refuse_impossible_values()
-    streamlit_privates.let_callbacks_end()
+    streamlit_privates.mend()
     entry.begin()
     _exit_with_zero()
     streamlit_privates.open_browser()

@@ -18,7 +18,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from streamlit import cli_util, config, runtime
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner, ScriptRunnerEvent
 from streamlit.runtime.state.common import WidgetMetadata, user_key_from_element_id
 from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.runtime.state.session_state import Serialized, Value, WStates
@@ -34,22 +36,47 @@ LATE_MODULES = (
     "streamlit.web.skills",
 )
 
+
+def mend() -> None:
+    """Put ours in place of what Streamlit does; called again, it changes nothing."""
+    refuse_impossible_values()
+    let_callbacks_end()
+    let_pages_end_when_sent()
+
+
 LONGEST_SECONDS = 2.0  # then give up: the tab may have been closed
 LOOK_SECONDS = 0.005  # as often as Streamlit sends
 
 
-def wait_until_sent() -> None:
-    """Wait until the visitor has been sent what this thread's run has drawn.
+def let_pages_end_when_sent() -> None:
+    """Have a page's run end only when the visitor has been sent all of it, its end included.
 
-    When a run of a session starts, Streamlit drops whatever the session has not been sent yet. If
-    a fragment's timer starts that run, right after a run of the whole page, the browser still hears
-    that the page has ended: it removes what it was not sent, and builds it again when the fragment
-    draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
-    (tests/served/test_slow_host.py). So a page's run ends only when all of it has been sent.
+    A fragment's timer may start the next run at once, and then two things were lost:
+
+    - What the session has not been sent yet: Streamlit drops it, but for the message that the page
+      has ended. The browser removes what it was not sent, and builds it again when the fragment
+      draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
+      (tests/served/test_slow_host.py).
+    - That message itself: if the run's thread has ended before the server has heard of its last
+      events, Streamlit ignores them. The browser waits for the end of the page, and keeps what the
+      page before has drawn (tests/unit/test_privates.py; such an end is described in
+      https://github.com/streamlit/streamlit/issues/9921).
     """
-    session = _app_session()
-    if session is None or _replaced(session) or session._event_loop.is_closed():
-        return  # without a server, another run has begun, or the server is ending
+    AppSession._on_scriptrunner_event = _hear  # type: ignore[assignment, method-assign]
+
+
+_hear_of = AppSession._on_scriptrunner_event
+
+
+def _hear(
+    session: AppSession, sender: ScriptRunner | None, event: ScriptRunnerEvent, **told: Any
+) -> None:
+    _hear_of(session, sender, event, **told)
+    ended = event is ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS
+    if not ended or sender is None or not sender._is_in_script_thread():
+        return
+    if session._scriptrunner is not sender or session._event_loop.is_closed():
+        return  # another run has begun, or the server is ending
     # This waits behind all that this thread has handed to the loop.
     sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
     try:

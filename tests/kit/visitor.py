@@ -178,12 +178,17 @@ class Session:
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait until a condition on what the server has sent is true. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            while not condition():
-                if self._reader is not None and self._reader.done():
-                    raise ConnectionError("; ".join(self.errors) or "the connection is closed")
-                self._news.clear()
-                await self._news.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    if self._reader is not None and self._reader.done():
+                        self._reader.result()  # raises what has ended it
+                        raise ConnectionError("; ".join(self.errors) or "the connection is closed")
+                    self._news.clear()
+                    await self._news.wait()
+        except (TimeoutError, asyncio.CancelledError) as late:
+            late.add_note(f"It waited as {self}.")
+            raise
 
     def points(self) -> int:
         """The number of rows in the tables of all charts on the page."""
@@ -238,7 +243,8 @@ class Session:
                 self._news.set()
         except ConnectionClosed as closed:
             self.errors.append(f"connection closed: {closed}")
-        self._news.set()
+        finally:
+            self._news.set()
 
     def _take(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")

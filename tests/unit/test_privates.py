@@ -1,11 +1,21 @@
 """What the app takes from Streamlit without a promise, where no page is needed to see it."""
 
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunnerEvent
 
 from ui import streamlit_privates
+
+ENDED = ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS
 
 
 class Storage:
@@ -39,3 +49,75 @@ def test_only_the_session_s_newest_run_drops_fragments(
     monkeypatch.setattr(streamlit_privates.runtime, "get_instance", lambda: server)
     streamlit_privates.forget_what_was_not_drawn()
     assert storage.kept == kept
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own, as the server's does."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+class Script:
+    """A script's thread; only what a session asks of it."""
+
+    def _is_in_script_thread(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AppSession, "_on_scriptrunner_event", AppSession._on_scriptrunner_event)
+    monkeypatch.setattr(streamlit_privates, "LONGEST_SECONDS", None)  # a test that waits hangs
+    streamlit_privates.let_pages_end_when_sent()
+
+
+class Session(AppSession):
+    """A session that has something its browser has not been sent."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, script: Script | None) -> None:
+        self._event_loop, self._scriptrunner = loop, script  # type: ignore[assignment]
+        self._browser_queue, self.sent = ForwardMsgQueue(), []
+        self._browser_queue.enqueue(ForwardMsg())
+
+    def __del__(self) -> None:
+        pass
+
+    def _handle_scriptrunner_event_on_event_loop(self, *_: Any) -> None:
+        ended = ForwardMsg(script_finished=ForwardMsg.FINISHED_SUCCESSFULLY)
+        self._browser_queue.enqueue(ended)
+
+    def send(self) -> None:
+        self.sent += [message.WhichOneof("type") for message in self._browser_queue.flush()]
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_page_ends_when_the_server_has_heard_so_and_sent_it(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Otherwise its end is forgotten where a fragment's request is handled in between."""
+    session = Session(loop, script := Script())
+    loop.call_soon_threadsafe(time.sleep, 0.1)  # it is busy
+    loop.call_soon_threadsafe(loop.call_later, 0.2, session.send)
+    session._on_scriptrunner_event(script, event=ENDED)
+    assert session.sent == [None, "script_finished"]
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize(
+    ("current", "event"),
+    [(Script(), ENDED), (None, ENDED), ("own", ScriptRunnerEvent.FRAGMENT_STOPPED_WITH_SUCCESS)],
+    ids=["a page that was replaced", "a session that has ended", "a fragment"],
+)
+def test_nothing_else_waits_until_it_has_been_sent(
+    loop: asyncio.AbstractEventLoop, current: Any, event: ScriptRunnerEvent
+) -> None:
+    script = Script()
+    session = Session(loop, script if current == "own" else current)
+    session._on_scriptrunner_event(script, event=event)
+    assert session.sent == []
