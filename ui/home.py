@@ -20,7 +20,6 @@ from ui.pages import PAGES
 from ui.pieces.colours import run_colours
 from ui.pieces.draw import chart
 from ui.pieces.waiting import draw_until
-from ui.state import rerun
 from ui.story.twin import all_done, viewers
 from ui.trainer.live import POLL_SECONDS
 
@@ -104,13 +103,17 @@ def cards() -> None:
 def race_button(ready: bool) -> None:
     """Draw the button that starts the race live, and then again with another seed."""
     seed = st.session_state.get(SEED)
-    if st.button(
+    st.button(
         "Race them here, live" if seed is None else "Another seed",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         disabled=not ready,
         key="race_button",
-    ):
-        st.session_state[SEED] = 0 if seed is None else seed + 1
-        rerun()
+        on_click=_begin,
+        args=[0 if seed is None else seed + 1],
+    )
+
+
+def _begin(seed: int) -> None:
+    st.session_state[SEED] = seed

@@ -33,7 +33,7 @@ def test_a_story_s_run_beyond_the_limits_is_no_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SAMENET_WIDTH", "8")
     page = open_page("pages/home.py")
     page.session_state[home.SEED] = 12_345  # that no other test of this engine has raced with
-    page.button(key="race_button").click().run()
+    page.run()
     assert not page.exception and not page.error
     told = [warning.value for warning in page.warning]
     assert told == ["This server trains layers of up to 8 units, and this run's widest has 1,000."]

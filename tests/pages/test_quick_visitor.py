@@ -1,8 +1,9 @@
-"""The trainer when its visitor is quicker than the page.
+"""Pages whose visitor is quicker than they are.
 
 The browser's next request ends the script's run where that next uses the session's state.
 """
 
+import ast
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from core.config import to_query
 from core.parts.losses import LOSSES
 from core.run.engine import Engine
 from core.run.job import Viewer
+from tests.kit import ROOT
 from tests.kit.pages import keyed, open_page, viewer
 from tests.kit.runs import tiny
+from ui import home
 from ui.state import PageState
 from ui.streamlit_privates import let_callbacks_end
 from ui.trainer.link import LOOK
@@ -101,3 +104,26 @@ def test_a_new_run_is_followed_though_the_browser_still_says_that_the_visitor_lo
     page._run(before)
     assert not page.exception and viewer(page).config == tiny(epochs=1000, seed=5)
     assert LOOK not in page.query_params
+
+
+def test_a_click_counts_although_more_is_asked_for_before_the_page_gets_to_its_button(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = open_page("pages/home.py")
+    asked_for_meanwhile(monkeypatch, home, "_draw", page._tree.get_widget_states())
+    page.button(key="race_button").click().run()
+    assert not page.exception
+    assert page.session_state[home.SEED] == 0
+
+
+def test_every_button_acts_in_a_callback() -> None:
+    """Only a callback is run to its end, whatever is asked for meanwhile."""
+    calls = [
+        (file.relative_to(ROOT).as_posix(), call.lineno, {each.arg for each in call.keywords})
+        for folder in ("ui", "pages")
+        for file in (ROOT / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "button"
+    ]
+    assert len(calls) > 20
+    assert [place for *place, settings in calls if "on_click" not in settings] == []

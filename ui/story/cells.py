@@ -13,7 +13,6 @@ from ui.engine import engine
 from ui.pieces.bars import Stack, stacks
 from ui.pieces.draw import code
 from ui.pieces.waiting import draw_until
-from ui.state import rerun
 
 LONGEST = {"of the longest": TRAIN}
 Times = Callable[[], Iterator[tuple[str, float]]]  # gives what was timed, and its seconds
@@ -36,9 +35,18 @@ def timed(times: Times, *before: Callable[..., object]) -> None:
         return _errand(times, st.session_state.get(pressed))
 
     done = draw_until(lambda: errand().done, lambda _: _timed(times, errand()))
-    if st.button("Measure again", icon=":material/timer:", key=times.__name__, disabled=not done):
-        st.session_state[pressed] = time.time_ns()
-        rerun()
+    st.button(
+        "Measure again",
+        icon=":material/timer:",
+        key=times.__name__,
+        disabled=not done,
+        on_click=_press,
+        args=[pressed],
+    )
+
+
+def _press(pressed: str) -> None:
+    st.session_state[pressed] = time.time_ns()
 
 
 def _errand(times: Times, pressed: int | None) -> Errand:

@@ -168,14 +168,15 @@ def key_reuse(config: RunConfig) -> None:
     """Draw a button and, once pressed, the errors from one key and from split keys, by seed."""
     repeated: set[RunConfig] = st.session_state.setdefault("key_reuse_asked", set())
     if config not in repeated:
-        if not st.button(
+        st.button(
             f"Train both for {len(SEEDS)} seeds",
             icon=":material/repeat:",
             type="primary",
             key="key_reuse",
-        ):
-            return
-        repeated.add(config)
+            on_click=repeated.add,
+            args=[config],
+        )
+        return
     draw_until(lambda: _ends(config).done, lambda _: _key_reuse(_ends(config)))
 
 

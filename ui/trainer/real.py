@@ -84,16 +84,20 @@ def _asked(config: RunConfig, key: str) -> None:
     asked: set[tuple[RunConfig, str]] = st.session_state.setdefault(ASKED, set())
     errand = engine().errands.peek(("real", config, key))
     if (config, key) not in asked and errand is None:
-        if st.button(f"Run it in {real.version(REALS[key])}", key="real_run"):
-            asked.add((config, key))
-            rerun()
+        label = f"Run it in {real.version(REALS[key])}"
+        st.button(label, key="real_run", on_click=asked.add, args=[(config, key)])
         return
     asked.add((config, key))
     done = errand is not None and errand.done
     st.fragment(_shown, run_every=None if done else POLL_SECONDS)(config, key, done)
-    if st.button("Run it again", key="real_again", icon=":material/replay:", disabled=not done):
-        engine().errands.forget(("real", config, key))
-        rerun()
+    st.button(
+        "Run it again",
+        key="real_again",
+        icon=":material/replay:",
+        disabled=not done,
+        on_click=engine().errands.forget,
+        args=[("real", config, key)],
+    )
 
 
 def _shown(config: RunConfig, key: str, known_done: bool) -> None:

@@ -67,8 +67,7 @@ def real(shared: RunConfig) -> None:
     backend = st.segmented_control(
         "the real Keras, on", installed, default=installed[0], key="keras_backend", required=True
     )
-    if st.button("Run the real Keras", icon=":material/play_circle:"):
-        st.session_state["keras_asked"] = True
+    st.button("Run the real Keras", icon=":material/play_circle:", on_click=_ask)
     if not st.session_state.get("keras_asked"):
         return
     config = with_own_epsilon(BACKENDS[backend], shared)
@@ -86,6 +85,10 @@ def real(shared: RunConfig) -> None:
     colour_key({theirs: PINS[3], ours: MORE})
     alt = f"Accuracy of {theirs} and of {ours}."
     chart("twins_keras", spec, charts.curves_tables(curves), alt)
+
+
+def _ask() -> None:
+    st.session_state["keras_asked"] = True
 
 
 @st.cache_data(max_entries=32, show_spinner="starting Keras; this takes some seconds")

@@ -41,13 +41,14 @@ def repetitions(twins: Twins, published: Sequence[float], elsewhere: str) -> Non
     repeated: set[tuple[RunConfig, ...]] = st.session_state.setdefault("chance_asked", set())
     pair = tuple(twin.config for twin in twins)
     if pair not in repeated:
-        if not st.button(
+        st.button(
             f"Repeat both: {PERTURBATIONS} nudged copies, and {len(SEEDS)} seeds",
             icon=":material/repeat:",
             type="primary",
-        ):
-            return
-        repeated.add(pair)
+            on_click=repeated.add,
+            args=[pair],
+        )
+        return
 
     def done() -> bool:
         return all(errand.done for errand in _errands(twins).values())
