@@ -129,7 +129,7 @@ class PageState:
         for name in self.names:
             self.put(name, values[name])
         st.session_state[self.key("remembered")] = dict(values)
-        st.session_state[self.key("notes")] = (notes or [], "infinite" if stay else "long")
+        self.note(notes or [], stay)
 
     def put(self, name: str, value: Any) -> None:
         """Set one widget; only before it is drawn, or in a callback."""
@@ -170,18 +170,22 @@ class PageState:
         if query != before or whole != st.query_params.to_dict():
             st.query_params.from_dict(whole)
 
-    def note(self, notes: list[str]) -> None:
-        """Add notes to those that will be shown next."""
+    def note(self, notes: list[str], stay: bool = False) -> None:
+        """Add notes to those that will be shown next; they all disappear by themselves, or `stay`.
+
+        Those of a change that came just before this one have not been shown yet.
+        """
         before, duration = st.session_state.get(self.key("notes"), NO_NOTES)
-        st.session_state[self.key("notes")] = ([*before, *notes], duration)
+        together = list(dict.fromkeys([*before, *notes]))
+        st.session_state[self.key("notes")] = (together, "infinite" if stay else duration)
 
     def tell_notes(self) -> None:
         """Show once what could not be used of the URL or of the last change."""
         notes, duration = st.session_state.get(self.key("notes"), NO_NOTES)
-        st.session_state[self.key("notes")] = NO_NOTES
         if notes:
             texts = (in_words(note, self.labels) for note in notes)
             st.toast("  \n".join(texts), icon=":material/info:", duration=duration)
+        st.session_state[self.key("notes")] = NO_NOTES  # if the page was replaced, it has not told
 
 
 def in_words(note: str, labels: Mapping[str, str]) -> str:

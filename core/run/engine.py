@@ -262,7 +262,8 @@ class Engine:
         self.budget.close()
         self.errands.close()
         for thread in [*self._preparing, *self._workers.values()]:
-            thread.join(timeout=60)
+            if thread.is_alive():  # one that has yet to begin finds the engine closed
+                thread.join(timeout=60)
 
     # The functions below are called with the lock held, except those that threads run.
 

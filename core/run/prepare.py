@@ -225,12 +225,12 @@ def device_data(config: RunConfig, progress: Progress | None = None) -> train.De
     """The data of a configuration on the device, one copy for all runs."""
     key = _data_key(config)
     with _loading[config.source]:
-        if key not in _loaded:
+        if (kept := _loaded.get(key)) is None:
             data = load(config.source, config.train_size, progress, config.process)
-            _loaded[key] = train.on_device(config.task, data)
-            while len(_loaded) > DATA_SETS:
+            kept = _loaded[key] = train.on_device(config.task, data)
+            while len(_loaded) > DATA_SETS:  # or another source's thread takes this one's away
                 _loaded.popitem(last=False)
-        return _loaded[key]
+        return kept
 
 
 def explain(error: Exception) -> str:

@@ -231,3 +231,12 @@ def test_first_looks_go_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(preparing, "_first_looks", OrderedDict(a=(None, 7), b=(None, 8)))
     gone = [preparing.let_go_of_first_look() for _ in range(3)]
     assert gone == [7, 8, None]
+
+
+def test_a_run_has_its_data_though_others_load_more_than_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preparing, "_loaded", OrderedDict())
+    monkeypatch.setattr(preparing, "DATA_SETS", 0)
+    assert len(preparing.device_data(tiny()).train_images) == tiny().train_size
+    assert not preparing._loaded

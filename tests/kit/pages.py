@@ -89,6 +89,15 @@ def viewer(page: AppTest) -> Viewer:
     return on_screen.viewer
 
 
+def seen(page: AppTest, snapshots: int) -> AppTest:
+    """The page, once its run has this many snapshots or has ended."""
+    view = engine().wait(viewer(page), snapshots, 4 * MINUTE)
+    assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
+    page.run()
+    assert not page.exception
+    return page
+
+
 def stated(page: AppTest, name: str) -> Any:
     """What the session holds for the widget of this name."""
     turn = page.session_state[TURNS].get(name, 0) if TURNS in page.session_state else 0

@@ -219,7 +219,7 @@ def test_a_loss_whose_nan_depends_on_all_logits_does_not_colour() -> None:
 
 def test_digits_can_be_chosen_without_a_mouse() -> None:
     page = open_page(PAGE)
-    page.pills(key="microscope_band").set_value("wrong, silent").run()
+    keyed(page.pills, "microscope_band").set_value("wrong, silent").run()
     assert not page.exception
     told = next(text.value for text in page.markdown if "wrong, silent at step 0" in text.value)
     assert told.startswith("**wrong, silent at step 0: 390 images.** Of these 390 images, 0 are")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+from streamlit.runtime.state.common import user_key_from_element_id
 from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.testing.v1 import AppTest
 
@@ -17,9 +18,10 @@ from core.parts.losses import LOSSES
 from core.run.engine import Engine
 from core.run.job import Viewer
 from tests.kit import ROOT
-from tests.kit.pages import keyed, open_page, viewer
+from tests.kit.pages import keyed, open_page, seen, viewer
 from tests.kit.runs import tiny
 from ui import home
+from ui.pieces.chosen import KEY as CHOSEN
 from ui.state import PageState
 from ui.streamlit_privates import let_callbacks_end
 from ui.trainer.link import LOOK
@@ -104,6 +106,36 @@ def test_a_new_run_is_followed_though_the_browser_still_says_that_the_visitor_lo
     page._run(before)
     assert not page.exception and viewer(page).config == tiny(epochs=1000, seed=5)
     assert LOOK not in page.query_params
+
+
+def still_said(page: AppTest, said: WidgetStates, name: str) -> WidgetStates:
+    """What a browser sends now that has not heard yet what became of what it `said` of a widget."""
+    (old,) = (each for each in said.widgets if user_key_from_element_id(each.id) == name)
+    now = [each for each in page._tree.get_widget_states().widgets if each.id != old.id]
+    return WidgetStates(widgets=[*now, old])
+
+
+def test_a_visitor_goes_back_to_a_run_once_however_often_the_browser_says_so() -> None:
+    page = seen(trainer(), 2)
+    seen(keyed(page.number_input, "control_seed").set_value(5).run(), 2)
+    keyed(page.selectbox, "shelf_open").set_value(CONFIG)
+    said = page._tree.get_widget_states()
+    page.run()
+    assert viewer(page).config == CONFIG
+    for seed in (7, 8):
+        keyed(page.number_input, "control_seed").set_value(seed)
+        page._run(still_said(page, said, "shelf_open"))
+        assert not page.exception and viewer(page).config == tiny(epochs=1000, seed=seed)
+
+
+def test_images_that_were_let_go_of_are_not_chosen_again_by_what_the_browser_still_says() -> None:
+    page = seen(trainer(), 1)
+    keyed(page.pills, "train_band").set_value("wrong, with gradient").run()
+    said = page._tree.get_widget_states()
+    page.button(key="train_close").click().run()
+    assert page.session_state[CHOSEN] is None
+    page._run(still_said(page, said, "train_band"))
+    assert not page.exception and page.session_state[CHOSEN] is None
 
 
 def test_a_click_counts_although_more_is_asked_for_before_the_page_gets_to_its_button(

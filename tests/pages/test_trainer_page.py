@@ -19,7 +19,7 @@ from core.presets import PRESETS
 from core.run.command import as_json
 from core.run.job import Status, View, Viewer
 from tests.kit import MINUTE, more
-from tests.kit.pages import go, keyed, open_page, settled, viewer
+from tests.kit.pages import go, keyed, open_page, seen, settled, viewer
 from tests.kit.runs import tiny, trained
 from ui.charts.live import Drawing
 from ui.engine import engine
@@ -33,15 +33,6 @@ LONG = to_query(tiny(epochs=1000))
 def trainer(**query: str) -> AppTest:
     page = open_page("pages/lab/train.py", **query)
     return seen(page, 1)
-
-
-def seen(page: AppTest, snapshots: int) -> AppTest:
-    """The page, once its run has this many snapshots or has ended."""
-    view = engine().wait(viewer(page), snapshots, 4 * MINUTE)
-    assert len(view.snapshots) >= snapshots or view.status in (Status.DONE, Status.FAILED)
-    page.run()
-    assert not page.exception
-    return page
 
 
 def ended(page: AppTest) -> View:
@@ -259,7 +250,7 @@ def held(page: AppTest) -> str:
 
 def test_chosen_digits_stay_while_runs_go_on_and_change() -> None:
     page = trainer()
-    page.pills(key="train_band").set_value("wrong, silent").run()
+    keyed(page.pills, "train_band").set_value("wrong, silent").run()
     assert held(page) == (
         "**wrong, silent at step 0: 484 images.** Of these 484 images, 0 are right at step 0; "
         "gradient exactly 0: 484."

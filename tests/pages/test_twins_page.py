@@ -142,7 +142,7 @@ def test_a_pinned_run_can_be_opened_again_and_unpinned() -> None:
     page.button(key="pin").click().run()
     second = replace(A, learning_rate=1.0)
     assert stated(page, "control_pins") == (A, second)
-    page.selectbox(key="shelf_open").set_value(A).run()
+    keyed(page.selectbox, "shelf_open").set_value(A).run()
     assert not page.exception and viewer(page).config == A
     page.button(key="pin").click().run()
     assert stated(page, "control_pins") == (second,), "a second press unpins"

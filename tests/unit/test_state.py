@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from tests.kit import ROOT
-from ui.state import bound, key_of, put
+from ui.state import PageState, bound, key_of, put
 
 Changes = list[Any]
 
@@ -58,6 +58,30 @@ def test_a_widget_that_was_replaced_changes_nothing(session: dict[str, Any]) -> 
     session[key_of("loss")] = "from_logits"
     now()
     assert changes == ["from_logits"]
+
+
+class Shown(Exception):
+    """The next request ends the script's run where it would show something."""
+
+
+def test_a_note_that_has_not_been_shown_is_kept_for_the_next_change(
+    session: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, Any]] = []
+
+    def replaced(*_: Any, **__: Any) -> None:
+        raise Shown
+
+    state = PageState("page", ("seed",), lambda query: ({}, []), lambda values: {}, {"seed": "S"})
+    state.set({"seed": 1}, ["seed is now 1: too large"])
+    monkeypatch.setattr(st, "toast", replaced)
+    with pytest.raises(Shown):
+        state.tell_notes()
+    state.set({"seed": 1}, ["epsilon is now 0.1", "seed is now 1: too large"])
+    monkeypatch.setattr(st, "toast", lambda text, duration, **_: told.append((text, duration)))
+    state.tell_notes()
+    state.tell_notes()
+    assert told == [("S is now 1: too large  \nepsilon is now 0.1", "long")]
 
 
 def test_no_key_is_taken_out_of_a_session() -> None:

@@ -27,6 +27,7 @@ from ui.charts.digits import Mark, Placed, Zone
 from ui.charts.live import GRADIENTS
 from ui.pieces.cards import ImageCard, sheet
 from ui.pieces.draw import chart, colour_key
+from ui.state import bound, key_of, put
 from ui.trainer import origin
 
 MOST = 24  # the most pictures shown
@@ -122,7 +123,7 @@ def clicked(page: str, chart_key: str, run: Run, place: Place) -> Callable[[], N
 
 
 def _clicked(page: str, chart_key: str, run: Run, place: Place) -> None:
-    st.session_state[f"{page}_band"] = None
+    put(f"{page}_band", None)
     bars = st.session_state[chart_key].selection.get(digits.CLICKED)
     if not bars:  # the click was beside all bars
         st.session_state[KEY] = None
@@ -137,7 +138,7 @@ def _clicked(page: str, chart_key: str, run: Run, place: Place) -> None:
 
 
 def _band_chosen(page: str, run: Run, at: int, place: Place) -> None:
-    band = st.session_state[f"{page}_band"]
+    band = st.session_state[key_of(f"{page}_band")]
     now = _look(run, at)
     forget()
     if band is not None and now is not None:
@@ -156,7 +157,7 @@ def forget(page: str = "") -> None:
     st.session_state[KEY] = None
     st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
     if page:
-        st.session_state[f"{page}_band"] = None
+        put(f"{page}_band", None)
 
 
 def _look(run: Run, at: int) -> Look | None:
@@ -179,10 +180,8 @@ def gallery(
         st.pills(  # pills wrap on a phone
             "Which digits? Click a bar of the chart, or choose",
             list(flow.BANDS),
-            key=f"{page}_band",
-            on_change=_band_chosen,
-            args=(page, run, at, place),
             width="stretch",
+            **bound(f"{page}_band", partial(_band_chosen, page, run, at, place)),
         )
         if chosen_images() is not None:
             st.button(

@@ -47,15 +47,19 @@ def with_own_epsilon(loss: str, shared: RunConfig) -> RunConfig:
 def viewers(configs: Mapping[str, RunConfig]) -> dict[str, Viewer]:
     """The session's viewers of these runs, by name.
 
-    A viewer whose lease has ended is replaced. Beyond HELD, the least recently used are stopped.
+    A viewer whose run was freed is replaced. Beyond MOST, the least recently used are stopped.
     """
     kept: dict[RunConfig, Viewer] = st.session_state.setdefault("story_viewers", {})
-    for config in configs.values():
-        viewer = kept.pop(config, None)  # put back at the end, so the least recently used is first
-        kept[config] = viewer if viewer and viewer.alive() else engine().submit(config)
+    asked: dict[str, Viewer] = {}  # two runs of the script may overlap, and share what is kept
+    for name, config in configs.items():
+        viewer = kept.get(config)
+        asked[name] = viewer if viewer and viewer.alive() else engine().submit(config)
+        kept.pop(config, None)  # put at the end, so the least recently used is first
+        kept[config] = asked[name]
     while len(kept) > max(MOST, len(configs)):
-        kept.pop(next(iter(kept))).stop()
-    return {name: kept[config] for name, config in configs.items()}
+        if oldest := kept.pop(next(iter(kept)), None):
+            oldest.stop()
+    return asked
 
 
 def viewers_of(twins: Twins) -> dict[str, Viewer]:

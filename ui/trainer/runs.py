@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from weakref import WeakValueDictionary
 
 import streamlit as st
@@ -70,7 +71,7 @@ def remember(config: RunConfig, snapshots: list[Snapshot]) -> None:
     runs[config] = snapshots
     unpinned = [config for config in runs if config not in pinned()]
     for old in unpinned[:-LAST]:
-        del runs[old]
+        runs.pop(old, None)  # another run of the script may be here, too
 
 
 def toggle(config: RunConfig, snapshots: list[Snapshot]) -> None:
@@ -102,7 +103,7 @@ def training() -> bool:
         view = viewer.view()
         if view.status is Status.DONE:
             remember(config, view.snapshots)
-            del going[config]
+            going.pop(config, None)
     ended = (Status.FAILED, Status.REFUSED)
     return any(viewer.view().status not in ended for viewer in going.values())
 
@@ -127,7 +128,7 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
         st.caption("Runs that have trained are kept here: to go back to, or to pin.")
         return
     put("shelf_pinned", pinned())
-    st.session_state["shelf_open"] = None
+    put("shelf_open", None)
     kept, last = st.columns(2, gap="medium", vertical_alignment="bottom")
     kept.multiselect(
         "pinned: drawn beside the run",
@@ -142,16 +143,14 @@ def shelf(open_run: Callable[[RunConfig], None], current: RunConfig) -> None:
         "back to a run of this session",
         [c for c in seen if c != current],
         index=None,
-        key="shelf_open",
         format_func=near_preset,
         placeholder=f"{len(seen)} seen",
-        on_change=_open_chosen,
-        args=[open_run],
+        **bound("shelf_open", partial(_open_chosen, open_run)),
     )
 
 
 def _open_chosen(open_run: Callable[[RunConfig], None]) -> None:
-    if (config := st.session_state["shelf_open"]) is not None:
+    if (config := st.session_state[key_of("shelf_open")]) is not None:
         open_run(config)
 
 
