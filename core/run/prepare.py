@@ -53,20 +53,26 @@ def prepare(
         looks = next_look or train.looks_of(config)
         other = OwnProcess(config, report, looks, _room_for_process())
         return Ready(other, step_seconds, seconds(program.look_operations))
-    for done in _timed(program.compile_first_look()):
+    reports = _reports(config)
+    for done in _timed(program.compile_first_look(reports)):
         report(Status.COMPILING, done, _last_time())
     _check_memory(program)
     ticks = train.ticks(config, program, data, next_look=next_look, first=_shared_first_look)
     look_seconds = seconds(program.look_operations)
-    if program.whole():
+    if program.whole(reports):
         return Ready(ticks, seconds(program.step_operations), look_seconds)
-    return Ready(ticks, step_seconds, look_seconds, partial(_finish, program))
+    return Ready(ticks, step_seconds, look_seconds, partial(_finish, program, reports))
 
 
 def at_hand(config: RunConfig) -> bool:
     """Whether `prepare` has nothing to load or to compile, and so takes only a moment."""
     key = _data_key(config)
-    return key in _loaded and train.program(train.shape(config)).whole()
+    return key in _loaded and train.program(train.shape(config)).whole(_reports(config))
+
+
+def _reports(config: RunConfig) -> bool:
+    """Whether the run reports anything but the truth, for which more is compiled."""
+    return config.report != "true"
 
 
 def to_compile(config: RunConfig) -> train.Shape | None:
@@ -81,14 +87,16 @@ def ahead(config: RunConfig) -> Iterator[None]:
     program = train.program(train.shape(config))
     yield from (None for _ in program.compile_first_look())
     yield
-    _ = program.advance
+    program.compile_rest()
 
 
-def _finish(program: train.Program) -> float:
-    """Compile the steps between looks as well, and return how many seconds one takes."""
+def _finish(program: train.Program, reports: bool) -> float:
+    """Compile the rest, too, and return how many seconds a step takes.
+
+    Otherwise the thread of all short runs would compile it.
+    """
     operations = program.step_operations  # lowers what is compiled next
-    _ = program.advance
-    _ = program.held_out(program.shape.test_size)  # or the thread of all short runs would do it
+    program.compile_rest(reports)
     _check_memory(program)
     return seconds(operations)
 

@@ -13,7 +13,7 @@ import pytest
 from core.config import RunConfig
 from core.parts.reports import REPORTS
 from core.run import train
-from core.run.prepare import device_data
+from core.run.prepare import ahead, at_hand, device_data, prepare
 from core.run.snapshot import Snapshot
 from core.run.train.step import test_key as dropped_by
 from core.study import states
@@ -148,3 +148,21 @@ def test_what_measures_the_truth_is_no_other_run() -> None:
         assert config == same(config)
     for key, config in CASES.items():
         assert replace(config, report=key) != config
+
+
+def test_a_run_that_reports_is_at_hand_only_when_that_is_compiled_too(
+    monkeypatch: pytest.MonkeyPatch, compilations: list[float]
+) -> None:
+    """Otherwise the thread that trains everybody's short runs compiled it, for seconds."""
+    honest = tiny()
+    list(ahead(honest))
+    pieces = train.program(train.shape(honest))._shared
+    others = {k: v for k, v in pieces._compiled.items() if k[0] != pieces.looking.reports}
+    monkeypatch.setattr(pieces, "_compiled", others)
+    reporting = replace(honest, report="threshold")
+    assert at_hand(honest) and not at_hand(reporting)
+    ready = prepare(reporting, lambda *_: None)
+    assert ready.finish is None and at_hand(reporting), "the looks are of the same 1,000 images"
+    compilations.clear()
+    assert [look.step for look in ready.ticks if look][-1] == reporting.steps
+    assert not compilations

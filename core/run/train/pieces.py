@@ -45,9 +45,9 @@ class Pieces:
         inputs = jax.ShapeDtypeStruct((n, task.inputs), dtype)
         return inputs, jax.ShapeDtypeStruct((n, *each), dtype)
 
-    def has(self, function: Callable[..., Any]) -> bool:
-        """Whether a function has been compiled."""
-        return (function, 0) in self._compiled
+    def has(self, function: Callable[..., Any], examples: int = 0) -> bool:
+        """Whether a function has been compiled, for so many examples if these tell it apart."""
+        return (function, examples) in self._compiled
 
     def lowered(
         self, function: Callable[..., Any], *types: Any, donate: tuple[int, ...] = ()

@@ -42,10 +42,14 @@ class Program:
         _shared[any_optimizer] = self._shared
         self._advance = in_fastest(self._own.step.advance)
         self._looked = False  # whether all that a first look needs is compiled
+        self._few = min(PROBE, shape.test_size)  # held-out images looked at during an epoch
         self._in_order = jnp.arange(shape.train_size, dtype=jnp.int32)
 
-    def compile_first_look(self) -> Iterator[float]:
+    def compile_first_look(self, reports: bool = False) -> Iterator[float]:
         """Compile what the first look needs, and yield the share done before each piece.
+
+        Args:
+          reports: whether the run reports anything but the truth.
 
         Nothing is yielded if all of it is compiled already.
         """
@@ -53,10 +57,13 @@ class Program:
             lambda: self.see,
             lambda: self.draw,
             lambda: (self.slots, self.follow),
-            lambda: (self.order, self.held_out(min(PROBE, self.shape.test_size))),
+            lambda: (self.order, self.held_out(self._few)),
         ]
-        for i, piece in enumerate([] if self._looked else pieces, start=1):
-            yield i / (len(pieces) + 1)
+        left = [] if self._looked else pieces
+        if reports and not self._reports(self._few):
+            left.append(lambda: self.reports(self._few))
+        for i, piece in enumerate(left, start=1):
+            yield i / (len(left) + 1)
             piece()
         self._looked = True
 
@@ -113,8 +120,17 @@ class Program:
         own = self._own
         return own.compiled(self._advance, *self._step_types(), lock=loops_lock, donate=(0,))
 
-    def whole(self) -> bool:
+    def compile_rest(self, reports: bool = False) -> None:
+        """Compile the steps between looks, and the looks at all held-out images."""
+        _ = self.advance
+        self.held_out(self.shape.test_size)
+        if reports:
+            self.reports(self.shape.test_size)
+
+    def whole(self, reports: bool = False) -> bool:
         """Whether all that a run needs is compiled, including the steps between looks."""
+        if reports and not self._reports(self.shape.test_size):
+            return False
         return self._looked and self._own.has(self._advance)
 
     def held_out(self, examples: int) -> Callable[..., Any]:
@@ -124,6 +140,11 @@ class Program:
     def reports(self, examples: int) -> Callable[..., Any]:
         """`Looking.reports`, compiled for this many images."""
         return self._evaluating(self._shared.looking.reports, examples)
+
+    def _reports(self, examples: int) -> bool:
+        """Whether `reports` of this many images is compiled."""
+        shared = self._shared
+        return shared.has(shared.looking.reports, shared.step.model.test_batch or examples)
 
     def _evaluating(self, function: Callable[..., Any], examples: int) -> Callable[..., Any]:
         shared, together = self._shared, self._shared.step.model.test_batch
