@@ -27,7 +27,7 @@ from ui import gate, imports, logs, streamlit_privates
 WARM_UP = "SAMENET_WARM_UP"  # 0: start small; the first visitor waits for the imports
 FRAME_ANCESTORS = "SAMENET_FRAME_ANCESTORS"  # who may embed the pages; everybody if unset
 GRACE_SECONDS = 1.0
-SCRIPT_SECONDS = 30.0  # the longest that a page may take to end
+SCRIPT_SECONDS = 300.0  # the longest that a page may take to end; what it compiles must end
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ __all__ = ["Engine", "Status", "View", "Viewer"]
 log = logging.getLogger("samenet.engine")
 
 COURTESY_SECONDS = 2.0  # how long answering one click may hold up work that can wait
+END_SECONDS = 300.0  # how long a compilation may take to end: beside other load, some seconds
 FIRST_LOOK_SECONDS = 10.0  # how long the rest of a run's program waits for the first look
 
 
@@ -263,7 +264,7 @@ class Engine:
         self.errands.close()
         for thread in [*self._preparing, *self._workers.values()]:
             if thread.is_alive():  # one that has yet to begin finds the engine closed
-                thread.join(timeout=60)
+                thread.join(timeout=END_SECONDS)
 
     # The functions below are called with the lock held, except those that threads run.
 

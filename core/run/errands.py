@@ -19,6 +19,7 @@ from core.run.price import TooLong
 log = logging.getLogger("samenet.errands")
 
 LEASE = 20.0  # seconds for which one look keeps an errand going
+END_SECONDS = 300.0  # how long a piece may take to end, for which a server that ends has to wait
 LEFT = 120.0  # seconds without a look after which an errand that is not done may be forgotten
 REFUSALS = (MemoryError, TooLong, DataUnavailable)  # they say why in words, and are no fault
 KEEP = 64  # errands kept for the next visitor who asks for the same, and all that are looked at
@@ -136,21 +137,32 @@ class Errands:
     def close(self) -> None:
         """Stop after the current piece."""
         self._closed = True
-        if self._thread is not None:
-            self._thread.join(timeout=60)
+        if (thread := self._thread) is not None:
+            thread.join(timeout=END_SECONDS)
 
     def _next(self) -> _Work | None:
-        now, full = time.monotonic(), self._full()
+        full = self._full()
         with self._lock:
-            works = self._works.values()
-            waiting = [work for work in works if not work.done and work.lease > now]
-            if full:
-                waiting = [work for work in waiting if work.iterator is not None]
-            return min(waiting, key=lambda work: work.turn, default=None)
+            return self._first(full)
+
+    def _take(self) -> _Work | None:
+        """The errand to advance; without one this thread ends, and the next look starts another."""
+        full = self._full()
+        with self._lock:
+            if (work := self._first(full)) is None:
+                self._thread = None  # it is still alive, but looks no further
+            return work
+
+    def _first(self, full: bool) -> _Work | None:
+        now = time.monotonic()
+        waiting = [work for work in self._works.values() if not work.done and work.lease > now]
+        if full:
+            waiting = [work for work in waiting if work.iterator is not None]
+        return min(waiting, key=lambda work: work.turn, default=None)
 
     def _run(self) -> None:
         """Advance one errand at a time, while nobody waits for a run, until none is left."""
-        while not self._closed and (work := self._next()) is not None:
+        while not self._closed and (work := self._take()) is not None:
             if self._idle(1.0) and not self._closed:
                 self._advance(work)
 

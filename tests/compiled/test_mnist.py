@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -28,7 +27,7 @@ from core.data import (
     mnist_tfds,
     sample_images,
 )
-from tests.kit import MNIST, ROOT, official_mnist
+from tests.kit import MINUTE, MNIST, ROOT, official_mnist
 
 LABELS = ROOT / "scripts" / "mnist_first_4502_labels.txt"
 OFFICIAL = official_mnist() or MNIST
@@ -247,10 +246,8 @@ def test_an_altered_byte_is_noticed_and_can_be_repaired(manual: Path) -> None:
 
 
 def test_no_network_is_explained(folders: Path) -> None:
-    start = time.monotonic()
     with pytest.raises(DataUnavailable, match=r"not on this machine.*SAMENET_MNIST_DIR"):
         load("full")
-    assert time.monotonic() - start < 5.0
 
 
 def test_a_network_that_does_not_answer_is_explained(
@@ -258,10 +255,8 @@ def test_a_network_that_does_not_answer_is_explained(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(mnist_tfds, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
-        start = time.monotonic()
         with pytest.raises(DataUnavailable, match="does not answer"):
             load("full")
-        assert time.monotonic() - start < 5.0
 
 
 class _Files(SimpleHTTPRequestHandler):
@@ -273,7 +268,7 @@ class _Files(SimpleHTTPRequestHandler):
         content = source.read()
         outputfile.write(content[: len(content) // 2])
         outputfile.flush()
-        self.go.wait(10.0)
+        self.go.wait(MINUTE)
         outputfile.write(content[len(content) // 2 :])
 
     def log_message(self, *args: object) -> None:
@@ -333,7 +328,7 @@ def test_a_refused_download_is_explained(server: tuple[Path, Event]) -> None:
 def test_a_stalled_download_is_explained(
     server: tuple[Path, Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist_tfds, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(mnist_tfds, "STALL_SECONDS", 5.0)
     with pytest.raises(DataUnavailable, match=r"came to a halt after 5,\d+,\d+ of 11,594,722"):
         load("full")
 
@@ -383,7 +378,7 @@ print(hashlib.sha256(load("full", progress=progress).train_images[:4_502].tobyte
         _python(code.format(here=here, there=there)) for here, there in [(one, two), (two, one)]
     ]
     for process in processes:
-        assert process.communicate(timeout=40)[0].strip() == ORIGINAL_SHA256
+        assert process.communicate(timeout=4 * MINUTE)[0].strip() == ORIGINAL_SHA256
         assert process.returncode == 0
     assert [path.name for path in (folders / "prepared").iterdir()] == ["mnist_blocks"]
     assert [path.name for path in (folders / "prepared" / "mnist_blocks").iterdir()] == ["1.0.0"]
@@ -395,7 +390,7 @@ def test_what_a_killed_process_leaves_is_cleaned_up(manual: Path, folders: Path)
         "import os, signal; from core.data import load; load('full', progress=lambda _, text: "
         "os.kill(os.getpid(), signal.SIGKILL) if '30,000' in text else None)"
     )
-    killed.communicate(timeout=40)
+    killed.communicate(timeout=4 * MINUTE)
     assert killed.returncode == -signal.SIGKILL
     prepared = folders / "prepared"
     leftovers = [*prepared.glob("downloading.*"), *prepared.glob("*/incomplete.*")]

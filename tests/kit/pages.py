@@ -20,7 +20,7 @@ from ui.state import TURNS
 
 def open_page(file: str, **query: str) -> AppTest:
     """A page as a visitor with this query sees it."""
-    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE)
+    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=4 * MINUTE)
     page.query_params.update(query)
     return go(page, file)
 

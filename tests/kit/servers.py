@@ -19,6 +19,9 @@ import psutil
 from tests.kit import MINUTE, ROOT
 
 HOST = "127.0.0.1"
+# Seconds that a busy machine may take until a server listens, which imports JAX first, and until it
+# has ended, for which it waits for what XLA compiles.
+START, END = 5 * MINUTE, 6 * MINUTE
 COLD = {"SAMENET_WARM_UP": "0"}  # the first visitor waits for the imports
 
 # `streamlit run` finds the App without executing app.py; SCRIPT and ELSEWHERE execute it.
@@ -119,7 +122,7 @@ class Server:
                 with urlopen(f"{self.url}/_stcore/health", timeout=MINUTE):
                     self.listens_s = time.monotonic() - self._started
             except OSError:
-                late = time.monotonic() - self._started > MINUTE
+                late = time.monotonic() - self._started > START
                 assert self.process.poll() is None and not late, self.said()
                 time.sleep(0.05)
 
@@ -175,7 +178,7 @@ class Server:
 
     def wait(self) -> int:
         """Wait until the server has ended and its whole log is read; return the exit code."""
-        code = self.process.wait(MINUTE)
+        code = self.process.wait(END)
         self._reader.join(MINUTE)
         return code
 

@@ -31,7 +31,7 @@ def shown(page: AppTest, mark: str) -> str:
 
 
 def compared(page: AppTest) -> AppTest:
-    deadline = time.monotonic() + MINUTE
+    deadline = time.monotonic() + 4 * MINUTE
     while not page.header and not page.error:
         assert time.monotonic() < deadline
         time.sleep(0.1)

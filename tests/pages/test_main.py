@@ -30,7 +30,7 @@ def test_a_page_that_stops_early_keeps_no_fragment_of_the_run_before(
 
     page = SimpleNamespace(run=_stops_early, url_path="")
     monkeypatch.setattr(st, "navigation", lambda *args, **kwargs: page)
-    ran = AppTest.from_function(frame, default_timeout=MINUTE).run()
+    ran = AppTest.from_function(frame, default_timeout=4 * MINUTE).run()
     assert not ran.exception and [each.value for each in ran.caption] == ["drawn"]
     storage = ran.session_state["storage"]
     assert not storage.contains("of the run before")

@@ -78,7 +78,7 @@ def test_the_samples_are_those_of_the_question_s_first_network() -> None:
 
 def test_the_samples_are_those_of_the_run_in_the_trainer() -> None:
     page = open_page("pages/lab/train.py", loss="from_logits")
-    engine().wait(viewer(page), 1, MINUTE)
+    engine().wait(viewer(page), 1, 4 * MINUTE)
     page.run()
     go(page, PAGE)
     assert any("the network in the trainer" in text.value for text in page.markdown)

@@ -44,7 +44,9 @@ def test_a_story_asks_again_for_a_run_that_was_freed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(watch, "draw_until", poll)
     query = to_query(tiny(epochs=1000))
-    page = AppTest.from_function(_watched, kwargs={"query": query}, default_timeout=MINUTE).run()
+    page = AppTest.from_function(
+        _watched, kwargs={"query": query}, default_timeout=4 * MINUTE
+    ).run()
     assert not page.exception
     first, second = polled
     assert second is not first and second.alive() and second.config == first.config

@@ -29,7 +29,7 @@ def projector_on(page: AppTest) -> bool:
 
 def opened(**query: str) -> AppTest:
     """The home page as a link opens it."""
-    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=MINUTE)
+    page = AppTest.from_file(ROOT / "ui/main.py", default_timeout=4 * MINUTE)
     page.query_params.update(query)
     return page.run()
 

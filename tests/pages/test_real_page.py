@@ -48,8 +48,10 @@ def _real(query: dict[str, str]) -> None:
 
 
 def real_page(config: RunConfig) -> AppTest:
-    page = AppTest.from_function(_real, kwargs={"query": to_query(config)}, default_timeout=MINUTE)
-    engine().wait(engine().submit(config), 10**9, MINUTE)
+    page = AppTest.from_function(
+        _real, kwargs={"query": to_query(config)}, default_timeout=4 * MINUTE
+    )
+    engine().wait(engine().submit(config), 10**9, 4 * MINUTE)
     page.run().session_state[KEY] = True
     return page.run()
 
@@ -61,10 +63,11 @@ def press(page: AppTest, button: str) -> AppTest:
 
 
 def finished(page: AppTest, key: str, config: RunConfig) -> AppTest:
-    deadline = time.monotonic() + MINUTE
+    deadline = time.monotonic() + 4 * MINUTE
     while not engine().errands.peek(("real", config, key)).done:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+        page.run()  # looks, and so keeps it going
     return page.run()
 
 

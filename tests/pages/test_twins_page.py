@@ -1,5 +1,6 @@
 """Pins, the session's runs, and the page that takes two apart, as a visitor sees them."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,7 @@ def said(page: AppTest) -> str:
 
 
 def trained(page: AppTest) -> AppTest:
-    engine().wait(viewer(page), 10**9, MINUTE)
+    engine().wait(viewer(page), 10**9, 4 * MINUTE)
     page.run()
     assert not page.exception
     return page
@@ -51,7 +52,7 @@ def test_the_default_pair_is_the_questions() -> None:
 
 
 def test_runs_that_agree_are_said_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nudged, "CHEAP", 20.0)
+    monkeypatch.setattr(nudged, "CHEAP", math.inf)
     page = settled(open_page(PAGE, **pair.link(A, replace(A, loss="optax"))))
     assert "Their gradients agree at every step, up to rounding" in said(page)
     assert said(page).count("Steady: 7 nudged copies") == 2

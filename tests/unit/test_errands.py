@@ -62,7 +62,7 @@ def test_an_errand_that_nobody_looks_at_rests(
     queue: Errands,
 ) -> None:
     queue.look("a", lambda: count(3), lease=-1.0)
-    until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
+    until(lambda: Errand([], queue._thread is None, ""), lambda errand: errand.done)
     assert queue.look("a", lambda: count(3), lease=-1.0).pieces == []
     until(lambda: queue.look("a", lambda: count(3)), lambda errand: errand.done)
 
@@ -139,7 +139,7 @@ def test_an_errand_can_rest_go_on_and_be_forgotten(queue: Errands) -> None:
     assert queue.peek("a") is None
     until(lambda: queue.look("a", endless), lambda errand: len(errand.pieces) > 1)
     queue.rest("a")
-    until(lambda: Errand([], not queue._thread.is_alive(), ""), lambda errand: errand.done)
+    until(lambda: Errand([], queue._thread is None, ""), lambda errand: errand.done)
     rested = queue.peek("a")
     time.sleep(0.02)
     assert queue.peek("a") == rested, "asking for it does not wake it"
@@ -183,3 +183,20 @@ def test_nothing_begins_while_closing(queue: Errands, idle: threading.Event) -> 
     queue.look("a", lambda: count(3))
     close(queue, then=idle)
     assert queue._works["a"].iterator is None
+
+
+def test_a_look_starts_a_thread_though_the_one_before_has_yet_to_end(
+    queue: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, ends = queue._take, threading.Event()
+
+    def late() -> object:
+        if (work := take()) is None:
+            ends.wait(SOON)
+        return work
+
+    monkeypatch.setattr(queue, "_take", late)
+    until(lambda: queue.look("a", lambda: count(1)), lambda errand: errand.done)
+    queue.look("b", lambda: count(1))
+    until(lambda: queue.peek("b") or Errand([], False, ""), lambda errand: errand.done)
+    ends.set()

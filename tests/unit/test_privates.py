@@ -93,7 +93,9 @@ class Session(AppSession):
         self._browser_queue.enqueue(ended)
 
     def send(self) -> None:
+        """Send what there is, now and again every 0.1 s."""
         self.sent += [message.WhichOneof("type") for message in self._browser_queue.flush()]
+        self._event_loop.call_later(0.1, self.send)
 
 
 @pytest.mark.usefixtures("mended")
