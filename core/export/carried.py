@@ -45,12 +45,16 @@ def _order(config: RunConfig) -> np.ndarray:
 
 
 def weights(config: RunConfig) -> bytes:
-    """The run's weights before the first step, as .safetensors.
+    """The run's weights before the first step, as .safetensors of float32.
 
     They are named as in "layer 1 weights", [inputs, outputs], and "layer 1 biases".
     """
     params = train.program(train.shape(config)).draw(train.knobs(config)).params
-    leaves = [np.asarray(leaf) for layer in layers(params) for leaf in jax.tree.leaves(layer)]
+    leaves = [
+        np.asarray(leaf).astype(np.float32)  # in which the scripts that read it compute
+        for layer in layers(params)
+        for leaf in jax.tree.leaves(layer)
+    ]
     names = parameter_names(params)
     return safetensors.numpy.save(dict(zip(names, leaves, strict=True)))
 

@@ -299,9 +299,8 @@ def losses(z, y):
 
 def _update(config: RunConfig) -> str:
     given = ["x"] if config.dropout == "off" else ["x", "rng=rng"]
-    weight = (
-        "" if config.loss_weight == 1 else f"np.float32({shared.rounded(config.loss_weight)}) * "
-    )
+    weight = f"np.float32({shared.rounded(config.loss_weight)})"
+    weight = "" if config.loss_weight == 1 else f"{shared.as_array(weight, 'slope', config)} * "
     divisor = DIVISORS[config.reduction].format(outputs=TASKS[config.task].outputs)
     kept, averages = LAST_BATCHES[config.last_batch].kept, jax_norms.averages(config)
     if kept:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from core.config import RunConfig
 from core.export import jax_norms
 from core.export.own_text import own_text
-from core.export.shared import rounded
+from core.export.shared import as_array, rounded
 from core.parts.activations import ACTIVATIONS
 from core.parts.choices import TASKS
 from core.parts.dropout import DROPOUTS
@@ -239,8 +239,11 @@ def _dropped(config: RunConfig) -> tuple[str, list[str]]:
     """The probability to keep a unit, and what a layer returns."""
     drop = DROPOUTS[config.dropout].means(jnp.float32(config.dropout_value))
     keep, divisor, factor = (str(jnp.float32(each)) for each in drop)
-    tested = f"x * np.float32({factor})" if float(factor) != 1 else "x"
-    kept = "x / KEEP" if float(divisor) != 1 else "x"
+    factor_text, keep_text = (
+        as_array(number, "x", config) for number in (f"np.float32({factor})", "KEEP")
+    )
+    tested = f"x * {factor_text}" if float(factor) != 1 else "x"
+    kept = f"x / {keep_text}" if float(divisor) != 1 else "x"
     return f"KEEP = np.float32({keep})  # the probability to keep a unit", [
         "if rng is None:",
         f"    return {tested}",

@@ -79,7 +79,7 @@ def _numbers(config: RunConfig) -> str:
     )
     t = "t" if OPTIMIZERS[config.optimizer].counts else "1"
     values = {
-        "rate": f"jnp.{weights}({rounded(config.learning_rate)})",
+        "rate": f"jnp.{weights}({_knob(config.learning_rate, config)})",
         "momentum": f"jnp.{weights}({real(momentum)})",
         "momentum_rest": f"jnp.{weights}({real(1 - momentum)})",
         "beta_2": f"jnp.{weights}({real(beta_2)})",
@@ -104,6 +104,11 @@ def _numbers(config: RunConfig) -> str:
     )
 
 
+def _knob(value: float, config: RunConfig) -> str:
+    """A number that the trainer keeps in float32, as its weights see it."""
+    return rounded(value, wide=PRECISIONS[config.precision].wide)
+
+
 def _powers(config: RunConfig) -> str:
     """The format of numbers whose powers are taken: no fewer than 32 bits."""
     return "float64" if PRECISIONS[config.precision].wide else "float32"
@@ -125,7 +130,7 @@ def step(config: RunConfig) -> list[str]:
     """The lines of a step that follow the gradient, with what it returns."""
     lines = [*clipped(config), *decayed(config)]
     decoupled = DECAY_FORMS[config.decay_form].in_step
-    share = f"{rounded(config.learning_rate)} * {rounded(config.weight_decay)}"
+    share = f"{_knob(config.learning_rate, config)} * {_knob(config.weight_decay, config)}"
     if by_optax(config):
         lines += ["steps, memory = optimizer.update(gradient, memory, params)"]
         if decoupled:
@@ -172,7 +177,7 @@ def clipped(config: RunConfig) -> list[str]:
 
 def decayed(config: RunConfig) -> list[str]:
     """The lines that add the decay to the gradient."""
-    decay, row = rounded(config.weight_decay), DECAY_FORMS[config.decay_form]
+    decay, row = _knob(config.weight_decay, config), DECAY_FORMS[config.decay_form]
     if not row.in_gradient:
         return []
     if not row.penalty:

@@ -12,6 +12,7 @@ from core.parts.choices import SCALINGS, TASKS
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import LOSSES
 from core.parts.order import LAST_BATCHES
+from core.parts.precisions import PRECISIONS
 from core.parts.reports import REPORTS
 from core.run.snapshot import PROBE
 from core.run.train import look_interval, looks_at_epochs
@@ -35,9 +36,20 @@ def real(value: float) -> str:
     return repr(float(value))
 
 
-def rounded(value: float) -> str:
-    """The same of a number that the trainer keeps in float32."""
-    return repr(float(str(np.float32(value))))
+def rounded(value: float, wide: bool = False) -> str:
+    """The same of a number that the trainer keeps in float32; if `wide`, all digits of that."""
+    kept = np.float32(value)
+    return repr(float(kept if wide else str(kept)))
+
+
+def as_array(number: str, array: str, config: RunConfig) -> str:
+    """A float32 number of the script in the format of its array, which it would widen to 32 bits.
+
+    A Python number widens none, but the trainer rounds to float32 first.
+    """
+    formats = PRECISIONS[config.precision]
+    same = formats.compute.key == formats.loss.key == "float32"
+    return number if same else f"jnp.asarray({number}, {array}.dtype)"
 
 
 def unprinted(config: RunConfig) -> Iterator[str]:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, Phase, given, settings
 
 from core.config import RunConfig
@@ -33,6 +34,7 @@ from core.export import (
     jax_optimizers,
     notebook,
     script,
+    shared,
 )
 from core.export import command as export_command
 from core.parts.activations import ACTIVATIONS
@@ -184,10 +186,19 @@ def test_a_jax_script_drops_the_same_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[:, 1:], ours[:, 1:], rtol=2e-6, atol=6e-5)
 
 
-@pytest.mark.parametrize(("precision", "rtol"), [("float64", 1e-8), ("bfloat16", 2e-3)])
+@pytest.mark.parametrize(
+    ("precision", "changes", "rtol"),
+    [
+        ("float64", {"decay_form": "l2", "weight_decay": 0.1, "loss_weight": 0.3}, 2e-9),
+        ("bfloat16", {"dropout": "rate", "dropout_value": 0.4}, 2e-3),
+        ("float16", {"loss_weight": 0.3}, 2e-3),
+    ],
+)
 @pytest.mark.slow
-def test_a_jax_script_in_another_format(precision: str, rtol: float, tmp_path: Path) -> None:
-    config = tiny(precision=precision)
+def test_a_jax_script_in_another_format(
+    precision: str, changes: dict[str, Any], rtol: float, tmp_path: Path
+) -> None:
+    config = tiny(precision=precision, **changes)
     found = printed(config, "jax", tmp_path)
     np.testing.assert_allclose(found[:, 1], shown(config, found[:, 0])[:, 1], rtol=rtol)
 
@@ -379,7 +390,14 @@ def test_activations_are_the_trainer_s(activation: str) -> None:
     _networks_agree(tiny(task="digits", activation=activation, dropout="older"))
 
 
-def _networks_agree(config: RunConfig) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "mixed_float16"])
+def test_layers_that_drop_units_keep_their_format(precision: str) -> None:
+    config = tiny(task="digits", dropout="older", dropout_value=0.4, precision=precision)
+    apply, params, x = _networks_agree(config)
+    assert apply(params, x, rng=jax.random.PRNGKey(0)).dtype == apply(params, x).dtype
+
+
+def _networks_agree(config: RunConfig) -> tuple[Any, ...]:
     shape, knobs = train.shape(config), train.knobs(config)
     x = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (5, 784)), jnp.float32)
     with train.numerics(shape):
@@ -391,6 +409,7 @@ def _networks_agree(config: RunConfig) -> None:
     jax.tree.map(np.testing.assert_array_equal, known["params"], params)
     assert found.dtype == logits.dtype
     np.testing.assert_allclose(found.astype(float), logits.astype(float), rtol=1e-6, atol=1e-6)
+    return known["apply"], known["params"], x
 
 
 @pytest.mark.parametrize("shuffle", SHUFFLES)
@@ -508,6 +527,13 @@ def test_tables_of_other_frameworks_have_every_row(row: Any) -> None:
     assert {*row.ACTIVATIONS} == {*ACTIVATIONS}
     assert {*row.DROPOUT} == {*DROPOUTS} - {"off"}
     assert {*row.REDUCTIONS} == {*REDUCTIONS}
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "float64"])
+def test_weights_are_carried_in_the_format_in_which_scripts_read_them(precision: str) -> None:
+    carried = files(tiny(precision=precision), "torch")[shared.WEIGHTS]
+    arrays = safetensors.numpy.load(carried)
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize("framework", ["keras", "torch"])
