@@ -36,7 +36,7 @@ from ui.story.jax_vs_keras import repetitions, swap
 from ui.story.keep_or_drop import readings
 from ui.story.twin import Twin
 from ui.story.watch import hidden
-from ui.story.what_if import GOES, STAYS, TURNS, _right_option
+from ui.story.what_if import ALIKE, GOES, PARTS, STAYS, TURNS, _right_option
 
 QUESTION, NUMBER, EPSILON = "jax_vs_keras", "keep_or_drop", "epsilon"
 BASICS, PICTURES = "jax_basics", "jax_cnn"
@@ -145,7 +145,7 @@ def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
 def test_answers_of_a_second_prediction() -> None:
     assert _right_option(0.1, 0.01) == GOES and _right_option(0.1, 0.2) == STAYS
     assert _right_option(-0.1, -0.03) == STAYS and _right_option(0.1, -0.2) == TURNS
-    assert _right_option(0.0, 0.0) == GOES and _right_option(0.01, 0.2) == TURNS, (
+    assert _right_option(0.0, 0.0) == ALIKE and _right_option(0.01, 0.2) == PARTS, (
         "there was no clear lead before"
     )
 

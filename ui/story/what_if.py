@@ -11,6 +11,7 @@ from ui.story.watch import watch
 
 NONE, ONE, BOTH = "Neither beats copying", "Only one of them beats copying", "Both beat copying"
 STAYS, GOES, TURNS = "The same one stays ahead", "The gap vanishes", "The other one is ahead"
+ALIKE, PARTS = "They end alike again", "Now one of them is ahead"  # where nobody was ahead before
 
 
 def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -> bool:
@@ -18,13 +19,17 @@ def what_if(key: str, twins: Twins, changes: Mapping[str, Any], question: str) -
 
     Call it only after the unchanged twins have ended, because it compares with their gap.
     """
-    guess = predict(key, question, [STAYS, GOES, TURNS])
+    before = _gap(twins)
+    if abs(before) > MARGIN:
+        guess = predict(key, question, [STAYS, GOES, TURNS])
+    else:
+        guess = predict(f"{key}_alike", question, [ALIKE, PARTS])
     if guess is None:
         return False
     changed = _changed(twins, changes)
     if not watch(changed, key=key, predictions=False):
         return False
-    guess.judge(_right_option(_gap(twins), _gap(changed)), ends_sentence(ends(changed)))
+    guess.judge(_right_option(before, _gap(changed)), ends_sentence(ends(changed)))
     return True
 
 
@@ -51,6 +56,9 @@ def _gap(twins: Twins) -> float:
 
 
 def _right_option(before: float, after: float) -> str:
-    if abs(after) <= MARGIN:
+    led, leads = abs(before) > MARGIN, abs(after) > MARGIN
+    if not led:
+        return PARTS if leads else ALIKE
+    if not leads:
         return GOES
-    return STAYS if abs(before) > MARGIN and before * after > 0 else TURNS
+    return STAYS if before * after > 0 else TURNS
