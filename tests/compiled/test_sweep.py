@@ -1,5 +1,6 @@
 """Sweeps: plans, tables, what survives a crash, and a cluster."""
 
+import csv
 import errno
 import importlib.util
 import json
@@ -251,6 +252,21 @@ def test_the_table_is_tidy(small: pa.Table) -> None:
     lines = to_csv(small).decode().splitlines()
     assert len(lines) == 81 and lines[0] == ",".join(small.column_names)
     assert pq.read_table(pa.BufferReader(to_parquet(small))).equals(small)
+
+
+def test_a_loss_with_commas_is_one_cell_of_the_csv() -> None:
+    plan = Plan(base=tiny(), axes={"loss": ("max(z, 0) - z*y + log1p(exp(-abs(z)))",)})
+    measured = dict.fromkeys(MEASURED, 0.0) | {"outcome": TRAINS}
+    head, row = csv.reader(to_csv(table(plan, {0: measured})).decode().splitlines())
+    assert dict(zip(head, row, strict=True))["loss"] == plan.axes["loss"][0]
+
+
+def test_a_plan_may_write_a_formula_in_another_way() -> None:
+    text = '{"version": 1, "base": {"loss": "%s"}, "axes": {"loss": ["clip", "%s"]}}'
+    own = "max(z, 0) - z*y"
+    assert from_json(text % (own.replace(" ", ""), f" {own}")) == Plan(
+        base=RunConfig(loss=own), axes={"loss": ("clip", own)}
+    )
 
 
 def test_a_plan_with_reports_has_a_column_for_them(small: pa.Table) -> None:

@@ -81,6 +81,12 @@ def test_a_link_restores_its_plan(base: RunConfig, seeds: list[int]) -> None:
     assert values == {"plan": plan} and notes == []
 
 
+def test_a_link_restores_losses_that_contain_commas() -> None:
+    own = "max(z, 0) - z*y + log1p(exp(-abs(z)))"
+    plan = Plan(base=tiny(loss=own), axes={"loss": ("clip", own, "where(y == 1, max(-z, 0), z)")})
+    assert setting._from_query(link(plan)) == ({"plan": plan}, [])
+
+
 def test_every_preset_has_its_own_link() -> None:
     assert link(setting.DEFAULT) == {}
     for row in SWEEPS.values():

@@ -46,7 +46,7 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
         if name not in FIELDS:
             notes.append("an axis that is not a setting was ignored")
             continue
-        values, more = parsed(name, text.split(","))
+        values, more = parsed(name, _apart(text))
         notes += more[:NOTES]
         if len(values) > SEEDS:
             notes.append(f"{name}: the first {SEEDS:,} of {len(values):,} values are swept")
@@ -54,6 +54,18 @@ def _from_query(query: Mapping[str, str]) -> tuple[Values, list[str]]:
             axes[name] = values[:SEEDS]
     plan, more = _plan(base, axes or {"seed": tuple(range(10))})
     return {"plan": plan or DEFAULT}, notes + more
+
+
+def _apart(text: str) -> list[str]:
+    """Split values at the commas between them; a formula has its own, between brackets."""
+    texts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth <= 0:
+            texts.append("")
+        else:
+            texts[-1] += character
+    return texts
 
 
 def parsed(name: str, texts: list[str]) -> tuple[tuple[Any, ...], list[str]]:

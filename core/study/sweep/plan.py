@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.config import FIELDS, RunConfig
-from core.fields import Range
+from core.fields import Choice, Range
 from core.parts.losses import LOSSES
 
 VERSION = 1  # of the JSON and of the table
@@ -191,8 +191,8 @@ def from_json(text: str) -> Plan:
     if unknown := document.keys() - {"version", "base", "axes", "sample"}:
         raise ValueError(f"a plan has no {', '.join(sorted(unknown))}")
     try:
-        base = {name: _value(value) for name, value in document.get("base", {}).items()}
-        axes = {name: _axis(values) for name, values in document["axes"].items()}
+        base = {name: _value(name, value) for name, value in document.get("base", {}).items()}
+        axes = {name: _axis(name, values) for name, values in document["axes"].items()}
         sample = Sample(**document["sample"]) if document.get("sample") is not None else None
         config = RunConfig(**base)
     except (TypeError, AttributeError) as error:
@@ -200,13 +200,17 @@ def from_json(text: str) -> Plan:
     return Plan(base=config, axes=axes, sample=sample)
 
 
-def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    field = FIELDS.get(name)
+    # A formula may be written in more than one way.
+    return field.parse(value) if isinstance(field, Choice) and isinstance(value, str) else value
 
 
-def _axis(values: Any) -> Axis:
+def _axis(name: str, values: Any) -> Axis:
     if isinstance(values, dict):
         return Span(**values)
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise ValueError(f"an axis is a list of values or a span, not {values!r}")
-    return tuple(map(_value, values))
+    return tuple(_value(name, value) for value in values)

@@ -1,5 +1,7 @@
 """The tidy table of a sweep: for each cell a row, with the axes' values and the run's results."""
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,10 +123,11 @@ def joined(plan: Plan, tables: Iterable[pa.Table]) -> pa.Table:
 
 def to_csv(sweep: pa.Table) -> bytes:
     """The table as CSV; NaN is written as NaN."""
-    lines = [",".join(sweep.column_names)]
-    for row in sweep.to_pylist():
-        lines.append(",".join(map(_text, row.values())))
-    return ("\n".join(lines) + "\n").encode()
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(sweep.column_names)
+    lines.writerows(map(_text, row.values()) for row in sweep.to_pylist())
+    return text.getvalue().encode()
 
 
 def _text(value: Any) -> str:
