@@ -24,7 +24,7 @@ ACTIVATIONS = Registry(
             key="relu",
             label="ReLU",
             latex=r"\max(x, 0)",
-            summary="Passes what is above 0, and of all else nothing.",
+            summary="Passes what is above 0, and turns everything else into 0.",
             reference="jax.nn.relu, JAX 0.10.2",
             function=jax.nn.relu,
         ),

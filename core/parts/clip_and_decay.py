@@ -85,7 +85,7 @@ def is_kernel(path: tuple[Any, ...], w: Array) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class DecayForm(Row):
-    """A way to make weights decay, and biases too."""
+    """A way to make weights decay, and biases too unless it is a `penalty`."""
 
     in_gradient: bool = False  # whether the decay is added to the gradient
     in_step: bool = False  # whether it is added to the step, times the learning rate

@@ -52,7 +52,7 @@ BIASES = Registry(
             key="uniform",
             label="uniform 1/√inputs",
             latex=r"b \sim U(\pm 1/\sqrt{n_{in}})",
-            summary="Biases as small as the weights of a layer with so many inputs.",
+            summary="Biases drawn like the weights of a PyTorch layer with so many inputs.",
             reference="torch.nn.Linear, PyTorch 2.13; equinox.nn.Linear, Equinox 0.13",
             draw=lambda inputs, spread: _uniform(1 / math.sqrt(inputs)),
         ),
@@ -125,8 +125,9 @@ INITIALIZERS = Registry(
         Initializer(
             key="glorot_normal",
             label="Glorot normal",
-            latex=r"W \sim N(0, 2/(n_{in} + n_{out})),\quad b \sim N(0, 10^{-4})",
-            summary="The spread shrinks as layers widen; stax's default.",
+            latex=r"W \sim N(0, 2/(n_{in} + n_{out}))\ \text{cut off},\quad b \sim N(0, 10^{-4})",
+            summary="The spread shrinks as layers widen; weights are cut off at 2.3 times it. "
+            "Stax's default.",
             reference="jax.example_libraries.stax, JAX 0.10.2; Glorot and Bengio, 2010",
             weights=initializers.glorot_normal(),
             own_biases="normal_0.01",

@@ -315,8 +315,8 @@ MODELS = Registry(
             key="mlp",
             label="MLP",
             latex=r"z = W_L\,\varphi(\cdots\varphi(W_1 x + b_1)\cdots) + b_L",
-            summary="Dense layers with an activation φ between them, after BatchNorm if that is "
-            "chosen.",
+            summary="Dense layers with an activation φ between them, after a normalisation "
+            "if one is chosen.",
             reference="jax.example_libraries.stax, JAX 0.10.2",
             build=mlp,
         ),
@@ -342,8 +342,8 @@ MODELS = Registry(
             key="cnn_around",
             label="CNN, padded on all sides",
             summary="The first CNN's layers and weights, with the padding of PyTorch: 2 pixels on "
-            "all sides before a 5 by 5 kernel and 1 before a 3 by 3 one. “Same” has one less at "
-            "the start where the size is even, so that every window lies a pixel further on.",
+            "all sides before a 5 by 5 kernel and 1 before a 3 by 3 one. “Same” pads one pixel "
+            "less at the start where the size is even, so every window is shifted by one pixel.",
             reference="torch.nn.Conv2d with stride=2 and padding=kernel_size // 2, PyTorch 2.13",
             **_cnn((28, 28, 1), around=True),
         ),

@@ -165,7 +165,7 @@ OPTIMIZERS = Registry(
             latex=r"w \leftarrow w - \eta\,\frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t}\,"
             r"\frac{m}{\sqrt{v} + \epsilon}",
             summary="Epsilon meets the root before it is corrected: at the first step it weighs "
-            "32 times as much as in Adam.",
+            "1/√(1-β₂) times as much as in Adam, by default 32 times.",
             reference="keras.optimizers.Adam, Keras 3.15; AdamOptimizer of TF 1 with epsilon 1e-8; "
             "“epsilon hat” in Kingma and Ba, 2015",
             rule=rules.adam_epsilon_hat,
@@ -178,8 +178,8 @@ OPTIMIZERS = Registry(
             label="Adam, always at step 0",
             latex=r"w \leftarrow w - \eta\, \frac{m}{1-\beta_1} \Big/ "
             r"\Big(\sqrt{\frac{v}{1-\beta_2}} + \epsilon\Big)",
-            summary="Adam that never counts its steps: under a steady gradient they shrink to 0.32 "
-            "of Adam's.",
+            summary="Adam that never counts its steps: under a steady gradient they become "
+            "√(1-β₂)/(1-β₁) times Adam's, by default 0.32 times.",
             reference="opt_update(0, grads, opt_state) in Getting started with JAX (a post); "
             "jax.example_libraries.optimizers.adam, JAX 0.10.2",
             rule=rules.adam_first,

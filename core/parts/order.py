@@ -133,7 +133,7 @@ LAST_BATCHES = Registry(
         LastBatch(
             key="kept",
             label="kept",
-            summary="They make a smaller batch, with the mean of their own losses: each of them "
+            summary="They make a smaller batch. With the mean of its own losses, each of them "
             "counts for more than the others.",
             reference="fit in Keras 3.15 and torch.utils.data.DataLoader, PyTorch 2.13, by default",
             kept=True,

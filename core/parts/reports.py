@@ -119,8 +119,8 @@ REPORTS = Registry(
             key="nan_as_0",
             label="NaN counted",
             latex=r"\mathrm{argmax}(\mathrm{NaN}, \dots, \mathrm{NaN}) = 0",
-            summary="Predictions of NaN count as an answer, the first class: on MNIST such a "
-            "network scores 9.8%, the share of zeros among the test images.",
+            summary="Predictions of NaN count as an answer, the first class: with ten classes such "
+            "a network scores 9.8% on MNIST, the share of zeros among the test images.",
             reference="numpy.argmax, which returns the first NaN's place, NumPy 2.4",
             right=_answer,
             fault="it counts NaN as the answer 0",

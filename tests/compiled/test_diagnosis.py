@@ -483,6 +483,18 @@ def test_what_a_step_learns_is_not_told_where_it_sees_other_than_a_look(
     assert dead == "95% of the units of layer 1 are 0 for every image looked at."
 
 
+def test_what_a_step_learns_is_told_where_layers_normalise_an_image_by_itself() -> None:
+    config = replace(QUESTION, normalisation="layer_norm")
+    silent = said(config, look(9, **TEN_SILENT))["silent"]
+    assert silent.endswith("exactly zero, so this step learns nothing from them.")
+
+
+def test_a_small_last_batch_makes_no_long_step_where_losses_are_summed() -> None:
+    config, seen, _ = FITTING["small_last_batch"]
+    causes = {found.cause for found in diagnose(replace(config, reduction="sum"), seen)}
+    assert "small_last_batch" not in causes
+
+
 @pytest.mark.parametrize("key", losses_for("binary"))
 def test_sigmoid_twice_names_the_loss_of_a_certain_answer(key: str) -> None:
     config = replace(QUESTION, loss=key, epsilon=1e-6, loss_input="softmax")
@@ -688,7 +700,8 @@ def test_a_run_that_chance_still_moves_has_not_stopped(config: RunConfig) -> Non
 @pytest.mark.parametrize("examples", [10, 200, 1000])
 def test_shares_are_rounded_but_never_to_none_or_all(examples: int) -> None:
     for count in range(1, examples):
-        assert percent(float(np.float32(count / examples))) not in ("0%", "100%")
+        for share in (count / examples, float(np.float32(count / examples))):
+            assert percent(share) not in ("0%", "100%")
     assert (percent(0.0), percent(1.0)) == ("0%", "100%")
 
 

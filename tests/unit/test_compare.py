@@ -15,7 +15,7 @@ from core.parts.optimizers import OPTIMIZERS
 from core.study.atlas.comparisons import comparisons
 from core.study.atlas.effects import recorded as recorded_runs
 from core.study.atlas.pieces import PIECES
-from core.study.compare import examples
+from core.study.compare import examples, words
 from core.study.compare.__main__ import main
 from core.study.compare.activations import FUNCTIONS
 from core.study.compare.fit_loss import BINARY, SOFTMAX
@@ -220,6 +220,13 @@ def test_a_verdict_has_what_is_left_what_else_was_tried_and_what_to_write() -> N
     assert "0.01 in a and 0.001 in b" in verdict.sentence
     assert verdict.write == "# in b:\nlr=0.01"
     assert verdict.matters == "This alone changes the steps by 876%."
+
+
+def test_what_a_framework_has_no_word_for_is_written_in_words() -> None:
+    reduction = words.CAUSES["reduction"]
+    assert words.write(reduction, "torch", "b", "sum") == '# in b:\nreduction="sum"'
+    told = words.write(reduction, "torch", "b", "mean over examples and outputs")
+    assert told == "# in b:\ntake the mean over examples and outputs"
 
 
 def test_weights_that_were_drawn_are_judged_by_chance() -> None:

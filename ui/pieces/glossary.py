@@ -35,14 +35,15 @@ GLOSSARY = {
     "NaN": "**NaN**, not a number, is what arithmetic gives where there is no answer, as in 0 "
     "times infinity; almost everything computed from it is NaN as well.",
     "nudged copies": "**Nudged copies** of a run start from its initial weights changed in the "
-    "last digit that float32 keeps. Where the copies end differently, that difference is chance.",
+    "last digit of their number format. Where the copies end differently, that is chance.",
     "ornstein-uhlenbeck process": "An **Ornstein-Uhlenbeck process** is a value that is pushed "
     "about by chance and pulled back to its mean, the more strongly the further away it is.",
     "squared error": "The mean **squared error** is the mean of (prediction - target)², here "
     "always of each prediction and its own target, even if the loss compares others.",
     "teacher forcing": "With **teacher forcing** a network is given each true (here: noisy) value "
     "before it predicts the next one, instead of its own prediction.",
-    "epoch": "An **epoch** is one pass over all training images.",
+    "epoch": "An **epoch** is one pass over the training images; those left over that do not fill "
+    "a batch may be left out.",
     "batch": "A **batch** is the set of images that one step uses; if that is all of them, each "
     "step is an epoch.",
     "shuffle buffer": "A **shuffle buffer** holds so many of the next images; each image is drawn "

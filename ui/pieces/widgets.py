@@ -139,8 +139,8 @@ WIDGETS: dict[str, Widget] = {
     ),
     "norm_variance": Widget(
         "BatchNorm's variance",
-        help="Which variance of a batch goes into the running average. Training divides by that "
-        "over n either way.",
+        help="Which variance of a batch goes into the running average. Training itself always uses "
+        "the variance over n.",
         group=NETWORK,
     ),
     "norm_test": Widget(
@@ -189,7 +189,7 @@ WIDGETS: dict[str, Widget] = {
     "weight_decay": Widget(
         "decay λ",
         decades("weight_decay"),
-        help="Acts on all weights, biases too.",
+        help="Acts on biases, too, unless it is a penalty of kernels.",
         group=OPTIMIZER,
     ),
     "clip_form": Widget("gradient clipping", group=OPTIMIZER),

@@ -63,7 +63,7 @@ class Frame(NamedTuple):
 
     viewer: Viewer
     drawn_as: Status  # the status for which buttons and timer were drawn
-    waited: bool  # whether the timer waits for something behind the runs, see `_waits`
+    waited: bool  # whether the timer waits for something behind the runs
     at: int  # the step that is looked at
     pins: list[Pin]
     chosen_images: chosen.Chosen | None  # the chosen digits, drawn below

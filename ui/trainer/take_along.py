@@ -21,9 +21,9 @@ def offer(config: RunConfig) -> None:
         if not box.open:  # because the lines are written on each run of the page
             return
         st.markdown(
-            "The run as a program in one file, which needs only its framework and the files of the "
-            ".zip, unpacked beside it. It prints the same numbers, up to rounding, unless this "
-            "page says otherwise."
+            "The run as a program in one file, which needs its framework (JAX: and optax) and the "
+            "files of the .zip, unpacked beside it. It prints the same numbers, up to rounding and "
+            "what a chaotic run makes of it, unless this page says otherwise."
         )
         for framework, column in zip(
             export.FRAMEWORKS, st.columns(len(export.FRAMEWORKS)), strict=True

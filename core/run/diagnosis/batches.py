@@ -35,7 +35,8 @@ def small_last_batch(e: Evidence) -> Diagnosis | None:
     """The loss rises at the end of each epoch, where a few images make a batch of their own."""
     left = e.config.train_size % e.config.batch_size
     kept = LAST_BATCHES[e.config.last_batch].kept and 0 < left * SMALL <= e.config.batch_size
-    if not (kept and e.now.census.wrong > FEW):
+    mean = e.config.reduction != "sum"  # a sum's step is short where images are few
+    if not (kept and mean and e.now.census.wrong > FEW):
         return None
     each = e.config.steps_per_epoch
     ends = [

@@ -13,6 +13,7 @@ import numpy as np
 from core.config import RunConfig
 from core.parts.dropout import DROPOUTS
 from core.parts.models import MODELS
+from core.parts.normalisations import NORMALISATIONS
 from core.run.snapshot import Snapshot
 
 
@@ -65,7 +66,7 @@ class Evidence(NamedTuple):
     @property
     def normalising(self) -> bool:
         """Whether a look normalises images otherwise than a step does."""
-        return self.config.normalisation != "none"
+        return NORMALISATIONS[self.config.normalisation].test_batch is not None
 
     @property
     def as_trained(self) -> bool:
@@ -108,7 +109,7 @@ def divergence(share: float, expected: float) -> float:
 
 def percent(value: float) -> str:
     """84%, but never 0% or 100% for what is not exactly none or all."""
-    if 0 < value < 0.005:
+    if 0 < value <= 0.005:  # half rounds to even
         return "under 1%"
     if 0.995 <= value < 1:
         return "over 99%"

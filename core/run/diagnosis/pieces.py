@@ -32,7 +32,7 @@ def lost_in_epsilon(e: Evidence) -> Diagnosis | None:
     row, epsilon = OPTIMIZERS[e.config.optimizer], e.config.effective("optimizer_epsilon")
     name, added = row.label.partition(",")[0], number(epsilon, 1)
     by = (
-        f"the root of their mean square plus {added}, and the root of that number"
+        f"the root of their mean square plus {added}, and the root of {added} alone"
         if row.inside
         else f"the size of recent gradients plus {added}, and that"
     )

@@ -19,7 +19,7 @@ from core.run.train.programs import Program, program
 from core.run.train.trial import came_to_little, trial_steps, tried
 from core.run.train.vocabulary import DeviceData, Knobs, State, knobs, on_device, shape
 
-SNAPSHOTS = 400  # the most a run yields, about what a chart can show
+SNAPSHOTS = 400  # of a run, besides those at the ends of epochs: about what a chart can show
 STRETCH = 100  # images that a look counts labels in, if the batch has fewer
 CHUNK_SECONDS = 0.05  # of steps in one call, so that stop and pause answer at once
 # The fields of a Snapshot that are a plain number or truth value.

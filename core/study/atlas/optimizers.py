@@ -145,7 +145,7 @@ PIECES = [
         key="adam_rate",
         label="learning rate of Adam",
         topic="adam",
-        summary="Who has a default has the paper's.",
+        summary="Those that have a default use the paper's.",
         values={"0.001": _adam_rate(0.001), "0.01": _adam_rate(0.01)},
         defaults={
             "keras": Default(value="0.001", source=_KERAS_ADAM),

@@ -131,7 +131,8 @@ PIECES = [
             ),
             "glorot_normal": Value(
                 label="Glorot normal, biases N(0, 0.01²)",
-                latex=r"W \sim N(0, 2/(n_{in} + n_{out})),\quad b \sim N(0, 10^{-4})",
+                latex=r"W \sim N(0, 2/(n_{in} + n_{out}))\ \text{cut off},\quad "
+                r"b \sim N(0, 10^{-4})",
                 settings={"initializer": "glorot_normal"},
                 write={
                     "keras": _keras(
@@ -175,7 +176,8 @@ PIECES = [
         key="biases",
         label="initial biases",
         topic="weights",
-        summary="Most are zero. Next to the weights that PyTorch draws, its biases hardly matter.",
+        summary="Keras and Flax begin at 0. Next to the weights that PyTorch draws, its biases "
+        "hardly matter.",
         contexts=("adam", "slow_sgd"),
         values={
             "zeros": Value(
