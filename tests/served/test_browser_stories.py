@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.kit.browser import click_tallest_bar, pictures, wait_until_drawn
 from tests.kit.visitor import Session, read_through, together
 
+pytestmark = pytest.mark.timeout(900)
 Visit = Callable[..., Page]
 
 

@@ -123,7 +123,7 @@ def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
     ticks = chart(page, "Accuracy by step").locator("g.role-axis-label").first.locator("text")
     expect(ticks.last).to_have_text("40")
     button(page, "Train").click()
-    expect(progress(page)).to_contain_text("running")
+    expect(progress(page)).to_contain_text(re.compile("running|done"))
     chart(page, "Accuracy by step").hover()
     page.evaluate("window.turns = 0; addEventListener('wheel', () => window.turns++, true)")
     page.keyboard.down("Shift")
