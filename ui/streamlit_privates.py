@@ -41,30 +41,33 @@ def mend() -> None:
     """Put ours in place of what Streamlit does; called again, it changes nothing."""
     refuse_impossible_values()
     let_callbacks_end()
-    let_pages_end_when_sent()
+    let_runs_end_when_heard()
 
 
 LONGEST_SECONDS = 2.0  # then give up: the tab may have been closed
 LOOK_SECONDS = 0.005  # as often as Streamlit sends
 
 
-def let_pages_end_when_sent() -> None:
-    """Have a page's run end only when the visitor has been sent all of it, its end included.
+def let_runs_end_when_heard() -> None:
+    """Have a run end only when the server has heard of it all, and a page's when that is sent.
 
     A fragment's timer may start the next run at once, and then two things were lost:
 
-    - What the session has not been sent yet: Streamlit drops it, but for the message that the page
-      has ended. The browser removes what it was not sent, and builds it again when the fragment
-      draws it. On a server that sends every 0.3 s, charts flashed at every change of a control
-      (tests/served/test_slow_host.py).
-    - That message itself: if the run's thread has ended before the server has heard of its last
-      events, Streamlit ignores them. The browser waits for the end of the page, and keeps what the
-      page before has drawn (tests/unit/test_privates.py; such an end is described in
+    - What the server has not heard: if a run's thread has ended, Streamlit ignores its events that
+      are still on their way. The browser waited for the end of the page, and kept what the page
+      before had drawn (tests/unit/test_privates.py; such an end is described in
       https://github.com/streamlit/streamlit/issues/9921).
+    - What the session has not been sent: Streamlit drops it, but for the message that the page has
+      ended. The browser removes what it was not sent, and builds it again when the fragment draws
+      it. On a server that sends every 0.3 s, charts flashed at every change of a control
+      (tests/served/test_slow_host.py).
     """
     AppSession._on_scriptrunner_event = _hear  # type: ignore[assignment, method-assign]
 
 
+ENDS = (
+    ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS, ScriptRunnerEvent.FRAGMENT_STOPPED_WITH_SUCCESS,
+)  # fmt: skip
 _hear_of = AppSession._on_scriptrunner_event
 
 
@@ -72,21 +75,21 @@ def _hear(
     session: AppSession, sender: ScriptRunner | None, event: ScriptRunnerEvent, **told: Any
 ) -> None:
     _hear_of(session, sender, event, **told)
-    ended = event is ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS
-    if not ended or sender is None or not sender._is_in_script_thread():
+    if event not in ENDS or sender is None or not sender._is_in_script_thread():
         return
     if session._scriptrunner is not sender or session._event_loop.is_closed():
         return  # another run has begun, or the server is ending
     # This waits behind all that this thread has handed to the loop.
-    sent = asyncio.run_coroutine_threadsafe(_empty(session._browser_queue), session._event_loop)
+    page = event is ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS
+    heard = asyncio.run_coroutine_threadsafe(_heard(session, page), session._event_loop)
     try:
-        sent.result(LONGEST_SECONDS)
+        heard.result(LONGEST_SECONDS)
     except (TimeoutError, CancelledError):
-        sent.cancel()
+        heard.cancel()
 
 
-async def _empty(queue: Any) -> None:
-    while not queue.is_empty():
+async def _heard(session: AppSession, sent: bool) -> None:
+    while sent and not session._browser_queue.is_empty():
         await asyncio.sleep(LOOK_SECONDS)
 
 
