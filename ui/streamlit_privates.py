@@ -23,7 +23,7 @@ from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner, ScriptRunnerEvent
 from streamlit.runtime.state.common import WidgetMetadata, user_key_from_element_id
 from streamlit.runtime.state.safe_session_state import SafeSessionState
-from streamlit.runtime.state.session_state import Serialized, Value, WStates
+from streamlit.runtime.state.session_state import Serialized, SessionState, Value, WStates
 from streamlit.web.server import server_util
 
 Stopped = StopException  # what st.stop() raises
@@ -42,6 +42,7 @@ def mend() -> None:
     refuse_impossible_values()
     let_callbacks_end()
     let_runs_end_when_heard()
+    let_runs_overlap()
 
 
 LONGEST_SECONDS = 2.0  # then give up: the tab may have been closed
@@ -204,6 +205,21 @@ def _call_whole(state: SafeSessionState, *args: Any, **others: Any) -> None:
             _call_callbacks(state, *args, **others)
         finally:
             object.__setattr__(state, "_yield_callback", end_if_asked)
+
+
+def let_runs_overlap() -> None:
+    """List a session's keys as they are at one moment, while another run of its script adds some.
+
+    A run that has been replaced goes on beside its successor for a moment. Streamlit walks through
+    the keys at every number's widget, and met "dictionary changed size during iteration" there, at
+    quick keys (tests/served/test_browser_quick.py, with -m slow).
+    """
+    SessionState._keys = _keys  # type: ignore[assignment, method-assign]
+
+
+def _keys(state: SessionState) -> set[str]:
+    mine = [*state._old_state, *state._new_session_state]  # walks through all of them at once
+    return {*map(state._get_widget_id, mine), *[*state._new_widget_state.states]}
 
 
 # What the keys contain of menus in which a visitor may type what is not offered.

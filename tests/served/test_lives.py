@@ -84,7 +84,7 @@ def test_a_server_lives_without_complaint(tab: Page, tmp_path: Path, way: str, t
             its_state_is_for_this_machine(server)
         family = server.children()
         together(lambda: end_in_mid_run(server, life.end))
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
     assert psutil.wait_procs(family, MINUTE)[1] == [], "no process that it started outlives it"
     shown = tmp_path / "opened"
     assert (shown.read_text().split() if shown.exists() else []) == [server.url] * life.person
@@ -182,7 +182,7 @@ def test_a_signal_ends_a_server_that_is_warming_up(tmp_path: Path, number: signa
             time.sleep(0.01)
         server.process.send_signal(number)
         server.wait()
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
 
 
 @pytest.mark.parametrize("seconds", [more(0.5), 1.5, more(2.5)])
@@ -201,7 +201,7 @@ def test_a_signal_ends_a_server_while_a_page_compiles(
     with started(tmp_path, command, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "none")) as server:
         server.wait_until_healthy()
         together(leave)
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
 
 
 @pytest.mark.slow
@@ -235,7 +235,7 @@ def test_random_links_can_be_opened_all_at_once(tmp_path: Path, visitors: int) -
     links = [random_link(chance) for _ in range(visitors)]
     with served(tmp_path) as server:
         together(lambda: everybody([Session(server.url, q, page=p) for p, q in links]))
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_loading_full_mnist_breaks_no_other_visit(
 
     with served(tmp_path, **{MNIST_VARIABLE: str(official_mnist())}, **variables) as server:
         together(work)
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
 
 
 async def move_until(visitor: Session, deadline: float) -> None:

@@ -30,7 +30,7 @@ def slow_host(tab: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     with served(folder, SMALL, **variables) as server:
         yield server, modules
         tab.goto("about:blank")
-    assert server.complaints() == []
+    assert server.complaints() == [], server.said()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs a signal to ask by")

@@ -12,6 +12,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunnerEvent
+from streamlit.runtime.state.session_state import SessionState
 
 from ui import streamlit_privates
 
@@ -132,3 +133,21 @@ def test_a_fragment_ends_when_the_server_has_heard_so(loop: asyncio.AbstractEven
     ended = ScriptRunnerEvent.FRAGMENT_STOPPED_WITH_SUCCESS
     session._on_scriptrunner_event(script, event=ended)
     assert session.heard and session.sent == []
+
+
+def test_a_session_s_keys_are_listed_while_another_run_adds_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SessionState, "_keys", SessionState._keys)
+    streamlit_privates.let_runs_overlap()
+    state = SessionState()
+    state["old"], state._old_state["older"] = 1, 2
+    assert state._keys() == {"old", "older"}
+    find = SessionState._get_widget_id
+
+    def meanwhile(state: SessionState, key: str) -> str:
+        state[f"{key} and more"] = state._old_state[f"{key} and more"] = 3
+        return find(state, key)
+
+    monkeypatch.setattr(SessionState, "_get_widget_id", meanwhile)
+    assert {"old", "older"} <= state._keys()
