@@ -115,7 +115,8 @@ class Engine:
             self._make_ready(job)  # in this thread: thirty new ones would wait for each other
         elif new:
             thread = threading.Thread(target=self._make_ready, args=(job,), daemon=True)
-            self._preparing.add(thread)
+            with self._changed:  # while the engine closes, it goes through them
+                self._preparing.add(thread)
             thread.start()
         return viewer
 
@@ -262,7 +263,9 @@ class Engine:
         own_process.end_all()
         self.budget.close()
         self.errands.close()
-        for thread in [*self._preparing, *self._workers.values()]:
+        with self._changed:
+            threads = [*self._preparing, *self._workers.values()]
+        for thread in threads:
             if thread.is_alive():  # one that has yet to begin finds the engine closed
                 thread.join(timeout=END_SECONDS)
 

@@ -176,7 +176,7 @@ class Session:
         await self._rerun(fragment=self.fragment)
         await self.until(lambda: self.frames + self.finished > runs, OPEN_SECONDS)
 
-    async def until(self, condition: Callable[[], bool], timeout: float) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a condition on what the server has sent is true. Raises TimeoutError."""
         try:
             async with asyncio.timeout(timeout):
@@ -343,11 +343,14 @@ def _kind(element: Any) -> str:
     return element.WhichOneof("type")
 
 
-def together(work: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine in another thread, because a browser may occupy this thread's event loop."""
+def together(work: Callable[[], Awaitable[None]], seconds: float = PATIENCE) -> None:
+    """Run a coroutine in another thread, because a browser may occupy this thread's event loop.
+
+    Raises TimeoutError if it takes longer than these seconds.
+    """
 
     async def run() -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             await work()
 
     with ThreadPoolExecutor(1) as pool:
@@ -357,7 +360,7 @@ def together(work: Callable[[], Awaitable[None]]) -> None:
 async def visit(visitor: Session) -> None:
     """Open a page and wait until it is drawn."""
     await visitor.connect()
-    await visitor.until(lambda: visitor.finished > 0, PATIENCE)
+    await visitor.until(lambda: visitor.finished > 0, None)
 
 
 async def read_through(visitor: Session) -> None:
@@ -378,14 +381,16 @@ async def read_through(visitor: Session) -> None:
         async with asyncio.timeout(0.75 * PATIENCE):
             await visit(visitor)
             await visitor.guess(1)
-            await visitor.until(ended, PATIENCE)
+            await visitor.until(ended, None)
     await visitor.close()
     assert visitor.errors == []
 
 
 async def everybody(visitors: Sequence[Session], astray: bool = False) -> None:
     """Let all visit at the same moment, then leave; `astray` allows them to be told "not found"."""
-    await asyncio.gather(*map(visit, visitors))
-    await asyncio.gather(*(visitor.close() for visitor in visitors))
+    try:
+        await asyncio.gather(*map(visit, visitors))
+    finally:
+        await asyncio.gather(*(visitor.close() for visitor in visitors))
     errors = {error for visitor in visitors for error in visitor.errors}
     assert errors <= ({"unexpected message: page_not_found"} if astray else set())

@@ -234,7 +234,8 @@ def test_random_links_can_be_opened_all_at_once(tmp_path: Path, visitors: int) -
     chance = random.Random(visitors)
     links = [random_link(chance) for _ in range(visitors)]
     with served(tmp_path) as server:
-        together(lambda: everybody([Session(server.url, q, page=p) for p, q in links]))
+        each = [Session(server.url, query, page=page) for page, query in links]
+        together(lambda: everybody(each), PATIENCE + visitors)
     assert server.complaints() == [], server.said()
 
 
