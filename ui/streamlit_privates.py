@@ -6,10 +6,9 @@ below [global] (tests/served/test_browser_quick.py, with -m slow), and the place
 beside which there is no folder called `pages` (tests/served/test_imports.py).
 """
 
-import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, TimeoutError
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -79,19 +78,19 @@ def _hear(
     if event not in ENDS or sender is None or not sender._is_in_script_thread():
         return
     if session._scriptrunner is not sender or session._event_loop.is_closed():
-        return  # another run has begun, or the server is ending
-    # This waits behind all that this thread has handed to the loop.
+        return  # another run has begun, or the server has ended
     page = event is ScriptRunnerEvent.SCRIPT_STOPPED_WITH_SUCCESS
-    heard = asyncio.run_coroutine_threadsafe(_heard(session, page), session._event_loop)
-    try:
-        heard.result(LONGEST_SECONDS)
-    except (TimeoutError, CancelledError):
-        heard.cancel()
+    heard, until = threading.Event(), time.monotonic() + LONGEST_SECONDS
 
+    def look() -> None:
+        if page and not session._browser_queue.is_empty() and time.monotonic() < until:
+            session._event_loop.call_later(LOOK_SECONDS, look)
+        else:
+            heard.set()
 
-async def _heard(session: AppSession, sent: bool) -> None:
-    while sent and not session._browser_queue.is_empty():
-        await asyncio.sleep(LOOK_SECONDS)
+    # It comes after all that this thread has handed to the loop, or never if the server just ends.
+    session._call_soon_on_event_loop(look)
+    heard.wait(LONGEST_SECONDS)
 
 
 def _app_session() -> Any:
