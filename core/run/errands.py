@@ -137,7 +137,9 @@ class Errands:
     def close(self) -> None:
         """Stop after the current piece."""
         self._closed = True
-        if (thread := self._thread) is not None:
+        with self._lock:  # in which a look starts a thread
+            thread = self._thread
+        if thread is not None:
             thread.join(timeout=END_SECONDS)
 
     def _next(self) -> _Work | None:

@@ -200,3 +200,30 @@ def test_a_look_starts_a_thread_though_the_one_before_has_yet_to_end(
     queue.look("b", lambda: count(1))
     until(lambda: queue.peek("b") or Errand([], False, ""), lambda errand: errand.done)
     ends.set()
+
+
+def test_a_queue_closes_while_a_look_starts_its_thread(
+    queue: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, closes, faults = threading.Thread.start, threading.Event(), list[Exception]()
+
+    def close() -> None:
+        closes.set()
+        try:
+            queue.close()
+        except RuntimeError as error:  # a thread that has not begun cannot be joined
+            faults.append(error)
+
+    closing = threading.Thread(target=close)
+
+    def late(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        closing.start()
+        closes.wait(SOON)
+        closing.join(0.2)  # without the lock it ends in this time
+        thread.start()
+
+    monkeypatch.setattr(threading.Thread, "start", late)
+    queue.look("a", lambda: count(1))
+    closing.join(SOON)
+    assert not closing.is_alive() and faults == []
