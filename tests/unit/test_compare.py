@@ -15,7 +15,7 @@ from core.parts.optimizers import OPTIMIZERS
 from core.study.atlas.comparisons import comparisons
 from core.study.atlas.effects import recorded as recorded_runs
 from core.study.atlas.pieces import PIECES
-from core.study.compare import examples, words
+from core.study.compare import examples
 from core.study.compare.__main__ import main
 from core.study.compare.activations import FUNCTIONS
 from core.study.compare.fit_loss import BINARY, SOFTMAX
@@ -223,10 +223,10 @@ def test_a_verdict_has_what_is_left_what_else_was_tried_and_what_to_write() -> N
 
 
 def test_what_a_framework_has_no_word_for_is_written_in_words() -> None:
-    reduction = words.CAUSES["reduction"]
-    assert words.write(reduction, "torch", "b", "sum") == '# in b:\nreduction="sum"'
-    told = words.write(reduction, "torch", "b", "mean over examples and outputs")
-    assert told == "# in b:\ntake the mean over examples and outputs"
+    (verdict,) = compared({**PLAIN, "reduction": "sum"}, {"reduction": "mean"}).verdicts
+    assert verdict.write == '# in b:\nreduction="sum"'
+    (verdict,) = compared({**PLAIN, "reduction": "outputs"}, {"reduction": "mean"}).verdicts
+    assert verdict.write == "# in b:\ntake the mean over examples and outputs"
 
 
 def test_weights_that_were_drawn_are_judged_by_chance() -> None:

@@ -61,7 +61,12 @@ def _of_facet(stage: str, facet: str, parting: Parting, a: Side, b: Side) -> Ver
         ours.residual,
         f"{words.told(facet, other)} as in {'b' if target == 'a' else 'a'}" if tried else "",
         tried.residual if tried else None,
-        words.write(cause, framework, target, _in_words(other.get(facet))),
+        words.write(
+            cause,
+            "" if other.get(facet) == "outputs" else framework,  # none has a name for that mean
+            target,
+            _in_words(other.get(facet)),
+        ),
     )
 
 

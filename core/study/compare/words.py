@@ -305,6 +305,5 @@ def dropout(keep_a: float, keep_b: float) -> Cause:
 def write(cause: Cause, framework: str, side: str, value: Any) -> str:
     """Return what to write in a side's program so that it does as the other."""
     known = next((f for f in ("torch", "keras", "jax") if f in framework.lower()), "")
-    in_words = isinstance(value, str) and " " in value  # which is no framework's name for it
-    code = cause.write[""] if in_words else cause.write.get(known, cause.write[""])
+    code = cause.write.get(known, cause.write[""])
     return f"# in {side}:\n" + code.replace("{value}", number(value))
