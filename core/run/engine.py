@@ -19,7 +19,7 @@ from weakref import WeakSet
 from core.config import RunConfig, refusal
 from core.run import memory, own_process, traces
 from core.run.budget import FULL, Budget, bytes_in
-from core.run.errands import Errands
+from core.run.errands import END_SECONDS, Errands
 from core.run.job import Abandoned, Job, Prepare, Status, View, Viewer
 from core.run.jobs import Jobs
 from core.run.prepare import (
@@ -38,7 +38,6 @@ __all__ = ["Engine", "Status", "View", "Viewer"]
 log = logging.getLogger("samenet.engine")
 
 COURTESY_SECONDS = 2.0  # how long answering one click may hold up work that can wait
-END_SECONDS = 300.0  # how long a compilation may take to end: beside other load, some seconds
 FIRST_LOOK_SECONDS = 10.0  # how long the rest of a run's program waits for the first look
 
 

@@ -325,9 +325,11 @@ def test_sum_and_mean_are_compared_under_adam_and_sgd() -> None:
     measured = re.search(r"“sum” ends at ([\d.]+)%, “mean” ends at ([\d.]+)%", answers(page)[-1])
     assert measured and min(map(float, measured.groups())) > 80
     assert "An epoch of 4,000 images takes" in said(page)
-    page.radio(key="guess_sgd_widget").set_value(TURNS).run()
+    radio = page.radio(key="guess_sgd_alike_widget")
+    assert radio.options == [ALIKE, PARTS], "nobody is ahead under Adam"
+    radio.set_value(PARTS).run()
     page = settled(page)
-    assert "“mean” ends at" in answers(page)[-1]
+    assert "and that is right" in answers(page)[-1] and "“mean” ends at" in answers(page)[-1]
 
 
 @pytest.mark.slow
