@@ -128,7 +128,7 @@ def test_pixels_from_0_to_1_close_the_gap() -> None:
     assert "every image that is wrong has a gradient" in said(page)
     assert "no wrong image has a slope of exactly 0" in said(page)
     assert not any("are silent" in each.value for each in page.header)
-    assert "from 0 to 255?" in page.radio(key="guess_pixels_raw_widget").label
+    assert "from 0 to 255?" in page.radio(key="guess_pixels_raw_alike_widget").label
 
 
 def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
