@@ -102,7 +102,7 @@ def _watched(config: RunConfig, data: train.DeviceData, state: train.State | Non
 
 @lru_cache(maxsize=32)
 def _move(shape: train.Shape) -> Callable[..., Params]:
-    return compiled_for(shape, lanes.perturb)
+    return compiled_for(shape, lanes.perturb, train.ONCE)
 
 
 def seed_strip(

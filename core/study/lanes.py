@@ -11,7 +11,7 @@ this module.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -118,7 +118,7 @@ class Programs(NamedTuple):
 
 
 def _mapped(
-    shape: train.Shape, way: Way, function: Each, donated: bool = True, trains: bool = False
+    shape: train.Shape, way: Way, function: Each, options: Mapping[str, Any], donated: bool = True
 ) -> Any:
     mapped: Any = WAYS[way.name]
 
@@ -131,7 +131,7 @@ def _mapped(
         call = jax.shard_map(
             call, mesh=_mesh(way.devices), in_specs=specs, out_specs=lane, check_vma=False
         )
-    return compiled_for(shape, call, trains, donate_argnums=(0,) if donated else ())
+    return compiled_for(shape, call, options, donate_argnums=(0,) if donated else ())
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +151,7 @@ def _start(shape: train.Shape, way: Way) -> Any:
         moved = state._replace(params=perturb(state.params, perturbation, magnitude))
         return (), _Run(moved, jnp.zeros(undrawn, jnp.int32))
 
-    return _mapped(shape, way, start, donated=False)
+    return _mapped(shape, way, start, train.ONCE, donated=False)
 
 
 @lru_cache(maxsize=8)
@@ -204,10 +204,10 @@ def _programs(shape: train.Shape, way: Way) -> Programs:
         return run, lax.map(lambda batch: score(*batch), tuple(mixed))
 
     return Programs(
-        _mapped(shape, way, advance, trains=True),
-        _mapped(shape, way, look),
-        _mapped(shape, way, partial(evaluate, looking.held_out)),
-        _mapped(shape, way, partial(evaluate, looking.reported)),
+        _mapped(shape, way, advance, train.OFTEN),
+        _mapped(shape, way, look, train.SELDOM),
+        _mapped(shape, way, partial(evaluate, looking.held_out), train.SELDOM),
+        _mapped(shape, way, partial(evaluate, looking.reported), train.SELDOM),
     )
 
 

@@ -119,4 +119,4 @@ def _measured_steps(shape: train.Shape) -> Callable[..., Any]:
         nothing = jnp.zeros(4, jnp.float32)
         return lax.while_loop(lambda carry: carry[0].step < stop, step, (state, nothing))
 
-    return compiled_for(shape, steps, trains=True, donate_argnums=0)
+    return compiled_for(shape, steps, train.OFTEN, donate_argnums=0)

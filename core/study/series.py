@@ -52,7 +52,7 @@ def gates(config: RunConfig) -> dict[str, Gate]:
 
 @lru_cache(maxsize=8)
 def _init(shape: train.Shape) -> Any:
-    return compiled_for(shape, train.Step(shape).init)
+    return compiled_for(shape, train.Step(shape).init, train.ONCE)
 
 
 class End(NamedTuple):

@@ -1,7 +1,7 @@
 """A run step by step, without snapshots, and functions compiled to round as the run does."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,14 +42,14 @@ def start_and_end(config: RunConfig, data: train.DeviceData) -> tuple[At, At]:
 
 
 def compiled_for(
-    shape: train.Shape, function: Callable[..., Any], trains: bool = False, **options: Any
+    shape: train.Shape,
+    function: Callable[..., Any],
+    options: Mapping[str, Any] = train.SELDOM,
+    **others: Any,
 ) -> Any:
-    """Return `function`, compiled on first use, with the numerics of this shape's program.
-
-    Set `trains` for a loop over many steps: it then takes longer to compile, but less for a step.
-    """
-    how = {} if trains else train.for_this_host(train.SELDOM)
-    jitted = jax.jit(function, compiler_options=how, **options)
+    """Return `function`, compiled on first use, with the numerics of this shape's program."""
+    how = train.for_this_host(options)
+    jitted = jax.jit(function, compiler_options=how, **others)
 
     def call(*arguments: Any) -> Any:
         with train.numerics(shape):

@@ -18,7 +18,7 @@ from core.run.train.loop import (
     snapshot_steps,
     ticks,
 )
-from core.run.train.options import SELDOM, for_this_host
+from core.run.train.options import OFTEN, ONCE, SELDOM, for_this_host
 from core.run.train.programs import Program, compiled, let_go_of_program, program, programs_kept
 from core.run.train.step import Step, bytes_needed, numerics, parameters, start_types
 from core.run.train.vocabulary import (
@@ -37,10 +37,10 @@ from core.run.train.vocabulary import (
 )
 
 __all__ = [
-    "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements", "NextLook", "Program",
-    "Shape", "State", "Step", "Weights", "ahead", "bytes_needed", "compiled", "dropping",
-    "first_look", "for_this_host", "knobs", "labels_of", "let_go_of_program", "look_interval",
-    "looks_at_epochs", "looks_of", "losses_and_slopes", "norming", "numerics", "on_device",
-    "parameters", "pixels", "program", "programs_kept", "run", "shape",
-    "snapshot_steps", "start_types", "ticks",
+    "OFTEN", "ONCE", "SELDOM", "Backprop", "DeviceData", "Knobs", "Looking", "Measurements",
+    "NextLook", "Program", "Shape", "State", "Step", "Weights", "ahead", "bytes_needed",
+    "compiled", "dropping", "first_look", "for_this_host", "knobs", "labels_of",
+    "let_go_of_program", "look_interval", "looks_at_epochs", "looks_of", "losses_and_slopes",
+    "norming", "numerics", "on_device", "parameters", "pixels", "program", "programs_kept",
+    "run", "shape", "snapshot_steps", "start_types", "ticks",
 ]  # fmt: skip

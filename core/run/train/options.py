@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+OFTEN: dict[str, Any] = {}  # for the loop over steps: what the process compiles everything with
 # For what looks at a run: without its fusion emitters XLA takes 1 to 44% less CPU to compile a look
 # (six networks), and the look takes about as long as before. A step takes up to half as long again
 # without them, so the loop over steps keeps them (two cores, JAX 0.10.2).

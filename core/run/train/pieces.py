@@ -11,7 +11,7 @@ from core.parts.choices import TASKS
 from core.run import memory
 from core.run.price import bytes_of
 from core.run.train.looking import Looking
-from core.run.train.options import for_this_host
+from core.run.train.options import OFTEN, for_this_host
 from core.run.train.step import Step, numerics, start_types
 from core.run.train.vocabulary import Shape, knob_types
 
@@ -66,7 +66,7 @@ class Pieces:
         examples: int = 0,
         lock: Any = looks_lock,
         donate: tuple[int, ...] = (),
-        options: dict[str, Any] | None = None,
+        options: dict[str, Any] = OFTEN,
     ) -> Callable[P, R]:
         """A function compiled for arguments of these types, which `examples` tells apart."""
         key = function, examples
@@ -77,7 +77,7 @@ class Pieces:
                     lowered = self.lowered(function, *types, donate=donate)
                     self._lowered.pop(function, None)  # frees its memory
                     with numerics(self.shape):
-                        compiled = lowered.compile(for_this_host(options or {}, self.convolves))
+                        compiled = lowered.compile(for_this_host(options, self.convolves))
                     self.memory = max(self.memory, bytes_of(compiled))
                     self._compiled[key] = compiled
                     memory.give_back()

@@ -109,7 +109,7 @@ def _backprop(config: RunConfig, data: Dataset, batch: int) -> train.Backprop:
 @lru_cache(maxsize=4)
 def _compiled(shape: train.Shape) -> tuple[Any, Any]:
     step = train.Step(shape)
-    return compiled_for(shape, step.init), compiled_for(shape, step.backprop)
+    return compiled_for(shape, step.init, train.ONCE), compiled_for(shape, step.backprop)
 
 
 def _labels(config: RunConfig, data: Dataset, batch: int) -> Array:
