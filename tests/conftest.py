@@ -14,7 +14,7 @@ import pytest
 
 from core.run import entry
 from core.run.train.pieces import Pieces
-from tests.kit import MNIST_VARIABLE, ROOT, official_mnist
+from tests.kit import IN_A_HURRY, MNIST_VARIABLE, ROOT, official_mnist
 from tests.kit.runs import SHAPES, compiling
 
 # A shared or busy machine may be slow, and a slow example is no failure.
@@ -33,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("SAMENET_CONVOLUTIONS", "residues")  # none is timed
         # The workers share few cores. A program compiled in one piece instead of 32 takes an eighth
         # less CPU time, and gives the same bits.
-        flags = (os.environ.get(entry.FLAGS, ""), "--xla_cpu_parallel_codegen_split_count=1")
+        flags = [os.environ.get(entry.FLAGS, ""), "--xla_cpu_parallel_codegen_split_count=1"]
+        if config.option.markexpr == "not slow":
+            flags += IN_A_HURRY
         os.environ[entry.FLAGS] = " ".join(flags).strip()
         entry.keep_loops()
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])

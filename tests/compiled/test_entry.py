@@ -7,12 +7,14 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import Array
 
 from core.export import real
 from core.run import entry
-from tests.kit import ROOT
+from tests.kit import IN_A_HURRY, ROOT
+from tests.kit.runs import DIGITS, trained
 
 
 @pytest.mark.parametrize(
@@ -65,13 +67,16 @@ def test_no_entry_point_begins_with_a_part_of_it() -> None:
     assert calls == [ROOT / "core/run/entry.py"]
 
 
+OPTIMISED = {"xla_backend_optimization_level": "3", "xla_cpu_use_fusion_emitters": True}
+
+
 def size() -> int:
     """The bytes of a compiled function with a loop over ten classes."""
 
     def loss(z: Array) -> Array:
         return jnp.sum(jnp.exp(z) * jnp.log(z), axis=-1)
 
-    compiled = jax.jit(loss).lower(jnp.zeros((100, 10))).compile()
+    compiled = jax.jit(loss).lower(jnp.zeros((100, 10))).compile(OPTIMISED)
     return len(compiled.runtime_executable().serialize())
 
 
@@ -83,3 +88,19 @@ def test_loops_are_kept_as_loops() -> None:
         cwd=ROOT, env=entry.plain(os.environ), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert size() < int(plain.stdout), "this JAX no longer passes the option on to LLVM"
+
+
+def losses() -> list[float]:
+    """The losses of a run at its looks."""
+    return [look.loss for look in trained(DIGITS)]
+
+
+def test_a_run_is_the_same_as_the_product_compiles_it() -> None:
+    told = "from tests.compiled.test_entry import losses; print(*losses())"
+    flags = [flag for flag in os.environ[entry.FLAGS].split() if flag not in IN_A_HURRY]
+    product = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=ROOT, env=os.environ | {entry.FLAGS: " ".join(flags)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(losses(), [float(x) for x in product.stdout.split()], rtol=1e-4)

@@ -104,25 +104,32 @@ def shown(config: RunConfig, steps: np.ndarray) -> np.ndarray:
 # JAX: whole scripts
 
 
+QUICK = {"decaying": DECAYING, "own formula": OWN, "last batch": replace(KEEPING, label_shift=1)}
+PRINTED = {
+    "question": QUESTION,
+    "question from logits": replace(QUESTION, loss="from_logits", epsilon=1e-6),
+    "digits": DIGITS,
+    **QUICK,
+}
+
+
+# Compiled in a hurry, a look rounds the losses otherwise than the script's steps do. The slow tests
+# compile it as the product does.
 @pytest.mark.parametrize(
-    "config",
+    ("config", "rounding"),
     [
-        QUESTION,
-        more(replace(QUESTION, loss="from_logits", epsilon=1e-6)),
-        more(DIGITS),
-        DECAYING,
-        OWN,
-        replace(KEEPING, label_shift=1),
+        *(pytest.param(config, 1e-6, id=key) for key, config in QUICK.items()),
+        *(more(config, 0, id=f"{key}, to the last bit") for key, config in PRINTED.items()),
     ],
-    ids=["question", "question from logits", "digits", "decaying", "own formula", "last batch"],
 )
-def test_a_jax_script_prints_the_trainer_s_losses_to_the_last_bit(
-    config: RunConfig, tmp_path: Path
+def test_a_jax_script_prints_the_trainer_s_losses(
+    config: RunConfig, rounding: float, tmp_path: Path
 ) -> None:
     found = printed(config, "jax", tmp_path)
     assert found[-1, 0] == config.steps and len(found) >= 5
     ours = shown(config, found[:, 0])
-    np.testing.assert_array_equal(found[:, 1].astype(np.float32), ours[:, 1].astype(np.float32))
+    losses = found[:, 1].astype(np.float32), ours[:, 1].astype(np.float32)
+    np.testing.assert_allclose(*losses, rtol=rounding)
     np.testing.assert_allclose(found[:, 2:], ours[:, 2:], atol=6e-5)
 
 

@@ -14,6 +14,10 @@ MINUTE = 60.0  # seconds that a busy machine may take for one page
 MNIST_VARIABLE = "SAMENET_MNIST_DIR"
 MNIST = ROOT.parent / "shared" / "mnist"  # the official files, if they are beside the checkout
 
+# Flags with which XLA compiles in under half the time. What it compiles then takes longer to run,
+# but few tests train for more than some steps. The slow tests compile as the product does.
+IN_A_HURRY = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
+
 more = partial(pytest.param, marks=pytest.mark.slow)  # a trial that rarely says more
 
 
