@@ -30,7 +30,7 @@ def keep_loops() -> None:
     LLVM also compiles for accelerators, whose programs are left as they are.
     """
     flags = os.environ.get(FLAGS, "")
-    if EXTRA not in flags and _only_cpu():
+    if EXTRA not in flags and only_cpu():
         os.environ[FLAGS] = f"{flags} {LOOPS}".strip()
 
 
@@ -41,7 +41,7 @@ def plain(environment: Mapping[str, str]) -> dict[str, str]:
     return others | ({FLAGS: flags} if flags else {})
 
 
-def _only_cpu() -> bool:
+def only_cpu() -> bool:
     """Whether JAX will compute on a CPU; asking JAX itself would be too late for its flags."""
     if named := os.environ.get("JAX_PLATFORMS"):
         return named == "cpu"

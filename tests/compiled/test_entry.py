@@ -80,7 +80,7 @@ def size() -> int:
     return len(compiled.runtime_executable().serialize())
 
 
-@pytest.mark.skipif(not entry._only_cpu(), reason="an accelerator's programs are left as they are")
+@pytest.mark.skipif(not entry.only_cpu(), reason="an accelerator's programs are left as they are")
 def test_loops_are_kept_as_loops() -> None:
     told = "from tests.compiled.test_entry import size; print(size())"
     plain = subprocess.run(
