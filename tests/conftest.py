@@ -11,7 +11,6 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
-from xdist.scheduler import LoadFileScheduling
 
 from core.run import entry
 from core.run.train.pieces import Pieces
@@ -44,37 +43,26 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-# Files that take minutes begin first; otherwise one worker would be left to finish alone.
-LONGEST = ("tests/pages/test_story_pages.py", "tests/compiled/test_band.py")
-SERVED = "tests/served/"  # the server and the browser that these share take minutes of CPU
-# Opens the stories in a browser. It comes last of these, and finds their programs compiled.
-LATER = "tests/served/test_browser_accessible.py"
-
-
-class _Scheduling(LoadFileScheduling):
-    """Gives each worker one file after another, but to one of them all that share a server."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return SERVED if nodeid.startswith(SERVED) else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
-    return _Scheduling(config, log)
+# Files that take minutes begin first; otherwise one worker would be left to finish alone. The one
+# that opens the stories in a browser comes later, and finds their programs compiled.
+LONGEST = ("pages/test_story_pages", "compiled/test_band", "served/test_browser_trainer")
+LATER = "served/test_browser_accessible"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files; --no-loadscope-reorder keeps this order.
 
-    The third worker begins with those that wait for a browser. Meanwhile the others compute.
+    Files that wait for a browser are spread evenly among those that compute, so that at any time
+    some worker waits while the others use the processor.
     """
-
-    def place(item: pytest.Item) -> tuple[int, int]:
-        file = item.path.relative_to(ROOT).as_posix()
-        if file in LONGEST:
-            return 0, LONGEST.index(file)
-        return (1, file == LATER) if file.startswith(SERVED) else (2, 0)
-
-    items.sort(key=place)
+    place: dict[Path, float] = {}
+    for waits in (False, True):
+        files = [file for file in dict.fromkeys(i.path for i in items) if _served(file) is waits]
+        place.update((file, (i + 0.5) / len(files)) for i, file in enumerate(files))
+    for i, name in enumerate(LONGEST):
+        place[ROOT / "tests" / f"{name}.py"] = i - len(LONGEST)
+    place[ROOT / "tests" / f"{LATER}.py"] = 0.4
+    items.sort(key=lambda item: place[item.path])
 
 
 def pytest_collection_finish() -> None:
@@ -83,6 +71,10 @@ def pytest_collection_finish() -> None:
     To look at them took 1.1 of the 45 CPU seconds of two files' tests.
     """
     gc.freeze()
+
+
+def _served(file: Path) -> bool:
+    return file.parent.name == "served"
 
 
 @cache
