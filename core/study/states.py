@@ -47,7 +47,12 @@ def compiled_for(
     options: Mapping[str, Any] = train.SELDOM,
     **others: Any,
 ) -> Any:
-    """Return `function`, compiled on first use, with the numerics of this shape's program."""
+    """Return `function`, compiled on first use, with the numerics of this shape's program.
+
+    Args:
+      options: OFTEN, SELDOM or ONCE of `core.run.train`, by how often a run calls the function.
+      others: arguments for `jax.jit`.
+    """
     how = train.for_this_host(options)
     jitted = jax.jit(function, compiler_options=how, **others)
 
