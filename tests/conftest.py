@@ -45,7 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Files that take minutes begin first; otherwise one worker would be left to finish alone. The one
 # that opens the stories in a browser comes later, and finds their programs compiled.
-LONGEST = ("pages/test_story_pages", "compiled/test_band", "served/test_browser_trainer")
+LONGEST = (
+    "pages/test_story_pages",
+    "compiled/test_export",
+    "served/test_browser_trainer",
+    "served/test_lives",
+)
 LATER = "served/test_browser_accessible"
 
 

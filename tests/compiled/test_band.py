@@ -32,6 +32,7 @@ def test_perturbations_are_one_rounding() -> None:
     assert np.mean(moved[1] != moved[2]) > 0.1
 
 
+@pytest.mark.slow
 def test_band_tells_fact_from_chance() -> None:
     runs = {
         config.loss: band.collect(band.rounding_band(config, load("sample", 1000), 4))
@@ -59,6 +60,7 @@ def test_a_seed_strip_has_the_runs_of_its_seeds_in_any_grouping() -> None:
     assert len(np.unique(strip.loss[:, -1])) == 4
 
 
+@pytest.mark.slow
 def test_pieces_come_as_soon_as_they_are_done() -> None:
     pieces = band.rounding_band(WHOLE, load("sample", 100), perturbations=4)
     ticks = [next(pieces) for _ in range(WHOLE.steps + 2)]
@@ -96,6 +98,7 @@ def test_band_needs_full_batches_without_dropout(change: dict[str, Any], message
 # Copies, trained by the run's own program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [LOGITS, SMALL, replace(SMALL, dropout="rate", optimizer="adam")], ids=str
 )
@@ -109,12 +112,14 @@ def test_copies_stay_close_to_the_run(config: RunConfig) -> None:
         np.testing.assert_allclose(copy.score, own, atol=0.02)
 
 
+@pytest.mark.slow
 def test_copies_of_the_question_end_apart() -> None:
     on_device = train.on_device("binary", load("sample", 1000))
     ends = [copy.score[-1] for copy in band.copies(STABLE, on_device, 4) if copy is not None]
     assert np.ptp(ends) > 0.01
 
 
+@pytest.mark.slow
 def test_copies_of_nan_are_nan() -> None:
     config = replace(STABLE, loss="naive")
     on_device = train.on_device("binary", load("sample", 1000))

@@ -12,7 +12,6 @@ from core.run import train
 from core.run.diagnosis import diagnose
 from core.run.snapshot import Snapshot
 from core.run.train import loop
-from tests.kit import more
 from tests.kit.runs import tiny, trained
 
 # Looked at after every third step.
@@ -32,7 +31,8 @@ def without_search(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[S
     return list(train.run(config, load(config.source, config.train_size)))
 
 
-@pytest.mark.parametrize("rate", [0.5, more(8.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.5, 8.0])
 def test_both_sides_of_the_breaking_step_are_looked_at(
     rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +51,7 @@ def test_both_sides_of_the_breaking_step_are_looked_at(
     assert f"The weights broke at step {after.step}. Step {before.step} said:" in said[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_break_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     def called(*_: object) -> object:
         raise AssertionError

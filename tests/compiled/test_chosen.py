@@ -12,6 +12,7 @@ from core.config import RunConfig
 from core.data import load
 from core.parts.choices import TASKS
 from core.run.snapshot import Gradient
+from tests.kit import more
 from tests.kit.runs import DIGITS, look, tiny, trained
 from ui.charts.chosen import towards
 from ui.pieces import chosen
@@ -19,9 +20,9 @@ from ui.pieces.pictures import data_url
 
 RUNS = [
     RunConfig(),
-    RunConfig(loss="from_logits"),
-    RunConfig(loss="torch_bce"),
-    replace(DIGITS, loss="clip", epsilon=1e-7, scaling="raw"),
+    more(RunConfig(loss="from_logits")),
+    more(RunConfig(loss="torch_bce")),
+    more(replace(DIGITS, loss="clip", epsilon=1e-7, scaling="raw")),
     replace(DIGITS, loss="optax"),
 ]
 

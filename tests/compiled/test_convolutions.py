@@ -18,7 +18,6 @@ from core.run.prepare import device_data
 from core.study import batch_norm, convolutions
 from core.study.batch_norm import Evaluated
 from core.study.convolutions import FirstLayer, Stage
-from tests.kit import more
 from tests.kit.runs import filled, quick
 
 POST = PRESETS["jax_cnn_28_channels"].config
@@ -82,9 +81,8 @@ def test_the_posts_network_computes_the_same_from_shuffled_columns() -> None:
         assert np.allclose(plain, other, atol=1e-4) is same
 
 
-@pytest.mark.parametrize(
-    ("config", "moves"), [(POST, 1 / 5), more(RIGHT, 1.0)], ids=["post", "right"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("config", "moves"), [(POST, 1 / 5), (RIGHT, 1.0)], ids=["post", "right"])
 def test_a_trained_network_is_looked_at(
     config: RunConfig, moves: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +97,7 @@ def test_a_trained_network_is_looked_at(
     assert [(each.size, each.by_class) for each in answered] == [(100, False), (100, True)]
 
 
+@pytest.mark.slow
 def test_a_cell_yields_seconds_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.study.basics.REPEATS", 1)
     found = dict(convolutions.conv_times())

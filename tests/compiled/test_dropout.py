@@ -18,6 +18,7 @@ from jax.example_libraries import stax
 from core.parts.dropout import DROPOUTS, NOTHING, Drop, dropout, meaning
 from core.parts.dropout_names import DROPOUT_NAMES
 from core.study import real_keras
+from tests.kit import every
 
 UNITS = 100_000
 X = jnp.linspace(0.5, 1.5, UNITS, dtype=jnp.float32)  # mean 1
@@ -73,7 +74,7 @@ def test_forms_mean_what_their_sources_say(form: str, value: float) -> None:
     np.testing.assert_array_equal(alone, found)
 
 
-@forms
+@pytest.mark.parametrize("form", every(2, DROPOUTS))
 @given(value=numbers, seed=st.integers(0, 1000))
 def test_kept_share_and_survivors(form: str, value: float, seed: int) -> None:
     keep, multiplier, _ = MEANING[form](value)
@@ -83,6 +84,7 @@ def test_kept_share_and_survivors(form: str, value: float, seed: int) -> None:
     np.testing.assert_allclose(trained[kept], np.asarray(X)[kept] * multiplier, rtol=1e-5)
 
 
+@pytest.mark.slow
 @forms
 @given(value=numbers)
 def test_training_and_test_time_agree_on_average_unless_nothing_is_rescaled(
@@ -101,12 +103,13 @@ def test_training_and_test_time_agree_on_average_unless_nothing_is_rescaled(
     assert abs(trained.mean() - expected) <= SIGMAS * spread / np.sqrt(UNITS) + 1e-5
 
 
-@pytest.mark.parametrize("form", [*INVERTED, "unscaled"])
+@pytest.mark.parametrize("form", every(3, [*INVERTED, "unscaled"]))
 @given(value=numbers)
 def test_evaluation_is_the_identity(form: str, value: float) -> None:
     np.testing.assert_array_equal(both(form, value)[1], X)
 
 
+@pytest.mark.slow
 @given(value=numbers)
 def test_the_older_form_is_the_inverted_one_times_the_number(value: float) -> None:
     """The masks are the same, and so are the units once they are multiplied by the number."""
@@ -262,6 +265,7 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     return folder, json.loads(printed.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "jax" not in real_keras.available_backends(), reason="keras is not installed: pip install keras"
 )

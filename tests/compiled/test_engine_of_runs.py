@@ -133,6 +133,7 @@ time.sleep(1)  # tracing has ended, compiling has not
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_cleanly_in_mid_compilation() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LEAVE],

@@ -95,6 +95,7 @@ def losses() -> list[float]:
     return [look.loss for look in trained(DIGITS)]
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_as_the_product_compiles_it() -> None:
     told = "from tests.compiled.test_entry import losses; print(*losses())"
     flags = [flag for flag in os.environ[entry.FLAGS].split() if flag not in IN_A_HURRY]

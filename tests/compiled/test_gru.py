@@ -127,6 +127,7 @@ def test_one_key_makes_the_gates_equal_and_split_keys_make_them_differ() -> None
                 assert equal or not np.any(a == b)
 
 
+@pytest.mark.slow
 def test_pytorch_s_biases_are_bounded_by_the_inputs_and_in_the_gru_by_its_units() -> None:
     init, *_ = MODELS["gru"].build((200, 400), TIME, INITIALIZERS["pytorch"])
     (_, dense), gru, (_, last) = layers(drawn(init, (BATCH, TIME)))
@@ -137,6 +138,7 @@ def test_pytorch_s_biases_are_bounded_by_the_inputs_and_in_the_gru_by_its_units(
             assert 0.95 < np.abs(values).max() * np.sqrt(inputs) <= 1.0001
 
 
+@pytest.mark.slow
 def test_a_gru_that_resets_later_starts_from_the_same_weights() -> None:
     before, after = unit("gru"), unit("gru_reset_after")
     later = after.candidate

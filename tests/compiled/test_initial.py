@@ -7,6 +7,7 @@ import pytest
 
 from core.config import RunConfig
 from core.study.initial import initial_answers
+from tests.kit import more
 from tests.kit.runs import tiny, trained
 
 
@@ -14,7 +15,7 @@ from tests.kit.runs import tiny, trained
     "config",
     [
         RunConfig(),
-        RunConfig(loss="from_logits", scaling="unit"),
+        more(RunConfig(loss="from_logits", scaling="unit")),
         tiny(loss="naive", scaling="raw", seed=3),
         tiny(loss="question_stable", scaling="raw", dropout="older", dropout_value=0.5),
     ],

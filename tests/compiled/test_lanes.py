@@ -62,6 +62,7 @@ def test_each_run_is_bit_for_bit_the_run_alone(shared: dict[str, object]) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_the_question_s_run_ends_as_in_the_trainer_bit_for_bit() -> None:
     configs = [tiny(batch_size=100, scaling="raw", loss=loss) for loss in ("clip", "naive")]
     every = collected(configs, every_step=True)
@@ -81,6 +82,7 @@ def test_held_out_accuracy_is_that_of_the_run() -> None:
     assert ended.held_out[0] == np.float32(trained(config)[-1].test_accuracy)
 
 
+@pytest.mark.slow
 def test_what_is_reported_is_what_the_run_reports() -> None:
     configs = [
         tiny(), tiny(report="threshold"), tiny(dropout="rate", report="dropout_on"),

@@ -80,6 +80,7 @@ def test_what_fills_a_batch_up_makes_no_gradient_nan() -> None:
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
+@pytest.mark.slow
 def test_an_epoch_ends_with_its_last_batch() -> None:
     looks = trained(KEEPING)
     assert [look.step for look in looks] == list(range(13))
@@ -112,6 +113,7 @@ def test_runs_of_which_one_keeps_the_last_batch_are_no_twins() -> None:
     assert (first.name, first.finding) == ("first batch", "the same, but not that of step 5")
 
 
+@pytest.mark.slow
 def test_twins_that_both_keep_it_part_among_its_images() -> None:
     """In a network that hardly moves, only an image of the last batch is clipped."""
     a = replace(KEEPING, shuffle="never", learning_rate=1e-8, seed=59, loss="clip", epsilon=1e-7)

@@ -11,7 +11,7 @@ from core.config import RunConfig
 from core.parts.loss_inputs import LOSS_INPUTS
 from core.parts.losses import losses_for
 from core.run import train
-from tests.kit import more
+from tests.kit import every, more
 from tests.kit.runs import DIGITS, quick, tiny, trained
 
 Z = np.random.default_rng(0).normal(0, 3, (40, 10)).astype(np.float32)
@@ -68,7 +68,7 @@ def test_softmax_twice_keeps_the_loss_from_zero(task: str, outputs: int) -> None
     np.testing.assert_allclose(loss, np.broadcast_to(floor, 40), rtol=1e-5)
 
 
-@pytest.mark.parametrize("key", ["from_logits", "clip"])
+@pytest.mark.parametrize("key", [more("from_logits"), "clip"])
 @pytest.mark.parametrize(("task", "outputs"), [("binary", 1), ("digits", 10)])
 def test_log_softmax_before_a_loss_changes_nothing(task: str, outputs: int, key: str) -> None:
     z = Z[:, :outputs]
@@ -205,7 +205,7 @@ SMOOTH = [
 ]
 
 
-@pytest.mark.parametrize(("task", "key"), SMOOTH)
+@pytest.mark.parametrize(("task", "key"), every(5, SMOOTH))
 def test_every_loss_that_takes_probabilities_can_be_smoothed(task: str, key: str) -> None:
     """Where nothing is clipped or rounded away, the slope is p minus the smoothed target."""
     z, s = (Z[:, :1] if task == "binary" else Z) / 3, 0.3
@@ -233,13 +233,8 @@ def test_a_loss_of_integer_labels_ignores_smoothing() -> None:
     assert RunConfig(**given, loss_input="as_probabilities_tf").label_smoothing == 0
 
 
-@pytest.mark.parametrize(
-    "loss_input",
-    [
-        "softmax",
-        *(more(key) for key in LOSS_INPUTS if key not in ("softmax", "as_probabilities_tf")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("loss_input", [key for key in LOSS_INPUTS if key != "as_probabilities_tf"])
 def test_what_a_loss_is_given_is_smoothed_as_every_label_s_own_loss(loss_input: str) -> None:
     """The mean over all labels where smoothing is 1, whatever the label is."""
     found = by_trainer("digits", loss_input, Z, label_smoothing=1.0)
@@ -252,6 +247,7 @@ def test_what_a_loss_is_given_is_smoothed_as_every_label_s_own_loss(loss_input: 
         np.testing.assert_allclose(ours, np.mean(labels, axis=0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_smoothing_keeps_a_network_from_being_sure() -> None:
     """The loss is least where p is the target, so margins stay below those of plain labels."""
     longer = replace(DIGITS, epochs=40, learning_rate=0.5)
@@ -274,6 +270,7 @@ def test_a_shift_gives_the_loss_the_next_label(task: str, outputs: int, classes:
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_answers_are_judged_by_the_true_labels_whatever_the_loss_is_given() -> None:
     """With other labels the same network learns as well, and nothing is right."""
     longer = replace(DIGITS, epochs=40, learning_rate=0.5)

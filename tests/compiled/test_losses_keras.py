@@ -56,6 +56,7 @@ json.dump({"backend": keras.backend.backend(), "results": results}, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_the_rows_compute_what_keras_computes_on_jax():
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

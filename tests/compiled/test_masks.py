@@ -18,6 +18,7 @@ from core.parts.models import layers
 from core.run import train
 from core.study import masks
 from core.study.states import compiled_for, states
+from tests.kit import more
 from tests.kit.runs import DROPPING, compiling, order_of, tiny
 
 CONFIG = replace(DROPPING, dropout_value=0.6)  # 12 steps an epoch, with 10 images left over
@@ -36,7 +37,9 @@ def logits_of(shape: train.Shape) -> Any:
 
 
 @pytest.mark.parametrize("form", DROPOUTS)
-@pytest.mark.parametrize("config", [CONFIG, FULL_BATCH], ids=["batches", "full batch"])
+@pytest.mark.parametrize(
+    "config", [more(CONFIG, id="batches"), pytest.param(FULL_BATCH, id="full batch")]
+)
 def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> None:
     """Multiplying images, masks and weights by hand gives what the training step computes."""
     config = replace(config, dropout=form, epochs=1)
@@ -54,6 +57,7 @@ def test_a_step_s_logits_follow_from_its_masks(config: RunConfig, form: str) -> 
         np.testing.assert_allclose(x @ last + bias, trained, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_places_are_the_batch_s_images() -> None:
     data = device_data(CONFIG)
     found = [each for each in masks.passes(CONFIG, data, range(CONFIG.steps)) if each is not None]
@@ -64,6 +68,7 @@ def test_places_are_the_batch_s_images() -> None:
         np.testing.assert_array_equal(of_epoch, order)
 
 
+@pytest.mark.slow
 def test_masks_differ_by_step_and_layer_and_need_no_training() -> None:
     data = device_data(CONFIG)
     trained = {each.step: each for each in masks.passes(CONFIG, data, (0, 14, 15)) if each}

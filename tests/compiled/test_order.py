@@ -133,6 +133,7 @@ def test_full_batches_keep_the_data_s_own_order() -> None:
     assert full == tiny(batch_size=100) and found(full) == list(range(100))
 
 
+@pytest.mark.slow
 def test_runs_beside_each_other_have_their_own_orders() -> None:
     data = train.on_device("binary", load("sample", 100))
     start = partial(tiny, data_order="sorted", shuffle_buffer=7)

@@ -20,7 +20,7 @@ from core.study.origin.tape import Made
 from tests.kit import more
 from tests.kit.runs import DIGITS, SERIES, look, quick, tiny, trained
 
-FORMATS = ("float32", more("bfloat16"), more("float16"))
+FORMATS = ("float32", "bfloat16", "float16")
 ZS = (0, 0.5, 4, 8.5, 11, 17.5, 30, 89, 104, 700, 3e4)
 LOGITS: dict[Form, list[Any]] = {
     "binary": [sign * z for z in ZS for sign in (1, -1)],
@@ -34,6 +34,7 @@ def first_nan(form: Form, key: str, logits: Any, label: Any) -> Made | None:
     return found if found and math.isnan(found.operations[-1].result) else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("form", LOGITS)
 def test_there_is_an_origin_where_the_compiled_loss_is_nan_and_nowhere_else(

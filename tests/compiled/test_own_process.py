@@ -61,6 +61,7 @@ def test_a_run_that_is_abandoned_ends_its_process(engine: Engine) -> None:
     assert not viewer.alive()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_reported_and_the_next_run_works(engine: Engine) -> None:
     viewer = engine.submit(CONFIG, until=0)
     engine.wait(viewer, 1, PATIENCE)
@@ -74,6 +75,7 @@ def test_a_process_that_dies_is_reported_and_the_next_run_works(engine: Engine) 
     assert engine.wait(again, 10**9, PATIENCE).status is Status.DONE
 
 
+@pytest.mark.slow
 def test_an_error_in_the_other_process_is_reported_in_its_words() -> None:
     far = RunConfig(widths=(16384, 16384), train_size=100, batch_size=100)
     heard: list[Any] = []

@@ -136,6 +136,7 @@ def every(dtype):
                 yield form, key, label, epsilon, *sides
 
 
+@pytest.mark.slow
 @ALL
 def test_a_row_works_on_logits_exactly_if_it_has_no_edges(dtype):
     found = defaultdict(set)

@@ -65,6 +65,7 @@ def test_the_broadcast_loss_is_least_at_the_mean_of_a_series() -> None:
     assert losses_for("regression")[-1] == "mse_aligned"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [POST, ALIGNED], ids=lambda config: config.loss)
 def test_it_trains_as_a_plain_loop_does(config: RunConfig) -> None:
     """The loop uses optax, jax.grad of the post's own line, and the run's own batches."""
@@ -143,6 +144,7 @@ def test_predictions_of_nan_are_nan() -> None:
     assert first.sentence.startswith("100% of the predictions are NaN. Some weights are NaN")
 
 
+@pytest.mark.slow
 def test_gates_from_one_key_are_equal_only_at_the_start() -> None:
     def gates(config: RunConfig, step: int) -> list[np.ndarray]:
         program = train.program(train.shape(config))
@@ -162,6 +164,7 @@ def test_gates_from_one_key_are_equal_only_at_the_start() -> None:
     assert not np.array_equal(split[0], split[1])
 
 
+@pytest.mark.slow
 def test_twins_and_copies_can_be_trained_on_series() -> None:
     found = next(each for each in first_divergence(POST, ALIGNED, data()) if each is not None)
     assert found.step == 0 and found.samples.images.shape[1:] == (9,)

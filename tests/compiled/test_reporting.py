@@ -45,6 +45,7 @@ def parts_of(shape: train.Shape) -> dict[str, Any]:
     return {each.__name__: compiled_for(shape, each) for each in (before, after)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["rate", "older", "off"])
 def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
     config = replace(CONFIG, dropout=form)
@@ -68,6 +69,7 @@ def test_each_batch_is_measured_as_it_trains_and_afterwards(form: str) -> None:
             seen = jax.device_get(parts["before"](*inputs))
 
 
+@pytest.mark.slow
 def test_it_reports_the_run_itself() -> None:
     data, knobs = device_data(CONFIG), train.knobs(CONFIG)
     held_out = train.program(train.shape(CONFIG)).held_out(len(data.test_images))
@@ -81,6 +83,7 @@ def test_it_reports_the_run_itself() -> None:
     np.testing.assert_allclose([report.test_accuracy for report in epochs], ends, atol=0.003)
 
 
+@pytest.mark.slow
 def test_reports_of_an_epoch_add_up_to_the_epoch() -> None:
     whole, *_ = reported(CONFIG, reports_per_epoch=1)
     even = reported(CONFIG, reports_per_epoch=5)

@@ -76,7 +76,7 @@ def logits_of(config: RunConfig, params: Any, images: np.ndarray) -> np.ndarray:
     return np.asarray(logits)
 
 
-@pytest.mark.parametrize("key", [more(key) if key == "dropout_on" else key for key in CASES])
+@pytest.mark.parametrize("key", [key if key == "threshold" else more(key) for key in CASES])
 def test_a_look_has_both_accuracies_on_the_same_images(key: str) -> None:
     honest = CASES[key]
     config = replace(honest, report=key)
@@ -104,6 +104,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.log(np.exp(z).sum(axis=1)) - picked))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CASES)
 def test_a_report_is_no_part_of_training(key: str) -> None:
     config = CASES[key]

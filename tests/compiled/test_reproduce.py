@@ -253,6 +253,7 @@ WRONG = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @WRONG
 @each(CHAOTIC)
 def test_no_chaotic_seed_passes_a_wrong_network(
@@ -263,6 +264,7 @@ def test_no_chaotic_seed_passes_a_wrong_network(
     assert [row for row in rows if row.ok or "chaotic" not in row.quantity] == []
 
 
+@pytest.mark.slow
 @each(CHAOTIC)
 def test_the_facts_accuracies_pass_as_an_ensemble(
     variant: question.Variant, seed: int, begun: np.ndarray
@@ -275,6 +277,7 @@ def test_the_facts_accuracies_pass_as_an_ensemble(
     assert not mean.ok and not spread.ok  # training as from logits is no chaos either
 
 
+@pytest.mark.slow
 @each(COLLAPSING)
 def test_a_collapse_is_a_fact_only_if_it_happens_every_time(
     variant: question.Variant, seed: int, begun: np.ndarray
@@ -292,6 +295,7 @@ def test_learned_means_better_than_before_and_than_one_answer() -> None:
     assert learned.tolist() == [False, False, True, False, True, False]
 
 
+@pytest.mark.slow
 @WRONG
 @pytest.mark.parametrize(
     ("key", "chaotic"),
@@ -327,6 +331,7 @@ def test_the_swap_as_it_was_printed_is_in_its_bands() -> None:
     assert [row.ok for row in question.as_printed(swapped_again)] == [True] * 2 + [False] * 4
 
 
+@pytest.mark.slow
 def test_only_a_regression_has_no_stated_value(
     begun: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

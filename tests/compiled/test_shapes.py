@@ -19,6 +19,7 @@ from jax import lax
 from core.parts.initializers import INITIALIZERS
 from core.parts.models import MODELS
 from core.shapes import explain_shapes
+from tests.kit import more
 from tests.kit.runs import filled
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4)
@@ -96,6 +97,7 @@ def operators() -> dict[tuple[str, str], Callable[..., Any]]:
     }
 
 
+@pytest.mark.slow
 def test_jax_numpy_has_the_functions_that_are_meant() -> None:
     assert {name for name, _ in functions()} >= {
         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "divide",
@@ -105,7 +107,7 @@ def test_jax_numpy_has_the_functions_that_are_meant() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("of", [functions, operators])
+@pytest.mark.parametrize("of", [more(functions), operators])
 def test_every_function_and_operator_warns_exactly_where_both_are_stretched(of: Any) -> None:
     for (name, dtype), function in of().items():
         for a, b, expected in (

@@ -54,7 +54,7 @@ from core.study.sweep import store as stores
 from core.study.sweep.run import families
 from core.study.sweep.table import MEASURED, measured_in
 from tests.compiled.test_lanes import alone
-from tests.kit import ROOT, more
+from tests.kit import ROOT
 from tests.kit.runs import tiny
 
 SMALL = Plan(base=tiny(), axes={"seed": tuple(range(40)), "loss": ("clip", "from_logits")})
@@ -534,8 +534,9 @@ def test_a_worker_killed_in_mid_sweep_leaves_every_cell_once(tmp_path: Path) -> 
     assert pq.read_table(out / stores.WHOLE).equals(swept(MANY))
 
 
+@pytest.mark.slow
 @needs_dask
-@pytest.mark.parametrize("silent", [more(False), True], ids=["refused", "silent"])
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
 def test_a_scheduler_that_does_not_answer_is_reported(silent: bool, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"version": 1, "axes": {"seed": [0]}}))

@@ -97,6 +97,7 @@ def test_trials_take_a_small_part_of_a_run(
     assert trial_steps(config, snapshot_steps(config)) == tries
 
 
+@pytest.mark.slow
 def test_a_run_with_steps_between_looks_is_tried_with_those(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_run_has_come_to_little_if_most_of_its_loss_is_left(
     assert came_to_little(1.0, look(5, **changes)) == little
 
 
+@pytest.mark.slow
 def test_a_regression_is_not_tried() -> None:
     config = replace(SERIES, learning_rate=1e-5)
     assert not tried(trained(config))

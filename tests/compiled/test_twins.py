@@ -86,6 +86,7 @@ def test_first_divergence_of_the_question() -> None:
     assert stuck <= found.differing <= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["optax", "torch_bce_logits", "keras_tf"])
 def test_rounding_is_not_a_divergence(loss: str) -> None:
     assert diverge(LOGITS, replace(LOGITS, loss=loss)) is None
@@ -170,6 +171,7 @@ def test_stages_of_different_tasks_are_not_compared() -> None:
 # The swap
 
 
+@pytest.mark.slow
 def test_swapped_accuracy_follows_the_weights_not_the_evaluation() -> None:
     found = swap(STABLE, LOGITS, data_for(1000))
     start, stable, logits = (

@@ -21,12 +21,14 @@ WRITTEN = [
 DEFAULTS = [(piece.key, framework) for piece in PIECES.values() for framework in piece.defaults]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("piece", "value", "framework"), WRITTEN)
 def test_the_code_makes_it_so(piece: str, value: str, framework: str) -> None:
     with versions(framework):
         _check(piece, framework, PIECES[piece].values[value].write[framework], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("piece", "framework"), DEFAULTS)
 def test_the_default_is_so(piece: str, framework: str) -> None:
     with versions(framework):

@@ -44,6 +44,7 @@ def fit(model: Any, callbacks: list[Any], **how: Any) -> list[float]:
     return kept.history["loss"]
 
 
+@pytest.mark.slow
 def test_an_eager_fit(keras: Any, tmp_path: Path) -> None:
     plain, model, path = network(keras), network(keras), tmp_path / "a"
     expected = fit(plain, [], epochs=2, validation_data=(X, Y))

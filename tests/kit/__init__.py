@@ -4,8 +4,10 @@ Nothing here is a test, and nothing here imports one.
 """
 
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,12 @@ MNIST = ROOT.parent / "shared" / "mnist"  # the official files, if they are besi
 IN_A_HURRY = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 
 more = partial(pytest.param, marks=pytest.mark.slow)  # a trial that rarely says more
+
+
+def every(step: int, trials: Iterable[Any]) -> list[Any]:
+    """The trials, of which all but each `step`-th are slow; a tuple has several arguments."""
+    each = (trial if isinstance(trial, tuple) else (trial,) for trial in trials)
+    return [pytest.param(*trial) if i % step == 0 else more(*trial) for i, trial in enumerate(each)]
 
 
 def official_mnist() -> Path | None:

@@ -165,6 +165,7 @@ def test_pictures_are_of_the_examples_that_matter() -> None:
 # Logits and labels
 
 
+@pytest.mark.slow
 def test_the_questions_logits_are_counted_for_every_loss() -> None:
     page = compared(open_page(PAGE, given="logits", pair="question"))
     several = len(losses_for("binary"))

@@ -15,7 +15,7 @@ from core.parts.normalisations import NORM_FIELDS
 from core.parts.optimizers import SETTINGS
 from core.parts.reports import REPORTS
 from core.presets import PRESETS
-from tests.kit import ROOT, more
+from tests.kit import ROOT, every
 from tests.kit.pages import go, keyed, open_page, without_widgets
 from ui.pieces import widgets
 from ui.trainer import live
@@ -265,9 +265,7 @@ def test_widget_writes_config_and_url_and_back(
     assert not page.exception and not notes(page)
 
 
-@pytest.mark.parametrize(
-    "preset", [key if i % 4 == 0 else more(key) for i, key in enumerate(PRESETS)]
-)
+@pytest.mark.parametrize("preset", every(4, PRESETS))
 def test_presets_reach_config_and_url(preset: str, chosen: list[RunConfig]) -> None:
     page = trainer(seed="5")
     assert keyed(page.selectbox, "preset").value is None

@@ -76,6 +76,7 @@ def test_the_samples_are_those_of_the_question_s_first_network() -> None:
     assert float(share) == pytest.approx(79.6, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_samples_are_those_of_the_run_in_the_trainer() -> None:
     page = open_page("pages/lab/train.py", loss="from_logits")
     engine().wait(viewer(page), 1, 4 * MINUTE)

@@ -131,6 +131,7 @@ def test_pixels_from_0_to_1_close_the_gap() -> None:
     assert "from 0 to 255?" in page.radio(key="guess_pixels_raw_alike_widget").label
 
 
+@pytest.mark.slow
 def test_the_second_prediction_is_asked_before_its_answer_is_shown() -> None:
     page = told(QUESTION, {})
     charts_before = len(page.get("vega_lite_chart"))
@@ -211,6 +212,7 @@ def test_the_story_of_one_number_shows_both_readings() -> None:
     assert "stax.Dropout(rate)` keeps the share `rate`" in said(page)
 
 
+@pytest.mark.slow
 def test_the_cards_show_the_masks_of_the_training_itself() -> None:
     page = told(NUMBER, {})
     shown = re.findall(r"(\d+) of 256 units survive this step, each × ([\d.]+)", bodies(page))
@@ -223,6 +225,7 @@ def test_the_cards_show_the_masks_of_the_training_itself() -> None:
         assert float(factor) == pytest.approx(multipliers.max(), rel=5e-3)
 
 
+@pytest.mark.slow
 def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
     data = device_data(START)
     step = next(masks.passes(START, data, [0]))
@@ -233,6 +236,7 @@ def test_a_card_s_digit_is_the_one_whose_units_it_shows() -> None:
     assert list(step.places[:3]) != [0, 1, 2], "the batch is in another order than the images"
 
 
+@pytest.mark.slow
 def test_at_one_half_both_readings_are_the_same() -> None:
     config = replace(START, dropout_value=0.5)
     kept, dropped = (readings.survivors(replace(config, dropout=f)) for f in ("keep_prob", "rate"))
@@ -257,6 +261,7 @@ def test_the_story_of_epsilon_shows_a_finite_loss_with_a_nan_gradient() -> None:
     assert len(strips) == 3
 
 
+@pytest.mark.slow
 def test_pixels_from_0_to_1_leave_no_nan_and_nothing_to_trade() -> None:
     page = told(EPSILON, {"scaling": "unit"}, guess=2)
     assert "Without a clip 0% of the gradient is NaN" in said(page)
@@ -395,6 +400,7 @@ def test_a_clicked_pixel_moves_the_sliders(monkeypatch: pytest.MonkeyPatch) -> N
     assert click(14) == (6, 9) and session[windows.TURN] == turn, "beside the map"
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_has_other_statistics() -> None:
     page = told(PICTURES, {})
     assert not any("of the test images are right" in each for each in answers(page))

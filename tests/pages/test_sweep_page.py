@@ -215,6 +215,7 @@ def test_an_axis_is_chosen_and_an_empty_one_refused() -> None:
     assert stated(page, "sweep_plan") == plan, "remembered while on another page"
 
 
+@pytest.mark.slow
 def test_too_many_cells_are_left_to_the_command() -> None:
     rates = tuple(i / 1000 for i in range(1, 101))
     page = opened(Plan(axes={"seed": tuple(range(100)), "learning_rate": rates}))
@@ -222,6 +223,7 @@ def test_too_many_cells_are_left_to_the_command() -> None:
     assert not [label for label in labels(page) if "Start" in label]
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(course.FOLDER, "/proc/nowhere")
     plan = Plan(base=tiny(), axes={"seed": (7, 8)})

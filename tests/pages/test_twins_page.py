@@ -156,6 +156,7 @@ def test_a_pinned_run_can_be_opened_again_and_unpinned() -> None:
     assert sum("learning rate 1" in option.split(", ") for option in options) == 1
 
 
+@pytest.mark.slow
 def test_the_last_runs_and_the_pinned_ones_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.study.compare.examples import PAIRS
@@ -40,6 +41,7 @@ def test_logits_that_are_dropped_are_counted(visit: Callable[..., Page], server:
     expect(page.get_by_role("button", name="Show data: Histogram of 4 samples")).to_be_attached()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_recording_is_told_and_the_page_goes_on(
     visit: Callable[..., Page], server: str
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.kit import MINUTE
@@ -12,6 +13,7 @@ Visit = Callable[..., Page]
 FETCHED = "performance.getEntriesByType('resource').map(each => each.name)"
 
 
+@pytest.mark.slow
 def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?epochs=30&seed=21")
     wait_until_drawn(page, "train")
@@ -28,6 +30,7 @@ def test_the_glossary_opens_by_key_and_stays_while_it_trains(visit: Visit, serve
     expect(says).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_chart_s_result_is_read_out_once_the_run_has_ended(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?loss=from_logits")
     wait_until_drawn(page, "train")
@@ -41,6 +44,7 @@ def test_a_chart_s_result_is_read_out_once_the_run_has_ended(visit: Visit, serve
     expect(accuracy).to_have_attribute("aria-label", "Accuracy by step.")
 
 
+@pytest.mark.slow
 def test_code_is_shown_without_a_highlighter_script(visit: Visit, server: str) -> None:
     story = visit(f"{server}/jax_vs_keras", width=660, height=740)
     code = story.get_by_role("group", name="Code").first

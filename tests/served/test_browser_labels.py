@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.config import to_query
-from tests.kit import MINUTE, more
+from tests.kit import MINUTE
 from tests.kit.browser import (
     FAULTS,
     FIVE_LAYERS,
@@ -29,14 +29,15 @@ GRU = urlencode(to_query(replace(SERIES, model="gru")))
 LAYERS = urlencode(to_query(DROPPING))
 ADDRESSES = [
     "train?until=end",
-    more("train?loss=naive&until=end"),
-    more(f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end"),
-    more(f"train?{FIVE_LAYERS}naive&epochs=2&until=end"),
-    more(f"train?{LAYERS}&until=end"),
+    "train?loss=naive&until=end",
+    f"train?{FIVE_LAYERS}from_logits&epochs=2&until=end",
+    f"train?{FIVE_LAYERS}naive&epochs=2&until=end",
+    f"train?{LAYERS}&until=end",
     f"train?{GRU}&until=end",
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_every_word_of_a_chart_can_be_read_on_a_phone(
     visit: Visit, server: str, address: str

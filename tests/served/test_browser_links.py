@@ -35,6 +35,7 @@ def heading(page: Page) -> str:
     return title.inner_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", SET)
 def test_every_link_leads_to_its_page_and_back(visit: Visit, server: str, address: str) -> None:
     query, seed = SET[address]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.kit import more
 from tests.kit.browser import OUTSIDE, OVERLAPS, click_tallest_bar, pictures, stand_still
 
 Visit = Callable[..., Page]
@@ -50,6 +49,7 @@ def test_the_first_view_shows_where_the_logits_are(visit: Visit, server: str) ->
     assert heaped[0] > 0.3 and heaped[1] < 0.2
 
 
+@pytest.mark.slow
 def test_the_box_of_losses_holds_whole_names_and_its_buttons(visit: Visit, server: str) -> None:
     page = microscope(visit, server, "?losses=question_stable.keras_jax_logits.from_logits")
     box = page.get_by_test_id("stMultiSelect").get_by_role("group").first
@@ -61,9 +61,8 @@ def test_the_box_of_losses_holds_whole_names_and_its_buttons(visit: Visit, serve
     assert all(each.evaluate("e => e.getBoundingClientRect().right") <= edge for each in buttons)
 
 
-@pytest.mark.parametrize(
-    "query", ["", more("?axis=linear&span=30"), more("?task=digits&losses=naive.optax")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["", "?axis=linear&span=30", "?task=digits&losses=naive.optax"])
 def test_the_four_plots_share_their_edges(visit: Visit, server: str, query: str) -> None:
     page = microscope(visit, server, query, reload=False)
     for width in at_widths(page):
@@ -72,6 +71,7 @@ def test_the_four_plots_share_their_edges(visit: Visit, server: str, query: str)
         assert rights[0] - lefts[0] > width / 2, "the plot takes most of the width"
 
 
+@pytest.mark.slow
 def test_who_sits_there_has_bars_on_a_phone(visit: Visit, server: str) -> None:
     page = microscope(visit, server, width=360, height=800, reload=False)
     boxes = [bar.bounding_box() for bar in bars(page).all()]
@@ -119,7 +119,8 @@ ON_RED = """svg => {
 }"""
 
 
-@pytest.mark.parametrize("query", [more(""), "?task=digits&losses=naive.torch_bce_logits.clip"])
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["", "?task=digits&losses=naive.torch_bce_logits.clip"])
 def test_no_words_overlap_each_other_or_a_red_zone(visit: Visit, server: str, query: str) -> None:
     page = microscope(visit, server, query)
     for width in at_widths(page):

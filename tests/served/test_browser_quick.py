@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from core.config import FIELDS, RunConfig, from_query
 from core.fields import Choice, parse_query, to_text
 from core.parts.losses import losses_for
-from tests.kit import MINUTE, more
+from tests.kit import MINUTE
 from tests.kit.browser import GENTLE, button, expect_page, trainer
 from ui.pieces.widgets import WIDGETS
 from ui.trainer.link import UNTIL
@@ -184,7 +184,8 @@ def settled(read: Callable[[], Told], value: Any) -> tuple[Told, float]:
     return told, now - started
 
 
-@pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(6))
 def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number: int) -> None:
     """It holds while nothing trains, while a run trains, and while its network compiles."""
     chance = random.Random(number)
@@ -203,16 +204,16 @@ def test_the_last_input_wins(visit: Visit, server: str, asked_for: Path, number:
         assert told == (value,) * 3, f"{hands.made} after {seconds:.1f} s"
 
 
-@pytest.mark.parametrize("number", [more(n) for n in range(3)])
+@pytest.mark.slow
 @pytest.mark.parametrize("story", KNOBS)
 def test_the_last_input_wins_in_a_story(
-    visit: Visit, server: str, asked_for: Path, story: str, number: int
+    visit: Visit, server: str, asked_for: Path, story: str
 ) -> None:
     earlier = len(asked_for.read_text().splitlines()) if asked_for.exists() else 0
     page = visit(f"{server}/{story}")
     expect_page(page, story)
     page.get_by_test_id("stRadioOption").first.click()
-    hands = Hands(page, story, random.Random(number))
+    hands = Hands(page, story, random.Random(0))
     knobs = KNOBS[story]
     for name in knobs:
         expect(hands.within(name, "input, [role=radio]").first).to_be_visible()
@@ -241,7 +242,8 @@ def read_story(
     return Told(shown(hands, name), address[name], getattr(run, name))
 
 
-@pytest.mark.parametrize("number", [0, *(more(n) for n in range(1, 20))])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(5))
 @pytest.mark.parametrize("name", ["loss", "learning_rate", "epsilon"])
 def test_quick_keys_leave_a_preset(
     visit: Visit, server: str, asked_for: Path, name: str, number: int

@@ -20,6 +20,7 @@ def story(visit: Visit, server: str) -> Page:
     return page
 
 
+@pytest.mark.slow
 def test_the_steps_can_be_moved_by_hand(story: Page) -> None:
     step = story.get_by_role("slider", name="after step")
     step.press("ArrowRight")
@@ -44,6 +45,7 @@ def test_a_clicked_pixel_shows_its_window_in_both_networks(visit: Visit, server:
     expect(looks).to_contain_text(["rows 2 to 6 and all 28 columns", "rows 2 to 6 and columns 8"])
 
 
+@pytest.mark.slow
 def test_digits_of_a_clicked_bar_stay_while_the_steps_play(story: Page) -> None:
     click_tallest_bar(story.locator('[aria-label^="Every image at its logit"] svg.marks'))
     expect(story.locator(".cards:not(.wide) li").first).to_be_visible()

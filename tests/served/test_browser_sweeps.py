@@ -21,6 +21,7 @@ LAST = "g.view_1_marks path:last-child"
 CUT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
+@pytest.mark.slow
 def test_a_clicked_run_opens_in_the_trainer(visit: Callable[..., Page], server: str) -> None:
     page = visit(f"{server}/sweep?{urlencode(setting._to_query({'plan': PLAN}))}")
     expect(page.get_by_text("The first one took")).to_be_visible(timeout=3000 * MINUTE)

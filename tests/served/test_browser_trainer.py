@@ -83,6 +83,7 @@ def test_a_script_and_what_it_reads_can_be_downloaded(visit: Visit, server: str)
     assert content == files(config, "keras")
 
 
+@pytest.mark.slow
 def test_naive_is_shown_as_nan(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?loss=naive")
     train(page)
@@ -118,6 +119,7 @@ def test_frames_move_the_curves_and_keep_the_charts(visit: Visit, server: str) -
     expect(page.get_by_text("Grey: the run before.")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_zoom_survives_the_frames(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?epochs=40")
     ticks = chart(page, "Accuracy by step").locator("g.role-axis-label").first.locator("text")
@@ -148,6 +150,7 @@ def test_histogram_has_labelled_ends(visit: Visit, server: str) -> None:
     assert {"26%", "46%", "12%"} <= set(words.all_text_contents())  # exact 0, clipped, exact 1
 
 
+@pytest.mark.slow
 def test_histogram_names_the_step_that_it_shows(visit: Visit, server: str) -> None:
     page = trainer(visit, server)
     title = chart(page, "Histogram of predictions").locator("g.role-title text").first
@@ -156,6 +159,7 @@ def test_histogram_names_the_step_that_it_shows(visit: Visit, server: str) -> No
     expect(title).to_have_text("Probability of “5 or more” after step 1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["", "?loss=naive"])
 def test_histogram_on_a_phone_has_no_overlapping_words(
     visit: Visit, server: str, query: str
@@ -176,6 +180,7 @@ def test_histogram_on_a_phone_has_no_overlapping_words(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?loss=naive")
     digits = chart(page, "Every image")
@@ -190,6 +195,7 @@ def test_digits_move_and_nan_is_counted(visit: Visit, server: str) -> None:
     expect(flow.locator("g.mark-area path[d]")).to_have_count(5)
 
 
+@pytest.mark.slow
 def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) -> None:
     page = trainer(visit, server, f"?{GENTLE}")
     digits = chart(page, "Every image")
@@ -224,6 +230,7 @@ def test_clicked_digits_stay_while_the_run_goes_on(visit: Visit, server: str) ->
     expect(page.locator(".cards")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_same_bar_can_be_clicked_again_and_a_click_beside_bars_closes(
     visit: Visit, server: str
 ) -> None:
@@ -244,6 +251,7 @@ def test_the_same_bar_can_be_clicked_again_and_a_click_beside_bars_closes(
     expect(cards).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_step_pause_and_reset(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?seed=5")
     button(page, "Step").click()
@@ -254,6 +262,7 @@ def test_step_pause_and_reset(visit: Visit, server: str) -> None:
     expect(progress(page)).to_contain_text("step 0 of 10, paused")
 
 
+@pytest.mark.slow
 def test_keys_press_the_buttons(visit: Visit, server: str) -> None:
     page = trainer(visit, server, "?seed=6&epochs=20")
     press(button(page, "Step"), "s")
@@ -275,6 +284,7 @@ def test_the_four_charts_are_on_the_first_screen_while_it_trains(
     _four_charts_end_above(page, height)
 
 
+@pytest.mark.slow
 def test_the_four_charts_are_on_the_first_screen_of_a_run_with_nan(
     visit: Visit, server: str
 ) -> None:
@@ -349,6 +359,7 @@ def test_a_phone_shows_one_control_above_one_chart(visit: Visit, server: str) ->
     expect(page).to_have_url(re.compile("loss=from_logits&learning_rate=0.02"))
 
 
+@pytest.mark.slow
 def test_pinned_runs_keep_their_names_while_others_come_and_go(visit: Visit, server: str) -> None:
     page = visit(f"{server}/train?until=end", 1280, 800)
     expect(progress(page)).to_contain_text("step 10 of 10, done")

@@ -66,7 +66,7 @@ LIVES = {
 
 
 @pytest.mark.parametrize("trial", [0, more(1), more(2)])
-@pytest.mark.parametrize("way", ["app", "cold", more("script"), more("elsewhere")])
+@pytest.mark.parametrize("way", ["app", *map(more, ("cold", "script", "elsewhere"))])
 def test_a_server_lives_without_complaint(tab: Page, tmp_path: Path, way: str, trial: int) -> None:
     life, chance = LIVES[way], random.Random(trial)
     headless = str(not life.person).lower()
@@ -172,7 +172,8 @@ async def end_in_mid_run(server: Server, number: signal.Signals) -> None:
 # --- one thing each -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, more(signal.SIGTERM)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_server_that_is_warming_up(tmp_path: Path, number: signal.Signals) -> None:
     """The signal comes while it imports JAX, before its lifespan begins to handle signals."""
     with started(tmp_path) as server:
@@ -229,7 +230,7 @@ def test_a_page_that_was_replaced_leaves_its_successor_a_live_panel(tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("visitors", [30, 100, 500])
+@pytest.mark.parametrize("visitors", [30, 200])
 def test_random_links_can_be_opened_all_at_once(tmp_path: Path, visitors: int) -> None:
     chance = random.Random(visitors)
     links = [random_link(chance) for _ in range(visitors)]

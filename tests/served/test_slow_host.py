@@ -75,6 +75,7 @@ NOTE_LOST = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_no_chart_flashes_however_late_everything_comes(
     visit: Callable[..., Page], slow_host: tuple[Server, Path]
 ) -> None:

@@ -25,6 +25,7 @@ from core.study.compare.report import STAGES, Report, verdict_sentence
 from core.study.compare.rules import RULES
 from core.study.compare.schedules import Schedule
 from core.study.compare.walk import compare, look
+from tests.kit import every
 from tests.kit.recorder import Program, recorded, written
 
 PLAIN: dict[str, Any] = {}
@@ -124,7 +125,7 @@ def named(report: Report) -> set[str]:
     return {verdict.cause for verdict in report.verdicts}
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", every(4, PLANTED))
 def test_a_planted_cause_is_named_and_nothing_else(name: str) -> None:
     common, planted, causes = PLANTED[name]
     report = compared(common, planted)
@@ -148,6 +149,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 def test_of_two_causes_at_once_both_are_named() -> None:
     """The second lies behind the first difference: it shows in each side's own numbers."""
     right = 0

@@ -9,6 +9,7 @@ import pytest
 
 from core.study.compare.recording import Array, Unusable, read
 from core.study.compare.walk import compare, look
+from tests.kit import more
 from tests.kit.recorder import Program, recorded, written
 
 GOOD = recorded(Program(steps=2, batch=8, widths=(6, 5, 3)))
@@ -162,12 +163,13 @@ def spoilt(rng: np.random.Generator, tensors: dict[str, Array]) -> bytes:
     return written(changed, 2)
 
 
-def test_arrays_that_do_not_belong_together_are_compared_as_far_as_they_go() -> None:
+@pytest.mark.parametrize("kind", [more({}), {"norm": True}, more({"keep": 0.5})], ids=str)
+def test_arrays_that_do_not_belong_together_are_compared_as_far_as_they_go(
+    kind: dict[str, Any],
+) -> None:
     rng = np.random.default_rng(1)
-    sizes: dict[str, Any] = {"steps": 2, "batch": 12, "widths": (6, 5, 3)}
-    for program in (Program(**sizes), Program(**sizes, norm=True), Program(**sizes, keep=0.5)):
-        good = read(recorded(program))
-        for _ in range(3):
-            bad = read(spoilt(rng, dict(good.tensors)))
-            assert compare(good, bad).json() and compare(bad, good).markdown()
-            assert look(bad).markdown()
+    good = read(recorded(Program(steps=2, batch=12, widths=(6, 5, 3), **kind)))
+    for _ in range(3):
+        bad = read(spoilt(rng, dict(good.tensors)))
+        assert compare(good, bad).json() and compare(bad, good).markdown()
+        assert look(bad).markdown()
