@@ -95,8 +95,8 @@ def losses() -> list[float]:
     return [look.loss for look in trained(DIGITS)]
 
 
-@pytest.mark.slow
 def test_a_run_is_the_same_as_the_product_compiles_it() -> None:
+    """Not slow, because slow tests compile as the product does and would compare nothing."""
     told = "from tests.compiled.test_entry import losses; print(*losses())"
     flags = [flag for flag in os.environ[entry.FLAGS].split() if flag not in IN_A_HURRY]
     product = subprocess.run(
