@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 # Files that take minutes begin first; otherwise one worker would be left to finish alone. The one
 # that opens the stories in a browser comes later, and finds their programs compiled.
 LONGEST = (
+    "slow/test_benchmarks",
     "pages/test_story_pages",
     "compiled/test_export",
     "served/test_browser_trainer",

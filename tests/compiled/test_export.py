@@ -507,11 +507,12 @@ def test_other_scripts_print_the_trainer_s_losses(
     assert found[-1, 0] == config.steps
     ours = shown(config, found[:, 0])
     assert abs(ours[-1, 1] - ours[0, 1]) > 1e-3 * ours[0, 1], "it learns something"
-    np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-5)
+    # Nudging the weights by one rounding moves a CNN's loss by up to 2.7e-5 in these five steps,
+    # and may turn an image: 5e-3 is one of 250.
+    convolves = MODELS[config.model].kind == "convolutions"
+    np.testing.assert_allclose(found[:, 1], ours[:, 1], rtol=1e-4 if convolves else 1e-5)
     there = slice(3 if TASKS[config.task].series else 2, None)  # the trainer's error is held out
-    # Rounding may turn an image in four convolutions and BatchNorms: 5e-3 is one of 250 images.
-    close = 5e-3 if MODELS[config.model].kind == "convolutions" else 6e-5
-    np.testing.assert_allclose(found[:, there], ours[:, there], atol=close)
+    np.testing.assert_allclose(found[:, there], ours[:, there], atol=5e-3 if convolves else 6e-5)
 
 
 def test_how_much_larger_the_steps_of_pytorch_s_adam_are() -> None:
